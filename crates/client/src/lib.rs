@@ -1,0 +1,1 @@
+//! Rust SDK: the device role and the client role.

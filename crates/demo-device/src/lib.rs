@@ -1,0 +1,1 @@
+//! A real WebRTC device that shows a moving test picture.

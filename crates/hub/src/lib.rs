@@ -1,0 +1,1 @@
+//! Where devices and clients meet: mailboxes, the registry, seats.

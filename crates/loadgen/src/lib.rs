@@ -1,0 +1,1 @@
+//! Load scenarios and latency figures for any server of the protocol.

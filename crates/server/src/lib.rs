@@ -1,0 +1,1 @@
+//! Connection tasks, routes, metrics and the web UI.

@@ -1,0 +1,1 @@
+//! A deterministic world of seats: seeded scheduler, virtual clock, invariants.

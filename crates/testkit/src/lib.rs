@@ -1,0 +1,1 @@
+//! A server on a free port, raw peers and the transcript runner, for tests.
