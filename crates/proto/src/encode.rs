@@ -1,0 +1,127 @@
+//! What the server writes: flat JSON objects, keys in the order of protocol.md 1. Payloads are spliced in as they came.
+
+use crate::ice_server::IceServer;
+use crate::ids::ClientId;
+use crate::reject::Reject;
+
+/// `client_msg`: what a client forwarded, for its device.
+#[must_use]
+pub fn client_msg(client_id: ClientId, payload: &str) -> String {
+    const HEAD: &str = r#"{"message_type":"client_msg","client_id":"#;
+    const MIDDLE: &str = r#","payload":"#;
+    // An id has at most 10 digits; the closing brace is the 11th byte.
+    let mut text = String::with_capacity(HEAD.len() + MIDDLE.len() + payload.len() + 11);
+    text.push_str(HEAD);
+    push_number(&mut text, client_id.value());
+    text.push_str(MIDDLE);
+    text.push_str(payload);
+    text.push('}');
+    text
+}
+
+/// `device_msg`: what a device forwarded, for its client.
+#[must_use]
+pub fn device_msg(payload: &str) -> String {
+    splice(r#"{"message_type":"device_msg","payload":"#, payload)
+}
+
+/// `device_info`: what the device registered with.
+#[must_use]
+pub fn device_info(info: &str) -> String {
+    splice(r#"{"message_type":"device_info","device_info":"#, info)
+}
+
+/// `client_disconnected`.
+#[must_use]
+pub fn client_disconnected(client_id: ClientId) -> String {
+    let mut text = String::from(r#"{"message_type":"client_disconnected","client_id":"#);
+    push_number(&mut text, client_id.value());
+    text.push('}');
+    text
+}
+
+/// `config`: the ICE servers.
+#[must_use]
+pub fn config(ice_servers: &[IceServer]) -> String {
+    splice(r#"{"message_type":"config","ice_servers":"#, &json(&ice_servers))
+}
+
+/// An error and its stable word.
+#[must_use]
+pub fn error(reject: &Reject) -> String {
+    format!(r#"{{"error":{},"cuttlebone_code":"{}"}}"#, json(&reject.text()), reject.code())
+}
+
+fn splice(head: &str, value: &str) -> String {
+    let mut text = String::with_capacity(head.len() + value.len() + 1);
+    text.push_str(head);
+    text.push_str(value);
+    text.push('}');
+    text
+}
+
+fn push_number(text: &mut String, mut value: u32) {
+    let mut digits = [0_u8; 10];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    text.extend(digits[at..].iter().copied().map(char::from));
+}
+
+/// JSON of a value that can't fail to serialize: strings and lists of them.
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::DeviceId;
+
+    fn id(value: u32) -> ClientId {
+        ClientId::new(value).expect("valid")
+    }
+
+    #[test]
+    fn messages_are_flat_and_in_the_order_of_the_protocol() {
+        assert_eq!(
+            client_msg(id(2_147_483_647), "{ \"a\":1 }"),
+            r#"{"message_type":"client_msg","client_id":2147483647,"payload":{ "a":1 }}"#
+        );
+        assert_eq!(device_msg("null"), r#"{"message_type":"device_msg","payload":null}"#);
+        assert_eq!(device_info("[1 ]"), r#"{"message_type":"device_info","device_info":[1 ]}"#);
+        assert_eq!(client_disconnected(id(10)), r#"{"message_type":"client_disconnected","client_id":10}"#);
+    }
+
+    #[test]
+    fn a_client_msg_is_allocated_once() {
+        let text = client_msg(id(ClientId::MAX), "\"payload\"");
+        assert_eq!(text.capacity(), text.len());
+    }
+
+    #[test]
+    fn config_always_has_an_array_of_urls() {
+        let plain = IceServer { urls: vec!["stun:s".into()], username: None, credential: None };
+        let turn = IceServer { urls: vec!["turn:t".into()], username: Some("u".into()), credential: Some("c".into()) };
+        assert_eq!(config(&[]), r#"{"message_type":"config","ice_servers":[]}"#);
+        assert_eq!(
+            config(&[plain, turn]),
+            r#"{"message_type":"config","ice_servers":[{"urls":["stun:s"]},{"urls":["turn:t"],"username":"u","credential":"c"}]}"#
+        );
+    }
+
+    #[test]
+    fn an_id_can_not_break_out_of_an_error() {
+        let id = DeviceId::new(r#"x","message_type":"config"#).expect("valid");
+        assert_eq!(
+            error(&Reject::DeviceNotFound(id)),
+            r#"{"error":"Connection failed: Device not found: 'x\",\"message_type\":\"config'","cuttlebone_code":"device_not_found"}"#
+        );
+    }
+}
