@@ -1,0 +1,29 @@
+//! Sends one message and prints the answer: `cargo run -p cuttlebone-client --example client -- http://127.0.0.1:8080 echo '{"a":1}'`
+
+use anyhow::Context;
+use cuttlebone_client::{ClientEvent, ClientOptions, Endpoint, client};
+use serde_json::value::RawValue;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let mut args = std::env::args().skip(1);
+    let mut argument = || args.next().context("usage: client URL DEVICE_ID JSON");
+    let endpoint = Endpoint::parse(&argument()?)?;
+    let (handle, mut events) = client(ClientOptions::new(endpoint, &argument()?));
+    let payload = RawValue::from_string(argument()?)?;
+
+    while let Some(event) = events.next().await {
+        match event {
+            ClientEvent::DeviceInfo(info) => {
+                println!("the device: {info}");
+                handle.forward(&payload).await?;
+            }
+            ClientEvent::Message(answer) => {
+                println!("its answer: {answer}");
+                handle.close().await;
+            }
+            other => println!("{other:?}"),
+        }
+    }
+    Ok(())
+}

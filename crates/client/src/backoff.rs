@@ -1,0 +1,121 @@
+//! How long to wait before the next attempt. Pure: the random number comes in as an argument.
+
+use std::time::Duration;
+
+/// The pauses between attempts to connect: doubling from `first` up to `cap`, each between half of it and the whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The first pause.
+    pub first: Duration,
+    /// No pause is longer.
+    pub cap: Duration,
+    /// A session that lasted this long counts as a success: the next pause is `first` again.
+    pub stable: Duration,
+    /// Give up after this many failures in a row. `None`: never.
+    pub attempts: Option<u32>,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_millis(500),
+            cap: Duration::from_secs(30),
+            stable: Duration::from_secs(5),
+            attempts: None,
+        }
+    }
+}
+
+impl Backoff {
+    /// No second attempt: the first failure is the end.
+    pub fn never() -> Self {
+        Self { attempts: Some(0), ..Self::default() }
+    }
+}
+
+/// The state of one connection's pauses.
+#[derive(Debug)]
+pub(crate) struct Delays {
+    settings: Backoff,
+    failures: u32,
+}
+
+impl Delays {
+    pub(crate) fn new(settings: Backoff) -> Self {
+        Self { settings, failures: 0 }
+    }
+
+    /// Called when a session that had come up has ended.
+    pub(crate) fn on_session_end(&mut self, lasted: Duration) {
+        if lasted >= self.settings.stable {
+            self.failures = 0;
+        }
+    }
+
+    /// The next pause, or `None` when it is time to give up. `random` is uniform over all of `u32`.
+    pub(crate) fn next(&mut self, random: u32) -> Option<Duration> {
+        if self.settings.attempts.is_some_and(|n| self.failures >= n) {
+            return None;
+        }
+        let doubled = 2u32.saturating_pow(self.failures);
+        self.failures = self.failures.saturating_add(1);
+        let whole = self.settings.first.saturating_mul(doubled).min(self.settings.cap);
+        let part = 0.5 + 0.5 * f64::from(random) / f64::from(u32::MAX);
+        Some(whole.mul_f64(part))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delays(attempts: Option<u32>) -> Delays {
+        Delays::new(Backoff {
+            first: Duration::from_secs(1),
+            cap: Duration::from_secs(6),
+            stable: Duration::from_secs(5),
+            attempts,
+        })
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_cap() {
+        let mut delays = delays(None);
+        let pauses: Vec<_> = (0..5).map(|_| delays.next(u32::MAX)).collect();
+        let expected = [1, 2, 4, 6, 6].map(|s| Some(Duration::from_secs(s)));
+        assert_eq!(pauses, expected);
+    }
+
+    #[test]
+    fn jitter_takes_at_most_half() {
+        let mut delays = delays(None);
+        assert_eq!(delays.next(0), Some(Duration::from_millis(500)));
+        assert_eq!(delays.next(0), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn only_a_stable_session_starts_the_pauses_anew() {
+        let mut delays = delays(None);
+        delays.next(0);
+        delays.on_session_end(Duration::from_secs(4));
+        assert_eq!(delays.next(u32::MAX), Some(Duration::from_secs(2)));
+        delays.on_session_end(Duration::from_secs(5));
+        assert_eq!(delays.next(u32::MAX), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn attempts_run_out() {
+        let mut delays = delays(Some(1));
+        assert!(delays.next(0).is_some());
+        assert_eq!(delays.next(0), None);
+    }
+
+    #[test]
+    fn a_year_of_failures_does_not_overflow() {
+        let mut delays = delays(None);
+        for _ in 0..100_000 {
+            delays.next(u32::MAX);
+        }
+        assert_eq!(delays.next(u32::MAX), Some(Duration::from_secs(6)));
+    }
+}

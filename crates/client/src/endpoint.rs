@@ -1,0 +1,180 @@
+//! Where the server is, and how far it is believed.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::Uri;
+use rustls::ClientConfig;
+use thiserror::Error;
+
+use crate::trust::Trust;
+
+const DEFAULT_MAX_MESSAGE: usize = 1024 * 1024;
+
+/// Why an address is of no use. Always the caller's fault.
+#[derive(Debug, Error)]
+pub enum EndpointError {
+    /// Not a URL, or one without a host.
+    #[error("not a URL with a host: {0}")]
+    Url(String),
+    /// A scheme other than `http`, `https`, `ws` and `wss`.
+    #[error("the scheme must be http, https, ws or wss")]
+    Scheme,
+    /// A user name, a password, a query or a fragment, none of which means anything here.
+    #[error("the URL must have no user name, query or fragment")]
+    Surplus,
+    /// The text for [`Trust::Pem`] holds no certificate, or a broken one.
+    #[error("no certificate in the PEM text")]
+    Pem,
+    /// The TLS library refused the settings.
+    #[error("TLS settings: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// The address of a server.
+///
+/// `http` and `ws` mean the same, so do `https` and `wss`. A path is a prefix for a server behind a proxy: with
+/// `https://example.org/signaling` a device registers at `wss://example.org/signaling/register_device`.
+#[derive(Clone)]
+pub struct Endpoint {
+    host: String,
+    port: u16,
+    prefix: String,
+    tls: Option<Arc<ClientConfig>>,
+    max_message: usize,
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({self})")
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_tls() { "wss" } else { "ws" };
+        let (host, port, prefix) = (&self.host, self.port, &self.prefix);
+        write!(f, "{scheme}://{host}:{port}{prefix}")
+    }
+}
+
+impl Endpoint {
+    /// Reads an address such as `http://127.0.0.1:8080`. With TLS it trusts the public roots, see
+    /// [`Endpoint::with_trust`].
+    ///
+    /// # Errors
+    /// See [`EndpointError`].
+    pub fn parse(url: &str) -> Result<Self, EndpointError> {
+        let bad = || EndpointError::Url(url.to_owned());
+        if url.contains(['#', '?']) {
+            return Err(EndpointError::Surplus);
+        }
+        let uri: Uri = url.parse().map_err(|_| bad())?;
+        let tls = match uri.scheme_str() {
+            Some("http" | "ws") => None,
+            Some("https" | "wss") => Some(Trust::WebPki.config()?),
+            _ => return Err(EndpointError::Scheme),
+        };
+        let authority = uri.authority().ok_or_else(bad)?;
+        if authority.as_str().contains('@') {
+            return Err(EndpointError::Surplus);
+        }
+        let fallback = if tls.is_some() { 443 } else { 80 };
+        Ok(Self {
+            host: authority.host().to_owned(),
+            port: authority.port_u16().unwrap_or(fallback),
+            prefix: uri.path().trim_end_matches('/').to_owned(),
+            tls,
+            max_message: DEFAULT_MAX_MESSAGE,
+        })
+    }
+
+    /// Sets whom to believe. Without TLS it changes nothing.
+    ///
+    /// # Errors
+    /// [`EndpointError::Pem`] and [`EndpointError::Tls`].
+    pub fn with_trust(mut self, trust: Trust) -> Result<Self, EndpointError> {
+        if self.is_tls() {
+            self.tls = Some(trust.config()?);
+        }
+        Ok(self)
+    }
+
+    /// Sets how many bytes a message from the server may have (1 MiB if not set).
+    #[must_use]
+    pub fn with_max_message(mut self, bytes: usize) -> Self {
+        self.max_message = bytes;
+        self
+    }
+
+    /// Whether the connection is encrypted.
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// The host, without the brackets of an IPv6 address.
+    pub fn host(&self) -> &str {
+        self.host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// The port, given or implied by the scheme.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The path prefix without a slash at its end; empty if there is none.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    pub(crate) fn tls(&self) -> Option<&Arc<ClientConfig>> {
+        self.tls.as_ref()
+    }
+
+    pub(crate) fn max_message(&self) -> usize {
+        self.max_message
+    }
+
+    /// The full URL of a path that begins with a slash.
+    pub(crate) fn uri(&self, path: &str) -> Result<Uri, http::uri::InvalidUri> {
+        format!("{self}{path}").parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str, path: &str) -> String {
+        Endpoint::parse(text).unwrap().uri(path).unwrap().to_string()
+    }
+
+    #[test]
+    fn http_and_ws_are_the_same() {
+        assert_eq!(url("http://a:1", "/x"), "ws://a:1/x");
+        assert_eq!(url("ws://a", "/x"), "ws://a:80/x");
+        assert_eq!(url("https://a", "/x"), "wss://a:443/x");
+    }
+
+    #[test]
+    fn a_path_is_a_prefix() {
+        assert_eq!(url("ws://a:1/p/q/", "/x"), "ws://a:1/p/q/x");
+        assert_eq!(url("ws://[::1]:1/", "/x"), "ws://[::1]:1/x");
+        assert_eq!(Endpoint::parse("ws://[::1]:1").unwrap().host(), "::1");
+    }
+
+    #[test]
+    fn what_means_nothing_is_refused() {
+        for (text, expected) in [
+            ("ftp://a", "scheme"),
+            ("a:1", "scheme"),
+            ("http://", "host"),
+            ("http://u:p@a", "user name"),
+            ("http://a/?q=1", "query"),
+            ("", "host"),
+        ] {
+            let error = Endpoint::parse(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What both handles share: the way into the connection's task.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Messages that may wait to be written; more than that wait in `forward`.
+pub(crate) const COMMANDS: usize = 256;
+
+/// Why a message was not taken.
+#[derive(Debug, Error)]
+pub enum SendError {
+    /// The connection was closed by us, or given up.
+    #[error("the connection is closed")]
+    Closed,
+    /// There is no session at the moment (only told by a client's handle). The next one begins with
+    /// [`ClientEvent::DeviceInfo`](crate::ClientEvent::DeviceInfo), and as a new client.
+    #[error("not connected to the device at the moment")]
+    NotConnected,
+    /// The queue is full (only told by `try_forward`).
+    #[error("too many messages wait to be sent")]
+    Full,
+    /// The payload can't be written as JSON. The caller's fault.
+    #[error("payload: {0}")]
+    Payload(#[from] serde_json::Error),
+}
+
+/// One message to be written.
+#[derive(Debug)]
+pub(crate) struct Command {
+    pub(crate) text: String,
+    /// The session it is meant for; `None` if any will do.
+    pub(crate) session: Option<u64>,
+}
+
+/// The sending half of a connection. The connection ends when all of these are dropped, and the events too.
+#[derive(Clone, Debug)]
+pub(crate) struct Sender {
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) alive: Arc<DropGuard>,
+}
+
+/// What the handles and the task both see.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// Asks the task to close.
+    pub(crate) closing: CancellationToken,
+    /// Cancelled when the task has ended.
+    pub(crate) done: CancellationToken,
+    /// The number of the session that is up, 0 if none is.
+    pub(crate) session: AtomicU64,
+}
+
+impl Sender {
+    /// To be held by the events: the connection ends when the last of these is dropped.
+    pub(crate) fn keep_alive(&self) -> Arc<DropGuard> {
+        Arc::clone(&self.alive)
+    }
+
+    /// The session that is up.
+    pub(crate) fn session(&self) -> Result<u64, SendError> {
+        match self.shared.session.load(Ordering::Acquire) {
+            0 if self.commands.is_closed() => Err(SendError::Closed),
+            0 => Err(SendError::NotConnected),
+            session => Ok(session),
+        }
+    }
+
+    pub(crate) async fn send(&self, command: Command) -> Result<(), SendError> {
+        let sent = self.commands.send(command).await;
+        sent.map_err(|_| SendError::Closed)
+    }
+
+    pub(crate) fn try_send(&self, command: Command) -> Result<(), SendError> {
+        self.commands.try_send(command).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => SendError::Full,
+            mpsc::error::TrySendError::Closed(_) => SendError::Closed,
+        })
+    }
+
+    pub(crate) async fn close(&self) {
+        self.shared.closing.cancel();
+        self.shared.done.cancelled().await;
+    }
+}

@@ -1,0 +1,174 @@
+//! Which certificate of a server is believed, and the TLS settings made of that.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, SupportedCipherSuite,
+};
+
+use crate::endpoint::EndpointError;
+
+/// Whom to believe when the server shows its certificate.
+#[derive(Clone, Debug, Default)]
+pub enum Trust {
+    /// The public roots that browsers trust.
+    #[default]
+    WebPki,
+    /// Only the certificates of this PEM text, as roots.
+    Pem(String),
+    /// Exactly the certificate whose DER form has this SHA-256. Name and dates are not looked at: this is for the
+    /// self-signed certificate of one server, which prints its fingerprint at start.
+    Fingerprint([u8; 32]),
+    /// Anyone. For tests only: the connection is open to whoever sits between.
+    Insecure,
+}
+
+impl Trust {
+    /// Reads a fingerprint as the server prints it: 64 hex digits, with or without colons.
+    pub fn fingerprint(text: &str) -> Option<Self> {
+        let digits: Vec<u32> = text.chars().filter(|c| *c != ':').map(|c| c.to_digit(16)).collect::<Option<_>>()?;
+        let bytes: Vec<u8> = digits
+            .chunks(2)
+            .map(|pair| match pair {
+                [high, low] => u8::try_from(high * 16 + low).ok(),
+                _ => None,
+            })
+            .collect::<Option<_>>()?;
+        bytes.try_into().ok().map(Self::Fingerprint)
+    }
+
+    pub(crate) fn config(self) -> Result<Arc<ClientConfig>, EndpointError> {
+        let provider = Arc::new(ring::default_provider());
+        let builder =
+            ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+        let mut config = match self {
+            Self::WebPki => builder.with_root_certificates(public_roots()).with_no_client_auth(),
+            Self::Pem(text) => builder.with_root_certificates(own_roots(&text)?).with_no_client_auth(),
+            Self::Fingerprint(pin) => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Pinned::new(Some(pin), provider)))
+                .with_no_client_auth(),
+            Self::Insecure => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Pinned::new(None, provider)))
+                .with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+}
+
+fn public_roots() -> RootCertStore {
+    RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
+}
+
+fn own_roots(text: &str) -> Result<RootCertStore, EndpointError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
+        roots.add(certificate.map_err(|_| EndpointError::Pem)?)?;
+    }
+    if roots.is_empty() {
+        return Err(EndpointError::Pem);
+    }
+    Ok(roots)
+}
+
+/// Believes one certificate, or any. The handshake's signature is checked in either case.
+#[derive(Debug)]
+struct Pinned {
+    pin: Option<[u8; 32]>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Pinned {
+    fn new(pin: Option<[u8; 32]>, provider: Arc<CryptoProvider>) -> Self {
+        Self { pin, provider }
+    }
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        match self.pin {
+            Some(pin) if sha256(end_entity).as_deref() != Some(pin.as_slice()) => {
+                Err(CertificateError::ApplicationVerificationFailure.into())
+            }
+            _ => Ok(ServerCertVerified::assertion()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// The SHA-256 that the crypto provider has anyway.
+fn sha256(data: &[u8]) -> Option<Vec<u8>> {
+    match ring::cipher_suite::TLS13_AES_128_GCM_SHA256 {
+        SupportedCipherSuite::Tls13(suite) => Some(suite.common.hash_provider.hash(data).as_ref().to_vec()),
+        SupportedCipherSuite::Tls12(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sha256_is_sha256() {
+        let hash = sha256(b"abc").unwrap();
+        assert_eq!(hash[..4], [0xba, 0x78, 0x16, 0xbf]);
+        assert_eq!(hash.len(), 32);
+    }
+
+    #[test]
+    fn fingerprints_are_read_with_and_without_colons() {
+        let plain = "ab".repeat(32);
+        let colons = vec!["AB"; 32].join(":");
+        for text in [plain, colons] {
+            let Some(Trust::Fingerprint(pin)) = Trust::fingerprint(&text) else {
+                panic!("{text} was refused");
+            };
+            assert_eq!(pin, [0xab; 32]);
+        }
+        for bad in ["", "ab", "zz", &"ab".repeat(33), &"a".repeat(63)] {
+            assert!(Trust::fingerprint(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn pem_without_a_certificate_is_refused() {
+        let result = Trust::Pem("nothing here".into()).config();
+        assert!(matches!(result, Err(EndpointError::Pem)));
+    }
+}
