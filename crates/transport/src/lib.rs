@@ -1,1 +1,29 @@
 //! Sockets that carry frames: WebSocket over TCP and TLS.
+//!
+//! This crate knows frames and not their meaning. It owns three things:
+//!
+//! - [`Conn`], the seam between a connection task and its socket: messages in, messages out, nothing that
+//!   blocks. [`ws::WsConn`] is the one implementation; a test may write another.
+//! - [`Listener`], which accepts TCP connections, and makes TLS of them in a second step that the caller can
+//!   put a deadline on.
+//! - [`tls`], which loads a certificate or makes a self-signed one.
+//!
+//! # Invariants
+//!
+//! 1. A connection that waits holds no buffer: reading goes through one scratch buffer per thread.
+//! 2. What is queued leaves in as few writes as the socket allows, in the order it was queued.
+//! 3. Nothing that a peer can do without our sending makes the outbound side grow.
+//!
+//! There is no time-out and no task in here: deadlines, back-off after a failed accept and cancellation
+//! are the caller's.
+
+mod conn;
+mod listener;
+mod stream;
+pub mod tls;
+pub mod ws;
+
+pub use conn::{Conn, ConnExt, Incoming, Outgoing, Violation};
+pub use cuttlebone_ws::handshake;
+pub use listener::{Accepted, Listener};
+pub use stream::Stream;

@@ -1,0 +1,146 @@
+//! The seam between a connection task and its socket.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::task::{Context, Poll};
+
+use cuttlebone_proto::CloseCode;
+
+/// What came from the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Incoming {
+    /// A text message: read it with [`Conn::text`].
+    Text,
+    /// A binary message.
+    Binary,
+    /// A ping. The answer is queued already.
+    Ping,
+    /// A pong.
+    Pong,
+    /// A close frame, with its code if it had one. The answer is queued already.
+    Closed(Option<u16>),
+    /// The peer broke a rule.
+    Violation(Violation),
+    /// The connection ended without a close frame, or after one.
+    Broken,
+}
+
+/// How a peer can break the rules of the transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Violation {
+    /// A text or a close reason is not UTF-8.
+    NotUtf8,
+    /// A message is too large.
+    TooLarge,
+    /// A message has too many fragments.
+    TooManyFragments,
+    /// A frame breaks RFC 6455.
+    Protocol,
+    /// More pings and pongs than anyone needs.
+    ControlFlood,
+}
+
+impl Violation {
+    /// Every violation.
+    pub const ALL: [Self; 5] =
+        [Self::NotUtf8, Self::TooLarge, Self::TooManyFragments, Self::Protocol, Self::ControlFlood];
+
+    /// The code of the close frame that answers it.
+    #[must_use]
+    pub const fn close(self) -> CloseCode {
+        match self {
+            Self::NotUtf8 => CloseCode::NotUtf8,
+            Self::TooLarge => CloseCode::TooLarge,
+            Self::TooManyFragments | Self::ControlFlood => CloseCode::Policy,
+            Self::Protocol => CloseCode::Protocol,
+        }
+    }
+
+    /// A stable word for metrics and logs.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::NotUtf8 => "not_utf8",
+            Self::TooLarge => "too_large",
+            Self::TooManyFragments => "too_many_fragments",
+            Self::Protocol => "framing",
+            Self::ControlFlood => "control_flood",
+        }
+    }
+}
+
+/// What goes to the peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outgoing {
+    /// A text message.
+    Text(String),
+    /// A ping without a payload. While one waits to be written, another is left out.
+    Ping,
+    /// A close frame. Whatever is queued after it is left out.
+    Close {
+        /// Why.
+        code: CloseCode,
+        /// Why, in words for a person: at most 123 bytes are sent.
+        reason: &'static str,
+    },
+    /// A close frame with any code and no reason; 1005 means: without a code.
+    CloseRaw(u16),
+}
+
+/// One connection that carries messages.
+///
+/// After [`Incoming::Violation`] and [`Incoming::Closed`] no further message is read, but what is queued
+/// can still be flushed, so that an error text goes out before the close. Polling on discards what the
+/// peer still sends, and ends with [`Incoming::Broken`] when it hangs up: a socket that is closed with
+/// unread bytes is reset by the kernel, and the peer may never see the close frame.
+pub trait Conn: Send + Unpin {
+    /// The next thing that came. Cancel safe.
+    ///
+    /// A text stays readable by [`Self::text`] until the next call. [`Incoming::Broken`] comes again and
+    /// again.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming>;
+
+    /// The text of the last [`Incoming::Text`].
+    fn text(&self) -> &str;
+
+    /// Puts something into the outbound buffer. Never blocks, never writes.
+    fn queue(&mut self, out: Outgoing);
+
+    /// Bytes that are not written yet, a pong that is owed included.
+    fn queued_bytes(&self) -> usize;
+
+    /// Writes what is queued. Ready when all of it has left. Cancel safe.
+    ///
+    /// # Errors
+    /// Those of the socket; the connection is of no further use.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Writes what is queued and ends the outbound direction. Reading goes on. Cancel safe.
+    ///
+    /// # Errors
+    /// Those of the socket; the connection is of no further use.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// True while a message has begun and is not complete, be it half a frame.
+    fn assembling(&self) -> bool;
+}
+
+/// The polls of [`Conn`] as futures.
+pub trait ConnExt: Conn {
+    /// [`Conn::poll_next`] as a future. Cancel safe.
+    fn next(&mut self) -> impl Future<Output = Incoming> + Send {
+        poll_fn(|cx| self.poll_next(cx))
+    }
+
+    /// [`Conn::poll_flush`] as a future. Cancel safe.
+    fn flush(&mut self) -> impl Future<Output = io::Result<()>> + Send {
+        poll_fn(|cx| self.poll_flush(cx))
+    }
+
+    /// [`Conn::poll_shutdown`] as a future. Cancel safe.
+    fn shutdown(&mut self) -> impl Future<Output = io::Result<()>> + Send {
+        poll_fn(|cx| self.poll_shutdown(cx))
+    }
+}
+
+impl<C: Conn + ?Sized> ConnExt for C {}

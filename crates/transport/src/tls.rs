@@ -1,0 +1,1 @@
+//! Certificates, and what is made of them.

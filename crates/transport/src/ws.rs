@@ -1,0 +1,202 @@
+//! WebSocket connections, after the upgrade.
+
+mod budget;
+mod inbox;
+mod outbox;
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+pub use budget::ControlBudget;
+pub use cuttlebone_ws::Limits;
+use cuttlebone_ws::{Decoded, Decoder, Event};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use self::budget::Bucket;
+use self::inbox::{Inbox, with_scratch};
+use self::outbox::Outbox;
+use crate::conn::{Conn, Incoming, Outgoing, Violation};
+
+/// The bounds of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Settings {
+    /// What a message may be.
+    pub limits: Limits,
+    /// How many pings and pongs may come.
+    pub control: ControlBudget,
+}
+
+/// A WebSocket on which this program is the server.
+#[derive(Debug)]
+pub struct WsConn<IO> {
+    io: IO,
+    decoder: Decoder,
+    inbox: Inbox,
+    outbox: Outbox,
+    control: Bucket,
+    reading: Reading,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// Messages are read.
+    Messages,
+    /// The last message has come; whatever follows is thrown away.
+    Discard,
+    /// The peer hung up.
+    Ended,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin + Send> WsConn<IO> {
+    /// A connection whose handshake is done.
+    #[must_use]
+    pub fn new(io: IO, settings: Settings) -> Self {
+        let outbox = Outbox::new(io.is_write_vectored());
+        Self {
+            io,
+            decoder: Decoder::new(settings.limits),
+            inbox: Inbox::default(),
+            outbox,
+            control: Bucket::new(settings.control),
+            reading: Reading::Messages,
+        }
+    }
+
+    /// The payload of the last [`Incoming::Binary`], until the next poll.
+    #[must_use]
+    pub fn binary(&self) -> &[u8] {
+        self.decoder.binary()
+    }
+
+    /// Queues a binary message. The signaling protocol has none; this is for peers of another one.
+    pub fn queue_binary(&mut self, payload: &[u8]) {
+        self.outbox.push_binary(payload);
+    }
+
+    /// Bytes of heap that this connection holds now.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.decoder.heap_bytes() + self.inbox.heap_bytes() + self.outbox.heap_bytes()
+    }
+
+    /// Reads what was left over from an earlier read.
+    fn read_inbox(&mut self) -> Option<Incoming> {
+        let Decoded { consumed, event } = self.decoder.decode(self.inbox.unread());
+        self.inbox.consume(consumed);
+        event.map(|event| self.on_event(event))
+    }
+
+    /// Reads once from the socket.
+    fn poll_read(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<Option<Incoming>> {
+        let mut buffer = ReadBuf::new(scratch);
+        let result = ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer));
+        let filled = buffer.filled_mut();
+        if result.is_err() || filled.is_empty() {
+            self.reading = Reading::Ended;
+            return Poll::Ready(Some(Incoming::Broken));
+        }
+        if self.reading == Reading::Discard {
+            return Poll::Ready(None);
+        }
+        let Decoded { consumed, event } = self.decoder.decode(filled);
+        self.inbox.keep(filled.get(consumed..).unwrap_or_default());
+        Poll::Ready(event.map(|event| self.on_event(event)))
+    }
+
+    fn on_event(&mut self, event: Event) -> Incoming {
+        let incoming = match event {
+            Event::Text => Incoming::Text,
+            Event::Binary => Incoming::Binary,
+            Event::Ping | Event::Pong if !self.control.take() => Incoming::Violation(Violation::ControlFlood),
+            Event::Ping => {
+                self.outbox.owe_pong(self.decoder.control());
+                Incoming::Ping
+            }
+            Event::Pong => Incoming::Pong,
+            Event::Close(code) => {
+                self.outbox.push_close(code, "");
+                Incoming::Closed(code)
+            }
+            Event::Violation(violation) => Incoming::Violation(violation.into()),
+        };
+        if matches!(incoming, Incoming::Closed(_) | Incoming::Violation(_)) {
+            self.reading = Reading::Discard;
+            self.inbox.clear();
+        }
+        incoming
+    }
+
+    /// Frees what is of no use while nothing comes.
+    fn rest(&mut self) {
+        self.decoder.release();
+        self.inbox.clear();
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Conn for WsConn<IO> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
+        if self.reading == Reading::Ended {
+            return Poll::Ready(Incoming::Broken);
+        }
+        if !self.inbox.is_empty()
+            && let Some(incoming) = self.read_inbox()
+        {
+            return Poll::Ready(incoming);
+        }
+        with_scratch(|scratch| {
+            loop {
+                match self.poll_read(cx, scratch) {
+                    Poll::Ready(Some(incoming)) => return Poll::Ready(incoming),
+                    Poll::Ready(None) => {}
+                    Poll::Pending => {
+                        self.rest();
+                        return Poll::Pending;
+                    }
+                }
+            }
+        })
+    }
+
+    fn text(&self) -> &str {
+        self.decoder.text()
+    }
+
+    fn queue(&mut self, out: Outgoing) {
+        match out {
+            Outgoing::Text(text) => self.outbox.push_text(text),
+            Outgoing::Ping => self.outbox.push_ping(),
+            Outgoing::Close { code, reason } => self.outbox.push_close(Some(code.value()), reason),
+            Outgoing::CloseRaw(1005) => self.outbox.push_close(None, ""),
+            Outgoing::CloseRaw(code) => self.outbox.push_close(Some(code), ""),
+        }
+    }
+
+    fn queued_bytes(&self) -> usize {
+        self.outbox.queued_bytes()
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outbox.poll_flush(&mut self.io, cx)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_flush(cx))?;
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn assembling(&self) -> bool {
+        self.reading == Reading::Messages && self.decoder.is_assembling()
+    }
+}
+
+impl From<cuttlebone_ws::Violation> for Violation {
+    fn from(violation: cuttlebone_ws::Violation) -> Self {
+        match violation {
+            cuttlebone_ws::Violation::NotUtf8 => Self::NotUtf8,
+            cuttlebone_ws::Violation::TooLarge => Self::TooLarge,
+            cuttlebone_ws::Violation::TooManyFragments => Self::TooManyFragments,
+            cuttlebone_ws::Violation::Protocol => Self::Protocol,
+        }
+    }
+}

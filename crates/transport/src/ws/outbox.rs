@@ -1,0 +1,172 @@
+//! Frames that wait to be written.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use cuttlebone_ws::{PendingPong, encode};
+use tokio::io::AsyncWrite;
+
+/// A text of this size or more is not copied if nothing else waits.
+const LARGE: usize = 16 * 1024;
+
+/// The writing half of a connection.
+///
+/// 1. Texts are put one after the other into `bytes`, which leaves in one write and is freed when it
+///    has left.
+/// 2. `large` comes after `bytes`, and is a payload that was not worth copying.
+/// 3. At most one pong and one ping are inside, and one more pong is owed: a peer that does not read can't
+///    make this grow by control frames.
+/// 4. Nothing is added behind a close frame.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    bytes: Vec<u8>,
+    written: usize,
+    large: Vec<u8>,
+    large_written: usize,
+    pong: PendingPong,
+    has_pong: bool,
+    has_ping: bool,
+    has_close: bool,
+    vectored: bool,
+    unflushed: bool,
+}
+
+impl Outbox {
+    pub(super) fn new(vectored: bool) -> Self {
+        Self {
+            bytes: Vec::new(),
+            written: 0,
+            large: Vec::new(),
+            large_written: 0,
+            pong: PendingPong::default(),
+            has_pong: false,
+            has_ping: false,
+            has_close: false,
+            vectored,
+            unflushed: false,
+        }
+    }
+
+    pub(super) fn push_text(&mut self, text: String) {
+        if self.vectored && text.len() >= LARGE && self.is_empty() && !self.has_close {
+            encode::text_header(&mut self.bytes, text.len());
+            self.large = text.into_bytes();
+        } else {
+            self.push(|bytes| encode::text(bytes, &text));
+        }
+    }
+
+    pub(super) fn push_binary(&mut self, payload: &[u8]) {
+        self.push(|bytes| encode::binary(bytes, payload));
+    }
+
+    pub(super) fn push_ping(&mut self) {
+        if !self.has_ping {
+            self.has_ping = true;
+            self.push(encode::ping);
+        }
+    }
+
+    pub(super) fn push_close(&mut self, code: Option<u16>, reason: &str) {
+        self.push(|bytes| encode::close(bytes, code, reason));
+        self.has_close = true;
+    }
+
+    /// Owes the answer to this ping, and no longer to an older one.
+    pub(super) fn owe_pong(&mut self, payload: &[u8]) {
+        if !self.has_close {
+            self.pong.owe(payload);
+        }
+    }
+
+    pub(super) fn queued_bytes(&self) -> usize {
+        let pong = if self.has_close { 0 } else { self.pong.encoded_len() };
+        self.bytes.len() - self.written + self.large.len() - self.large_written + pong
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.bytes.capacity() + self.large.capacity() + self.pong.encoded_len()
+    }
+
+    pub(super) fn poll_flush<IO>(&mut self, io: &mut IO, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        IO: AsyncWrite + Unpin,
+    {
+        loop {
+            self.write_pong();
+            if self.is_empty() {
+                break;
+            }
+            let count = ready!(self.poll_write(Pin::new(io), cx))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.unflushed = true;
+            self.advance(count);
+        }
+        if self.unflushed {
+            ready!(Pin::new(io).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn push(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        if self.has_close {
+            return;
+        }
+        // What was written goes away before it is more than what was not, else a peer that never quite
+        // catches up would make the buffer grow for ever.
+        if self.written > self.bytes.len() / 2 {
+            self.bytes.drain(..self.written);
+            self.written = 0;
+        }
+        if let Some(large) = self.large.get(self.large_written..) {
+            self.bytes.extend_from_slice(large);
+            self.large = Vec::new();
+            self.large_written = 0;
+        }
+        encode(&mut self.bytes);
+    }
+
+    /// Puts the owed pong behind what waits, unless one waits already.
+    fn write_pong(&mut self) {
+        if self.pong.is_owed() && !self.has_pong && !self.has_close {
+            let mut pong = std::mem::take(&mut self.pong);
+            self.push(|bytes| {
+                pong.write(bytes);
+            });
+            self.has_pong = true;
+        }
+    }
+
+    fn poll_write<IO: AsyncWrite>(&self, io: Pin<&mut IO>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let bytes = self.bytes.get(self.written..).unwrap_or_default();
+        let large = self.large.get(self.large_written..).unwrap_or_default();
+        if large.is_empty() {
+            io.poll_write(cx, bytes)
+        } else {
+            io.poll_write_vectored(cx, &[IoSlice::new(bytes), IoSlice::new(large)])
+        }
+    }
+
+    /// Takes `count` bytes off the front, and frees everything when that was all.
+    fn advance(&mut self, count: usize) {
+        let from_bytes = count.min(self.bytes.len() - self.written);
+        self.written += from_bytes;
+        self.large_written += count - from_bytes;
+        if self.written == self.bytes.len() && self.large_written == self.large.len() {
+            self.bytes = Vec::new();
+            self.large = Vec::new();
+            self.written = 0;
+            self.large_written = 0;
+            self.has_pong = false;
+            self.has_ping = false;
+        }
+    }
+}
