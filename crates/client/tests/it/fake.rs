@@ -1,0 +1,130 @@
+//! A server that does nothing by itself: the test says what it reads and writes.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use cuttlebone_client::{Backoff, ClientOptions, DeviceOptions, Endpoint};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::value::RawValue;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio_websockets::{CloseCode, Message, ServerBuilder, WebSocketStream};
+
+pub(crate) const CONFIG: &str = r#"{"message_type":"config","ice_servers":[{"urls":["stun:s.example"]}]}"#;
+pub(crate) const DEVICE_INFO: &str = r#"{"message_type":"device_info","device_info":{ "a":1, "a":1e999 }}"#;
+
+trait Bytes: AsyncRead + AsyncWrite + Send {}
+impl<T: AsyncRead + AsyncWrite + Send> Bytes for T {}
+
+pub(crate) struct FakeServer {
+    listener: TcpListener,
+    tls: Option<tokio_rustls::TlsAcceptor>,
+}
+
+pub(crate) struct Peer {
+    pub(crate) path: String,
+    ws: WebSocketStream<Pin<Box<dyn Bytes>>>,
+}
+
+impl FakeServer {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self { listener, tls: None }
+    }
+
+    pub(crate) fn with_tls(mut self, config: rustls::ServerConfig) -> Self {
+        self.tls = Some(std::sync::Arc::new(config).into());
+        self
+    }
+
+    pub(crate) fn address(&self) -> String {
+        self.listener.local_addr().unwrap().to_string()
+    }
+
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        Endpoint::parse(&format!("ws://{}/pre", self.address())).unwrap()
+    }
+
+    pub(crate) fn device(&self) -> DeviceOptions {
+        let info = RawValue::from_string("{ \"x\": 1.0 }".into()).unwrap();
+        DeviceOptions { backoff: quick(), ..DeviceOptions::new(self.endpoint(), "dev", info) }
+    }
+
+    pub(crate) fn client(&self) -> ClientOptions {
+        ClientOptions { backoff: quick(), ..ClientOptions::new(self.endpoint(), "dev") }
+    }
+
+    /// Takes the next connection and hangs up before any HTTP.
+    pub(crate) async fn refuse(&self) {
+        drop(self.listener.accept().await.unwrap());
+    }
+
+    /// Takes the next connection as a WebSocket; `None` if TLS fails.
+    pub(crate) async fn try_accept(&self) -> Option<Peer> {
+        let (tcp, _) = self.listener.accept().await.unwrap();
+        let stream: Pin<Box<dyn Bytes>> = match &self.tls {
+            Some(tls) => Box::pin(tls.accept(tcp).await.ok()?),
+            None => Box::pin(tcp),
+        };
+        let (request, ws) = ServerBuilder::new().accept(stream).await.unwrap();
+        let path = request.uri().path().to_owned();
+        Some(Peer { path, ws })
+    }
+
+    pub(crate) async fn accept(&self) -> Peer {
+        self.try_accept().await.unwrap()
+    }
+
+    /// Takes the next connection, reads its greeting and answers it.
+    pub(crate) async fn greet(&self, answers: &[&str]) -> Peer {
+        let mut peer = self.accept().await;
+        peer.text().await;
+        for answer in answers {
+            peer.send(answer).await;
+        }
+        peer
+    }
+}
+
+impl Peer {
+    pub(crate) async fn send(&mut self, text: &str) {
+        let message = Message::text(text.to_owned());
+        self.ws.send(message).await.unwrap();
+    }
+
+    pub(crate) async fn send_close(&mut self, code: u16) {
+        let code = CloseCode::try_from(code).unwrap();
+        let message = Message::close(Some(code), "why");
+        self.ws.send(message).await.unwrap();
+    }
+
+    /// The next message that is not a ping.
+    pub(crate) async fn next(&mut self) -> Option<Message> {
+        loop {
+            let message = self.ws.next().await?.ok()?;
+            if !message.is_ping() {
+                return Some(message);
+            }
+        }
+    }
+
+    pub(crate) async fn text(&mut self) -> String {
+        let message = self.next().await.expect("a message");
+        message.as_text().expect("a text").to_owned()
+    }
+
+    /// Whether the next message is a ping. It is answered with whatever is done next.
+    pub(crate) async fn saw_ping(&mut self) -> bool {
+        matches!(self.ws.next().await, Some(Ok(message)) if message.is_ping())
+    }
+
+    pub(crate) async fn close_code(&mut self) -> Option<u16> {
+        let message = self.next().await?;
+        message.as_close().map(|(code, _)| code.into())
+    }
+}
+
+/// Short pauses, and no session too short to start them anew.
+pub(crate) fn quick() -> Backoff {
+    Backoff { first: Duration::from_millis(8), cap: Duration::from_millis(32), stable: Duration::ZERO, attempts: None }
+}

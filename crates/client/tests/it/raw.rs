@@ -1,0 +1,72 @@
+use std::time::Duration;
+
+use cuttlebone_client::Endpoint;
+use cuttlebone_client::raw::{self, ConnectError, RawEvent};
+
+use crate::fake::FakeServer;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn texts_and_the_close_are_passed_on_as_they_are() {
+    let server = FakeServer::start().await;
+    let endpoint = server.endpoint();
+    let (conn, mut peer) = tokio::join!(raw::connect(&endpoint, "/x", &[]), server.accept());
+    let mut conn = conn.unwrap();
+    assert_eq!(peer.path, "/pre/x");
+    conn.send_text("caf\u{e9}").await.unwrap();
+    assert_eq!(peer.text().await, "caf\u{e9}");
+    peer.send("answer").await;
+    assert_eq!(conn.next().await, Some(RawEvent::Text("answer".into())));
+    peer.send_close(4001).await;
+    let closed = RawEvent::Close(Some(4001), "why".into());
+    assert_eq!(conn.next().await, Some(closed));
+    assert_eq!(conn.next().await, None);
+    assert_eq!(conn.failure(), None);
+}
+
+#[tokio::test]
+async fn close_waits_for_the_answer() {
+    let server = FakeServer::start().await;
+    let endpoint = server.endpoint();
+    let (conn, mut peer) = tokio::join!(raw::connect(&endpoint, "/x", &[]), server.accept());
+    let reason = "\u{e9}".repeat(100);
+    let (closed, code) = tokio::join!(conn.unwrap().close(4003, &reason, PATIENCE), async {
+        let code = peer.close_code().await;
+        assert!(peer.next().await.is_none());
+        code
+    });
+    closed.unwrap();
+    assert_eq!(code, Some(4003));
+}
+
+#[tokio::test]
+async fn a_cut_connection_ends_without_a_close() {
+    let server = FakeServer::start().await;
+    let endpoint = server.endpoint();
+    let (conn, peer) = tokio::join!(raw::connect(&endpoint, "/x", &[]), server.accept());
+    drop(peer);
+    assert_eq!(conn.unwrap().next().await, None);
+}
+
+#[tokio::test]
+async fn a_message_over_the_bound_ends_the_connection() {
+    let server = FakeServer::start().await;
+    let endpoint = server.endpoint().with_max_message(10);
+    let (conn, mut peer) = tokio::join!(raw::connect(&endpoint, "/x", &[]), server.accept());
+    let mut conn = conn.unwrap();
+    peer.send("0123456789").await;
+    peer.send("0123456789a").await;
+    assert!(conn.next().await.is_some());
+    assert_eq!(conn.next().await, None);
+    assert!(conn.failure().is_some());
+}
+
+#[tokio::test]
+async fn what_can_not_be_a_request_is_refused_before_connecting() {
+    let endpoint = Endpoint::parse("ws://127.0.0.1:1").unwrap();
+    for (path, protocols) in [("/a b", &[][..]), ("/x", &["a\nb"][..])] {
+        let error = raw::connect(&endpoint, path, protocols).await.unwrap_err();
+        assert!(matches!(error, ConnectError::Request(_)), "{error}");
+    }
+}
