@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn outside_crate_behind_a_wall_is_found() {
-        assert_eq!(faults("cuttlebone-hub", "tokio", None, false).len(), 1);
+        assert_eq!(faults("cuttlebone-proto", "tokio", None, false).len(), 1);
         assert_eq!(faults("cuttlebone", "axum", None, false).len(), 1);
         assert_eq!(faults("cuttlebone-proto", "serde", None, false), Vec::<String>::new());
     }
