@@ -1,1 +1,34 @@
 //! Where devices and clients meet: mailboxes, the registry, seats.
+//!
+//! Everything here is synchronous and without I/O; the time comes in as an argument. A connection task drives a
+//! [`Seat`], answers what the seat asks for by [`Registry::resolve`], and writes what its [`Inbox`] holds.
+//!
+//! The rules, each with a test of its name:
+//! - **R1** A session's own replies go through its own mailbox.
+//! - **R2** `config` and `device_info` are queued before anybody can reach the session.
+//! - **R3** A client whose device's queue is full is not read, then closed. A client that does not read is closed.
+//!   A device is never held up.
+//! - **R4** A client's later `client_disconnected` always finds room.
+//! - **R5** A late end of a registration never removes a newer one.
+//! - **R6** Closing is: take nothing more, deliver what is queued, the error, the close.
+//! - **R7** Listings are sorted copies.
+
+mod device;
+mod event;
+mod item;
+mod mailbox;
+mod observer;
+mod registry;
+mod request;
+mod seat;
+mod settings;
+
+pub use device::{Attachment, Device};
+pub use event::{DeviceSummary, Event};
+pub use item::{Item, Notice};
+pub use mailbox::{Inbox, Mailbox, PushError, Received};
+pub use observer::{Direction, Observer, Unobserved};
+pub use registry::{Counts, IdSource, Probe, Registration, Registry, Resolution, Waiting};
+pub use request::{Answer, AttachRequest, RegisterRequest, Request};
+pub use seat::{ClientSeat, DeviceSeat, Next, Seat, SeatOptions};
+pub use settings::{Bound, Settings};

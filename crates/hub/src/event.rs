@@ -1,0 +1,36 @@
+//! The life cycle of devices, for those who watch the list.
+
+use std::sync::Arc;
+
+use cuttlebone_proto::DeviceId;
+
+/// A device as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceSummary {
+    /// Its id.
+    pub device_id: DeviceId,
+    /// The text of its `device_info`.
+    pub info: Arc<str>,
+    /// Clients that are attached to it.
+    pub viewers: usize,
+    /// When it registered first, in milliseconds since 1970.
+    pub registered_at_ms: u64,
+    /// Whether its connection is broken and it may still come back.
+    pub away: bool,
+}
+
+/// Something that changed the list of devices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A device registered, lost its connection or came back.
+    Registered(DeviceSummary),
+    /// A device is gone for good.
+    Gone(DeviceId),
+    /// The number of a device's clients changed.
+    Viewers {
+        /// The device.
+        device_id: DeviceId,
+        /// Its clients now.
+        viewers: usize,
+    },
+}

@@ -1,0 +1,301 @@
+//! Which device is where. Used to register, connect, close and list; no message ever passes through it.
+//!
+//! Sharded by id; a shard is a small lock around a map of its devices and of the clients that wait for one.
+
+mod registration;
+mod waiting;
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use cuttlebone_proto::{ClientId, DeviceId, IceServer, Reject, encode};
+use parking_lot::{Mutex, MutexGuard, RwLock};
+use tokio::sync::broadcast;
+
+use crate::device::Device;
+use crate::event::{DeviceSummary, Event};
+use crate::item::Notice;
+use crate::mailbox::Inbox;
+use crate::observer::Observer;
+use crate::request::{Answer, AttachRequest, RegisterRequest, Request};
+use crate::settings::Settings;
+
+pub use registration::Registration;
+use waiting::Waiter;
+pub use waiting::Waiting;
+
+const SHARDS: usize = 64;
+
+/// Where client ids come from: uniform in their range, from a source that nobody can guess.
+pub trait IdSource: Send + Sync {
+    /// The next id.
+    fn draw(&self) -> ClientId;
+}
+
+/// The devices of this node and the clients that wait for one. Cheap to clone.
+#[derive(Clone)]
+pub struct Registry {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) ids: Box<dyn IdSource>,
+    pub(crate) observer: Arc<dyn Observer>,
+    config: RwLock<Arc<str>>,
+    shards: Box<[Mutex<Shard>]>,
+    hasher: RandomState,
+    events: broadcast::Sender<Event>,
+    waiting: AtomicUsize,
+    waiters: AtomicU64,
+}
+
+type Shard = HashMap<DeviceId, Entry>;
+
+#[derive(Default)]
+struct Entry {
+    device: Option<Arc<Device>>,
+    waiters: Vec<Waiter>,
+}
+
+/// How many there are now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Devices that are registered.
+    pub devices: usize,
+    /// Clients that are attached to one.
+    pub clients: usize,
+    /// Clients that wait for one.
+    pub waiting: usize,
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub enum Resolution {
+    /// The answer.
+    Answer(Answer),
+    /// The id is held: wait for the holder's answer, then [`Registry::conclude`].
+    Probe(Probe),
+}
+
+/// A registration that waits until the present holder of the id has answered, or has not.
+#[derive(Debug)]
+pub struct Probe {
+    /// Ready with `Ok` when the holder answered, with `Err` when its connection is gone.
+    pub answered: tokio::sync::oneshot::Receiver<()>,
+    request: RegisterRequest,
+    holder: Inbox,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shared")
+    }
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry").field("counts", &self.counts()).finish()
+    }
+}
+
+impl Registry {
+    /// An empty registry.
+    #[must_use]
+    pub fn new(
+        settings: Settings,
+        ice_servers: &[IceServer],
+        ids: Box<dyn IdSource>,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        let events = broadcast::Sender::new(settings.event_buffer);
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        let shared = Shared {
+            settings,
+            ids,
+            observer,
+            config: RwLock::new(encode::config(ice_servers).into()),
+            shards,
+            hasher: RandomState::new(),
+            events,
+            waiting: AtomicUsize::new(0),
+            waiters: AtomicU64::new(0),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// The `config` message of the moment.
+    #[must_use]
+    pub fn config(&self) -> Arc<str> {
+        self.shared.config.read().clone()
+    }
+
+    /// Changes the ICE servers that peers get from now on.
+    pub fn set_ice_servers(&self, ice_servers: &[IceServer]) {
+        *self.shared.config.write() = encode::config(ice_servers).into();
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Answers what a seat asked for. `now_ms` is in milliseconds since 1970.
+    #[must_use]
+    pub fn resolve(&self, request: Request, now_ms: u64) -> Resolution {
+        match request {
+            Request::Attach(request) => Resolution::Answer(self.attach(&request)),
+            Request::Register(request) => self.register(request, now_ms, None),
+        }
+    }
+
+    /// Goes on with a registration whose id was held: refused if the holder `answered`, else the id is taken over.
+    #[must_use]
+    pub fn conclude(&self, probe: Probe, answered: bool, now_ms: u64) -> Resolution {
+        if answered {
+            return Resolution::Answer(Answer::Refused(Reject::DeviceIdTaken(probe.request.device_id)));
+        }
+        self.register(probe.request, now_ms, Some(&probe.holder))
+    }
+
+    /// The devices, in the order of their ids (R7).
+    #[must_use]
+    pub fn list(&self) -> Vec<DeviceSummary> {
+        let mut devices = self.devices();
+        devices.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        devices.iter().map(|device| device.summary()).collect()
+    }
+
+    /// One device.
+    #[must_use]
+    pub fn find(&self, device_id: &str) -> Option<DeviceSummary> {
+        let device = self.shared.shard(device_id).get(device_id)?.device.clone()?;
+        Some(device.summary())
+    }
+
+    /// What happens to devices from now on.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.shared.events.subscribe()
+    }
+
+    /// How many there are now.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let devices = self.devices();
+        let clients = devices.iter().map(|device| device.summary().viewers).sum();
+        Counts { devices: devices.len(), clients, waiting: self.shared.waiting.load(Ordering::Relaxed) }
+    }
+
+    /// Entries of the table of ids: one for each device and for each id that somebody waits for.
+    #[must_use]
+    pub fn table_len(&self) -> usize {
+        self.shared.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    fn devices(&self) -> Vec<Arc<Device>> {
+        let mut devices = Vec::new();
+        for shard in &self.shared.shards {
+            devices.extend(shard.lock().values().filter_map(|entry| entry.device.clone()));
+        }
+        devices
+    }
+
+    fn attach(&self, request: &AttachRequest) -> Answer {
+        let mut shard = self.shared.shard(request.device_id.as_str());
+        let present = shard.get(&request.device_id).and_then(|entry| entry.device.as_ref());
+        match present.filter(|device| !device.away.load(Ordering::Relaxed)) {
+            Some(device) => match device.attach(&self.shared, &request.mailbox) {
+                Ok(attachment) => Answer::Attached(attachment),
+                Err(reject) => Answer::Refused(reject),
+            },
+            None => waiting::wait(&self.shared, &mut shard, request),
+        }
+    }
+
+    fn register(&self, request: RegisterRequest, now_ms: u64, silent: Option<&Inbox>) -> Resolution {
+        let mut shard = self.shared.shard(request.device_id.as_str());
+        let held = shard.get(&request.device_id).and_then(|entry| entry.device.clone());
+        let Some(device) = held else {
+            return Resolution::Answer(self.publish(&mut shard, &request, now_ms));
+        };
+        let away = device.away.load(Ordering::Relaxed);
+        if !away && !silent.is_some_and(|silent| silent.is_reader_of(&device.mailbox)) {
+            let (probe, answered) = tokio::sync::oneshot::channel();
+            device.mailbox.notify(Notice::Probe(probe));
+            return Resolution::Probe(Probe { answered, request, holder: device.mailbox.reader() });
+        }
+        if away {
+            self.shared.observer.returned();
+        } else {
+            self.shared.observer.taken_over();
+        }
+        if device.info == request.device_info {
+            return Resolution::Answer(self.resume(&mut shard, &device, request));
+        }
+        // Another device_info: for the clients this is another device.
+        device.mailbox.revoke();
+        device.end();
+        Resolution::Answer(self.publish(&mut shard, &request, now_ms))
+    }
+
+    /// Makes a device known. `config` is queued for it before anybody can reach it (R2).
+    fn publish(&self, shard: &mut Shard, request: &RegisterRequest, now_ms: u64) -> Answer {
+        let mailbox = Arc::clone(&request.mailbox);
+        mailbox.reply(self.config().to_string());
+        let device = Arc::new(Device {
+            id: request.device_id.clone(),
+            info: Arc::clone(&request.device_info),
+            registered_at_ms: now_ms,
+            mailbox,
+            small_reader: AtomicBool::new(request.small_reader),
+            away: AtomicBool::new(false),
+            state: Mutex::default(),
+        });
+        let entry = shard.entry(request.device_id.clone()).or_default();
+        entry.device = Some(Arc::clone(&device));
+        self.greet(entry, &device);
+        let inbox = device.mailbox.reader();
+        Answer::Registered(Registration::new(Arc::clone(&self.shared), device, inbox))
+    }
+
+    /// Gives a device that came back its queue, with what was held, and its clients.
+    fn resume(&self, shard: &mut Shard, device: &Arc<Device>, request: RegisterRequest) -> Answer {
+        let config = self.config().to_string();
+        let inbox = device.mailbox.adopt(&request.mailbox, config, self.shared.settings.device_queue);
+        device.small_reader.store(request.small_reader, Ordering::Relaxed);
+        device.away.store(false, Ordering::Relaxed);
+        let entry = shard.entry(request.device_id).or_default();
+        self.greet(entry, device);
+        Answer::Registered(Registration::new(Arc::clone(&self.shared), Arc::clone(device), inbox))
+    }
+
+    /// Announces a device that can be reached now, to listeners and to the clients that wait for it.
+    fn greet(&self, entry: &mut Entry, device: &Arc<Device>) {
+        self.shared.announce(|| Event::Registered(device.summary()));
+        for waiter in &entry.waiters {
+            waiter.mailbox.notify(Notice::DeviceReady);
+        }
+    }
+}
+
+impl Shared {
+    fn shard(&self, device_id: &str) -> MutexGuard<'_, Shard> {
+        let at = usize::try_from(self.hasher.hash_one(device_id) % SHARDS as u64).unwrap_or_default();
+        self.shards[at].lock()
+    }
+
+    /// Tells the listeners, if there are any.
+    pub(crate) fn announce(&self, event: impl FnOnce() -> Event) {
+        if self.events.receiver_count() > 0 {
+            let _ = self.events.send(event());
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The hold of one connection on a device id.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Shared;
+use crate::device::Device;
+use crate::event::Event;
+use crate::mailbox::Inbox;
+
+/// A device's registration by one connection. Dropping it is leaving for good, unless a later connection holds the
+/// device by then (R5).
+#[derive(Debug)]
+pub struct Registration {
+    shared: Arc<Shared>,
+    device: Arc<Device>,
+    inbox: Inbox,
+}
+
+impl Registration {
+    pub(super) fn new(shared: Arc<Shared>, device: Arc<Device>, inbox: Inbox) -> Self {
+        Self { shared, device, inbox }
+    }
+
+    /// The reader of the device's mailbox.
+    pub(crate) fn inbox(&self) -> Inbox {
+        self.inbox.clone()
+    }
+
+    /// The device.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The connection broke: the clients stay, and what they send is held.
+    pub(crate) fn lose(&self) {
+        let _shard = self.shared.shard(self.device.id.as_str());
+        if self.inbox.is_current() {
+            self.device.mailbox.set_bound(self.shared.settings.held);
+            self.device.away.store(true, Ordering::Relaxed);
+            self.shared.announce(|| Event::Registered(self.device.summary()));
+        }
+    }
+
+    /// Whether a later connection holds the device.
+    pub(crate) fn is_superseded(&self) -> bool {
+        !self.inbox.is_current()
+    }
+
+    fn end(&self) {
+        let mut shard = self.shared.shard(self.device.id.as_str());
+        let Some(entry) = shard.get_mut(&self.device.id) else { return };
+        let is_ours = entry.device.as_ref().is_some_and(|device| Arc::ptr_eq(device, &self.device));
+        if !is_ours || !self.inbox.is_current() {
+            return;
+        }
+        entry.device = None;
+        if entry.waiters.is_empty() {
+            shard.remove(&self.device.id);
+        }
+        self.device.mailbox.abandon();
+        self.device.end();
+        self.shared.announce(|| Event::Gone(self.device.id.clone()));
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

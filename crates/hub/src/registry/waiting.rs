@@ -1,0 +1,53 @@
+//! Clients that came before their device.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use cuttlebone_proto::{DeviceId, Reject};
+
+use super::{Shard, Shared};
+use crate::mailbox::Mailbox;
+use crate::request::{Answer, AttachRequest};
+
+#[derive(Debug)]
+pub(super) struct Waiter {
+    key: u64,
+    pub(super) mailbox: Arc<Mailbox>,
+}
+
+/// A client's place among those who wait for a device. Dropping it gives the place up.
+#[derive(Debug)]
+pub struct Waiting {
+    shared: Arc<Shared>,
+    device_id: DeviceId,
+    key: u64,
+}
+
+pub(super) fn wait(shared: &Arc<Shared>, shard: &mut Shard, request: &AttachRequest) -> Answer {
+    let settings = &shared.settings;
+    if settings.client_wait.is_zero() {
+        return Answer::Absent;
+    }
+    let here = shard.get(&request.device_id).map_or(0, |entry| entry.waiters.len());
+    if here >= settings.waiting_per_device || shared.waiting.load(Ordering::Relaxed) >= settings.waiting {
+        return Answer::Refused(Reject::TooManyWaiting);
+    }
+    shared.waiting.fetch_add(1, Ordering::Relaxed);
+    let key = shared.waiters.fetch_add(1, Ordering::Relaxed);
+    let waiter = Waiter { key, mailbox: Arc::clone(&request.mailbox) };
+    shard.entry(request.device_id.clone()).or_default().waiters.push(waiter);
+    Answer::Waiting(Waiting { shared: Arc::clone(shared), device_id: request.device_id.clone(), key })
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut shard = self.shared.shard(self.device_id.as_str());
+        if let Some(entry) = shard.get_mut(&self.device_id) {
+            entry.waiters.retain(|waiter| waiter.key != self.key);
+            if entry.waiters.is_empty() && entry.device.is_none() {
+                shard.remove(&self.device_id);
+            }
+        }
+        self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,52 @@
+//! What a seat asks of the directory of devices, and the answers.
+//!
+//! A seat that asked reads nothing more from its peer until the answer is fed back. Today the registry of this node
+//! answers; a directory over several nodes can do so as well, and takes its time.
+
+use std::sync::Arc;
+
+use cuttlebone_proto::{DeviceId, Reject};
+
+use crate::device::Attachment;
+use crate::mailbox::Mailbox;
+use crate::registry::{Registration, Waiting};
+
+/// Something slow that a seat needs.
+#[derive(Debug)]
+pub enum Request {
+    /// Register a device.
+    Register(RegisterRequest),
+    /// Attach a client to a device.
+    Attach(AttachRequest),
+}
+
+/// A device wants its id.
+#[derive(Debug)]
+pub struct RegisterRequest {
+    pub(crate) device_id: DeviceId,
+    pub(crate) device_info: Arc<str>,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) small_reader: bool,
+}
+
+/// A client wants its device.
+#[derive(Debug)]
+pub struct AttachRequest {
+    pub(crate) device_id: DeviceId,
+    pub(crate) mailbox: Arc<Mailbox>,
+}
+
+/// The answer to a [`Request`]. Dropping one undoes what it stands for.
+#[derive(Debug)]
+pub enum Answer {
+    /// The device is registered.
+    Registered(Registration),
+    /// The client is attached.
+    Attached(Attachment),
+    /// The device is not there; the client's mailbox gets a notice when it is.
+    Waiting(Waiting),
+    /// The device is not there, and clients do not wait.
+    Absent,
+    /// It can't be had.
+    Refused(Reject),
+}

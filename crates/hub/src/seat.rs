@@ -1,0 +1,195 @@
+//! A seat is one session in the hub: the machine, its mailbox and the handle of its peer.
+//!
+//! The contract: feed one input, carry out the [`Next`] it gives, feed the next. Whoever drives a seat (a socket task, a
+//! simulator) also takes entries out of [`Seat::inbox`] and writes them to the peer; an [`Item::Notice`] among them is
+//! an input. Dropping a seat is leaving at once and for good.
+
+mod client;
+mod device;
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use cuttlebone_proto::{CloseCode, DeviceId, Reject};
+
+use crate::item::Notice;
+use crate::mailbox::Inbox;
+use crate::registry::Registry;
+use crate::request::{Answer, Request};
+
+pub use client::ClientSeat;
+pub use device::DeviceSeat;
+
+/// What the driver of a seat does next.
+#[derive(Debug)]
+pub enum Next {
+    /// Read on.
+    Continue,
+    /// Read nothing from the peer until [`Seat::poll_room`] is ready.
+    Paused,
+    /// Answer the request and feed the answer to [`Seat::on_answer`]; read nothing from the peer before.
+    Await(Request),
+    /// Ping the peer: somebody wants to know whether it lives.
+    Ping,
+    /// Read no more. Write what the mailbox holds, the close at its end, and go.
+    Closing,
+}
+
+/// A device's seat or a client's.
+#[derive(Debug)]
+pub enum Seat {
+    /// A client's.
+    Client(Box<ClientSeat>),
+    /// A device's.
+    Device(Box<DeviceSeat>),
+}
+
+/// What a seat needs to know of its connection and of the bounds of a message.
+#[derive(Debug, Clone)]
+pub struct SeatOptions {
+    /// How deep a value may nest.
+    pub depth: usize,
+    /// How long the first message may take.
+    pub first_message: std::time::Duration,
+    /// Whether the peer, a device, reads at most 65,536 bytes at once.
+    pub small_reader: bool,
+}
+
+macro_rules! both {
+    ($seat:expr, $inner:ident => $call:expr) => {
+        match $seat {
+            Seat::Client($inner) => $call,
+            Seat::Device($inner) => $call,
+        }
+    };
+}
+
+impl Seat {
+    /// A seat for a client that has just connected.
+    #[must_use]
+    pub fn client(registry: &Registry, options: &SeatOptions, now: Instant) -> Self {
+        Self::Client(Box::new(ClientSeat::new(registry, options, now)))
+    }
+
+    /// A seat for a device that has just connected.
+    #[must_use]
+    pub fn device(registry: &Registry, options: &SeatOptions, now: Instant) -> Self {
+        Self::Device(Box::new(DeviceSeat::new(registry, options, now)))
+    }
+
+    /// A message came.
+    pub fn on_text(&mut self, text: &str, now: Instant) -> Next {
+        both!(self, seat => seat.on_text(text, now))
+    }
+
+    /// The transport refused what came.
+    pub fn on_violation(&mut self, reject: Reject, now: Instant) -> Next {
+        both!(self, seat => seat.on_violation(reject, now))
+    }
+
+    /// Anything at all came from the peer. Cheap, for every frame.
+    pub fn on_alive(&mut self) {
+        if let Self::Device(seat) = self {
+            seat.on_alive();
+        }
+    }
+
+    /// The answer to [`Next::Await`].
+    pub fn on_answer(&mut self, answer: Answer, now: Instant) -> Next {
+        both!(self, seat => seat.on_answer(answer, now))
+    }
+
+    /// An [`Item::Notice`](crate::Item::Notice) came out of the mailbox.
+    pub fn on_notice(&mut self, notice: Notice) -> Next {
+        match self {
+            Self::Client(seat) => seat.on_notice(&notice),
+            Self::Device(seat) => seat.on_notice(notice),
+        }
+    }
+
+    /// [`Inbox::poll_receive`] or [`Inbox::poll_cut`] said that the peer is to be cut off: it was evicted, or another
+    /// connection has taken its device over.
+    pub fn on_cut(&mut self, now: Instant) -> Next {
+        match self {
+            Self::Client(seat) => seat.on_evicted(),
+            Self::Device(seat) => seat.on_taken_over(now),
+        }
+    }
+
+    /// [`Seat::deadline`] has passed.
+    pub fn on_timer(&mut self, now: Instant) -> Next {
+        both!(self, seat => seat.on_timer(now))
+    }
+
+    /// An [`Item::Close`](crate::Item::Close) came out of the mailbox: the server closes. A client is gone for good
+    /// with that; a device may still come back.
+    pub fn on_closing(&mut self) {
+        if let Self::Client(seat) = self {
+            seat.leave();
+        }
+    }
+
+    /// The peer closed cleanly: it is gone for good.
+    pub fn on_closed(&mut self) {
+        both!(self, seat => seat.leave());
+    }
+
+    /// The connection broke. Gives the time until which the seat is to be kept (it may come back, or count as there);
+    /// then, or at once if there is none, drop it.
+    pub fn on_broken(&mut self, now: Instant) -> Option<Instant> {
+        both!(self, seat => seat.on_broken(now))
+    }
+
+    /// The server goes down: what is queued is still delivered, then the close.
+    pub fn on_shutdown(&mut self, code: CloseCode) {
+        both!(self, seat => seat.on_shutdown(code));
+    }
+
+    /// When [`Seat::on_timer`] is due, if nothing else comes.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        both!(self, seat => seat.deadline())
+    }
+
+    /// After [`Next::Paused`]: ready when the peer may be read again, or must be closed. Cancel safe.
+    pub fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        match self {
+            Self::Client(seat) => seat.poll_room(cx),
+            Self::Device(_) => Poll::Ready(Next::Continue),
+        }
+    }
+
+    /// The reader of what goes to the peer. It may change with every input: ask again.
+    #[must_use]
+    pub fn inbox(&self) -> &Inbox {
+        both!(self, seat => seat.inbox())
+    }
+
+    /// The device that the seat registered or is attached to, for logs.
+    #[must_use]
+    pub fn device_id(&self) -> Option<&DeviceId> {
+        both!(self, seat => seat.device_id())
+    }
+}
+
+/// Sends an error; seals the mailbox if the connection is to be closed with it.
+fn refuse(registry: &Registry, inbox: &Inbox, reject: &Reject) -> Next {
+    let error = cuttlebone_proto::encode::error(reject);
+    registry.shared().observer.rejected(reject);
+    match reject.close() {
+        Some(code) => {
+            inbox.mailbox().seal(Some(error), code);
+            Next::Closing
+        }
+        None => {
+            inbox.mailbox().reply(error);
+            Next::Continue
+        }
+    }
+}
+
+/// The text of `device_info` as it is kept.
+fn keep(device_info: &str) -> Arc<str> {
+    device_info.into()
+}

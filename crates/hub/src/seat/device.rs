@@ -1,0 +1,185 @@
+//! A device's seat.
+
+use std::time::Instant;
+
+use cuttlebone_proto::{CloseCode, DeviceEffect, DeviceId, DeviceSession, Reject, encode};
+use tokio::sync::oneshot;
+
+use super::{Next, SeatOptions, keep, refuse};
+use crate::item::Notice;
+use crate::mailbox::Inbox;
+use crate::registry::{Registration, Registry};
+use crate::request::{Answer, RegisterRequest, Request};
+
+/// One device connection: its machine, its mailbox, and its hold on the device id.
+#[derive(Debug)]
+pub struct DeviceSeat {
+    registry: Registry,
+    session: DeviceSession,
+    inbox: Inbox,
+    registration: Option<Registration>,
+    /// When the connection was lost, if the device may still come back.
+    lost: Option<Instant>,
+    probes: Vec<oneshot::Sender<()>>,
+    depth: usize,
+    small_reader: bool,
+    deadline: Option<Instant>,
+    device_id: Option<DeviceId>,
+}
+
+impl DeviceSeat {
+    pub(super) fn new(registry: &Registry, options: &SeatOptions, now: Instant) -> Self {
+        Self {
+            registry: registry.clone(),
+            session: DeviceSession::default(),
+            inbox: Inbox::new(registry.settings().device_queue),
+            registration: None,
+            lost: None,
+            probes: Vec::new(),
+            depth: options.depth,
+            small_reader: options.small_reader,
+            deadline: Some(now + options.first_message),
+            device_id: None,
+        }
+    }
+
+    pub(super) fn on_text(&mut self, text: &str, now: Instant) -> Next {
+        match self.session.on_text(text, self.depth) {
+            DeviceEffect::ToClient { client_id, payload } => {
+                let Some(registration) = &self.registration else { return Next::Continue };
+                if !registration.device().to_client(self.registry.shared(), client_id, payload) {
+                    self.inbox.mailbox().reply(encode::client_disconnected(client_id));
+                }
+                Next::Continue
+            }
+            DeviceEffect::Register { device_id, device_info } => {
+                self.deadline = None;
+                self.device_id = Some(device_id.clone());
+                Next::Await(Request::Register(RegisterRequest {
+                    device_id,
+                    device_info: keep(device_info),
+                    mailbox: self.inbox.mailbox().clone(),
+                    small_reader: self.small_reader,
+                }))
+            }
+            DeviceEffect::Reject(reject) => self.refuse(&reject, now),
+            DeviceEffect::Nothing => Next::Continue,
+        }
+    }
+
+    pub(super) fn on_violation(&mut self, reject: Reject, now: Instant) -> Next {
+        let effect = self.session.on_violation(reject);
+        self.carry_out(effect, now)
+    }
+
+    /// Something came: whoever asked whether the device lives gets the answer.
+    pub(super) fn on_alive(&mut self) {
+        for probe in self.probes.drain(..) {
+            let _ = probe.send(());
+        }
+    }
+
+    pub(super) fn on_answer(&mut self, answer: Answer, now: Instant) -> Next {
+        match answer {
+            Answer::Registered(registration) => {
+                self.session.on_registered();
+                self.inbox = registration.inbox();
+                self.registration = Some(registration);
+                Next::Continue
+            }
+            Answer::Refused(reject) => {
+                let effect = self.session.on_refused(reject);
+                self.carry_out(effect, now)
+            }
+            Answer::Attached(_) | Answer::Waiting(_) | Answer::Absent => Next::Continue,
+        }
+    }
+
+    pub(super) fn on_notice(&mut self, notice: Notice) -> Next {
+        match notice {
+            Notice::Probe(probe) => {
+                self.probes.push(probe);
+                Next::Ping
+            }
+            Notice::DeviceReady | Notice::DeviceGone => Next::Continue,
+        }
+    }
+
+    /// Another connection has the device now; this one gets a mailbox of its own for its last words.
+    pub(super) fn on_taken_over(&mut self, now: Instant) -> Next {
+        self.detach();
+        let effect = self.session.on_taken_over();
+        self.carry_out(effect, now)
+    }
+
+    pub(super) fn on_timer(&mut self, now: Instant) -> Next {
+        if !self.session.waits_for_first_message() || self.deadline.is_some_and(|deadline| now < deadline) {
+            return Next::Continue;
+        }
+        let effect = self.session.on_timeout();
+        self.carry_out(effect, now)
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.registration = None;
+    }
+
+    /// A device that is closed because of what it sent is treated as one whose connection broke: it will be back, and
+    /// its clients need not notice (protocol.md 3.1).
+    pub(super) fn on_broken(&mut self, now: Instant) -> Option<Instant> {
+        self.lose(now);
+        self.probes.clear();
+        let registration = self.registration.as_ref()?;
+        if registration.is_superseded() {
+            self.leave();
+            return None;
+        }
+        self.lost.map(|lost| lost + self.registry.settings().device_grace)
+    }
+
+    pub(super) fn on_shutdown(&mut self, code: CloseCode) {
+        self.inbox.mailbox().seal(None, code);
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    pub(super) fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+
+    pub(super) fn device_id(&self) -> Option<&DeviceId> {
+        self.device_id.as_ref()
+    }
+
+    fn carry_out(&mut self, effect: DeviceEffect<'_>, now: Instant) -> Next {
+        match effect {
+            DeviceEffect::Reject(reject) => self.refuse(&reject, now),
+            DeviceEffect::Nothing | DeviceEffect::Register { .. } | DeviceEffect::ToClient { .. } => Next::Continue,
+        }
+    }
+
+    fn refuse(&mut self, reject: &Reject, now: Instant) -> Next {
+        if reject.close().is_some() {
+            self.lose(now);
+        }
+        refuse(&self.registry, &self.inbox, reject)
+    }
+
+    fn lose(&mut self, now: Instant) {
+        if self.lost.is_some() {
+            return;
+        }
+        if let Some(registration) = &self.registration {
+            registration.lose();
+            self.lost = Some(now);
+            self.detach();
+        }
+    }
+
+    /// Leaves the device's mailbox to its next connection.
+    fn detach(&mut self) {
+        self.inbox = Inbox::new(self.registry.settings().device_queue);
+    }
+}

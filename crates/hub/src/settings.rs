@@ -1,0 +1,60 @@
+//! The bounds of the hub.
+
+use std::time::Duration;
+
+/// How much may be queued: whichever is reached first. One message always fits into an empty queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    /// Messages.
+    pub frames: usize,
+    /// Bytes of messages.
+    pub bytes: usize,
+}
+
+/// The validated settings of the hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// What may be queued for one client. Beyond it the client is closed (4008).
+    pub client_queue: Bound,
+    /// What may be queued for one device. Beyond it the client that sends is not read.
+    pub device_queue: Bound,
+    /// What is held for a device whose connection broke, until it is back.
+    pub held: Bound,
+    /// How long a client waits for room in its device's queue before it is closed (1013).
+    pub full_wait: Duration,
+    /// Clients of one device.
+    pub clients_per_device: usize,
+    /// How long a device whose connection broke may stay away.
+    pub device_grace: Duration,
+    /// How long the holder of a device id has to answer when somebody else asks for the id.
+    pub probe: Duration,
+    /// How long a client waits for its device; zero: not at all.
+    pub client_wait: Duration,
+    /// Clients that may wait for one device.
+    pub waiting_per_device: usize,
+    /// Clients that may wait in all.
+    pub waiting: usize,
+    /// How long after its connection broke a client counts as there.
+    pub client_grace: Duration,
+    /// How many life-cycle events a listener may be behind.
+    pub event_buffer: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            client_queue: Bound { frames: 256, bytes: 1 << 20 },
+            device_queue: Bound { frames: 1024, bytes: 4 << 20 },
+            held: Bound { frames: 1024, bytes: 4 << 20 },
+            full_wait: Duration::from_secs(10),
+            clients_per_device: 64,
+            device_grace: Duration::from_secs(10),
+            probe: Duration::from_secs(2),
+            client_wait: Duration::from_secs(60),
+            waiting_per_device: 16,
+            waiting: 10_000,
+            client_grace: Duration::from_secs(10),
+            event_buffer: 1024,
+        }
+    }
+}
