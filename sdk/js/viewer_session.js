@@ -1,0 +1,307 @@
+/**
+ * Watching one device: keeps a peer connection alive over one signaling client, and says in one word how it stands.
+ *
+ * 1. The picture is kept as long as it lives. Without signaling it goes on; when signaling is back, this side is a
+ *    new client for the device, which will drop the old one, so a new peer connection is made beside the old.
+ * 2. The old peer is closed when the new one is connected, so that the picture does not go black in between.
+ * 3. At most two peers exist: `#peer` shows, `#next` is being made. What the device says goes to the newest.
+ * 4. A peer that never connected is tried again after a growing delay; one that was lost, at once.
+ */
+
+import { Backoff } from './backoff.js';
+import { Emitter } from './emitter.js';
+import { InputSender } from './input.js';
+import { Peer, fingerprint } from './peer.js';
+import { StatsSampler } from './stats.js';
+
+/** @typedef {import('./signaling.js').SignalingClient} SignalingClient */
+/** @typedef {import('./signaling.js').IceServer} IceServer */
+
+/** @typedef {{ text: string | null, code: string, closeCode?: number | null }} Problem */
+
+/**
+ * @typedef {object} State
+ * @property {'idle' | 'connecting' | 'waiting' | 'negotiating' | 'connected' | 'lost' | 'retrying' | 'failed' | 'closed'} name
+ *   lost: no signaling, no picture; retrying: signaling, but the last try for a picture came to nothing
+ * @property {'ok' | 'waiting' | 'lost'} signaling waiting: the server is there, the device is not
+ * @property {boolean | null} relayed once connected and known
+ * @property {number | null} retryAt `Date.now()` of the next try
+ * @property {Problem | null} problem the last thing that went wrong, until it is right again
+ */
+
+/**
+ * @typedef {object} ViewerEvents
+ * @property {State} state
+ * @property {{ deviceInfo: any }} deviceInfo
+ * @property {{ id: string, stream: MediaStream, kind: string }} stream a new one of the same id replaces the old
+ * @property {{ label: string, data: any }} channelMessage
+ * @property {{}} controlOpen
+ * @property {Problem} problem
+ */
+
+/**
+ * @typedef {object} ViewerOptions
+ * @property {(config: RTCConfiguration) => RTCPeerConnection} [newPeerConnection]
+ * @property {RTCIceTransportPolicy} [iceTransportPolicy]
+ * @property {Partial<import('./peer.js').PeerTimes>} [times]
+ * @property {Backoff} [backoff] between tries for a picture
+ */
+
+/** @extends {Emitter<ViewerEvents>} */
+export class ViewerSession extends Emitter {
+  #signaling;
+  #newPeerConnection;
+  #iceTransportPolicy;
+  #times;
+  #backoff;
+
+  /** @type {'idle' | 'connecting' | 'waiting' | 'ready' | 'lost' | 'closed'} */
+  #link = 'idle';
+  /** @type {IceServer[]} */
+  #iceServers = [];
+  /** @type {Peer | null} */
+  #peer = null;
+  /** @type {Peer | null} */
+  #next = null;
+  #sampler = new StatsSampler();
+  /** @type {boolean | null} */
+  #relayed = null;
+  /** @type {number | null} */
+  #retryAt = null;
+  /** @type {any} */
+  #retryTimer = null;
+  /** @type {Problem | null} */
+  #problem = null;
+
+  /**
+   * @param {SignalingClient} signaling not started yet
+   * @param {ViewerOptions} [options]
+   */
+  constructor(signaling, options = {}) {
+    super();
+    this.#signaling = signaling;
+    this.#newPeerConnection = options.newPeerConnection ?? ((config) => new RTCPeerConnection(config));
+    this.#iceTransportPolicy = options.iceTransportPolicy;
+    this.#times = options.times;
+    this.#backoff = options.backoff ?? new Backoff({ minMs: 1000, maxMs: 30_000 });
+    this.input = new InputSender(() => this.#peer?.channel('input-channel') ?? null);
+    this.#listen(signaling);
+  }
+
+  start() {
+    this.#signaling.start();
+  }
+
+  /** Does not wait for the end of the delay, if there is one. After a failure, starts anew. */
+  retryNow() {
+    if (this.#link === 'closed') this.#signaling.start();
+    else if (this.#link === 'lost') this.#signaling.retryNow();
+    else if (this.#link === 'ready' && this.#retryAt !== null) this.#negotiate();
+  }
+
+  /** Ends the session. */
+  close() {
+    this.#dropPeers();
+    this.#signaling.close();
+  }
+
+  /** @returns {State} */
+  get state() {
+    return {
+      name: this.#stateName(),
+      signaling: this.#link === 'ready' ? 'ok' : this.#link === 'waiting' ? 'waiting' : 'lost',
+      relayed: this.#peer?.connected ? this.#relayed : null,
+      retryAt: this.#retryAt,
+      problem: this.#problem,
+    };
+  }
+
+  /** @returns {Promise<import('./stats.js').Summary | null>} null while nothing is connected */
+  async stats() {
+    const peer = this.#peer;
+    if (!peer?.connected) return null;
+    const summary = this.#sampler.sample(/** @type {any} */ (await peer.getStats()));
+    if (summary.pair && peer === this.#peer && summary.pair.relayed !== this.#relayed) {
+      this.#relayed = summary.pair.relayed;
+      this.#announce();
+    }
+    return summary;
+  }
+
+  /**
+   * Sends a command on the device's control channel.
+   *
+   * @param {object} command
+   * @returns {boolean} whether it was sent
+   */
+  sendControl(command) {
+    const control = this.#peer?.control;
+    if (control?.readyState !== 'open') return false;
+    control.send(JSON.stringify(command));
+    return true;
+  }
+
+  /** @returns {State['name']} */
+  #stateName() {
+    if (this.#peer?.connected && this.#link !== 'closed') return 'connected';
+    switch (this.#link) {
+      case 'ready':
+        return this.#retryAt === null ? 'negotiating' : 'retrying';
+      case 'closed':
+        return this.#problem ? 'failed' : 'closed';
+      default:
+        return this.#link;
+    }
+  }
+
+  /** @param {SignalingClient} signaling */
+  #listen(signaling) {
+    signaling.on('connecting', () => this.#onLink('connecting'));
+    signaling.on('config', ({ iceServers }) => this.#onConfig(iceServers));
+    signaling.on('deviceInfo', ({ deviceInfo }) => this.#onDeviceInfo(deviceInfo));
+    signaling.on('message', ({ payload }) => this.#onPayload(payload));
+    signaling.on('error', ({ text, code }) => this.#onProblem({ text, code: code ?? 'server_error' }));
+    signaling.on('lost', ({ error, closeCode, retryInMs }) => {
+      if (!error) this.#onProblem({ text: null, code: 'signaling_lost', closeCode });
+      this.#onLink('lost', retryInMs);
+    });
+    signaling.on('closed', ({ error, closeCode }) => {
+      if (!error && closeCode !== 1000) this.#onProblem({ text: null, code: 'signaling_closed', closeCode });
+      this.#dropPeers();
+      this.#onLink('closed');
+    });
+  }
+
+  /**
+   * @param {'connecting' | 'waiting' | 'lost' | 'closed'} link
+   * @param {number | null} [retryInMs]
+   */
+  #onLink(link, retryInMs = null) {
+    clearTimeout(this.#retryTimer);
+    this.#link = link;
+    this.#retryAt = retryInMs === null ? null : Date.now() + retryInMs;
+    if (link !== 'waiting') this.#dropNext();
+    this.#announce();
+  }
+
+  /** @param {IceServer[]} iceServers */
+  #onConfig(iceServers) {
+    this.#iceServers = iceServers;
+    this.#peer?.setIceServers(iceServers);
+    this.#next?.setIceServers(iceServers);
+    if (this.#link === 'connecting') this.#onLink('waiting');
+  }
+
+  /** @param {any} deviceInfo */
+  #onDeviceInfo(deviceInfo) {
+    this.#link = 'ready';
+    this.#backoff.reset();
+    this.emit('deviceInfo', { deviceInfo });
+    this.#negotiate();
+  }
+
+  #negotiate() {
+    this.#retryAt = null;
+    clearTimeout(this.#retryTimer);
+    const peer = this.#newPeer();
+    this.#announce();
+    peer.request(this.#iceServers);
+  }
+
+  /** Makes the peer that is to follow the present one. */
+  #newPeer() {
+    this.#dropNext();
+    const pc = this.#newPeerConnection({
+      iceServers: this.#iceServers,
+      ...(this.#iceTransportPolicy && { iceTransportPolicy: this.#iceTransportPolicy }),
+    });
+    const peer = new Peer(pc, (payload) => this.#signaling.send(payload), this.#times);
+    peer.on('connected', () => this.#onConnected(peer));
+    peer.on('dead', ({ reason, text }) => this.#onDead(peer, { code: reason, text }));
+    peer.on('stream', (stream) => this.emit('stream', stream));
+    peer.on('channelMessage', (message) => this.emit('channelMessage', message));
+    peer.on('controlOpen', () => this.emit('controlOpen', {}));
+    this.#next = peer;
+    return peer;
+  }
+
+  /** @param {Peer} peer */
+  #onConnected(peer) {
+    if (peer === this.#next) {
+      this.#peer?.close();
+      this.#peer = peer;
+      this.#next = null;
+      this.#sampler = new StatsSampler();
+      this.#relayed = null;
+    }
+    this.#backoff.reset();
+    this.#problem = null;
+    this.#announce();
+    this.stats().catch(() => {});
+  }
+
+  /**
+   * @param {Peer} peer
+   * @param {Problem} problem
+   */
+  #onDead(peer, problem) {
+    this.#onProblem(problem);
+    if (peer === this.#next) {
+      this.#next = null;
+      this.#retryLater();
+    } else if (peer === this.#peer) {
+      this.#peer = null;
+      if (this.#link === 'ready' && !this.#next) this.#negotiate();
+    }
+    this.#announce();
+  }
+
+  #retryLater() {
+    if (this.#link !== 'ready') return;
+    const delay = this.#backoff.next();
+    this.#retryAt = Date.now() + delay;
+    this.#retryTimer = setTimeout(() => this.#negotiate(), delay);
+  }
+
+  /** @param {any} payload */
+  #onPayload(payload) {
+    const peer = payload?.type === 'offer' ? this.#peerForOffer(String(payload.sdp)) : (this.#next ?? this.#peer);
+    peer?.onPayload(payload);
+  }
+
+  /**
+   * An offer of a device that started again, or that answers an earlier request late, comes from another end than
+   * the one the peer knows, and needs a peer of its own.
+   *
+   * @param {string} sdp
+   */
+  #peerForOffer(sdp) {
+    const from = fingerprint(sdp);
+    const known = [this.#next, this.#peer].find((peer) => peer && peer.remoteFingerprint === from);
+    if (known) return known;
+    return this.#next && !this.#next.remoteFingerprint ? this.#next : this.#newPeer();
+  }
+
+  /** @param {Problem} problem */
+  #onProblem(problem) {
+    this.#problem = problem;
+    this.emit('problem', problem);
+  }
+
+  #dropNext() {
+    this.#next?.close();
+    this.#next = null;
+  }
+
+  #dropPeers() {
+    clearTimeout(this.#retryTimer);
+    this.#retryAt = null;
+    this.#dropNext();
+    this.#peer?.close();
+    this.#peer = null;
+  }
+
+  #announce() {
+    this.emit('state', this.state);
+  }
+}
