@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::stream::Stream;
+use crate::tls::Tls;
 
 const BACKLOG: i32 = 4096;
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -36,13 +37,16 @@ impl Listener {
     ///
     /// # Errors
     /// Those of the system: address in use, not allowed, not ours.
-    pub fn bind(address: SocketAddr, tls: Option<TlsAcceptor>) -> io::Result<Self> {
+    pub fn bind(address: SocketAddr, tls: Option<&Tls>) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
-        Ok(Self { tcp: TcpListener::from_std(socket.into())?, tls })
+        Ok(Self { tcp: TcpListener::from_std(socket.into())?, tls: tls.map(Tls::acceptor) })
     }
 
     /// The address that is listened on.
