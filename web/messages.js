@@ -66,6 +66,7 @@ const BY_CODE = new Map([
 const BY_CLOSE = new Map([
   [1000, { title: 'The connection was ended', hint: 'The server closed it.' }],
   [1001, { title: 'The server is shutting down, or the device has left', hint: 'The page tries again by itself.' }],
+  [1002, { title: 'The connection was garbled', hint: PAGE_FAULT }],
   [1003, { title: 'The server got a binary message', hint: PAGE_FAULT }],
   [1007, { title: 'The server got broken text', hint: PAGE_FAULT }],
   [1008, { title: 'The server refused the connection', hint: 'It holds that a rule was broken, but gave no reason.' }],

@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { Backoff } from '../backoff.js';
+import { SendError, SignalingClient, socketUrl } from '../signaling.js';
+import { Clock, FakeSocket, record } from './fakes.js';
+
+const CONFIG = { message_type: 'config', ice_servers: [{ urls: ['stun:127.0.0.1'] }] };
+const DEVICE_INFO = { message_type: 'device_info', device_info: { hardware: {} } };
+
+/** @param {Partial<import('../signaling.js').SignalingOptions>} [options] */
+function start(options) {
+  const clock = new Clock();
+  /** @type {FakeSocket[]} */
+  const sockets = [];
+  const client = new SignalingClient({
+    deviceId: 'cvd-1',
+    url: 'ws://127.0.0.1/connect_client',
+    backoff: new Backoff({ minMs: 1000, maxMs: 8000, random: () => 1 }),
+    open: (url) => /** @type {any} */ (sockets[sockets.push(new FakeSocket(url)) - 1]),
+    setTimer: clock.setTimer,
+    clearTimer: clock.clearTimer,
+    ...options,
+  });
+  const events = record(client, 'config', 'deviceInfo', 'message', 'error', 'lost', 'closed');
+  client.start();
+  const socket = () => /** @type {FakeSocket} */ (sockets.at(-1));
+  return { client, clock, sockets, socket, events };
+}
+
+/** @param {FakeSocket} socket */
+function greet(socket) {
+  socket.open();
+  socket.says(CONFIG);
+  socket.says(DEVICE_INFO);
+}
+
+test('connects, and passes messages both ways', () => {
+  const { client, socket, events } = start();
+  greet(socket());
+  socket().says({ message_type: 'device_msg', payload: { type: 'offer' } });
+  client.send({ type: 'request-offer' });
+  assert.deepEqual(socket().sent, [
+    { message_type: 'connect', device_id: 'cvd-1' },
+    { message_type: 'forward', payload: { type: 'request-offer' } },
+  ]);
+  assert.deepEqual(events.map(([name]) => name), ['config', 'deviceInfo', 'message']);
+  assert.deepEqual(events[2]?.[1], { payload: { type: 'offer' } });
+});
+
+test('what is sent before the device is there waits, in order, and no more than may', () => {
+  const { client, socket } = start({ maxPending: 2 });
+  socket().open();
+  client.send(1);
+  client.send(2);
+  assert.throws(() => client.send(3), SendError);
+  socket().says(CONFIG);
+  assert.equal(socket().sent.length, 1);
+  socket().says(DEVICE_INFO);
+  assert.deepEqual(socket().sent.slice(1).map(({ payload }) => payload), [1, 2]);
+});
+
+test('what waited for a lost socket is not sent on the next', () => {
+  const { client, clock, socket } = start();
+  socket().open();
+  client.send('old');
+  socket().closes(1006);
+  clock.fireLast();
+  greet(socket());
+  assert.deepEqual(socket().sent, [{ message_type: 'connect', device_id: 'cvd-1' }]);
+});
+
+test('a socket that takes nothing off refuses more', () => {
+  const { client, socket } = start({ maxPendingBytes: 1000 });
+  greet(socket());
+  socket().bufferedAmount = 990;
+  assert.throws(() => client.send('x'), SendError);
+});
+
+test('delays grow while nothing works, and start anew once it did', () => {
+  const { clock, socket, events } = start();
+  for (const expected of [1000, 2000, 4000, 8000, 8000]) {
+    socket().closes(1006);
+    assert.equal(events.at(-1)?.[1].retryInMs, expected);
+    clock.fireLast();
+  }
+  greet(socket());
+  socket().closes(1006);
+  assert.equal(events.at(-1)?.[1].retryInMs, 1000);
+});
+
+test('an overloaded server is left alone for longer', () => {
+  const { socket, events } = start();
+  socket().closes(1013);
+  assert.ok(events.at(-1)?.[1].retryInMs >= 3000);
+});
+
+test('the reason of the server is told, and again with the loss', () => {
+  const { socket, events } = start();
+  socket().open();
+  socket().says({ error: "Connection failed: Device not found: 'cvd-1'", cuttlebone_code: 'device_not_found' });
+  socket().closes(1008);
+  const error = { text: "Connection failed: Device not found: 'cvd-1'", code: 'device_not_found' };
+  assert.deepEqual(events[0], ['error', error]);
+  assert.deepEqual(events[1]?.[0], 'lost');
+  assert.deepEqual(events[1]?.[1].error, error);
+});
+
+for (const [code, closeCode] of /** @type {[string, number][]} */ ([['forbidden', 1008], ['invalid_device_id', 1008], ['second_connect', 1008]])) {
+  test(`does not come back after ${code}`, () => {
+    const { clock, socket, events } = start();
+    socket().open();
+    socket().says({ error: 'No', cuttlebone_code: code });
+    socket().closes(closeCode);
+    assert.equal(events.at(-1)?.[0], 'closed');
+    assert.deepEqual(clock.delays, []);
+  });
+}
+
+test('an error that closes nothing ends nothing', () => {
+  const { client, socket, events } = start();
+  greet(socket());
+  socket().says({ error: 'Forward failed: Message too large for this device', cuttlebone_code: 'too_large_for_device' });
+  assert.equal(events.at(-1)?.[0], 'error');
+  assert.equal(client.ready, true);
+});
+
+test('a socket that does not open in time is given up', () => {
+  const { clock, sockets, socket, events } = start({ openTimeoutMs: 7 });
+  assert.deepEqual(clock.delays, [7]);
+  const first = socket();
+  clock.fireLast();
+  assert.equal(events.at(-1)?.[0], 'lost');
+  clock.fireLast();
+  assert.equal(sockets.length, 2);
+  first.closes(1006);
+  assert.equal(events.filter(([name]) => name === 'lost').length, 1, 'the old socket is not heard any more');
+});
+
+test('messages that are no JSON object are reported and otherwise ignored', () => {
+  const { socket, events } = start();
+  socket().open();
+  for (const text of ['[]', 'null', '{', '7']) socket().says(text);
+  socket().says({ message_type: 'from_the_future' });
+  assert.deepEqual(events.map(([, detail]) => detail.code), Array(4).fill('bad_server_message'));
+});
+
+test('close is for good', () => {
+  const { client, clock, socket, events } = start();
+  greet(socket());
+  const last = socket();
+  client.close();
+  assert.equal(last.closedWith, 1000);
+  last.closes(1006);
+  assert.deepEqual(events.filter(([name]) => name === 'closed').length, 1);
+  assert.deepEqual(clock.delays, []);
+  assert.throws(() => client.send(1), SendError);
+});
+
+test('until-device comes back while it waits, and not after', () => {
+  const { clock, socket, sockets, events } = start({ reconnect: 'until-device' });
+  socket().open();
+  socket().says(CONFIG);
+  socket().closes(1006);
+  clock.fireLast();
+  assert.equal(sockets.length, 2);
+  greet(socket());
+  socket().closes(1006);
+  assert.equal(events.at(-1)?.[0], 'closed');
+});
+
+test('the address keeps the prefix and the security of the page', () => {
+  assert.equal(socketUrl('connect_client', 'https://h:1443/lab/a/viewer.html?deviceId=x#y'), 'wss://h:1443/lab/a/connect_client');
+  assert.equal(socketUrl('connect_client', 'http://h/'), 'ws://h/connect_client');
+});

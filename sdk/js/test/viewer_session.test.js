@@ -1,0 +1,182 @@
+import assert from 'node:assert/strict';
+import { mock, test } from 'node:test';
+
+import { Backoff } from '../backoff.js';
+import { Emitter } from '../emitter.js';
+import { ViewerSession } from '../viewer_session.js';
+import { FakePeerConnection, sdp } from './fake_peer_connection.js';
+
+/** @extends {Emitter<Record<string, any>>} */
+class FakeSignaling extends Emitter {
+  /** @type {any[]} */
+  sent = [];
+  starts = 0;
+  retries = 0;
+
+  start() {
+    this.starts += 1;
+    this.emit('connecting', {});
+  }
+
+  retryNow() {
+    this.retries += 1;
+  }
+
+  /** @param {any} payload */
+  send(payload) {
+    this.sent.push(payload);
+  }
+
+  close() {
+    this.tells('closed', { error: null, closeCode: 1000, retryInMs: null });
+  }
+
+  /** @param {string} name @param {any} detail */
+  tells(name, detail) {
+    this.emit(name, detail);
+  }
+
+  deviceArrives() {
+    this.tells('config', { iceServers: [{ urls: ['stun:127.0.0.1'] }], raw: {} });
+    this.tells('deviceInfo', { deviceInfo: {} });
+  }
+
+  /** @param {string} fingerprint */
+  async offers(fingerprint) {
+    this.tells('message', { payload: { type: 'offer', sdp: sdp(fingerprint) } });
+    for (let turn = 0; turn < 10; turn += 1) await Promise.resolve();
+  }
+}
+
+function start() {
+  mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  const signaling = new FakeSignaling();
+  /** @type {FakePeerConnection[]} */
+  const pcs = [];
+  const session = new ViewerSession(/** @type {any} */ (signaling), {
+    newPeerConnection: (config) => /** @type {any} */ (pcs[pcs.push(new FakePeerConnection(config)) - 1]),
+    backoff: new Backoff({ minMs: 1000, maxMs: 4000, random: () => 1 }),
+  });
+  const pc = () => /** @type {FakePeerConnection} */ (pcs.at(-1));
+  const requests = () => signaling.sent.filter(({ type }) => type === 'request-offer').length;
+  /** @type {string[]} */
+  const names = [];
+  session.on('state', ({ name }) => names.at(-1) !== name && names.push(name));
+  session.start();
+  return { signaling, session, pcs, pc, requests, names };
+}
+
+async function connected() {
+  const all = start();
+  all.signaling.deviceArrives();
+  await all.signaling.offers('AA');
+  all.pc().becomes('connected');
+  return all;
+}
+
+/** @param {string} name @param {() => Promise<void>} body */
+function timed(name, body) {
+  test(name, async () => {
+    try {
+      await body();
+    } finally {
+      mock.timers.reset();
+    }
+  });
+}
+
+timed('goes from connecting by waiting and negotiating to connected', async () => {
+  const { names, pc } = await connected();
+  assert.deepEqual(names, ['connecting', 'waiting', 'negotiating', 'connected']);
+  assert.deepEqual(pc().config.iceServers, [{ urls: ['stun:127.0.0.1'] }]);
+});
+
+timed('keeps the picture when signaling is lost', async () => {
+  const { session, signaling, pc } = await connected();
+  signaling.tells('lost', { error: null, closeCode: 1006, retryInMs: 500 });
+  assert.equal(session.state.name, 'connected');
+  assert.equal(session.state.signaling, 'lost');
+  assert.equal(session.state.retryAt, Date.now() + 500);
+  assert.equal(session.state.problem?.code, 'signaling_lost');
+  assert.equal(pc().closed, false);
+});
+
+timed('makes a new picture beside the old when signaling is back', async () => {
+  const { session, signaling, pcs, pc, requests } = await connected();
+  signaling.tells('lost', { error: null, closeCode: 1006, retryInMs: 500 });
+  signaling.tells('connecting', {});
+  signaling.deviceArrives();
+  assert.equal(requests(), 2);
+  assert.deepEqual([pcs.length, pcs[0]?.closed, session.state.name], [2, false, 'connected']);
+  await signaling.offers('BB');
+  pc().becomes('connected');
+  assert.deepEqual([pcs[0]?.closed, session.state.name, session.state.problem], [true, 'connected', null]);
+});
+
+timed('a picture that dies is asked for again at once', async () => {
+  const { session, pcs, pc, requests } = await connected();
+  pc().becomes('failed');
+  assert.deepEqual([session.state.name, session.state.problem?.code, requests(), pcs.length], ['negotiating', 'path_lost', 2, 2]);
+});
+
+timed('a picture that dies without signaling waits for it', async () => {
+  const { session, signaling, pc, requests } = await connected();
+  signaling.tells('lost', { error: null, closeCode: 1006, retryInMs: 500 });
+  pc().becomes('failed');
+  assert.deepEqual([session.state.name, requests()], ['lost', 1]);
+});
+
+timed('a negotiation that comes to nothing is tried again after a growing delay', async () => {
+  const { session, signaling, requests } = start();
+  signaling.deviceArrives();
+  mock.timers.tick(15_000);
+  assert.deepEqual([session.state.name, session.state.problem?.code], ['retrying', 'no_offer']);
+  assert.equal(session.state.retryAt, Date.now() + 1000);
+  mock.timers.tick(1000);
+  assert.deepEqual([session.state.name, requests()], ['negotiating', 2]);
+  mock.timers.tick(15_000);
+  assert.equal(session.state.retryAt, Date.now() + 2000);
+  session.retryNow();
+  assert.equal(requests(), 3);
+});
+
+timed('an offer of a device that started again gets a peer of its own', async () => {
+  const { session, signaling, pcs, pc } = await connected();
+  await signaling.offers('AA');
+  assert.equal(pcs.length, 1, 'the same end negotiates on');
+  await signaling.offers('BB');
+  assert.equal(pcs.length, 2);
+  assert.equal(pcs[0]?.closed, false);
+  pc().becomes('connected');
+  assert.deepEqual([pcs[0]?.closed, session.state.name], [true, 'connected']);
+});
+
+timed('a fresh config reaches the living peer', async () => {
+  const { signaling, pc } = await connected();
+  signaling.tells('config', { iceServers: [{ urls: ['turn:127.0.0.1'] }], raw: {} });
+  assert.deepEqual(pc().config.iceServers, [{ urls: ['turn:127.0.0.1'] }]);
+});
+
+timed('a refusal ends it, and it can be started again', async () => {
+  const { session, signaling } = start();
+  signaling.tells('error', { text: 'No', code: 'forbidden' });
+  signaling.tells('closed', { error: { text: 'No', code: 'forbidden' }, closeCode: 1008, retryInMs: null });
+  assert.deepEqual([session.state.name, session.state.problem], ['failed', { text: 'No', code: 'forbidden' }]);
+  session.retryNow();
+  assert.equal(signaling.starts, 2);
+});
+
+timed('closing closes the picture', async () => {
+  const { session, pc } = await connected();
+  session.close();
+  assert.deepEqual([session.state.name, pc().closed], ['closed', true]);
+});
+
+timed('input goes to the peer that shows', async () => {
+  const { session, pc } = await connected();
+  const channel = pc().channels.get('input-channel');
+  assert.equal(session.input.key('KeyA', true), false);
+  channel.readyState = 'open';
+  assert.equal(session.input.key('KeyA', true), true);
+  assert.equal(channel.sent.length, 1);
+});
