@@ -1,1 +1,37 @@
 //! Connection tasks, routes, metrics and the web UI.
+//!
+//! [`Server::bind`] listens, [`Server::run`] serves until it is told to stop. The path of a connection: `accept` gives it a
+//! place, `serve` speaks HTTP on it, `routes::upgrade` hands its socket to a `connection` task, which is the only place
+//! where a seat of the hub and a socket meet.
+//!
+//! Invariants: 1. every task is on a tracker and ends within the drain time; 2. every wait has a bound; 3. a fault in one
+//! connection ends that connection only; 4. nothing a peer sends is logged or becomes a label.
+
+mod accept;
+mod admission;
+mod app;
+mod clock;
+mod connection;
+mod context;
+mod descriptors;
+mod drain;
+mod feed;
+mod headers;
+mod ids;
+mod link;
+mod listing;
+mod metrics;
+mod panics;
+mod problem;
+mod router;
+mod routes;
+mod serve;
+mod server;
+mod settings;
+mod stall;
+mod tasks;
+
+pub use cuttlebone_transport::tls::{TlsError, TlsSettings};
+pub use panics::log_location_only;
+pub use server::{BindError, Server, Summary};
+pub use settings::{ConnectionSettings, Fault, HttpSettings, MessageSettings, Settings, Timeouts};

@@ -1,0 +1,146 @@
+//! Takes connections from a listener, gives each a place and a task.
+//!
+//! Invariants: 1. no work is done for a connection that has no place; 2. a system that gives no connection is not asked in a
+//! busy loop; 3. those that are turned away cost a bounded effort.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use cuttlebone_transport::{Accepted, Listener};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::Admission;
+use crate::app::App;
+use crate::link::Link;
+use crate::metrics::AcceptError;
+use crate::problem::RETRY_AFTER_SECONDS;
+use crate::tasks::Tasks;
+use crate::{clock, serve};
+
+/// How long the loop waits after a failure: the first time, and at most.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// How many at once are told that there is no place; more are only hung up on.
+const TURNED_AWAY_AT_ONCE: usize = 64;
+
+/// How long telling one may take.
+const TURNING_AWAY: Duration = Duration::from_millis(500);
+
+/// One listener and what it serves.
+pub(crate) struct Door {
+    pub(crate) listener: Listener,
+    pub(crate) tls: bool,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) router: Router,
+    pub(crate) tasks: Arc<Tasks>,
+    pub(crate) app: Arc<App>,
+}
+
+/// Accepts until `stop`, then closes the listener.
+pub(crate) async fn run(door: Door, stop: CancellationToken) {
+    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_AT_ONCE));
+    let mut backoff = BACKOFF.0;
+    while let Some(accepted) = stop.run_until_cancelled(door.listener.accept()).await {
+        match accepted {
+            Ok(accepted) => {
+                backoff = BACKOFF.0;
+                door.admit(accepted, &turned_away);
+            }
+            Err(error) => {
+                let kind = classify(&error);
+                door.app.metrics.accept_failed(kind);
+                if kind == AcceptError::Aborted {
+                    continue;
+                }
+                tracing::warn!(%error, ?backoff, "no connection can be accepted");
+                stop.run_until_cancelled(sleep(backoff)).await;
+                backoff = (backoff * 2).min(BACKOFF.1);
+            }
+        }
+    }
+}
+
+impl Door {
+    fn admit(&self, accepted: Accepted, turned_away: &Arc<Semaphore>) {
+        let peer = accepted.peer();
+        match self.admission.try_admit(peer.ip()) {
+            Ok(permit) => {
+                let deadline = clock::now() + self.app.settings.timeouts.handshake;
+                let link = Link::new(peer, permit, deadline);
+                let plan = serve::Plan {
+                    router: self.router.clone(),
+                    app: Arc::clone(&self.app),
+                    stopping: self.tasks.stopping.clone(),
+                };
+                self.tasks.spawn(serve::serve(accepted, link, plan));
+            }
+            Err(reason) => {
+                self.app.metrics.refused(reason);
+                self.turn_away(accepted, turned_away);
+            }
+        }
+    }
+
+    /// Says 503 where that costs no handshake.
+    fn turn_away(&self, accepted: Accepted, turned_away: &Arc<Semaphore>) {
+        if self.tls {
+            return;
+        }
+        let Ok(place) = Arc::clone(turned_away).try_acquire_owned() else { return };
+        self.tasks.spawn(async move {
+            // Whoever does not take the answer in time is hung up on all the same.
+            let _ = timeout(TURNING_AWAY, say_full(accepted)).await;
+            drop(place);
+        });
+    }
+}
+
+async fn say_full(accepted: Accepted) -> io::Result<()> {
+    let body = r#"{"error":"Too many connections","cuttlebone_code":"overloaded"}"#;
+    let length = body.len();
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nretry-after: {RETRY_AFTER_SECONDS}\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    );
+    let mut socket = accepted.handshake().await?;
+    socket.write_all(answer.as_bytes()).await?;
+    socket.shutdown().await?;
+    // A socket that is closed with unread bytes is reset, and the answer may be lost with it.
+    let mut request = [0; 1024];
+    while socket.read(&mut request).await? > 0 {}
+    Ok(())
+}
+
+/// Whether waiting helps.
+fn classify(error: &io::Error) -> AcceptError {
+    use io::ErrorKind as Kind;
+    use rustix::io::Errno;
+    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(Errno::raw_os_error);
+    if error.raw_os_error().is_some_and(|code| exhausted.contains(&code)) {
+        return AcceptError::Exhausted;
+    }
+    match error.kind() {
+        // Options of a socket whose peer is gone already can't be set: invalid input.
+        Kind::ConnectionAborted | Kind::ConnectionReset | Kind::InvalidInput => AcceptError::Aborted,
+        _ => AcceptError::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_peer_that_left_is_no_reason_to_wait() {
+        let classify = |code: rustix::io::Errno| classify(&io::Error::from(code));
+        assert_eq!(classify(rustix::io::Errno::MFILE), AcceptError::Exhausted);
+        assert_eq!(classify(rustix::io::Errno::NFILE), AcceptError::Exhausted);
+        assert_eq!(classify(rustix::io::Errno::CONNABORTED), AcceptError::Aborted);
+        assert_eq!(classify(rustix::io::Errno::PERM), AcceptError::Other);
+    }
+}

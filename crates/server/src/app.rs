@@ -1,0 +1,43 @@
+//! What all routes and tasks of one server share.
+
+use std::sync::Arc;
+
+use cuttlebone_hub::Registry;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::drain::Waves;
+use crate::feed::Feed;
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+use crate::tasks::Tasks;
+
+/// One server's shared state.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Changes of the device list, as text.
+    pub(crate) feed: Feed,
+    /// Places for streams of events.
+    pub(crate) event_streams: Arc<Semaphore>,
+    /// Who is closed when, once the server stops.
+    pub(crate) waves: Waves,
+    /// Every connection of the public listener, HTTP or upgraded.
+    pub(crate) tasks: Arc<Tasks>,
+}
+
+impl App {
+    pub(crate) fn new(settings: Settings, registry: Arc<Registry>, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            feed: Feed::new(settings.hub.event_buffer),
+            event_streams: Arc::new(Semaphore::new(settings.http.event_streams)),
+            waves: Waves::new(),
+            tasks: Tasks::new(Arc::clone(&metrics), CancellationToken::new(), CancellationToken::new()),
+            settings: Arc::new(settings),
+            registry,
+            metrics,
+        })
+    }
+}

@@ -1,0 +1,49 @@
+//! What a connection task is handed with its socket.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use cuttlebone_hub::Registry;
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::ConnectionPermit;
+use crate::metrics::{Metrics, Peer};
+use crate::settings::Settings;
+
+/// Which of the two endpoints the peer asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// `/register_device`.
+    Device,
+    /// `/connect_client`.
+    Client,
+}
+
+impl Role {
+    /// The role as metrics name it.
+    pub(crate) const fn peer(self) -> Peer {
+        match self {
+            Self::Device => Peer::Device,
+            Self::Client => Peer::Client,
+        }
+    }
+}
+
+/// Everything that the task of one upgraded connection may use. Dropping it ends the connection's place in the counts.
+#[derive(Debug)]
+pub(crate) struct ConnectionContext {
+    /// Where devices and clients meet.
+    pub(crate) registry: Arc<Registry>,
+    /// As the server was started with.
+    pub(crate) settings: Arc<Settings>,
+    /// What is counted.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Fires when this connection has to go because the server stops: close it with 1012.
+    pub(crate) cancel: CancellationToken,
+    /// The other end.
+    pub(crate) peer: SocketAddr,
+    /// The peer offered a subprotocol whose devices read at most 65,536 bytes at once.
+    pub(crate) small_reader: bool,
+    /// The connection's place among those that may be open.
+    pub(crate) permit: ConnectionPermit,
+}

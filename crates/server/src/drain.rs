@@ -1,0 +1,85 @@
+//! Saying goodbye to many connections without having them all come back at once.
+//!
+//! Every upgraded connection belongs to one wave. A drain fires one wave after the other, each at a random moment of its
+//! share of the time.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::sleep_until;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+
+const WAVES: usize = 32;
+
+/// How much time a drain takes for each connection, as long as there is time: 500 reconnections a second.
+const PER_CONNECTION: Duration = Duration::from_millis(2);
+
+/// The waves of one server.
+#[derive(Debug)]
+pub(crate) struct Waves {
+    tokens: [CancellationToken; WAVES],
+    next: AtomicUsize,
+}
+
+impl Waves {
+    pub(crate) fn new() -> Self {
+        Self { tokens: std::array::from_fn(|_| CancellationToken::new()), next: AtomicUsize::new(0) }
+    }
+
+    /// The token of the wave that a new connection belongs to.
+    pub(crate) fn join(&self) -> CancellationToken {
+        self.tokens[self.next.fetch_add(1, Ordering::Relaxed) % WAVES].clone()
+    }
+
+    /// Fires all waves within `longest`; a few connections are told at once. Dropping the future leaves later waves alone.
+    pub(crate) async fn fire(&self, connections: usize, longest: Duration) {
+        let connections = u32::try_from(connections).unwrap_or(u32::MAX);
+        let step = PER_CONNECTION.saturating_mul(connections).min(longest) / WAVES as u32;
+        let begun = clock::now();
+        let mut jitter = [0; WAVES];
+        if let Err(error) = getrandom::fill(&mut jitter) {
+            tracing::warn!(%error, "no random numbers: the waves of this drain are regular");
+        }
+        for (wave, (token, jitter)) in (0..).zip(self.tokens.iter().zip(jitter)) {
+            sleep_until(begun + step * wave + step * u32::from(jitter) / 256).await;
+            token.cancel();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn many_connections_are_told_one_wave_after_the_other() {
+        let waves = Waves::new();
+        let tokens: Vec<_> = (0..WAVES).map(|_| waves.join()).collect();
+        let longest = Duration::from_secs(5);
+        let begun = clock::now();
+        let first_half = tokio::time::timeout(longest / 2, waves.fire(100_000, longest)).await;
+        assert!(first_half.is_err(), "not done at half time");
+        let told = tokens.iter().filter(|token| token.is_cancelled()).count();
+        assert!((WAVES / 2 - 1..=WAVES / 2 + 1).contains(&told), "{told} of {WAVES} at half time");
+        waves.fire(100_000, longest).await;
+        assert!(clock::now() - begun <= longest / 2 + longest);
+        assert!(tokens.iter().all(CancellationToken::is_cancelled));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn few_connections_are_told_at_once() {
+        let waves = Waves::new();
+        let begun = clock::now();
+        waves.fire(2, Duration::from_secs(5)).await;
+        assert!(clock::now() - begun < Duration::from_millis(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connection_that_joins_a_fired_wave_is_told_at_once() {
+        let waves = Waves::new();
+        waves.fire(0, Duration::ZERO).await;
+        assert!(waves.join().is_cancelled());
+    }
+}

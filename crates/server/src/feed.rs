@@ -1,0 +1,104 @@
+//! Changes of the device list, written once for all who watch.
+//!
+//! One task turns the hub's events into blocks of server-sent events. Invariant: a stream that subscribes first and lists
+//! second misses nothing, whatever the task leaves out while nobody is subscribed.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cuttlebone_hub::{Event, Registry};
+use serde::Serialize;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+
+use crate::listing::Entry;
+
+/// What a stream of events is told.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    /// One block, to be sent as it is.
+    Block(Bytes),
+    /// Something was missed: list again.
+    Gap,
+}
+
+/// The sending side, shared by the task and by those who subscribe.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    changes: broadcast::Sender<Change>,
+}
+
+impl Feed {
+    /// `buffer`: how many changes a stream may be behind.
+    pub(crate) fn new(buffer: usize) -> Self {
+        Self { changes: broadcast::Sender::new(buffer) }
+    }
+
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    /// Passes the hub's events on until `stop`.
+    pub(crate) async fn run(&self, registry: &Arc<Registry>, stop: &CancellationToken) {
+        let mut events = registry.subscribe();
+        while let Some(received) = stop.run_until_cancelled(events.recv()).await {
+            let change = match received {
+                Ok(_) if self.changes.receiver_count() == 0 => continue,
+                Ok(event) => Change::Block(render(&event)),
+                Err(RecvError::Lagged(_)) => Change::Gap,
+                Err(RecvError::Closed) => return,
+            };
+            // Fails only when the last stream has just left.
+            let _ = self.changes.send(change);
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Gone<'a> {
+    device_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct Viewers<'a> {
+    device_id: &'a str,
+    cuttlebone_viewers: usize,
+}
+
+fn render(event: &Event) -> Bytes {
+    match event {
+        Event::Registered(device) => block("registered", &Entry::of(device)),
+        Event::Gone(id) => block("gone", &Gone { device_id: id.as_str() }),
+        Event::Viewers { device_id, viewers } => {
+            block("viewers", &Viewers { device_id: device_id.as_str(), cuttlebone_viewers: *viewers })
+        }
+    }
+}
+
+/// One server-sent event. JSON has no newline outside of strings here, and none inside them ever.
+fn block(name: &str, data: &impl Serialize) -> Bytes {
+    let json = serde_json::to_string(data).unwrap_or_default();
+    format!("event: {name}\ndata: {json}\n\n").into()
+}
+
+/// The block that replaces all that a stream was told before.
+pub(crate) fn snapshot(list: &str) -> Bytes {
+    format!("event: snapshot\ndata: {list}\n\n").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cuttlebone_proto::DeviceId;
+
+    #[test]
+    fn events_are_one_line_of_json_each() {
+        let id = DeviceId::new("a\"\u{2028}</script>").expect("valid");
+        let viewers = render(&Event::Viewers { device_id: id.clone(), viewers: 2 });
+        let expected = "event: viewers\ndata: {\"device_id\":\"a\\\"\u{2028}</script>\",\"cuttlebone_viewers\":2}\n\n";
+        assert_eq!(viewers, expected);
+        let gone = render(&Event::Gone(id));
+        assert_eq!(gone.iter().filter(|byte| **byte == b'\n').count(), 3);
+    }
+}

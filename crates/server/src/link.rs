@@ -1,0 +1,53 @@
+//! What is known of one accepted socket while HTTP is spoken on it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::time::Instant;
+
+use crate::admission::ConnectionPermit;
+
+/// Shared by the task that serves HTTP, its handlers and the socket.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// The other end.
+    pub(crate) peer: SocketAddr,
+    /// The socket's place among those that may be open.
+    pub(crate) permit: ConnectionPermit,
+    /// When the first response, or the upgrade, must be done.
+    pub(crate) deadline: Instant,
+    responded: AtomicBool,
+    upgraded: AtomicBool,
+}
+
+impl Link {
+    pub(crate) fn new(peer: SocketAddr, permit: ConnectionPermit, deadline: Instant) -> Arc<Self> {
+        Arc::new(Self { peer, permit, deadline, responded: AtomicBool::new(false), upgraded: AtomicBool::new(false) })
+    }
+
+    /// True once a request was complete and has its answer.
+    pub(crate) fn has_responded(&self) -> bool {
+        self.responded.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_responded(&self) {
+        self.responded.store(true, Ordering::Relaxed);
+    }
+
+    /// True once the socket belongs to a connection task.
+    pub(crate) fn is_upgraded(&self) -> bool {
+        self.upgraded.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_upgraded(&self) {
+        self.upgraded.store(true, Ordering::Relaxed);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_test() -> Arc<Self> {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let permit = crate::admission::Admission::new(1, None).try_admit(peer.ip()).expect("a place");
+        Self::new(peer, permit, crate::clock::now())
+    }
+}

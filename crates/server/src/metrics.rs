@@ -1,0 +1,270 @@
+//! Everything that is counted. Each metric is declared once, with its help.
+//!
+//! Invariants: 1. labels come from enums or from the table of refusals, so that no peer can make a new series; 2. what is
+//! counted for each message is one relaxed atomic addition, found without a lock or a map; 3. a gauge that counts living
+//! things is held by a guard whose drop counts them down.
+//!
+//! Everybody counts here; [`endpoint`] shows it.
+
+pub(crate) mod endpoint;
+mod labels;
+mod process;
+
+use cuttlebone_hub::{Counts, Direction, Observer};
+use cuttlebone_proto::{CloseCode, Reject};
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::TypedMetric;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Metric, Registry, Unit};
+
+pub(crate) use labels::{AcceptError, Peer, Refusal, Timeout};
+use labels::{Label, PerLabel};
+
+/// The counters and gauges of one server.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    connections: PerLabel<Peer, Gauge>,
+    devices: Gauge,
+    clients: Gauge,
+    waiting_clients: Gauge,
+    messages: PerLabel<Direction, Counter>,
+    bytes: PerLabel<Direction, Counter>,
+    closes: PerLabel<CloseCode, Counter>,
+    refused: PerLabel<Refusal, Counter>,
+    accept_errors: PerLabel<AcceptError, Counter>,
+    timeouts: PerLabel<Timeout, Counter>,
+    rejects: Family<[(&'static str, &'static str); 1], Counter>,
+    panics: Counter,
+    pauses: Counter,
+    held: Counter,
+    returns: Counter,
+    takeovers: Counter,
+    evictions: Counter,
+    paused_clients: Gauge,
+    event_streams: Gauge,
+}
+
+/// One living thing in a gauge, until dropped.
+#[derive(Debug)]
+pub(crate) struct Counted(Gauge);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Registers metrics as it makes them.
+struct Declare(Registry);
+
+impl Declare {
+    fn one<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+        let metric = M::default();
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+
+    fn each<L: Label, M: Metric + TypedMetric + Clone + Default>(&mut self, name: &str, help: &str) -> PerLabel<L, M> {
+        let family = Family::default();
+        self.0.register(name, help, family.clone());
+        PerLabel::new(&family)
+    }
+}
+
+impl Metrics {
+    /// All at zero.
+    pub(crate) fn new() -> Self {
+        let mut declare = Declare(Registry::with_prefix("cuttlebone"));
+        let bytes = Family::default();
+        declare.0.register_with_unit(
+            "forwarded",
+            "Payload messages passed on, in bytes as sent",
+            Unit::Bytes,
+            bytes.clone(),
+        );
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        declare.0.register("build", "What this server was built from", build);
+        declare.0.register_collector(Box::new(process::Process));
+        Self {
+            connections: declare.each("connections", "Open connections, by what they are"),
+            devices: declare.one("devices", "Registered devices"),
+            clients: declare.one("clients", "Clients that are attached to a device"),
+            waiting_clients: declare.one("waiting_clients", "Clients that wait for a device"),
+            messages: declare.each("forwarded_messages", "Messages passed on, by whom they were for"),
+            bytes: PerLabel::new(&bytes),
+            closes: declare.each("closes", "Close frames sent, by code"),
+            refused: declare.each("refused_connections", "Connections that were not served, by reason"),
+            accept_errors: declare.each("accept_errors", "Failures to take a connection from the system"),
+            timeouts: declare.each("timeouts", "Connections that were given up on, by what they were late with"),
+            rejects: declare.one("rejects", "Refusals of the protocol, by the word in cuttlebone_code"),
+            panics: declare.one("panics", "Connections that ended in a fault of the server"),
+            pauses: declare.one("pauses", "Times that a client was not read because the queue of its device was full"),
+            held: declare.one("held_messages", "Messages held for a device whose connection broke"),
+            returns: declare.one("device_returns", "Devices that came back within their grace period"),
+            takeovers: declare
+                .one("takeovers", "Registrations that took an id over from a connection that did not answer"),
+            evictions: declare
+                .one("queue_evictions", "Connections closed because they did not read what they were sent"),
+            paused_clients: declare
+                .one("paused_clients", "Clients that are not read while the queue of their device is full"),
+            event_streams: declare.one("event_streams", "Open streams of device events"),
+            registry: declare.0,
+        }
+    }
+
+    /// Counts a connection while it is open.
+    pub(crate) fn connection(&self, peer: Peer) -> Counted {
+        count(self.connections.at(peer))
+    }
+
+    /// Counts a client while it is not read.
+    pub(crate) fn paused_client(&self) -> Counted {
+        count(&self.paused_clients)
+    }
+
+    /// Counts a stream of events while it is open.
+    pub(crate) fn event_stream(&self) -> Counted {
+        count(&self.event_streams)
+    }
+
+    /// A peer was refused something; `reason` is a word from a table of ours, never text of a peer.
+    pub(crate) fn refused_with(&self, reason: &'static str) {
+        self.rejects.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    /// A close frame was sent.
+    pub(crate) fn closed(&self, code: CloseCode) {
+        self.closes.at(code).inc();
+    }
+
+    /// A connection was not served.
+    pub(crate) fn refused(&self, reason: Refusal) {
+        self.refused.at(reason).inc();
+    }
+
+    /// The system gave no connection.
+    pub(crate) fn accept_failed(&self, error: AcceptError) {
+        self.accept_errors.at(error).inc();
+    }
+
+    /// A peer was late.
+    pub(crate) fn timed_out(&self, which: Timeout) {
+        self.timeouts.at(which).inc();
+    }
+
+    /// A connection ended in a panic.
+    pub(crate) fn panicked(&self) {
+        self.panics.inc();
+    }
+
+    /// All metrics in the text format of OpenMetrics; `now` is what the hub counts.
+    pub(crate) fn render(&self, now: Counts) -> String {
+        set(&self.devices, now.devices);
+        set(&self.clients, now.clients);
+        set(&self.waiting_clients, now.waiting);
+        let mut page = String::new();
+        if let Err(error) = text::encode(&mut page, &self.registry) {
+            tracing::error!(%error, "the metrics can't be written");
+        }
+        page
+    }
+}
+
+impl Observer for Metrics {
+    /// Called for every message: two relaxed additions.
+    fn forwarded(&self, direction: Direction, bytes: usize) {
+        self.messages.at(direction).inc();
+        self.bytes.at(direction).inc_by(bytes as u64);
+    }
+
+    fn rejected(&self, reject: &Reject) {
+        self.refused_with(reject.code());
+        if *reject == Reject::TooSlow {
+            self.evictions.inc();
+        }
+    }
+
+    fn paused(&self) {
+        self.pauses.inc();
+    }
+
+    fn held(&self) {
+        self.held.inc();
+    }
+
+    fn returned(&self) {
+        self.returns.inc();
+    }
+
+    fn taken_over(&self) {
+        self.takeovers.inc();
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn set(gauge: &Gauge, value: usize) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+}
+
+fn count(gauge: &Gauge) -> Counted {
+    gauge.inc();
+    Counted(gauge.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HUB: Counts = Counts { devices: 3, clients: 2, waiting: 1 };
+
+    #[test]
+    fn names_carry_the_prefix_the_unit_and_the_help() {
+        let metrics = Metrics::new();
+        metrics.forwarded(Direction::ToDevice, 1500);
+        metrics.rejected(&Reject::InvalidJson);
+        metrics.closed(CloseCode::Policy);
+        let page = metrics.render(HUB);
+        for line in [
+            "cuttlebone_forwarded_bytes_total{direction=\"to_device\"} 1500",
+            "cuttlebone_forwarded_messages_total{direction=\"to_device\"} 1",
+            "cuttlebone_forwarded_messages_total{direction=\"to_client\"} 0",
+            "cuttlebone_devices 3",
+            "cuttlebone_clients 2",
+            "cuttlebone_waiting_clients 1",
+            "cuttlebone_rejects_total{reason=\"invalid_json\"} 1",
+            "cuttlebone_closes_total{code=\"1008\"} 1",
+            "# HELP cuttlebone_panics Connections that ended in a fault of the server.",
+        ] {
+            assert!(page.lines().any(|have| have == line), "{line} is not in\n{page}");
+        }
+    }
+
+    #[test]
+    fn guard_counts_down_when_dropped() {
+        let metrics = Metrics::new();
+        let open = metrics.connection(Peer::Client);
+        assert!(metrics.render(HUB).contains("cuttlebone_connections{role=\"client\"} 1"));
+        drop(open);
+        assert!(metrics.render(HUB).contains("cuttlebone_connections{role=\"client\"} 0"));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn process_shows_memory_and_files() {
+        let page = Metrics::new().render(HUB);
+        let value = |name: &str| -> u64 {
+            page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or_default()
+        };
+        assert!(value("cuttlebone_process_resident_memory_bytes ") > 100_000, "{page}");
+        assert!(value("cuttlebone_process_open_fds ") > 2, "{page}");
+    }
+}

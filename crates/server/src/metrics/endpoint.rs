@@ -1,0 +1,32 @@
+//! The listener of `/metrics`, apart from the public one.
+//!
+//! It answers until the last connection of a stopping server is gone, so that a drain can be watched: `/readyz` is here too.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+
+use crate::app::App;
+use crate::problem;
+use crate::routes::health;
+
+/// The routes of the metrics listener.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .with_state(app)
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
+    let headers =
+        [(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8"), (CACHE_CONTROL, "no-store")];
+    (headers, app.metrics.render(app.registry.counts()))
+}

@@ -1,0 +1,149 @@
+//! The values that labels may have.
+
+use std::marker::PhantomData;
+
+use cuttlebone_hub::Direction;
+use cuttlebone_proto::CloseCode;
+use prometheus_client::metrics::family::Family;
+
+/// An enum whose variants are the only values of a label.
+pub(super) trait Label: Copy + PartialEq + 'static {
+    /// The name of the label.
+    const KEY: &'static str;
+    /// Every value.
+    const ALL: &'static [Self];
+    /// The value as it is shown.
+    fn text(self) -> String;
+}
+
+macro_rules! label {
+    ($(#[$doc:meta])* $name:ident, $key:literal, { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum $name { $($(#[$variant_doc])* $variant,)+ }
+
+        impl Label for $name {
+            const KEY: &'static str = $key;
+            const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            fn text(self) -> String {
+                match self { $(Self::$variant => $text.into(),)+ }
+            }
+        }
+    };
+}
+
+label! {
+    /// What a connection is.
+    Peer, "role", {
+        /// HTTP, not upgraded.
+        Http = "http",
+        /// A device.
+        Device = "device",
+        /// A client.
+        Client = "client",
+    }
+}
+
+label! {
+    /// Why a connection was not served.
+    Refusal, "reason", {
+        /// As many connections as there may be.
+        Full = "full",
+        /// As many of its address as there may be.
+        AddressFull = "address_full",
+        /// As many streams of events as there may be.
+        EventStreamsFull = "event_streams_full",
+        /// The server is stopping.
+        Draining = "draining",
+    }
+}
+
+label! {
+    /// Why the system gave no connection.
+    AcceptError, "kind", {
+        /// No file descriptor or memory is left.
+        Exhausted = "exhausted",
+        /// The peer was gone before it was served.
+        Aborted = "aborted",
+        /// Anything else.
+        Other = "other",
+    }
+}
+
+label! {
+    /// What a peer was late with.
+    Timeout, "which", {
+        /// TLS, the request, or the end of the upgrade.
+        Handshake = "handshake",
+        /// The next request of a kept connection.
+        NextRequest = "next_request",
+        /// The first message.
+        FirstMessage = "first_message",
+        /// Any sign of life.
+        Idle = "idle",
+        /// Reading what it was sent.
+        Write = "write",
+        /// The rest of a message.
+        Message = "message",
+        /// Leaving when the server stops.
+        Drain = "drain",
+    }
+}
+
+impl Label for Direction {
+    const KEY: &'static str = "direction";
+    const ALL: &'static [Self] = &[Self::ToDevice, Self::ToClient];
+
+    fn text(self) -> String {
+        match self {
+            Self::ToDevice => "to_device".into(),
+            Self::ToClient => "to_client".into(),
+        }
+    }
+}
+
+impl Label for CloseCode {
+    const KEY: &'static str = "code";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn text(self) -> String {
+        self.value().to_string()
+    }
+}
+
+/// One metric for each value of a label, made beforehand: finding one takes no lock.
+#[derive(Debug)]
+pub(super) struct PerLabel<L, M> {
+    each: Vec<M>,
+    label: PhantomData<L>,
+}
+
+impl<L: Label, M: Clone + Default> PerLabel<L, M> {
+    pub(super) fn new(family: &Family<[(&'static str, String); 1], M>) -> Self {
+        let each = L::ALL.iter().map(|label| family.get_or_create_owned(&[(L::KEY, label.text())])).collect();
+        Self { each, label: PhantomData }
+    }
+
+    pub(super) fn at(&self, label: L) -> &M {
+        let index = L::ALL.iter().position(|known| *known == label).unwrap_or_default();
+        &self.each[index]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_of_a_label_has_its_own_text() {
+        fn distinct<L: Label>() -> bool {
+            let mut texts: Vec<String> = L::ALL.iter().map(|label| label.text()).collect();
+            texts.sort();
+            texts.dedup();
+            texts.len() == L::ALL.len()
+        }
+        assert!(distinct::<Peer>() && distinct::<Direction>() && distinct::<Refusal>());
+        assert!(distinct::<AcceptError>() && distinct::<Timeout>() && distinct::<CloseCode>());
+    }
+}

@@ -1,0 +1,42 @@
+//! What the system says of this process, read when somebody asks.
+
+use std::fmt;
+use std::fs;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
+
+/// Memory and open files, where `/proc` tells them; elsewhere they are left out.
+#[derive(Debug)]
+pub(super) struct Process;
+
+impl Collector for Process {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        if let Some(bytes) = resident_bytes() {
+            let help = "Resident memory of this process";
+            let metric =
+                encoder.encode_descriptor("process_resident_memory", help, Some(&Unit::Bytes), MetricType::Gauge)?;
+            ConstGauge::new(bytes).encode(metric)?;
+        }
+        if let Some(files) = open_files() {
+            let help = "Open file descriptors of this process";
+            let metric = encoder.encode_descriptor("process_open_fds", help, None, MetricType::Gauge)?;
+            ConstGauge::new(files).encode(metric)?;
+        }
+        Ok(())
+    }
+}
+
+fn resident_bytes() -> Option<i64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: i64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+fn open_files() -> Option<i64> {
+    i64::try_from(fs::read_dir("/proc/self/fd").ok()?.count()).ok()
+}

@@ -1,0 +1,7 @@
+//! The handlers, one file for each topic.
+
+pub(crate) mod assets;
+pub(crate) mod devices;
+pub(crate) mod events;
+pub(crate) mod health;
+pub(crate) mod upgrade;

@@ -1,0 +1,80 @@
+//! `GET /api/v1/devices/events`: the device list as it changes, as server-sent events.
+//!
+//! A stream begins with a `snapshot` and gets another after a gap, so a watcher never has to ask again.
+
+use std::convert::Infallible;
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{OwnedSemaphorePermit, broadcast};
+use tokio::time::timeout;
+
+use crate::app::App;
+use crate::feed::{self, Change};
+use crate::metrics::{Counted, Refusal};
+use crate::{listing, problem};
+
+/// How long a stream is silent before it says that it is there, for proxies that cut silent ones.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Opens a stream, if there is a place for one.
+pub(crate) async fn stream(State(app): State<Arc<App>>) -> Response {
+    let Ok(place) = Arc::clone(&app.event_streams).try_acquire_owned() else {
+        app.metrics.refused(Refusal::EventStreamsFull);
+        return problem::unavailable("too_many_event_streams", "Too many streams of events");
+    };
+    let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")];
+    let stream = EventStream::new(app, place);
+    (headers, Body::from_stream(stream::unfold(stream, EventStream::next))).into_response()
+}
+
+struct EventStream {
+    app: Arc<App>,
+    changes: broadcast::Receiver<Change>,
+    /// The watcher's list is not ours: send all of it next.
+    behind: bool,
+    _place: OwnedSemaphorePermit,
+    _counted: Counted,
+}
+
+impl EventStream {
+    fn new(app: Arc<App>, place: OwnedSemaphorePermit) -> Self {
+        let counted = app.metrics.event_stream();
+        Self { changes: app.feed.subscribe(), app, behind: true, _place: place, _counted: counted }
+    }
+
+    /// The next block, or the end when the server stops.
+    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
+        let stopping = self.app.tasks.stopping.clone();
+        let block = stopping.run_until_cancelled(self.block()).await??;
+        Some((Ok(block), self))
+    }
+
+    async fn block(&mut self) -> Option<Bytes> {
+        if mem::take(&mut self.behind) {
+            return Some(self.snapshot().await);
+        }
+        match timeout(KEEP_ALIVE, self.changes.recv()).await {
+            Ok(Ok(Change::Block(block))) => Some(block),
+            Ok(Ok(Change::Gap) | Err(RecvError::Lagged(_))) => {
+                // What still waits is older than the list that is taken now.
+                self.changes = self.changes.resubscribe();
+                Some(self.snapshot().await)
+            }
+            Ok(Err(RecvError::Closed)) => None,
+            Err(_) => Some(Bytes::from_static(b": keep-alive\n\n")),
+        }
+    }
+
+    async fn snapshot(&self) -> Bytes {
+        feed::snapshot(&listing::list(&self.app.registry).await)
+    }
+}

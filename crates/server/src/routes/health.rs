@@ -1,0 +1,24 @@
+//! Is the server alive, and does it want more work?
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::CACHE_CONTROL;
+
+use crate::app::App;
+use crate::problem;
+
+/// The process answers.
+pub(crate) async fn livez() -> Response {
+    fine()
+}
+
+/// 503 from the moment the server begins to stop.
+pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
+    if app.tasks.is_stopping() { problem::unavailable("draining", "The server is stopping") } else { fine() }
+}
+
+fn fine() -> Response {
+    ([(CACHE_CONTROL, "no-store")], "ok\n").into_response()
+}

@@ -1,0 +1,128 @@
+//! HTTP on one accepted socket, until it is upgraded or closed.
+//!
+//! Invariants: 1. nothing is waited for without a bound: TLS and the first request by one deadline, later requests by the
+//! time between them, a stuck response by [`StallGuard`]; 2. no request body is read.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use cuttlebone_transport::{Accepted, Stream};
+use http::header::CONNECTION;
+use http::{HeaderValue, Method, Request};
+use hyper::body::{Body as _, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::pin;
+use tokio::time::{sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tower::Service as _;
+
+use crate::app::App;
+use crate::link::Link;
+use crate::metrics::{Metrics, Peer, Timeout};
+use crate::settings::Settings;
+use crate::stall::StallGuard;
+use crate::{headers, problem};
+
+/// What is served on a socket, and until when.
+pub(crate) struct Plan {
+    pub(crate) router: Router,
+    pub(crate) app: Arc<App>,
+    /// Fires when the request under way is the last.
+    pub(crate) stopping: CancellationToken,
+}
+
+/// Serves one socket.
+pub(crate) async fn serve(accepted: Accepted, link: Arc<Link>, plan: Plan) {
+    let metrics = Arc::clone(&plan.app.metrics);
+    let _counted = metrics.connection(Peer::Http);
+    match timeout_at(link.deadline, accepted.handshake()).await {
+        Ok(Ok(socket)) => {
+            // Boxed by itself, so that the handshake above does not keep its size.
+            Box::pin(serve_http(socket, link, plan)).await;
+        }
+        Ok(Err(error)) => tracing::debug!(peer = %link.peer, %error, "no TLS came about"),
+        Err(_) => metrics.timed_out(Timeout::Handshake),
+    }
+}
+
+async fn serve_http(socket: Stream, link: Arc<Link>, plan: Plan) {
+    let Plan { router, app, stopping } = plan;
+    let guard = StallGuard::new(socket, Arc::clone(&link), app.settings.timeouts.write);
+    let service = service_fn(|request| respond(request, Arc::clone(&link), router.clone()));
+    let connection = builder(&app.settings).serve_connection(TokioIo::new(guard), service).with_upgrades();
+    pin!(connection);
+    let first_response = sleep_until(link.deadline);
+    pin!(first_response);
+    let mut leaving = false;
+    let mut late = false;
+    // Order: a stop is heard before more work is done; a finished response before its deadline.
+    let result = loop {
+        tokio::select! {
+            biased;
+            () = stopping.cancelled(), if !leaving => {
+                leaving = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            result = connection.as_mut() => break result,
+            () = &mut first_response, if !late => {
+                late = true;
+                if !link.has_responded() {
+                    return app.metrics.timed_out(Timeout::Handshake);
+                }
+            }
+        }
+    };
+    if let Err(error) = result {
+        failed(&error, &link, &app.metrics);
+    }
+}
+
+fn builder(settings: &Settings) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.timeouts.handshake)
+        .max_headers(settings.http.max_headers)
+        .max_buf_size(settings.http.max_header_bytes);
+    builder
+}
+
+async fn respond(request: Request<Incoming>, link: Arc<Link>, mut router: Router) -> Result<Response, Infallible> {
+    let (mut parts, body) = request.into_parts();
+    let has_body = !body.is_end_stream();
+    let mut response = if has_body && matches!(parts.method, Method::GET | Method::HEAD) {
+        problem::body_not_accepted()
+    } else {
+        parts.extensions.insert(Arc::clone(&link));
+        router.call(Request::from_parts(parts, Body::empty())).await?
+    };
+    headers::secure(response.headers_mut());
+    if has_body {
+        // What was not read can't be told from a next request.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    link.set_responded();
+    Ok(response)
+}
+
+/// Counts what a peer was late with; everything else is the peer's business.
+fn failed(error: &hyper::Error, link: &Link, metrics: &Metrics) {
+    if error.is_timeout() {
+        let which = if link.has_responded() { Timeout::NextRequest } else { Timeout::Handshake };
+        metrics.timed_out(which);
+    } else if is_stall(error) {
+        metrics.timed_out(Timeout::Write);
+    }
+    tracing::debug!(peer = %link.peer, %error, "HTTP ended early");
+}
+
+fn is_stall(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    source.is_some_and(|source| source.kind() == io::ErrorKind::TimedOut)
+}

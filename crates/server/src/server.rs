@@ -1,0 +1,199 @@
+//! Binding, serving and stopping.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cuttlebone_hub::Registry;
+use cuttlebone_transport::Listener;
+use cuttlebone_transport::tls::{Tls, TlsError};
+use thiserror::Error;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::accept::{self, Door};
+use crate::admission::Admission;
+use crate::app::App;
+use crate::ids::SystemRandom;
+use crate::metrics::{Metrics, Timeout, endpoint};
+use crate::settings::{Fault, Settings};
+use crate::tasks::Tasks;
+use crate::{clock, descriptors, router};
+
+/// Connections to the metrics listener at once.
+const METRICS_CONNECTIONS: usize = 32;
+
+/// How long aborted tasks may take to be dropped.
+const ABORTING: Duration = Duration::from_secs(1);
+
+/// A server that listens and does not serve yet.
+pub struct Server {
+    public: Door,
+    metrics: Option<Door>,
+    local_addr: SocketAddr,
+    metrics_addr: Option<SocketAddr>,
+    tls: Option<Tls>,
+    app: Arc<App>,
+}
+
+/// Why a server can't start.
+#[derive(Debug, Error)]
+pub enum BindError {
+    /// The settings can't be served.
+    #[error("the settings can't be served: {}", join(.0))]
+    Settings(Vec<Fault>),
+    /// The certificate can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// An address can't be listened on.
+    #[error("can't listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// How a server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// Connections that were open when the stop began.
+    pub open: usize,
+    /// Connections that had not left in time and were aborted.
+    pub aborted: usize,
+    /// From the stop to the end.
+    pub took: Duration,
+}
+
+impl Server {
+    /// Checks `settings`, loads the certificate, raises the limit of open files and listens. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// [`BindError`], before anything is served.
+    pub fn bind(mut settings: Settings) -> Result<Self, BindError> {
+        settings.validate().map_err(BindError::Settings)?;
+        settings.connections.max = cap(settings.connections.max);
+        let tls = settings.tls.as_ref().map(|tls| tls.load()).transpose()?;
+        let (listener, local_addr) = listen(settings.listen, tls.as_ref())?;
+        let metrics_listener = settings.metrics_listen.map(|address| listen(address, None)).transpose()?;
+
+        let admission = Admission::new(settings.connections.max, settings.connections.per_address);
+        let metrics = Arc::new(Metrics::new());
+        let observer = Arc::clone(&metrics);
+        let registry = Registry::new(settings.hub.clone(), &settings.ice_servers, Box::new(SystemRandom), observer);
+        let app = App::new(settings, Arc::new(registry), metrics);
+
+        let router = router::router(Arc::clone(&app));
+        let tasks = Arc::clone(&app.tasks);
+        let public = Door { listener, tls: tls.is_some(), admission, router, tasks, app: Arc::clone(&app) };
+        let (metrics, metrics_addr) = match metrics_listener {
+            Some((listener, address)) => (Some(metrics_door(listener, &app)), Some(address)),
+            None => (None, None),
+        };
+        Ok(Self { public, metrics, local_addr, metrics_addr, tls, app })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Where `/metrics` is, if it is on.
+    #[must_use]
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_addr
+    }
+
+    /// SHA-256 of the certificate as `AA:BB:…`, with TLS.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<&str> {
+        self.tls.as_ref().map(Tls::fingerprint)
+    }
+
+    /// Serves until `cancel`, then drains.
+    ///
+    /// To drain: not ready any more, no new connections, the open ones are closed in waves, and what has not left after
+    /// `timeouts.drain_ms` is aborted. Dropping the future aborts everything at once.
+    pub async fn run(self, cancel: CancellationToken) -> Summary {
+        let Self { public, metrics, app, .. } = self;
+        let tasks = Arc::clone(&app.tasks);
+        let _stopped = (tasks.stopping.clone().drop_guard(), tasks.abort.clone().drop_guard());
+        let services = TaskTracker::new();
+        services.spawn(accept::run(public, tasks.stopping.clone()));
+        if let Some(metrics) = metrics {
+            services.spawn(accept::run(metrics, tasks.abort.clone()));
+        }
+        let feeding = Arc::clone(&app);
+        services.spawn(async move { feeding.feed.run(&feeding.registry, &feeding.tasks.abort).await });
+
+        cancel.cancelled().await;
+        tasks.stopping.cancel();
+        let summary = drain(&app).await;
+        tasks.abort.cancel();
+        services.close();
+        services.wait().await;
+        summary
+    }
+}
+
+/// Closes what is open and waits for it, for as long as it may take.
+async fn drain(app: &App) -> Summary {
+    let begun = clock::now();
+    let longest = app.settings.timeouts.drain;
+    let open = app.tasks.len();
+    tracing::info!(open, "stopping");
+    let leave = async {
+        // Half of the time is for the last wave to say goodbye.
+        app.waves.fire(open, longest / 2).await;
+        app.tasks.ended().await;
+    };
+    let aborted = if timeout(longest, leave).await.is_ok() { 0 } else { app.tasks.len() };
+    if aborted > 0 {
+        (0..aborted).for_each(|_| app.metrics.timed_out(Timeout::Drain));
+        app.tasks.abort.cancel();
+        let _ = timeout(ABORTING, app.tasks.ended()).await;
+    }
+    let summary = Summary { open, aborted, took: clock::now() - begun };
+    tracing::info!(open, aborted, took_ms = summary.took.as_millis(), "stopped");
+    summary
+}
+
+/// Serves as long as anything does, so that its tasks stop with the abort and not before.
+fn metrics_door(listener: Listener, app: &Arc<App>) -> Door {
+    let abort = &app.tasks.abort;
+    Door {
+        listener,
+        tls: false,
+        admission: Admission::new(METRICS_CONNECTIONS, None),
+        router: endpoint::router(Arc::clone(app)),
+        tasks: Tasks::new(Arc::clone(&app.metrics), abort.clone(), abort.clone()),
+        app: Arc::clone(app),
+    }
+}
+
+fn listen(address: SocketAddr, tls: Option<&Tls>) -> Result<(Listener, SocketAddr), BindError> {
+    let fault = |source| BindError::Listen { address, source };
+    let listener = Listener::bind(address, tls).map_err(fault)?;
+    let bound = listener.local_addr().map_err(fault)?;
+    Ok((listener, bound))
+}
+
+/// The connections that the limit of open files is enough for.
+fn cap(wanted: usize) -> usize {
+    let limit = descriptors::raise_limit();
+    let most = descriptors::connection_cap(wanted, limit);
+    if most < wanted {
+        tracing::warn!(wanted, most, open_files = limit, "the limit of open files allows fewer connections");
+    } else {
+        tracing::info!(most, open_files = limit, "connections");
+    }
+    most
+}
+
+fn join(faults: &[Fault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,144 @@
+//! What the server is told before it starts.
+//!
+//! One struct a section of the config file, durations as [`Duration`]. Invariant: a [`Settings`] that [`Settings::validate`]
+//! passes can be served; [`Server::bind`](crate::Server::bind) refuses any other.
+
+mod validate;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use cuttlebone_proto::{IceServer, Limits};
+use cuttlebone_transport::tls::TlsSettings;
+
+pub use validate::Fault;
+
+/// Connections of one address where the config says `auto` and the server listens on more than loopback.
+const AUTO_PER_ADDRESS: usize = 128;
+
+/// Everything the server needs to know, with the documented defaults.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where devices, clients and browsers connect: `server.listen`. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where `/metrics` is served: `server.metrics_listen`. `None` is off.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Where the certificate comes from: `tls`. `None` is plain HTTP.
+    pub tls: Option<TlsSettings>,
+    /// How many sockets at once.
+    pub connections: ConnectionSettings,
+    /// How long each step may take.
+    pub timeouts: Timeouts,
+    /// The bounds of one message.
+    pub messages: MessageSettings,
+    /// Queues, grace periods and counts of the hub.
+    pub hub: cuttlebone_hub::Settings,
+    /// The bounds of HTTP.
+    pub http: HttpSettings,
+    /// What `config` offers: `ice.servers`.
+    pub ice_servers: Vec<IceServer>,
+}
+
+/// How many sockets at once: `connections`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionSettings {
+    /// In all: `connections.max`. The soft limit of open files may lower it, see [`crate::Server::bind`].
+    pub max: usize,
+    /// Of one IPv4 address or one IPv6 /64: `connections.per_address`. `None` is no limit.
+    pub per_address: Option<usize>,
+}
+
+impl ConnectionSettings {
+    /// What `connections.per_address = "auto"` means for a server that listens on `listen`: no limit on loopback only.
+    #[must_use]
+    pub fn auto_per_address(listen: SocketAddr) -> Option<usize> {
+        if listen.ip().to_canonical().is_loopback() { None } else { Some(AUTO_PER_ADDRESS) }
+    }
+}
+
+/// How long each step may take: `timeouts`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From accept to the first response or the end of the upgrade, TLS included. Also the longest wait for a next request.
+    pub handshake: Duration,
+    /// From the upgrade to the first message.
+    pub first_message: Duration,
+    /// Without any byte from the peer.
+    pub idle: Duration,
+    /// Between two pings of ours.
+    pub ping: Duration,
+    /// Without progress of a write.
+    pub write: Duration,
+    /// From the first to the last byte of one message.
+    pub message: Duration,
+    /// From the order to stop until what is left is aborted.
+    pub drain: Duration,
+}
+
+/// The bounds of one message: `messages`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageSettings {
+    /// Bytes and nesting: `messages.max_bytes`, `messages.max_depth`.
+    pub limits: Limits,
+    /// Frames that one message may come in: `messages.max_fragments`.
+    pub max_fragments: usize,
+}
+
+/// The bounds of HTTP: `http`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HttpSettings {
+    /// The request line and all headers together, in bytes.
+    pub max_header_bytes: usize,
+    /// Header lines of one request.
+    pub max_headers: usize,
+    /// Streams of `/api/v1/devices/events` at once.
+    pub event_streams: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            metrics_listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090)),
+            tls: None,
+            connections: ConnectionSettings::default(),
+            timeouts: Timeouts::default(),
+            messages: MessageSettings::default(),
+            hub: cuttlebone_hub::Settings::default(),
+            http: HttpSettings::default(),
+            ice_servers: Vec::new(),
+        }
+    }
+}
+
+impl Default for ConnectionSettings {
+    fn default() -> Self {
+        Self { max: 50_000, per_address: None }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            first_message: Duration::from_secs(10),
+            idle: Duration::from_secs(45),
+            ping: Duration::from_secs(20),
+            write: Duration::from_secs(10),
+            message: Duration::from_secs(10),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for MessageSettings {
+    fn default() -> Self {
+        Self { limits: Limits::default(), max_fragments: 256 }
+    }
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self { max_header_bytes: 16_384, max_headers: 64, event_streams: 256 }
+    }
+}

@@ -1,0 +1,199 @@
+//! Which settings can't be served, and why.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use cuttlebone_proto::IceServer;
+
+use super::Settings;
+
+/// The longest time that any key may name: a day. A larger one is a slip of the unit.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// One setting that can't be served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The key in the config file.
+    pub key: &'static str,
+    /// What it has to be.
+    pub text: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.text)
+    }
+}
+
+impl Settings {
+    /// Looks at everything and says all that is wrong, in the order of the config file.
+    ///
+    /// # Errors
+    /// Every fault found, at least one.
+    pub fn validate(&self) -> Result<(), Vec<Fault>> {
+        let mut faults = Faults::default();
+        self.check_listen(&mut faults);
+        self.check_connections(&mut faults);
+        self.check_timeouts(&mut faults);
+        self.check_messages(&mut faults);
+        self.check_queues(&mut faults);
+        self.check_hub(&mut faults);
+        self.check_http(&mut faults);
+        self.ice_servers.iter().for_each(|server| check_ice_server(server, &mut faults));
+        faults.into_result()
+    }
+
+    fn check_listen(&self, faults: &mut Faults) {
+        let taken = self.metrics_listen.is_some_and(|metrics| metrics == self.listen && metrics.port() != 0);
+        faults.check(!taken, "server.metrics_listen", || "must differ from server.listen".into());
+    }
+
+    fn check_connections(&self, faults: &mut Faults) {
+        faults.within("connections.max", self.connections.max, 1..=10_000_000);
+        if let Some(per_address) = self.connections.per_address {
+            faults.within("connections.per_address", per_address, 1..=10_000_000);
+        }
+    }
+
+    fn check_timeouts(&self, faults: &mut Faults) {
+        let times = &self.timeouts;
+        faults.time("timeouts.handshake_ms", times.handshake);
+        faults.time("timeouts.first_message_ms", times.first_message);
+        faults.time("timeouts.idle_ms", times.idle);
+        faults.time("timeouts.ping_ms", times.ping);
+        faults.check(times.ping < times.idle, "timeouts.ping_ms", || "must be below timeouts.idle_ms".into());
+        faults.time("timeouts.write_ms", times.write);
+        faults.time("timeouts.message_ms", times.message);
+        faults.time_or_none("timeouts.drain_ms", times.drain);
+    }
+
+    fn check_messages(&self, faults: &mut Faults) {
+        faults.within("messages.max_bytes", self.messages.limits.message_bytes, 1024..=64 * 1024 * 1024);
+        faults.within("messages.max_depth", self.messages.limits.depth, 1..=1000);
+        faults.within("messages.max_fragments", self.messages.max_fragments, 1..=1_000_000);
+    }
+
+    fn check_queues(&self, faults: &mut Faults) {
+        let message = self.messages.limits.message_bytes;
+        let hub = &self.hub;
+        faults.within("queues.client_frames", hub.client_queue.frames, 1..=1_000_000);
+        faults.holds_a_message("queues.client_bytes", hub.client_queue.bytes, message);
+        faults.within("queues.device_frames", hub.device_queue.frames, 1..=1_000_000);
+        faults.holds_a_message("queues.device_bytes", hub.device_queue.bytes, message);
+        faults.within("queues.held_frames", hub.held.frames, 0..=1_000_000);
+        faults.time_or_none("queues.full_wait_ms", hub.full_wait);
+    }
+
+    fn check_hub(&self, faults: &mut Faults) {
+        let hub = &self.hub;
+        faults.within("devices.clients_per_device", hub.clients_per_device, 1..=1_000_000);
+        faults.time_or_none("devices.grace_ms", hub.device_grace);
+        faults.time("devices.probe_ms", hub.probe);
+        faults.time_or_none("clients.wait_ms", hub.client_wait);
+        faults.within("clients.waiting_per_device", hub.waiting_per_device, 0..=1_000_000);
+        faults.within("clients.waiting", hub.waiting, 0..=10_000_000);
+        faults.time_or_none("clients.grace_ms", hub.client_grace);
+    }
+
+    fn check_http(&self, faults: &mut Faults) {
+        // Hyper refuses a smaller buffer with a panic.
+        faults.within("http.max_header_bytes", self.http.max_header_bytes, 8192..=1024 * 1024);
+        faults.within("http.max_headers", self.http.max_headers, 16..=1024);
+        faults.within("http.event_streams", self.http.event_streams, 0..=100_000);
+        faults.within("http.event_buffer", self.hub.event_buffer, 1..=1_000_000);
+    }
+}
+
+fn check_ice_server(server: &IceServer, faults: &mut Faults) {
+    let known = |url: &String| ["stun:", "stuns:", "turn:", "turns:"].iter().any(|scheme| url.starts_with(scheme));
+    let good = !server.urls.is_empty() && server.urls.iter().all(known);
+    faults.check(good, "ice.servers.urls", || "needs at least one, each with stun:, stuns:, turn: or turns:".into());
+    let relay = server.urls.iter().any(|url| url.starts_with("turn"));
+    let complete = server.username.is_some() && server.credential.is_some();
+    faults
+        .check(!relay || complete, "ice.servers.credential", || "a turn: server needs username and credential".into());
+}
+
+#[derive(Default)]
+struct Faults(Vec<Fault>);
+
+impl Faults {
+    fn check(&mut self, good: bool, key: &'static str, text: impl FnOnce() -> String) {
+        if !good {
+            self.0.push(Fault { key, text: text() });
+        }
+    }
+
+    fn within(&mut self, key: &'static str, value: usize, range: RangeInclusive<usize>) {
+        self.check(range.contains(&value), key, || format!("must be {} to {}, is {value}", range.start(), range.end()));
+    }
+
+    fn time(&mut self, key: &'static str, value: Duration) {
+        self.check(!value.is_zero(), key, || "must be above 0".into());
+        self.time_or_none(key, value);
+    }
+
+    fn time_or_none(&mut self, key: &'static str, value: Duration) {
+        self.check(value <= LONGEST, key, || format!("must be at most {}", LONGEST.as_millis()));
+    }
+
+    fn holds_a_message(&mut self, key: &'static str, bytes: usize, message: usize) {
+        self.check(bytes >= message, key, || format!("must be at least messages.max_bytes ({message}), is {bytes}"));
+    }
+
+    fn into_result(self) -> Result<(), Vec<Fault>> {
+        if self.0.is_empty() { Ok(()) } else { Err(self.0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(settings: &Settings) -> Vec<&'static str> {
+        settings.validate().err().unwrap_or_default().iter().map(|fault| fault.key).collect()
+    }
+
+    #[test]
+    fn defaults_have_no_fault() {
+        assert_eq!(keys(&Settings::default()), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn all_faults_are_named_at_once_by_their_keys() {
+        let mut settings = Settings::default();
+        settings.connections.max = 0;
+        settings.timeouts.ping = settings.timeouts.idle;
+        settings.hub.client_queue.bytes = settings.messages.limits.message_bytes - 1;
+        settings.http.max_header_bytes = 100;
+        let expected = ["connections.max", "timeouts.ping_ms", "queues.client_bytes", "http.max_header_bytes"];
+        assert_eq!(keys(&settings), expected);
+    }
+
+    #[test]
+    fn no_time_may_be_zero_where_zero_closes_everything() {
+        let mut settings = Settings::default();
+        settings.timeouts.handshake = Duration::ZERO;
+        settings.timeouts.drain = Duration::ZERO;
+        assert_eq!(keys(&settings), ["timeouts.handshake_ms"]);
+    }
+
+    #[test]
+    fn ice_servers_need_urls_and_relays_need_a_credential() {
+        let server = |url: &str| IceServer { urls: vec![url.into()], username: None, credential: None };
+        let settings = Settings {
+            ice_servers: vec![server("stun:stun.example"), server("http://x"), server("turn:turn.example")],
+            ..Settings::default()
+        };
+        assert_eq!(keys(&settings), ["ice.servers.urls", "ice.servers.credential"]);
+    }
+
+    #[test]
+    fn fault_reads_as_key_and_text() {
+        let mut settings = Settings::default();
+        settings.connections.max = 0;
+        let faults = settings.validate().unwrap_err();
+        assert_eq!(faults[0].to_string(), "connections.max: must be 1 to 10000000, is 0");
+    }
+}
