@@ -1,2 +1,34 @@
-//! The command line.
-fn main() {}
+//! Cuttlebone: a signaling server for devices that stream over WebRTC.
+//!
+//! The binary is the only one that knows files, the environment and signals. It reads the command line,
+//! loads the configuration, starts logging and the runtime, and wires the crates together.
+
+mod cli;
+mod commands;
+mod config;
+mod logging;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use cuttlebone_server::BindError;
+
+/// `EX_CONFIG` of sysexits.h: a supervisor should not try again.
+const CONFIG_FAULT: u8 = 78;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match commands::run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("cuttlebone: {error:#}");
+            ExitCode::from(code_of(&error))
+        }
+    }
+}
+
+fn code_of(error: &anyhow::Error) -> u8 {
+    let unusable = matches!(error.downcast_ref(), Some(BindError::Settings(_) | BindError::Tls(_)));
+    if unusable || error.is::<config::Faults>() { CONFIG_FAULT } else { 1 }
+}

@@ -1,0 +1,14 @@
+//! `cuttlebone print-config`
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::config_doc::print;
+use crate::cli::ConfigArgs;
+use crate::config::Sources;
+
+pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode> {
+    let config = Sources::new(args.config.clone(), args.overrides()).load()?;
+    print(&toml::to_string(&config.raw)?)
+}

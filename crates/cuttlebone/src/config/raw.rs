@@ -1,0 +1,159 @@
+//! The configuration as it is written: one struct a section, nothing checked but names and types.
+//!
+//! Invariant: the fields are exactly the keys of `default.toml`; a test compares the two.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize, Serializer};
+
+/// What a secret is printed as.
+const HIDDEN: &str = "***";
+
+/// The whole configuration.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawConfig {
+    pub(crate) server: RawServer,
+    pub(crate) tls: RawTls,
+    pub(crate) connections: RawConnections,
+    pub(crate) timeouts: RawTimeouts,
+    pub(crate) messages: RawMessages,
+    pub(crate) queues: RawQueues,
+    pub(crate) devices: RawDevices,
+    pub(crate) clients: RawClients,
+    pub(crate) http: RawHttp,
+    pub(crate) ice: RawIce,
+    pub(crate) log: RawLog,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawServer {
+    pub(crate) listen: String,
+    pub(crate) metrics_listen: String,
+    pub(crate) allow_anonymous: bool,
+}
+
+/// `[tls]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawTls {
+    pub(crate) mode: String,
+    pub(crate) cert_file: String,
+    pub(crate) key_file: String,
+    pub(crate) state_dir: String,
+}
+
+/// `[connections]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawConnections {
+    pub(crate) max: u64,
+    pub(crate) per_address: RawPerAddress,
+}
+
+/// A number, or the word `auto`. A variable gives the number as text.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(untagged, expecting = "expected a number or \"auto\"")]
+pub(crate) enum RawPerAddress {
+    Number(u64),
+    Word(String),
+}
+
+/// `[timeouts]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawTimeouts {
+    pub(crate) handshake_ms: u64,
+    pub(crate) first_message_ms: u64,
+    pub(crate) idle_ms: u64,
+    pub(crate) ping_ms: u64,
+    pub(crate) write_ms: u64,
+    pub(crate) message_ms: u64,
+    pub(crate) drain_ms: u64,
+}
+
+/// `[messages]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawMessages {
+    pub(crate) max_bytes: u64,
+    pub(crate) max_depth: u64,
+    pub(crate) max_fragments: u64,
+}
+
+/// `[queues]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawQueues {
+    pub(crate) client_frames: u64,
+    pub(crate) client_bytes: u64,
+    pub(crate) device_frames: u64,
+    pub(crate) device_bytes: u64,
+    pub(crate) full_wait_ms: u64,
+    pub(crate) held_frames: u64,
+    pub(crate) held_bytes: u64,
+}
+
+/// `[devices]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawDevices {
+    pub(crate) clients_per_device: u64,
+    pub(crate) grace_ms: u64,
+    pub(crate) probe_ms: u64,
+}
+
+/// `[clients]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawClients {
+    pub(crate) wait_ms: u64,
+    pub(crate) waiting_per_device: u64,
+    pub(crate) waiting: u64,
+    pub(crate) grace_ms: u64,
+}
+
+/// `[http]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawHttp {
+    pub(crate) max_header_bytes: u64,
+    pub(crate) max_headers: u64,
+    pub(crate) event_streams: u64,
+    pub(crate) event_buffer: u64,
+}
+
+/// `[ice]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawIce {
+    pub(crate) servers: Vec<RawIceServer>,
+}
+
+/// `[[ice.servers]]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawIceServer {
+    #[serde(default)]
+    pub(crate) urls: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) username: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "hide")]
+    pub(crate) credential: Option<SecretString>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) credential_file: Option<String>,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawLog {
+    pub(crate) format: String,
+    pub(crate) level: String,
+}
+
+fn hide<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    let shown = secret.as_ref().map(|secret| if secret.expose_secret().is_empty() { "" } else { HIDDEN });
+    shown.serialize(serializer)
+}

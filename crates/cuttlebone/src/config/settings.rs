@@ -1,0 +1,105 @@
+//! From what is written to what the crates take.
+//!
+//! Here is what needs the outside (files, the environment) or the words of the file; the ranges of values
+//! are the server's to judge ([`Settings::validate`]).
+
+mod check;
+mod ice;
+mod network;
+
+use std::ffi::OsString;
+
+use cuttlebone_hub::Bound;
+use cuttlebone_proto::Limits;
+use cuttlebone_server::{HttpSettings, MessageSettings, Settings, Timeouts};
+
+use super::merge::Merged;
+use super::raw::{RawConfig, RawHttp, RawLog, RawMessages, RawTimeouts};
+use super::{Config, Faults};
+use crate::logging::{self, LogFormat, LogSettings};
+use check::{Check, count, millis};
+
+/// Checks every value; `faults` are those already found.
+pub(super) fn check(
+    raw: RawConfig,
+    merged: &Merged,
+    faults: Faults,
+    variables: &[(OsString, OsString)],
+) -> Result<Config, Faults> {
+    let mut check = Check::new(merged, faults);
+    let network = network::network(&raw, &mut check, variables);
+    let settings = Settings {
+        listen: network.listen,
+        metrics_listen: network.metrics_listen,
+        tls: network.tls,
+        connections: network.connections,
+        timeouts: timeouts(&raw.timeouts),
+        messages: messages(&raw.messages),
+        hub: hub(&raw),
+        http: http(&raw.http),
+        ice_servers: ice::servers(&raw.ice, &mut check),
+    };
+    let faults = settings.validate().err().into_iter().flatten();
+    for fault in faults.filter(|fault| !fault.key.starts_with(ice::KEY)) {
+        check.fault(fault.key, fault.text);
+    }
+    let log = log(&raw.log, &mut check);
+    check.into_faults().into_result(Config { settings, log, raw })
+}
+
+fn timeouts(raw: &RawTimeouts) -> Timeouts {
+    Timeouts {
+        handshake: millis(raw.handshake_ms),
+        first_message: millis(raw.first_message_ms),
+        idle: millis(raw.idle_ms),
+        ping: millis(raw.ping_ms),
+        write: millis(raw.write_ms),
+        message: millis(raw.message_ms),
+        drain: millis(raw.drain_ms),
+    }
+}
+
+fn messages(raw: &RawMessages) -> MessageSettings {
+    MessageSettings {
+        limits: Limits { message_bytes: count(raw.max_bytes), depth: count(raw.max_depth) },
+        max_fragments: count(raw.max_fragments),
+    }
+}
+
+fn hub(raw: &RawConfig) -> cuttlebone_hub::Settings {
+    let RawConfig { queues, devices, clients, .. } = raw;
+    let bound = |frames, bytes| Bound { frames: count(frames), bytes: count(bytes) };
+    cuttlebone_hub::Settings {
+        client_queue: bound(queues.client_frames, queues.client_bytes),
+        device_queue: bound(queues.device_frames, queues.device_bytes),
+        held: bound(queues.held_frames, queues.held_bytes),
+        full_wait: millis(queues.full_wait_ms),
+        clients_per_device: count(devices.clients_per_device),
+        device_grace: millis(devices.grace_ms),
+        probe: millis(devices.probe_ms),
+        client_wait: millis(clients.wait_ms),
+        waiting_per_device: count(clients.waiting_per_device),
+        waiting: count(clients.waiting),
+        client_grace: millis(clients.grace_ms),
+        event_buffer: count(raw.http.event_buffer),
+    }
+}
+
+fn http(raw: &RawHttp) -> HttpSettings {
+    HttpSettings {
+        max_header_bytes: count(raw.max_header_bytes),
+        max_headers: count(raw.max_headers),
+        event_streams: count(raw.event_streams),
+    }
+}
+
+fn log(raw: &RawLog, check: &mut Check<'_>) -> LogSettings {
+    let format = LogFormat::parse(&raw.format).unwrap_or_else(|| {
+        check.fault("log.format", "expected \"auto\", \"text\" or \"json\"");
+        LogFormat::Auto
+    });
+    if let Err(error) = logging::check_level(&raw.level) {
+        check.fault("log.level", error);
+    }
+    LogSettings { format, level: raw.level.clone() }
+}

@@ -1,0 +1,38 @@
+//! Collects faults instead of stopping at the first, and turns plain numbers into counts and times.
+
+use std::time::Duration;
+
+use super::super::merge::Merged;
+use super::super::{Fault, Faults};
+
+/// Collects faults; each gets the place where its key was written.
+pub(super) struct Check<'a> {
+    merged: &'a Merged,
+    faults: Faults,
+}
+
+impl<'a> Check<'a> {
+    pub(super) fn new(merged: &'a Merged, faults: Faults) -> Self {
+        Self { merged, faults }
+    }
+
+    pub(super) fn into_faults(self) -> Faults {
+        self.faults
+    }
+
+    /// Notes a fault of a key.
+    pub(super) fn fault(&mut self, key: &str, text: impl Into<String>) {
+        let origin = self.merged.origin(key);
+        self.faults.push(Fault { key: key.to_owned(), origin, text: text.into() });
+    }
+}
+
+/// A count; one too large for this machine is as good as its largest.
+pub(super) fn count(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+/// A time.
+pub(super) fn millis(value: u64) -> Duration {
+    Duration::from_millis(value)
+}

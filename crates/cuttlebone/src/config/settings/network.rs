@@ -1,0 +1,117 @@
+//! Addresses, TLS, and how many may connect.
+
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use cuttlebone_server::{ConnectionSettings, TlsSettings};
+
+use super::super::raw::{RawConfig, RawConnections, RawPerAddress, RawTls};
+use super::check::{Check, count};
+
+/// What of the settings is about the network.
+pub(super) struct Network {
+    pub(super) listen: SocketAddr,
+    pub(super) metrics_listen: Option<SocketAddr>,
+    pub(super) tls: Option<TlsSettings>,
+    pub(super) connections: ConnectionSettings,
+}
+
+pub(super) fn network(raw: &RawConfig, check: &mut Check<'_>, variables: &[(OsString, OsString)]) -> Network {
+    let listen = address("server.listen", &raw.server.listen, check);
+    if !listen.ip().is_loopback() && !raw.server.allow_anonymous {
+        check.fault(
+            "server.listen",
+            format!(
+                "{listen} is not loopback, and there is no authentication yet: whoever reaches it could register, \
+                 list and control devices. If that is meant, say --allow-anonymous or server.allow_anonymous = true"
+            ),
+        );
+    }
+    let metrics_listen = match raw.server.metrics_listen.as_str() {
+        "" => None,
+        text => Some(address("server.metrics_listen", text, check)),
+    };
+    Network {
+        listen,
+        metrics_listen,
+        tls: tls(&raw.tls, listen, check, variables),
+        connections: connections(&raw.connections, listen, check),
+    }
+}
+
+fn address(key: &str, text: &str, check: &mut Check<'_>) -> SocketAddr {
+    text.parse().unwrap_or_else(|_| {
+        check.fault(key, format!("expected ADDRESS:PORT, such as 127.0.0.1:8080 or [::1]:8080, not {text:?}"));
+        SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+    })
+}
+
+fn tls(
+    raw: &RawTls,
+    listen: SocketAddr,
+    check: &mut Check<'_>,
+    variables: &[(OsString, OsString)],
+) -> Option<TlsSettings> {
+    match raw.mode.as_str() {
+        "off" => None,
+        "files" => files(raw, check),
+        "self-signed" => {
+            let Some(state_dir) = state_dir(&raw.state_dir, variables) else {
+                check.fault("tls.state_dir", "is needed: neither XDG_STATE_HOME nor HOME is set");
+                return None;
+            };
+            let ip = listen.ip();
+            let own = !ip.is_unspecified() && !ip.is_loopback();
+            let names = own.then(|| ip.to_string()).into_iter().collect();
+            Some(TlsSettings::SelfSigned { state_dir, names })
+        }
+        other => {
+            check.fault("tls.mode", format!("expected \"off\", \"files\" or \"self-signed\", not {other:?}"));
+            None
+        }
+    }
+}
+
+/// The files are read here already, so that a bad one is a fault of the configuration like any other.
+fn files(raw: &RawTls, check: &mut Check<'_>) -> Option<TlsSettings> {
+    let mut named = true;
+    for (key, value) in [("tls.cert_file", &raw.cert_file), ("tls.key_file", &raw.key_file)] {
+        if value.is_empty() {
+            check.fault(key, "is needed with tls.mode = \"files\"");
+            named = false;
+        }
+    }
+    let settings = TlsSettings::Files { cert_file: (&raw.cert_file).into(), key_file: (&raw.key_file).into() };
+    if named && let Err(error) = settings.load() {
+        check.fault("tls.cert_file", error.to_string());
+    }
+    Some(settings)
+}
+
+fn state_dir(configured: &str, variables: &[(OsString, OsString)]) -> Option<PathBuf> {
+    if !configured.is_empty() {
+        return Some(configured.into());
+    }
+    let variable = |name: &str| {
+        let found = variables.iter().find(|(key, value)| key == name && !value.is_empty());
+        found.map(|(_, value)| PathBuf::from(value))
+    };
+    let base = variable("XDG_STATE_HOME").or_else(|| Some(variable("HOME")?.join(".local/state")))?;
+    Some(base.join("cuttlebone"))
+}
+
+fn connections(raw: &RawConnections, listen: SocketAddr, check: &mut Check<'_>) -> ConnectionSettings {
+    let per_address = match &raw.per_address {
+        RawPerAddress::Number(number) => Some(count(*number)),
+        RawPerAddress::Word(word) if word == "auto" => ConnectionSettings::auto_per_address(listen),
+        RawPerAddress::Word(word) => {
+            let number = word.trim().parse().ok();
+            if number.is_none() {
+                check.fault("connections.per_address", format!("expected a number or \"auto\", not {word:?}"));
+            }
+            number
+        }
+    };
+    ConnectionSettings { max: count(raw.max), per_address }
+}

@@ -1,0 +1,182 @@
+use std::collections::BTreeSet;
+
+use toml::{Table, Value};
+
+use super::*;
+use cuttlebone_server::TlsSettings;
+
+fn load(file: &str, variables: &[(&str, &str)], flags: Vec<Override>) -> Result<Config, Faults> {
+    let mut merged = Merged::new();
+    let path = PathBuf::from("test.toml");
+    merged.add_file(&path, ConfigFile::parse(&path, file)?);
+    let variables: Vec<(OsString, OsString)> =
+        variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
+    merged.add_variables(variables.iter().cloned());
+    merged.add_flags(flags);
+    let (raw, faults) = merged.typed()?;
+    settings::check(raw, &merged, faults, &variables)
+}
+
+fn faults(file: &str) -> String {
+    load(file, &[], Vec::new()).expect_err("a fault").to_string()
+}
+
+fn shown(config: &Config) -> String {
+    format!("{:?} {:?}", config.settings, config.log)
+}
+
+/// Every key of the reference, with its default.
+fn keys() -> Vec<(String, String, Value)> {
+    let defaults: Table = DEFAULTS.parse().expect("TOML");
+    defaults
+        .into_iter()
+        .flat_map(|(section, value)| {
+            let table = value.as_table().expect("only sections").clone();
+            table.into_iter().map(move |(key, value)| (section.clone(), key, value))
+        })
+        .collect()
+}
+
+#[test]
+fn the_reference_is_what_the_server_takes_by_default() {
+    let config = load("", &[], Vec::new()).expect("no fault");
+    assert_eq!(format!("{:?}", config.settings), format!("{:?}", cuttlebone_server::Settings::default()));
+}
+
+#[test]
+fn the_reference_has_exactly_the_keys_of_the_raw_structs() {
+    let config = load("", &[], Vec::new()).expect("no fault");
+    let printed: Table = toml::to_string(&config.raw).expect("TOML").parse().expect("TOML");
+    assert_eq!(printed, DEFAULTS.parse::<Table>().expect("TOML"));
+}
+
+#[test]
+fn every_key_of_the_reference_changes_something() {
+    // What a key needs beside itself to have an effect, and a value of its own where adding to the default is none.
+    let base = [("CUTTLEBONE__SERVER__ALLOW_ANONYMOUS", "true"), ("HOME", "/home/user")];
+    let words = [
+        ("server.listen", "127.0.0.2:8081"),
+        ("server.metrics_listen", ""),
+        ("tls.mode", "self-signed"),
+        ("tls.state_dir", "/elsewhere"),
+        ("connections.per_address", "7"),
+        ("ice.servers", "[{urls = [\"stun:stun.example\"]}]"),
+        ("log.format", "json"),
+        ("log.level", "debug"),
+    ];
+    let not_a_setting = BTreeSet::from(["server.allow_anonymous", "tls.cert_file", "tls.key_file"]);
+    for (section, key, default) in keys() {
+        let path = format!("{section}.{key}");
+        if not_a_setting.contains(path.as_str()) {
+            continue;
+        }
+        let value = match default {
+            Value::Integer(number) => (number + 1).to_string(),
+            _ => words.iter().find(|(word, _)| *word == path).expect(&path).1.to_owned(),
+        };
+        let name = format!("CUTTLEBONE__{}__{}", section.to_uppercase(), key.to_uppercase());
+        let mode = if path == "tls.state_dir" { "self-signed" } else { "off" };
+        let mut before = base.to_vec();
+        before.push(("CUTTLEBONE__TLS__MODE", mode));
+        let mut after = before.clone();
+        after.retain(|(other, _)| *other != name);
+        after.push((&name, &value));
+        let before = shown(&load("", &before, Vec::new()).expect("no fault"));
+        let after = shown(&load("", &after, Vec::new()).expect(&path));
+        assert_ne!(before, after, "{path} has no effect");
+    }
+}
+
+#[test]
+fn certificate_files_are_read_and_reach_the_settings() {
+    let state_dir = std::env::temp_dir().join(format!("cuttlebone-config-{}", std::process::id()));
+    TlsSettings::SelfSigned { state_dir: state_dir.clone(), names: Vec::new() }.load().expect("makes one");
+    let both = state_dir.join("self-signed.pem");
+    let file = |cert: &str| format!("[tls]\nmode = \"files\"\ncert_file = {cert:?}\nkey_file = {both:?}\n");
+    let good = load(&file(&both.to_string_lossy()), &[], Vec::new());
+    let bad = faults(&file("missing.pem"));
+    std::fs::remove_dir_all(state_dir).expect("removes");
+    let expected = TlsSettings::Files { cert_file: both.clone(), key_file: both };
+    assert_eq!(good.expect("no fault").settings.tls, Some(expected));
+    assert!(bad.contains("tls.cert_file") && bad.contains("missing.pem"), "{bad}");
+}
+
+#[test]
+fn the_later_layer_wins() {
+    let flag = || Override { flag: "--listen", key: ("server", "listen"), value: "127.0.0.1:4".into() };
+    let file = "[server]\nlisten = \"127.0.0.1:2\"";
+    let variable = [("CUTTLEBONE__SERVER__LISTEN", "127.0.0.1:3")];
+    let port = |config: Result<Config, Faults>| config.expect("no fault").settings.listen.port();
+    assert_eq!(port(load("", &[], Vec::new())), 8080);
+    assert_eq!(port(load(file, &[], Vec::new())), 2);
+    assert_eq!(port(load(file, &variable, Vec::new())), 3);
+    assert_eq!(port(load(file, &variable, vec![flag()])), 4);
+}
+
+#[test]
+fn all_faults_are_shown_with_key_and_place() {
+    let file = "[server]\nlisten = \"nowhere\"\nlisen = 1\n\n[timeouts]\nping_ms = \"soon\"\nidle_ms = 0\n[sever]\n";
+    let error = load(file, &[("CUTTLEBONE__LOG__LEVEL", "loud"), ("CUTTLEBONE__LOG", "x")], Vec::new());
+    let text = error.expect_err("faults").to_string();
+    for part in [
+        "server.listen: expected ADDRESS:PORT",
+        "(test.toml, line 2)",
+        "server.lisen: is not a key",
+        "(test.toml, line 3)",
+        "timeouts.ping_ms: invalid type",
+        "(test.toml, line 6)",
+        "timeouts.idle_ms: must be above 0",
+        "sever: is not a key",
+        "(test.toml, line 8)",
+        "(variable CUTTLEBONE__LOG__LEVEL)",
+        "(variable CUTTLEBONE__LOG)",
+    ] {
+        assert!(text.contains(part), "{part} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn ice_servers_are_checked_and_know_their_line() {
+    let text = faults("[[ice.servers]]\nurls = [\"stun:a\"]\n\n[[ice.servers]]\nurls = 5\ncolour = 1\n");
+    assert!(text.contains("ice.servers[1].urls") && text.contains("line 5"), "{text}");
+    assert!(text.contains("ice.servers[1].colour: is not a key"), "{text}");
+    let text = faults("[[ice.servers]]\nurls = [\"stun:a\"]\n\n[[ice.servers]]\nurls = [\"http://a\"]\n");
+    assert!(text.contains("ice.servers[1].urls: needs") && text.contains("line 5"), "{text}");
+}
+
+#[test]
+fn a_secret_is_in_no_message() {
+    for file in [
+        "[[ice.servers]]\nurls = [\"turn:a\"]\ncredential = 31337\n",
+        "[[ice.servers]]\nurls = [\"turn:a\"]\ncredential = \"31337\"\n",
+        "[[ice.servers]]\nurls = [\"turn:a\"]\ncredential = \"31337\n",
+    ] {
+        let text = faults(file);
+        assert!(!text.contains("31337"), "{text}");
+    }
+}
+
+#[test]
+fn a_secret_may_come_from_a_file() {
+    let file = |rest: &str| format!("[[ice.servers]]\nurls = [\"turn:a\"]\nusername = \"u\"\n{rest}");
+    let config = load(&file("credential_file = \"Cargo.toml\""), &[], Vec::new()).expect("no fault");
+    assert_eq!(config.settings.ice_servers[0].credential.as_deref(), Some("[package]"));
+    assert!(faults(&file("credential_file = \"missing\"")).contains("cannot read missing"));
+    assert!(faults(&file("credential_file = \"Cargo.toml\"\ncredential = \"x\"")).contains("not both"));
+}
+
+#[test]
+fn an_address_that_is_not_loopback_must_be_meant() {
+    let file = "[server]\nlisten = \"0.0.0.0:8080\"\n";
+    let text = faults(file);
+    assert!(text.contains("--allow-anonymous") && text.contains("line 2"), "{text}");
+    let config = load(&format!("{file}allow_anonymous = true"), &[], Vec::new()).expect("no fault");
+    assert_eq!(config.settings.connections.per_address, Some(128));
+}
+
+#[test]
+fn a_variable_replaces_all_servers_of_the_file() {
+    let variable = [("CUTTLEBONE__ICE__SERVERS", "[{urls = [\"stun:b\"]}, {}]")];
+    let text = load("[[ice.servers]]\nurls = [\"stun:a\"]\n", &variable, Vec::new()).expect_err("fault").to_string();
+    assert!(text.contains("variable CUTTLEBONE__ICE__SERVERS"), "{text}");
+}

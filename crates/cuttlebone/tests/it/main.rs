@@ -1,0 +1,7 @@
+//! The real program, run as a user runs it.
+
+mod config;
+mod demo;
+mod help;
+mod program;
+mod serve;

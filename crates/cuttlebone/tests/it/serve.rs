@@ -1,0 +1,77 @@
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use crate::program::{Running, file, program, run, stderr, stdout};
+
+const QUIET: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--metrics-listen", ""];
+
+fn serve(more: &[&str]) -> (Running, String) {
+    let mut running = Running::start(program(&[&QUIET[..], more].concat()));
+    let line = running.line();
+    let url = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line:?}")).to_owned();
+    (running, url)
+}
+
+fn get(url: &str, path: &str) -> String {
+    let host = url.strip_prefix("http://").expect("plain HTTP");
+    let mut stream = TcpStream::connect(host).expect("accepts");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").expect("writes");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("reads");
+    answer
+}
+
+#[test]
+fn serves_what_it_prints_and_stops_on_sigterm() {
+    let (mut running, url) = serve(&[]);
+    assert!(get(&url, "/devices").ends_with("[]"));
+    assert!(get(&url, "/").contains("<html"));
+    running.signal("-TERM");
+    assert_eq!(running.line(), "", "standard output has one line only");
+    assert_eq!(running.code(), Some(0));
+}
+
+#[test]
+fn health_asks_a_running_server() {
+    let (running, url) = serve(&[]);
+    let ready = run(&["health", "--url", &url]);
+    assert!(ready.status.success(), "{}{}", stdout(&ready), stderr(&ready));
+    drop(running);
+    let gone = run(&["health", "--url", &url]);
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(stderr(&gone).contains("cannot reach"), "{}", stderr(&gone));
+}
+
+#[test]
+fn hangup_takes_a_new_log_level_and_keeps_the_old_when_the_file_is_bad() {
+    let path = file("reload.toml", "[log]\nlevel = \"info\"\nformat = \"json\"\n");
+    let (mut running, _) = serve(&["--config", &path]);
+    file("reload.toml", "[log]\nlevel = \"debug\"\n");
+    running.signal("-HUP");
+    assert!(running.log_line("reloaded the log level").contains("debug"));
+    file("reload.toml", "[log]\nlevel = \"loud\"\n");
+    running.signal("-HUP");
+    assert!(running.log_line("kept the old configuration").contains("log.level"));
+}
+
+#[test]
+fn a_self_signed_certificate_is_kept_and_its_fingerprint_printed() {
+    let dir = format!("{}/certificate", env!("CARGO_TARGET_TMPDIR"));
+    let path = file("tls.toml", &format!("[tls]\nstate_dir = {dir:?}\n"));
+    let fingerprint = || {
+        let (mut running, url) = serve(&["--config", &path, "--tls", "self-signed"]);
+        assert!(url.starts_with("https://127.0.0.1:"), "{url}");
+        running.line()
+    };
+    let first = fingerprint();
+    assert!(first.starts_with("certificate fingerprint (SHA-256) "), "{first}");
+    assert_eq!(first, fingerprint());
+}
+
+#[test]
+fn a_taken_address_is_said_in_words() {
+    let (_running, url) = serve(&[]);
+    let output = run(&["serve", "--metrics-listen", "", "--listen", url.trim_start_matches("http://")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("in use"), "{}", stderr(&output));
+}
