@@ -31,17 +31,14 @@ pub struct Accepted {
 }
 
 impl Listener {
-    /// Listens on `address`; port 0 means any free port.
+    /// Listens on `address`; port 0 means any free port. Must be called within a runtime.
     ///
-    /// An IPv6 address takes IPv6 only, so that `0.0.0.0` and `[::]` can be listened on side by side.
+    /// `[::]` takes IPv4 too where that is the default of the system, as it is on Linux.
     ///
     /// # Errors
     /// Those of the system: address in use, not allowed, not ours.
     pub fn bind(address: SocketAddr, tls: Option<&Tls>) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
@@ -70,10 +67,10 @@ impl Listener {
 }
 
 impl Accepted {
-    /// The address of the peer.
+    /// The address of the peer; one of IPv4 is told as such even if it came by an IPv6 socket.
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
-        self.peer
+        SocketAddr::new(self.peer.ip().to_canonical(), self.peer.port())
     }
 
     /// Does the TLS handshake, if the listener has TLS. The caller sets the deadline.

@@ -68,6 +68,7 @@ fn make(names: &[String]) -> Result<String, rcgen::Error> {
 fn keep(state_dir: &Path, path: &Path, text: &str) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
     let beside = path.with_extension(format!("pem.{}", std::process::id()));
+    remove_stale(&beside)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
     let moved = file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, path));
     if moved.is_err() {
@@ -75,4 +76,12 @@ fn keep(state_dir: &Path, path: &Path, text: &str) -> io::Result<()> {
         let _ = fs::remove_file(&beside);
     }
     moved
+}
+
+/// Removes what a start that was cut off left behind.
+fn remove_stale(beside: &Path) -> io::Result<()> {
+    match fs::remove_file(beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
