@@ -19,7 +19,10 @@ pub(crate) struct Viewer {
     rtc: Box<Rtc>,
     socket: UdpSocket,
     wake: Instant,
+    /// What happened and was not yet waited for, but for frames.
     events: Vec<Event>,
+    /// The newest frame that was not yet waited for.
+    frame: Option<Vec<u8>>,
 }
 
 impl Viewer {
@@ -27,7 +30,7 @@ impl Viewer {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let crypto = Arc::new(str0m::crypto::from_feature_flags());
         let config = RtcConfig::new().set_crypto_provider(crypto).clear_codecs().enable_vp8(true);
-        Self { rtc: Box::new(config.build(now())), socket, wake: now(), events: Vec::new() }
+        Self { rtc: Box::new(config.build(now())), socket, wake: now(), events: Vec::new(), frame: None }
     }
 
     /// Answers an offer. Like a browser that hides its address, it gives no candidate.
@@ -47,11 +50,15 @@ impl Viewer {
 
     /// The next picture, decoded.
     pub(crate) async fn picture(&mut self) -> DecodedImage {
-        let frame = self.wait("a frame", |event| match event {
-            Event::MediaData(media) => Some(media.data.to_vec()),
-            _ => None,
-        });
-        let frame = frame.await;
+        let frame = async {
+            loop {
+                match self.frame.take() {
+                    Some(frame) => return frame,
+                    None => self.step().await,
+                }
+            }
+        };
+        let frame = timeout(PATIENCE, frame).await.expect("a frame");
         assert!(cuttlebone_demo_device::key_frame_size(&frame).is_some(), "not a key frame");
         decode_lossy_vp8_to_rgba(&frame).unwrap()
     }
@@ -69,7 +76,7 @@ impl Viewer {
     /// Waits for the channel that the device opens.
     pub(crate) async fn device_channel(&mut self) -> String {
         self.wait("a channel", |event| match event {
-            Event::ChannelOpen(_, label) => Some(label),
+            Event::ChannelOpen(_, label) => Some(label.clone()),
             _ => None,
         })
         .await
@@ -82,7 +89,7 @@ impl Viewer {
         assert!(changes.apply().is_none());
         self.drain().await;
         self.wait("the channel to open", |event| {
-            matches!(event, Event::ChannelOpen(open, _) if open == id).then_some(())
+            matches!(event, Event::ChannelOpen(open, _) if *open == id).then_some(())
         })
         .await;
         id
@@ -99,13 +106,11 @@ impl Viewer {
     }
 
     /// The first event, of those not yet waited for, that `pick` wants.
-    async fn wait<T>(&mut self, what: &str, mut pick: impl FnMut(Event) -> Option<T>) -> T {
+    async fn wait<T>(&mut self, what: &str, pick: impl Fn(&Event) -> Option<T>) -> T {
         let wanted = async {
             loop {
-                while !self.events.is_empty() {
-                    if let Some(wanted) = pick(self.events.remove(0)) {
-                        return wanted;
-                    }
+                if let Some(at) = self.events.iter().position(|event| pick(event).is_some()) {
+                    return pick(&self.events.remove(at)).unwrap();
                 }
                 self.step().await;
             }
@@ -137,6 +142,7 @@ impl Viewer {
                 Output::Transmit(transmit) => {
                     self.socket.send_to(&transmit.contents, transmit.destination).await.unwrap();
                 }
+                Output::Event(Event::MediaData(media)) => self.frame = Some(media.data.to_vec()),
                 Output::Event(event) => self.events.push(event),
             }
         }
