@@ -211,7 +211,7 @@ impl Attachment {
         if self.told {
             state.remember(self.client_id);
             // R4: notices are never refused, so the place for this one is there since the client was attached.
-            self.device.mailbox.reply(encode::client_disconnected(self.client_id));
+            self.device.mailbox.report(encode::client_disconnected(self.client_id));
         }
         self.device.announce_viewers(&self.shared, &state);
     }

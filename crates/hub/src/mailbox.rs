@@ -48,9 +48,17 @@ struct State {
 #[derive(Debug)]
 enum Entry {
     Forward(String),
+    Report(String),
     Reply(String),
     Notice(Notice),
     Close(CloseCode),
+}
+
+impl Entry {
+    /// Written by the server, not passed on.
+    fn is_own(&self) -> bool {
+        matches!(self, Self::Report(_) | Self::Reply(_))
+    }
 }
 
 /// Why a forward was not taken.
@@ -93,7 +101,12 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Puts a message of the server's own in.
+    /// Puts a message in that must reach the device, be it by its next connection.
+    pub fn report(&self, text: String) {
+        self.put(Entry::Report(text));
+    }
+
+    /// Puts a message of the server's own in; it concerns this connection only.
     pub fn reply(&self, text: String) {
         self.put(Entry::Reply(text));
     }
@@ -157,16 +170,16 @@ impl Mailbox {
     }
 
     /// Gives the mailbox to a new reader. It finds what `former` (its own mailbox so far) holds, then `greeting`,
-    /// then what is queued here.
+    /// then what is queued here. Replies to the former connection are left out.
     pub(crate) fn adopt(self: &Arc<Self>, former: &Self, greeting: String, bound: Bound) -> Inbox {
         let carried = std::mem::take(&mut former.state.lock().queue);
         let mut state = self.state.lock();
+        state.queue.retain(|entry| !matches!(entry, Entry::Reply(_)));
         state.queue.push_front(Entry::Reply(greeting));
-        state.replies += 1;
         for entry in carried.into_iter().rev() {
-            state.replies += usize::from(matches!(entry, Entry::Reply(_)));
             state.queue.push_front(entry);
         }
+        state.replies = state.queue.iter().filter(|entry| entry.is_own()).count();
         state.bound = bound;
         state.reader += 1;
         let reader = state.reader;
@@ -186,7 +199,7 @@ impl Mailbox {
         if state.sealed {
             return;
         }
-        state.replies += usize::from(matches!(entry, Entry::Reply(_)));
+        state.replies += usize::from(entry.is_own());
         state.queue.push_back(entry);
         let waker = state.waker.take();
         drop(state);
@@ -228,7 +241,7 @@ impl State {
                 self.bytes -= text.len();
                 Item::Text(text)
             }
-            Entry::Reply(text) => {
+            Entry::Reply(text) | Entry::Report(text) => {
                 self.replies = self.replies.saturating_sub(1);
                 Item::Text(text)
             }

@@ -127,7 +127,10 @@ impl ClientSeat {
         if self.blocked.is_some() {
             return Next::Paused;
         }
-        if self.session.waits_for() == ClientWait::Nothing || self.deadline.is_some_and(|deadline| now < deadline) {
+        if self.session.waits_for() == ClientWait::Nothing {
+            self.deadline = None;
+        }
+        if self.deadline.is_none_or(|deadline| now < deadline) {
             return Next::Continue;
         }
         let effect = self.session.on_timeout();

@@ -48,7 +48,7 @@ impl DeviceSeat {
             DeviceEffect::ToClient { client_id, payload } => {
                 let Some(registration) = &self.registration else { return Next::Continue };
                 if !registration.device().to_client(self.registry.shared(), client_id, payload) {
-                    self.inbox.mailbox().reply(encode::client_disconnected(client_id));
+                    self.inbox.mailbox().report(encode::client_disconnected(client_id));
                 }
                 Next::Continue
             }
@@ -113,7 +113,10 @@ impl DeviceSeat {
     }
 
     pub(super) fn on_timer(&mut self, now: Instant) -> Next {
-        if !self.session.waits_for_first_message() || self.deadline.is_some_and(|deadline| now < deadline) {
+        if !self.session.waits_for_first_message() {
+            self.deadline = None;
+        }
+        if self.deadline.is_none_or(|deadline| now < deadline) {
             return Next::Continue;
         }
         let effect = self.session.on_timeout();

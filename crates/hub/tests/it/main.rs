@@ -1,0 +1,5 @@
+//! The rules of the hub, seen from outside.
+
+mod lifecycle;
+mod peer;
+mod rules;

@@ -1,0 +1,128 @@
+//! Peers that drive a seat by hand.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use cuttlebone_hub::{
+    Bound, IdSource, Item, Next, Received, Registry, Resolution, Seat, SeatOptions, Settings, Unobserved,
+};
+use cuttlebone_proto::ClientId;
+
+/// Ids 1, 2, 3, …: what is random elsewhere can be told in a test.
+#[derive(Default)]
+struct Counting(AtomicU32);
+
+impl IdSource for Counting {
+    fn draw(&self) -> ClientId {
+        ClientId::new(self.0.fetch_add(1, Ordering::Relaxed) + 1).expect("few ids")
+    }
+}
+
+pub(crate) const OPTIONS: SeatOptions =
+    SeatOptions { depth: 64, first_message: Duration::from_secs(10), small_reader: false };
+
+pub(crate) fn registry(settings: Settings) -> Registry {
+    Registry::new(settings, &[], Box::<Counting>::default(), Arc::new(Unobserved))
+}
+
+pub(crate) fn tiny() -> Settings {
+    let bound = Bound { frames: 2, bytes: 10_000 };
+    Settings { client_queue: bound, device_queue: bound, held: bound, ..Settings::default() }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test needs some moment to begin with")]
+pub(crate) fn start() -> Instant {
+    Instant::now()
+}
+
+/// One peer and its seat.
+pub(crate) struct Peer {
+    pub(crate) seat: Seat,
+    pub(crate) registry: Registry,
+    pub(crate) now: Instant,
+}
+
+impl Peer {
+    pub(crate) fn device(registry: &Registry) -> Self {
+        let now = start();
+        Self { seat: Seat::device(registry, &OPTIONS, now), registry: registry.clone(), now }
+    }
+
+    pub(crate) fn client(registry: &Registry) -> Self {
+        let now = start();
+        Self { seat: Seat::client(registry, &OPTIONS, now), registry: registry.clone(), now }
+    }
+
+    pub(crate) fn registered(registry: &Registry, info: &str) -> Self {
+        let mut device = Self::device(registry);
+        device.register(info);
+        device
+    }
+
+    pub(crate) fn attached(registry: &Registry) -> Self {
+        let mut client = Self::client(registry);
+        client.send(r#"{"message_type":"connect","device_id":"d"}"#);
+        client
+    }
+
+    pub(crate) fn register(&mut self, info: &str) {
+        self.send(&format!(r#"{{"message_type":"register","device_id":"d","device_info":{info}}}"#));
+    }
+
+    pub(crate) fn forward(&mut self, payload: &str) -> Next {
+        self.send(&format!(r#"{{"message_type":"forward","payload":{payload}}}"#))
+    }
+
+    pub(crate) fn forward_to(&mut self, client: u32, payload: &str) -> Next {
+        self.send(&format!(r#"{{"message_type":"forward","client_id":{client},"payload":{payload}}}"#))
+    }
+
+    /// Sends a text; a holder of the id that is asked for does not answer.
+    pub(crate) fn send(&mut self, text: &str) -> Next {
+        let next = self.seat.on_text(text, self.now);
+        self.settle(next)
+    }
+
+    fn settle(&mut self, next: Next) -> Next {
+        let Next::Await(request) = next else { return next };
+        let mut resolution = self.registry.resolve(request, 0);
+        loop {
+            match resolution {
+                Resolution::Answer(answer) => return self.seat.on_answer(answer, self.now),
+                Resolution::Probe(probe) => resolution = self.registry.conclude(probe, false, 0),
+            }
+        }
+    }
+
+    /// What the peer would read now, notices carried out; a close as `close CODE`.
+    pub(crate) fn received(&mut self) -> Vec<String> {
+        let mut texts = Vec::new();
+        loop {
+            let mut items = Vec::new();
+            let mut cx = Context::from_waker(Waker::noop());
+            match self.seat.inbox().poll_receive(&mut cx, 1, &mut items) {
+                Poll::Pending => return texts,
+                Poll::Ready(Received::Revoked) => {
+                    self.seat.on_cut(self.now);
+                }
+                Poll::Ready(Received::Items) => {
+                    for item in items {
+                        match item {
+                            Item::Text(text) => texts.push(text),
+                            Item::Notice(notice) => {
+                                let next = self.seat.on_notice(notice);
+                                self.settle(next);
+                            }
+                            Item::Close(code) => {
+                                self.seat.on_closing();
+                                texts.push(format!("close {}", code.value()));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

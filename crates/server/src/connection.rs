@@ -1,0 +1,415 @@
+//! The task of one upgraded connection: the only place where a seat and a socket meet.
+//!
+//! It never waits for one thing alone: what is to be written, what comes out of the mailbox, what the peer sends and the
+//! timers are looked at in one poll, in a fixed order (see [`Connection::poll_wake`]).
+//!
+//! Invariants: 1. while the seat waits for an answer or for room, nothing is read; 2. the mailbox is emptied only when the
+//! last batch has been written, so that what a slow peer has not read stays bounded in the mailbox; 3. every wait has a
+//! deadline; 4. whatever way the task ends, dropping the seat takes the session out of the hub.
+
+mod clocks;
+mod directory;
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use cuttlebone_hub::{Answer, Item, Next, Received, Registry, Request, Resolution, Seat, SeatOptions};
+use cuttlebone_proto::{CloseCode, Reject};
+use cuttlebone_transport::{Conn, ConnExt, Incoming, Outgoing, Violation};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::clock;
+use crate::context::{ConnectionContext, Role};
+use crate::metrics::{Counted, Timeout};
+use clocks::Clocks;
+
+/// Entries that leave the mailbox together, and with one write.
+const BATCH: usize = 32;
+/// Places for entries that an idle connection keeps.
+const KEPT_ITEMS: usize = 4;
+/// How long a peer that was sent a close may take to hang up.
+const HANG_UP: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Serves `conn` until it ends, then keeps its seat for as long as the session may still come back.
+pub(crate) async fn run<C: Conn>(conn: C, role: Role, context: ConnectionContext) {
+    let ConnectionContext { registry, settings, metrics, cancel, peer, small_reader, permit } = context;
+    let now = clock::now();
+    let options = SeatOptions {
+        depth: settings.messages.limits.depth,
+        first_message: settings.timeouts.first_message,
+        small_reader,
+    };
+    let seat = match role {
+        Role::Client => Seat::client(&registry, &options, now.into_std()),
+        Role::Device => Seat::device(&registry, &options, now.into_std()),
+    };
+    let mut connection = Connection {
+        conn,
+        seat,
+        peer,
+        registry: (*registry).clone(),
+        clocks: Clocks::new(settings.timeouts, now),
+        metrics: &metrics,
+        items: Vec::new(),
+        answer: None,
+        paused: None,
+        stage: Stage::Open,
+    };
+    let end = connection.serve(cancel.cancelled()).await;
+    let Connection { conn, mut seat, .. } = connection;
+    tracing::info!(%peer, role = role.name(), device_id = ?seat.device_id(), reason = end.reason(), "connection ended");
+    hang_up(conn, &end).await;
+    drop(permit);
+    let stays = if end == End::Left { None } else { seat.on_broken(clock::now().into_std()) };
+    if let Some(until) = stays {
+        let _ = timeout_at(until.into(), cancel.cancelled()).await;
+    }
+}
+
+/// What the task polls.
+struct Connection<'a, C> {
+    conn: C,
+    seat: Seat,
+    peer: std::net::SocketAddr,
+    registry: Registry,
+    clocks: Clocks,
+    metrics: &'a crate::metrics::Metrics,
+    items: Vec<Item>,
+    answer: Option<Pin<Box<dyn Future<Output = Answer> + Send>>>,
+    paused: Option<Counted>,
+    stage: Stage,
+}
+
+/// How far the connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Everything goes on.
+    Open,
+    /// Nothing is read; what the mailbox holds is written, up to the close.
+    Closing,
+    /// As before, and the mailbox is not kept waiting for a write that may never end.
+    Cut,
+    /// The close is queued: once it is written, this is over.
+    Closed,
+}
+
+/// Why the task is awake.
+enum Wake {
+    Cancelled,
+    Items,
+    Cut,
+    Answer(Answer),
+    Room(Next),
+    Incoming(Incoming),
+    Timer,
+    Flushed,
+    WriteFailed,
+}
+
+/// How the connection ended.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// The peer closed it.
+    Left,
+    /// The server closed it.
+    Closed,
+    /// It broke, or the peer gave no sign of life.
+    Broken,
+}
+
+impl End {
+    const fn reason(&self) -> &'static str {
+        match self {
+            Self::Left => "closed by the peer",
+            Self::Closed => "closed by the server",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+impl<C: Conn> Connection<'_, C> {
+    async fn serve(&mut self, cancelled: impl Future<Output = ()>) -> End {
+        let mut cancelled = pin!(cancelled);
+        let mut timer = pin!(sleep_until(self.clocks.due(&self.seat)));
+        loop {
+            let wake = std::future::poll_fn(|cx| {
+                let due = self.clocks.due(&self.seat);
+                if due < timer.deadline() || (timer.is_elapsed() && due != timer.deadline()) {
+                    timer.as_mut().reset(due);
+                }
+                self.poll_wake(cx, cancelled.as_mut(), timer.as_mut())
+            });
+            let wake = wake.await;
+            if let Some(end) = self.on_wake(wake) {
+                return end;
+            }
+        }
+    }
+
+    /// The order, and why: the order to stop first, or a busy connection would never hear it. Then what is to be
+    /// written, so that no input can hold it up. Then the mailbox, once nothing is left to write. Then the answer or
+    /// the room that the seat waits for, else what the peer sends. Timers last: they are for when nothing happens.
+    fn poll_wake(
+        &mut self,
+        cx: &mut Context<'_>,
+        cancelled: Pin<&mut impl Future<Output = ()>>,
+        timer: Pin<&mut tokio::time::Sleep>,
+    ) -> Poll<Wake> {
+        if self.stage == Stage::Open && cancelled.poll(cx).is_ready() {
+            return Poll::Ready(Wake::Cancelled);
+        }
+        if let Poll::Ready(wake) = self.poll_write(cx) {
+            return Poll::Ready(wake);
+        }
+        if let Poll::Ready(wake) = self.poll_read(cx) {
+            return Poll::Ready(wake);
+        }
+        timer.poll(cx).map(|()| Wake::Timer)
+    }
+
+    /// What goes to the peer.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
+        if self.conn.queued_bytes() > 0 {
+            match self.conn.poll_flush(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Wake::WriteFailed),
+                Poll::Pending => {
+                    self.clocks.writing(self.conn.queued_bytes());
+                    if self.stage != Stage::Cut {
+                        return if self.stage == Stage::Closed {
+                            Poll::Pending
+                        } else {
+                            self.seat.inbox().poll_cut(cx).map(|()| Wake::Cut)
+                        };
+                    }
+                }
+            }
+        }
+        if self.conn.queued_bytes() == 0 {
+            self.clocks.written();
+            if self.stage == Stage::Closed {
+                return Poll::Ready(Wake::Flushed);
+            }
+        }
+        match self.seat.inbox().poll_receive(cx, BATCH, &mut self.items) {
+            Poll::Ready(Received::Items) => Poll::Ready(Wake::Items),
+            Poll::Ready(Received::Revoked) => Poll::Ready(Wake::Cut),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// What the seat waits for: an answer, room, or its peer.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
+        if self.stage != Stage::Open {
+            return Poll::Pending;
+        }
+        if let Some(answer) = &mut self.answer {
+            return answer.as_mut().poll(cx).map(Wake::Answer);
+        }
+        if self.paused.is_some() {
+            return self.seat.poll_room(cx).map(Wake::Room);
+        }
+        if self.conn.queued_bytes() > 0 && self.seat.inbox().is_read_blocked() {
+            return Poll::Pending;
+        }
+        let incoming = self.conn.poll_next(cx).map(Wake::Incoming);
+        self.clocks.reading(self.conn.assembling(), incoming.is_ready());
+        incoming
+    }
+
+    fn on_wake(&mut self, wake: Wake) -> Option<End> {
+        let next = match wake {
+            Wake::Flushed => return Some(End::Closed),
+            Wake::WriteFailed => return Some(End::Broken),
+            Wake::Incoming(incoming) => return self.on_incoming(incoming),
+            Wake::Timer => return self.on_timer(),
+            Wake::Items => return self.on_items(),
+            Wake::Cancelled => {
+                self.seat.on_shutdown(CloseCode::Restart);
+                Next::Closing
+            }
+            Wake::Cut => {
+                self.stage = Stage::Cut;
+                self.seat.on_cut(clock::now().into_std())
+            }
+            Wake::Answer(answer) => {
+                self.answer = None;
+                self.answered(answer)
+            }
+            Wake::Room(next) => {
+                self.paused = None;
+                next
+            }
+        };
+        self.go_on(next);
+        None
+    }
+
+    fn on_incoming(&mut self, incoming: Incoming) -> Option<End> {
+        let now = clock::now();
+        self.clocks.heard(now);
+        self.seat.on_alive();
+        let next = match incoming {
+            Incoming::Text => self.seat.on_text(self.conn.text(), now.into_std()),
+            Incoming::Ping | Incoming::Pong => Next::Continue,
+            Incoming::Binary => self.seat.on_violation(Reject::BinaryMessage, now.into_std()),
+            Incoming::Violation(violation) => match reject(violation) {
+                Some(reject) => self.seat.on_violation(reject, now.into_std()),
+                None => return self.on_broken_framing(),
+            },
+            Incoming::Closed(_) => {
+                self.seat.on_closed();
+                return Some(End::Left);
+            }
+            Incoming::Broken => return Some(End::Broken),
+        };
+        self.go_on(next);
+        None
+    }
+
+    /// There is no message of the protocol for this: only the close code.
+    fn on_broken_framing(&mut self) -> Option<End> {
+        self.metrics.refused_with("framing");
+        self.close(CloseCode::Protocol);
+        None
+    }
+
+    fn on_items(&mut self) -> Option<End> {
+        let mut items = std::mem::take(&mut self.items);
+        for item in items.drain(..) {
+            match item {
+                Item::Text(text) => self.conn.queue(Outgoing::Text(text)),
+                Item::Notice(notice) => {
+                    let next = self.seat.on_notice(notice);
+                    self.go_on(next);
+                }
+                Item::Close(code) => {
+                    self.seat.on_closing();
+                    self.close(code);
+                }
+            }
+        }
+        // An idle connection keeps no more than a few places.
+        items.shrink_to(KEPT_ITEMS);
+        self.items = items;
+        None
+    }
+
+    fn on_timer(&mut self) -> Option<End> {
+        let now = clock::now();
+        if self.seat.deadline().is_some_and(|deadline| deadline <= now.into_std()) && self.stage == Stage::Open {
+            let next = self.seat.on_timer(now.into_std());
+            self.go_on(next);
+        }
+        match self.clocks.on_timer(now) {
+            None => None,
+            Some(clocks::Due::Ping) => {
+                self.conn.queue(Outgoing::Ping);
+                None
+            }
+            Some(clocks::Due::Message) if self.stage == Stage::Open => {
+                self.metrics.timed_out(Timeout::Message);
+                let next = self.seat.on_violation(Reject::UnfinishedMessage, now.into_std());
+                self.go_on(next);
+                None
+            }
+            Some(clocks::Due::Message) => None,
+            Some(clocks::Due::Idle) => {
+                self.metrics.timed_out(Timeout::Idle);
+                Some(End::Broken)
+            }
+            Some(clocks::Due::Write) => {
+                self.metrics.timed_out(Timeout::Write);
+                Some(if self.stage == Stage::Open { End::Broken } else { End::Closed })
+            }
+        }
+    }
+
+    /// Carries out what the seat asks for.
+    fn go_on(&mut self, next: Next) {
+        match next {
+            Next::Continue => {}
+            Next::Paused => {
+                self.paused.get_or_insert_with(|| self.metrics.paused_client());
+                self.clocks.not_reading();
+            }
+            Next::Await(request) => self.ask(request),
+            Next::Ping => self.conn.queue(Outgoing::Ping),
+            Next::Closing => {
+                if self.stage == Stage::Open {
+                    self.stage = Stage::Closing;
+                }
+                self.clocks.closing(clock::now());
+            }
+        }
+    }
+
+    fn ask(&mut self, request: Request) {
+        match self.registry.resolve(request, clock::unix_ms()) {
+            Resolution::Answer(answer) => {
+                let next = self.answered(answer);
+                self.go_on(next);
+            }
+            Resolution::Probe(probe) => {
+                self.answer = Some(Box::pin(directory::conclude(self.registry.clone(), probe)));
+            }
+        }
+    }
+
+    fn answered(&mut self, answer: Answer) -> Next {
+        let outcome = match &answer {
+            Answer::Registered(_) => "device registered",
+            Answer::Attached(_) => "client attached",
+            Answer::Waiting(_) => "client waits for its device",
+            Answer::Absent | Answer::Refused(_) => "refused",
+        };
+        tracing::info!(peer = %self.peer, device_id = ?self.seat.device_id(), "{outcome}");
+        self.seat.on_answer(answer, clock::now().into_std())
+    }
+
+    fn close(&mut self, code: CloseCode) {
+        self.metrics.closed(code);
+        self.conn.queue(Outgoing::Close { code, reason: "" });
+        self.stage = Stage::Closed;
+        self.clocks.closing(clock::now());
+    }
+}
+
+/// What the protocol says to a violation; `None` where it has no words for it.
+const fn reject(violation: Violation) -> Option<Reject> {
+    match violation {
+        Violation::NotUtf8 => Some(Reject::NotUtf8),
+        Violation::TooLarge => Some(Reject::MessageTooLarge),
+        Violation::TooManyFragments => Some(Reject::TooManyFragments),
+        Violation::ControlFlood => Some(Reject::TooManyControlFrames),
+        Violation::Protocol => None,
+    }
+}
+
+/// Ends a connection so that the peer sees the close: our direction first, then what it still sends is thrown away.
+async fn hang_up(mut conn: impl Conn, end: &End) {
+    if *end == End::Broken {
+        return;
+    }
+    let until = clock::now() + HANG_UP;
+    let _ = timeout_at(until, async {
+        let _ = conn.shutdown().await;
+        while conn.next().await != Incoming::Broken {}
+    })
+    .await;
+}
+
+impl Role {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Device => "device",
+            Self::Client => "client",
+        }
+    }
+}
+
+/// The same moment for timers that have none: further away than any deadline.
+fn far(now: Instant) -> Instant {
+    now + std::time::Duration::from_secs(86_400)
+}
