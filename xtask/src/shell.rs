@@ -52,6 +52,14 @@ pub(crate) fn cargo(args: &[&str]) -> Result<()> {
     run(&cargo_program(), args)
 }
 
+/// Builds everything and gives the path of one program. Everything, because a part alone would be built with
+/// other features than the tests were, and so again from the start.
+pub(crate) fn build(program: &str) -> Result<String> {
+    cargo(&["build", "--workspace", "--locked"])?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    Ok(root().join(target).join("debug").join(program).to_string_lossy().into_owned())
+}
+
 /// The name of the cargo that runs us.
 pub(crate) fn cargo_program() -> String {
     std::env::var_os("CARGO").map_or_else(|| "cargo".to_owned(), |cargo| cargo.to_string_lossy().into_owned())

@@ -7,6 +7,7 @@ mod autobahn;
 mod browser;
 pub(crate) mod conformance;
 mod deny;
+mod examples;
 pub(crate) mod fuzz;
 mod rust;
 pub(crate) mod sim;
@@ -35,6 +36,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "deny", about: "licences and sources of dependencies", run: deny::run },
     Step { name: "test", about: "unit and integration tests of all crates", run: rust::test },
     Step { name: "conformance", about: "transcripts against a running server", run: conformance::run },
+    Step { name: "examples", about: "the Python examples against a running server", run: examples::run },
     Step { name: "autobahn", about: "WebSocket conformance", run: autobahn::run },
     Step { name: "browser", about: "web UI and SDK in a real browser", run: browser::run },
     Step { name: "sim", about: "simulated worlds, many seeds", run: sim::run },

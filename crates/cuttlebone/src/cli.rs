@@ -8,7 +8,7 @@ use crate::config::Override;
 
 const EXAMPLES: &str = "\
 Examples:
-  cuttlebone demo                          a server and a device with a moving picture; open the page it prints
+  cuttlebone demo                          a server and a device in one; open the page it prints
   cuttlebone serve                         a server on 127.0.0.1:8080
   cuttlebone device --server http://127.0.0.1:8080 --id cvd-1
                                            a demo device that registers there

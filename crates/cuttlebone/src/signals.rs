@@ -44,6 +44,6 @@ fn stop_or_exit(stop: &CancellationToken) {
         tracing::warn!("second signal: stopping at once");
         std::process::exit(INTERRUPTED);
     }
-    tracing::info!("stopping; a second signal stops at once");
+    tracing::info!("told to stop; a second signal stops at once");
     stop.cancel();
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::shell::{cargo_program, command, run_command};
+use crate::shell::{build, command, run_command};
 
 /// Against our own server, which the program starts itself when no address is named.
 pub(super) fn run() -> Result<()> {
@@ -11,8 +11,7 @@ pub(super) fn run() -> Result<()> {
 
 /// With arguments of its own: `--url ws://HOST:PORT` for any other server.
 pub(crate) fn with(args: &[String]) -> Result<()> {
-    let mut conformance =
-        command(&cargo_program(), &["run", "--locked", "-p", "cuttlebone-testkit", "--bin", "conformance", "--"]);
+    let mut conformance = command(&build("conformance")?, &[]);
     conformance.args(args);
     run_command(conformance)
 }

@@ -16,6 +16,9 @@ use crate::cli::DemoArgs;
 use crate::logging::{self, LogFormat, LogSettings};
 use crate::signals::Signals;
 
+/// Enough for everyone in the room.
+const CONNECTIONS: usize = 1000;
+
 /// There is little to wait for, and somebody waits at the keyboard.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -41,7 +44,8 @@ async fn demo(args: &DemoArgs) -> Result<ExitCode> {
 
 fn server_settings(listen: SocketAddr) -> Settings {
     let mut settings = Settings { listen, metrics_listen: None, ..Settings::default() };
-    settings.connections.per_address = ConnectionSettings::auto_per_address(listen);
+    settings.connections =
+        ConnectionSettings { max: CONNECTIONS, per_address: ConnectionSettings::auto_per_address(listen) };
     settings.timeouts.drain = DRAIN;
     settings
 }
