@@ -211,3 +211,32 @@ fn a_viewer_that_hangs_up_is_gone_at_once() {
     exchange(&mut peer, &mut viewer, &mut now, |peer, _| peer.is_over());
     assert!(now - before < Duration::from_secs(2), "{:?}", now - before);
 }
+
+#[test]
+fn mangled_descriptions_do_no_harm() {
+    let now = tokio::time::Instant::now().into_std();
+    let identity = Identity::generate();
+    let lines = |sdp: &str| sdp.split_inclusive('\n').map(str::to_owned).collect::<Vec<_>>();
+    let (_, messages) = Peer::offer(&identity, local(), now).unwrap();
+    let [ToViewer::Offer { sdp: model }, _] = &messages[..] else { panic!("unexpected {messages:?}") };
+    let count = lines(&Viewer::new(now).answer(model)).len();
+    assert!(count > 20);
+    for at in 0..count {
+        for variant in 0..4 {
+            let (mut peer, messages) = Peer::offer(&identity, local(), now).unwrap();
+            let [ToViewer::Offer { sdp: offer }, _] = &messages[..] else { panic!("unexpected {messages:?}") };
+            let mut answer = lines(&Viewer::new(now).answer(offer));
+            let line = answer[at].trim_end().to_owned();
+            match variant {
+                0 => drop(answer.remove(at)),
+                1 => answer.insert(at, format!("{line}\r\n")),
+                2 => answer[at] = format!("{}\r\n", &line[..line.len() / 2]),
+                _ => answer[at] = format!("{line} 4294967296 -1 \u{1f419}\r\n"),
+            }
+            // Whether it is refused or taken is the library's business; that the connection stays usable is ours.
+            let _ = peer.on_message(FromViewer::Answer(answer.concat()), now);
+            let _ = peer.on_message(FromViewer::Offer(answer.concat()), now);
+            peer.on_timeout(now + Duration::from_secs(1));
+        }
+    }
+}
