@@ -3,7 +3,7 @@
 //! | placeholder | stands for |
 //! |---|---|
 //! | `$D`, `$D1`, … | a device id that no other run uses |
-//! | `$C1`, `$C2`, … | a client id: the first match sets it, later ones must be equal |
+//! | `$C1` to `$C9` | a client id: the first match sets it, later ones must be equal |
 //! | `$N` | how many of a repeated step were done before |
 //! | `$FILL` | the filling of the message that was last made to a size |
 //! | `$ICE` | an array of `RTCIceServer` whose `urls` are arrays of strings |
@@ -168,14 +168,14 @@ fn placeholder(text: &str) -> Option<(Token<'_>, &str)> {
         }
     }
     let name = text.strip_prefix('$')?;
-    let digits = name.get(1..)?;
-    let end = digits.find(|digit: char| !digit.is_ascii_digit()).unwrap_or(digits.len());
-    let (number, after) = digits.split_at(end);
-    match name.as_bytes().first() {
-        Some(b'D') => Some((Token::Device(number), after)),
-        Some(b'C') if end > 0 => Some((Token::Client(&name[..=end]), after)),
-        _ => None,
+    if let Some(digits) = name.strip_prefix('D') {
+        let end = digits.find(|digit: char| !digit.is_ascii_digit()).unwrap_or(digits.len());
+        let (number, after) = digits.split_at(end);
+        return Some((Token::Device(number), after));
     }
+    // One digit, so that more of a number can follow it.
+    let is_client = matches!(name.as_bytes(), [b'C', b'1'..=b'9', ..]);
+    is_client.then(|| name.split_at(2)).map(|(name, after)| (Token::Client(name), after))
 }
 
 #[cfg(test)]
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(bindings.client("$C1"), Some("42"));
         assert_eq!(bindings.compare("{$C1}", 0, "{42}"), Ok(()));
         assert_eq!(bindings.compare("{$C1}", 0, "{421}"), Err(Mismatch::Differs));
-        assert_eq!(bindings.expand("$C1.0 $C12", 0), "42.0 C12");
+        assert_eq!(bindings.expand("$C1.0 $C10e-1 $C2", 0), "42.0 420e-1 C2");
     }
 
     #[test]
