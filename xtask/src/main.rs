@@ -3,6 +3,7 @@
 mod ci;
 mod clock;
 mod layers;
+mod server;
 mod shell;
 mod steps;
 

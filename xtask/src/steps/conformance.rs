@@ -2,11 +2,13 @@
 
 use anyhow::Result;
 
+use crate::server::Running;
 use crate::shell::{build, command, run_command};
 
-/// Against our own server, which the program starts itself when no address is named.
+/// Against our own server with its default settings. What needs others is in the tests of `testkit`.
 pub(super) fn run() -> Result<()> {
-    with(&[])
+    let (_server, url) = Running::server()?;
+    with(&["--own".to_owned(), "--url".to_owned(), url])
 }
 
 /// With arguments of its own: `--url ws://HOST:PORT` for any other server.
