@@ -80,12 +80,7 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         let mut declare = Declare(Registry::with_prefix("cuttlebone"));
         let bytes = Family::default();
-        declare.0.register_with_unit(
-            "forwarded",
-            "Payload messages passed on, in bytes as sent",
-            Unit::Bytes,
-            bytes.clone(),
-        );
+        declare.0.register_with_unit("forwarded", "Payload passed on, by whom it was for", Unit::Bytes, bytes.clone());
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         declare.0.register("build", "What this server was built from", build);
         declare.0.register_collector(Box::new(process::Process));

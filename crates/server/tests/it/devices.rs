@@ -1,0 +1,82 @@
+//! `/infra_config`, `/devices` and `/devices/{id}`.
+
+use cuttlebone_proto::IceServer;
+use serde_json::Value;
+
+use crate::support::Running;
+
+#[tokio::test]
+async fn infra_config_is_the_config_message() {
+    let server = Running::with(|settings| {
+        let urls = vec!["turn:turn.example:3478".into()];
+        settings.ice_servers = vec![IceServer { urls, username: Some("u".into()), credential: Some("c".into()) }];
+    });
+    let answer = server.get("/infra_config").await;
+    assert_eq!(answer.header("content-type"), "application/json");
+    let expected = concat!(
+        r#"{"message_type":"config","ice_servers":[{"urls":["turn:turn.example:3478"],"#,
+        r#""username":"u","credential":"c"}]}"#
+    );
+    assert_eq!(answer.text(), expected);
+}
+
+#[tokio::test]
+async fn devices_are_listed_in_the_order_of_their_ids() {
+    let server = Running::start();
+    assert_eq!(server.get("/devices").await.text(), "[]");
+    let _b = server.device("cvd-2", "null").await;
+    let _a = server.device("cvd-1", r#"{"adb_port":6520}"#).await;
+    let _viewer = server.client("cvd-1").await;
+    let list: Value = serde_json::from_str(&server.get("/devices").await.text()).expect("json");
+    let fields = |index: usize, name: &str| list[index][name].clone();
+    assert_eq!((fields(0, "device_id"), fields(1, "device_id")), ("cvd-1".into(), "cvd-2".into()));
+    assert_eq!((fields(0, "adb_port"), fields(1, "adb_port")), (6520.into(), 0.into()));
+    assert_eq!((fields(0, "cuttlebone_viewers"), fields(1, "cuttlebone_viewers")), (1.into(), 0.into()));
+    assert!(fields(0, "cuttlebone_registered_at_ms").as_u64() > Some(1_700_000_000_000));
+    for name in ["group_name", "owner", "name"] {
+        assert_eq!(fields(0, name), "", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn registration_info_is_device_info_byte_for_byte() {
+    let server = Running::start();
+    let info = r#"{ "b" : 1e999, "a":"\ud800", "a": 123456789012345678901234567890 }"#;
+    let _device = server.device("odd", info).await;
+    let text = server.get("/devices/odd").await.text();
+    assert!(text.ends_with(&format!(r#","registration_info":{info}}}"#)), "{text}");
+}
+
+#[tokio::test]
+async fn any_json_may_be_device_info() {
+    let server = Running::start();
+    for (index, info) in ["7", "[]", "null", r#""x""#, "[6520]", r#"{"adb_port":"x"}"#].iter().enumerate() {
+        let _device = server.device(&format!("d{index}"), info).await;
+        let answer = server.get(&format!("/devices/d{index}")).await;
+        assert_eq!(answer.status, 200, "{info}");
+        assert!(answer.text().ends_with(&format!(r#""registration_info":{info}}}"#)), "{}", answer.text());
+        assert_eq!(server.get("/devices").await.status, 200, "{info}");
+    }
+}
+
+#[tokio::test]
+async fn ids_are_decoded_once_from_the_path() {
+    let server = Running::start();
+    let _slash = server.device("a/b?x#y", "1").await;
+    let _percent = server.device("100%25", "2").await;
+    assert_eq!(server.get("/devices/a%2Fb%3Fx%23y").await.status, 200);
+    assert_eq!(server.get("/devices/100%2525").await.status, 200);
+    assert_eq!(server.get("/devices/100%25").await.status, 404);
+}
+
+#[tokio::test]
+async fn unknown_device_is_404_and_its_name_stays_inside_the_string() {
+    let server = Running::start();
+    let expected = r#"{"error":"Device not found: 'none'","cuttlebone_code":"device_not_found"}"#;
+    assert_eq!(server.get("/devices/none").await.text(), expected);
+    let answer = server.get("/devices/x%22%2C%22message_type%22%3A%22config").await;
+    let value: Value = serde_json::from_str(&answer.text()).expect("json");
+    assert_eq!(value.as_object().map(serde_json::Map::len), Some(2), "{value}");
+    let answer = server.get(&format!("/devices/{}", "%0A".repeat(300))).await;
+    assert!(answer.status == 404 && answer.body.len() < 300, "{}", answer.text());
+}

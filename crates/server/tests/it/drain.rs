@@ -1,0 +1,85 @@
+//! Stopping.
+
+use std::time::Duration;
+
+use cuttlebone_client::raw::RawEvent;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::support::{PATIENCE, Peer, Running, get};
+
+#[tokio::test]
+async fn everybody_is_told_to_reconnect_and_nobody_is_aborted() {
+    let server = Running::start();
+    let device = server.device("cvd-1", "1").await;
+    let client = server.client("cvd-1").await;
+    let mut watcher = Peer::connect(server.addr).await;
+    watcher.send("GET /api/v1/devices/events HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    watcher.until("event: snapshot").await;
+    let addr = server.addr;
+    server.stop();
+    for mut conn in [device, client] {
+        loop {
+            match timeout(PATIENCE, conn.next()).await.expect("told in time") {
+                Some(RawEvent::Close(code, _)) => break assert_eq!(code, Some(1012)),
+                Some(_) => {}
+                None => panic!("cut without a word"),
+            }
+        }
+    }
+    watcher.drain().await;
+    let summary = server.ended().await;
+    assert_eq!((summary.open, summary.aborted), (3, 0));
+    assert!(TcpStream::connect(addr).await.is_err(), "nobody listens");
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_leave_is_aborted_when_the_time_is_over() {
+    let server = Running::with(|settings| {
+        settings.timeouts.drain = Duration::from_millis(200);
+        settings.timeouts.write = Duration::from_secs(60);
+    });
+    let info = format!("\"{}\"", "x".repeat(200_000));
+    let _device = server.device("large", &info).await;
+    // Its answer is stuck for good, so that it can't be finished.
+    let mut stuck = Peer::connect(server.addr).await;
+    stuck.send(&"GET /devices/large HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100)).await;
+    stuck.head().await;
+    server.stop();
+    let summary = server.ended().await;
+    assert!(summary.aborted >= 1, "{summary:?}");
+    assert!(summary.took >= Duration::from_millis(200) && summary.took < Duration::from_secs(5), "{summary:?}");
+}
+
+#[tokio::test]
+async fn a_stopping_server_is_not_ready_and_says_so_on_the_metrics_listener() {
+    let server = Running::with(|settings| settings.timeouts.write = Duration::from_secs(60));
+    let info = format!("\"{}\"", "x".repeat(200_000));
+    let _device = server.device("large", &info).await;
+    let mut stuck = Peer::connect(server.addr).await;
+    stuck.send(&"GET /devices/large HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100)).await;
+    stuck.head().await;
+    assert_eq!(get(server.metrics, "/readyz").await.status, 200);
+    server.stop();
+    assert_eq!(get(server.metrics, "/readyz").await.status, 503);
+    assert_eq!(get(server.metrics, "/livez").await.status, 200);
+    assert_eq!(get(server.metrics, "/metrics").await.status, 200);
+    drop(stuck);
+    assert_eq!(server.ended().await.aborted, 0);
+}
+
+#[tokio::test]
+async fn an_idle_kept_connection_does_not_hold_the_server_up() {
+    let server = Running::start();
+    let mut idle = Peer::connect(server.addr).await;
+    idle.send("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert_eq!(idle.answer().await.status, 200);
+    let mut silent = TcpStream::connect(server.addr).await.expect("accepted");
+    server.until_metric(r#"cuttlebone_connections{role="http"}"#, |open| open >= 3).await;
+    server.stop();
+    let summary = server.ended().await;
+    assert_eq!(summary.aborted, 0);
+    assert!(summary.took < Duration::from_secs(5), "{summary:?}");
+    assert_eq!(silent.read(&mut [0]).await.unwrap_or_default(), 0);
+}

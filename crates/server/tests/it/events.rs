@@ -1,0 +1,100 @@
+//! `/api/v1/devices/events`.
+
+use serde_json::Value;
+
+use crate::support::{Peer, Running, expect_type};
+
+const STREAM: &str = "GET /api/v1/devices/events HTTP/1.1\r\nhost: x\r\n\r\n";
+
+/// The next event: its name and its data.
+async fn event(peer: &mut Peer) -> (String, Value) {
+    peer.until("event: ").await;
+    let block = peer.until("\n\n").await;
+    let (name, data) = block.split_once("\ndata: ").expect("an event");
+    (name.to_owned(), serde_json::from_str(data).expect("json"))
+}
+
+async fn watch(server: &Running) -> Peer {
+    let mut peer = Peer::connect(server.addr).await;
+    peer.send(STREAM).await;
+    let head = peer.head().await;
+    assert_eq!((head.status, head.header("content-type")), (200, "text/event-stream"));
+    peer
+}
+
+#[tokio::test]
+async fn watcher_hears_what_is_there_and_what_changes() {
+    let server = Running::start();
+    let _first = server.device("first", "1").await;
+    let mut watcher = watch(&server).await;
+    let (name, list) = event(&mut watcher).await;
+    assert_eq!(
+        (name.as_str(), &list[0]["device_id"], list.as_array().map(Vec::len)),
+        ("snapshot", &"first".into(), Some(1))
+    );
+
+    let second = server.device("second", r#"{"adb_port":6521}"#).await;
+    let (name, entry) = event(&mut watcher).await;
+    assert_eq!(
+        (name.as_str(), &entry["device_id"], &entry["adb_port"]),
+        ("registered", &"second".into(), &6521.into())
+    );
+
+    let client = server.client("second").await;
+    assert_eq!(
+        event(&mut watcher).await,
+        ("viewers".into(), serde_json::json!({"device_id":"second","cuttlebone_viewers":1}))
+    );
+    client.close(1000, "", crate::support::PATIENCE).await.expect("closed");
+    assert_eq!(
+        event(&mut watcher).await,
+        ("viewers".into(), serde_json::json!({"device_id":"second","cuttlebone_viewers":0}))
+    );
+    second.close(1000, "", crate::support::PATIENCE).await.expect("closed");
+    assert_eq!(event(&mut watcher).await, ("gone".into(), serde_json::json!({"device_id":"second"})));
+}
+
+#[tokio::test]
+async fn watcher_that_fell_behind_gets_a_fresh_snapshot() {
+    let server = Running::with(|settings| settings.hub.event_buffer = 1);
+    let mut watcher = watch(&server).await;
+    assert_eq!(event(&mut watcher).await.0, "snapshot");
+    // More events at once than the buffer holds, so that some are missed; whatever was, the last word is the truth.
+    let mut devices = Vec::new();
+    for index in 0..50 {
+        let mut device = server.websocket("/register_device").await;
+        let register = format!(r#"{{"message_type":"register","device_id":"d{index:02}"}}"#);
+        device.queue_text(register).expect("queued");
+        devices.push(device);
+    }
+    futures_util::future::join_all(devices.iter_mut().map(|device| device.flush())).await;
+    for device in &mut devices {
+        expect_type(device, "config").await;
+    }
+    let mut known = std::collections::BTreeSet::new();
+    while known.len() < 50 {
+        let (name, data) = event(&mut watcher).await;
+        match (name.as_str(), data) {
+            ("snapshot", Value::Array(list)) => {
+                known = list.iter().map(|entry| entry["device_id"].to_string()).collect()
+            }
+            ("registered", entry) => drop(known.insert(entry["device_id"].to_string())),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn streams_are_bounded_and_a_place_is_free_again_when_its_watcher_leaves() {
+    let server = Running::with(|settings| settings.http.event_streams = 1);
+    let watcher = watch(&server).await;
+    let mut refused = Peer::connect(server.addr).await;
+    refused.send(STREAM).await;
+    let answer = refused.answer().await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, "5"));
+    assert_eq!(server.metric(r#"cuttlebone_refused_connections_total{reason="event_streams_full"}"#).await, 1);
+    assert_eq!(server.metric("cuttlebone_event_streams").await, 1);
+    drop(watcher);
+    server.until_metric("cuttlebone_event_streams", |open| open == 0).await;
+    let _watcher = watch(&server).await;
+}

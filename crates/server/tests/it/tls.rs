@@ -1,0 +1,84 @@
+//! The same over TLS.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cuttlebone_client::{Endpoint, Trust, raw};
+use cuttlebone_server::TlsSettings;
+use tokio::io::AsyncWriteExt as _;
+
+use crate::support::{Peer, Running, expect_type};
+
+/// A folder that is removed when dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("cuttlebone-server-{name}-{}", std::process::id()));
+        Self(path)
+    }
+
+    fn tls(&self) -> Option<TlsSettings> {
+        Some(TlsSettings::SelfSigned { state_dir: self.0.clone(), names: Vec::new() })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn fingerprint(text: &str) -> [u8; 32] {
+    let bytes: Vec<u8> = text.split(':').map(|byte| u8::from_str_radix(byte, 16).expect("hex")).collect();
+    bytes.try_into().expect("32 bytes")
+}
+
+#[tokio::test]
+async fn device_registers_over_tls_and_pins_the_certificate() {
+    let folder = Folder::new("pin");
+    let server = Running::with(|settings| settings.tls = folder.tls());
+    let shown = server.fingerprint.clone().expect("there is a certificate");
+    let trust = Trust::Fingerprint(fingerprint(&shown));
+    let endpoint =
+        Endpoint::parse(&format!("wss://{}", server.addr)).and_then(|it| it.with_trust(trust)).expect("good");
+    let mut device = raw::connect(&endpoint, "/register_device", &[]).await.expect("upgraded");
+    device.send_text(r#"{"message_type":"register","device_id":"d"}"#).await.expect("sent");
+    expect_type(&mut device, "config").await;
+    assert_eq!(server.metric("cuttlebone_devices").await, 1);
+}
+
+#[tokio::test]
+async fn half_a_client_hello_is_waited_for_until_the_deadline() {
+    let folder = Folder::new("half");
+    let server = Running::with(|settings| {
+        settings.tls = folder.tls();
+        settings.timeouts.handshake = Duration::from_millis(200);
+    });
+    let mut peer = Peer::connect(server.addr).await;
+    peer.socket.write_all(&[0x16]).await.expect("sent");
+    assert!(peer.is_closed().await);
+    server.until_metric(r#"cuttlebone_timeouts_total{which="handshake"}"#, |count| count == 1).await;
+}
+
+#[tokio::test]
+async fn plain_http_on_a_tls_port_gets_no_page() {
+    let folder = Folder::new("plain");
+    let server = Running::with(|settings| settings.tls = folder.tls());
+    let mut peer = Peer::connect(server.addr).await;
+    peer.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(peer.drain().await < 16, "an alert at most");
+}
+
+#[tokio::test]
+async fn one_too_many_costs_no_handshake() {
+    let folder = Folder::new("full");
+    let server = Running::with(|settings| {
+        settings.tls = folder.tls();
+        settings.connections.max = 1;
+    });
+    let _held = Peer::connect(server.addr).await;
+    server.until_metric(r#"cuttlebone_connections{role="http"}"#, |open| open >= 2).await;
+    assert!(Peer::connect(server.addr).await.is_closed().await);
+}
