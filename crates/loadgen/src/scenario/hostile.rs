@@ -1,0 +1,169 @@
+//! `hostile`: what honest pairs notice of connections that mean harm.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use super::register::section;
+use crate::child::Child;
+use crate::descriptors;
+use crate::fault::Faults;
+use crate::hostile::{Counts, Orders, only_loopback};
+use crate::load::{Load, Shape, Target, Window};
+use crate::meter::{Memory, Meter};
+use crate::table::{self, Table};
+
+/// The hidden subcommand that attacks.
+pub const SUBCOMMAND: &str = "hostile-worker";
+
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The program that has the hidden subcommand: this one.
+    pub program: PathBuf,
+    /// More arguments for it, such as those about TLS.
+    pub arguments: Vec<String>,
+    /// The attacks.
+    pub orders: Orders,
+    /// How the ids of our honest devices begin.
+    pub prefix: String,
+    /// The honest pairs.
+    pub beside: Shape,
+    /// How long to look at the pairs before.
+    pub quiet: Duration,
+    /// How long to wait after the attack before memory is read.
+    pub recover: Duration,
+    /// The server's process.
+    pub meter: Option<Meter>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Attacks under way at once.
+    pub connections: usize,
+    /// What repeats the choices.
+    pub seed: u64,
+    /// The attacks, by kind.
+    pub attacks: Counts,
+    /// The honest pairs before.
+    pub quiet: Window,
+    /// The honest pairs during the attack.
+    pub attacked: Window,
+    /// The second p99 divided by the first.
+    pub p99_ratio: f64,
+    /// Of the server.
+    pub memory: Option<Memory>,
+    /// Memory at the end divided by memory before.
+    pub memory_ratio: Option<f64>,
+    /// What went wrong with the honest pairs.
+    pub pair_faults: Faults,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// When the target is not on loopback; else as `pairs`.
+pub async fn run(options: &Options) -> Result<Report> {
+    let Options { orders, beside, quiet, recover, meter, .. } = options;
+    only_loopback(&orders.endpoint).await?;
+    descriptors::make_room(2 * beside.pairs)?;
+    let target = Target::Server { endpoint: orders.endpoint.clone(), prefix: options.prefix.clone() };
+    let load = Load::start(&target, *beside).await?;
+    let quiet = load.window(*quiet, *meter).await?;
+    let before_bytes = rss(*meter)?;
+    let (attacked, attack) = load.watch(attack(options), *meter).await?;
+    let (attacks, peak_bytes) = attack?;
+    sleep(*recover).await;
+    let after_bytes = rss(*meter)?;
+    let pair_faults = load.stop().await;
+    Ok(Report {
+        connections: orders.connections,
+        seed: orders.seed,
+        attacks,
+        p99_ratio: attacked.latency.p99_us / quiet.latency.p99_us,
+        quiet,
+        attacked,
+        memory: meter.map(|_| Memory { before_bytes, peak_bytes, after_bytes }),
+        memory_ratio: meter.map(|_| after_bytes as f64 / before_bytes as f64),
+        pair_faults,
+    })
+}
+
+fn rss(meter: Option<Meter>) -> Result<u64> {
+    meter.map_or(Ok(0), |meter| meter.rss())
+}
+
+/// Starts the worker, and keeps an eye on the server's memory until it is done.
+async fn attack(options: &Options) -> Result<(Counts, u64)> {
+    let orders = &options.orders;
+    let mut arguments = vec![SUBCOMMAND.to_owned()];
+    for (name, value) in [
+        ("--url", orders.endpoint.to_string()),
+        ("--connections", orders.connections.to_string()),
+        ("--duration", orders.duration.as_secs_f64().to_string()),
+        ("--pace-ms", orders.pace.as_millis().to_string()),
+        ("--seed", orders.seed.to_string()),
+    ] {
+        arguments.extend([name.to_owned(), value]);
+    }
+    arguments.extend(options.arguments.clone());
+    let worker = Child::start(&options.program, &arguments)?;
+    let mut peak = 0;
+    let output = worker.output();
+    tokio::pin!(output);
+    loop {
+        peak = peak.max(rss(options.meter)?);
+        let look = sleep(LOOK_EVERY);
+        tokio::select! {
+            output = &mut output => {
+                let counts = serde_json::from_str(&output?).context("the worker's report")?;
+                return Ok((counts, peak));
+            }
+            () = look => {}
+        }
+    }
+}
+
+/// The worker: attacks, prints what became of it as JSON, and ends early if the parent does.
+///
+/// # Errors
+/// As [`crate::hostile::attack`].
+pub async fn work(orders: &Orders) -> Result<()> {
+    let start = Instant::now();
+    tokio::select! {
+        counts = crate::hostile::attack(orders) => println!("{}", serde_json::to_string(&counts?)?),
+        () = crate::child::parent_gone() => anyhow::bail!("left alone after {:?}", start.elapsed()),
+    }
+    Ok(())
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} hostile connections at once, seed {}\n", self.connections, self.seed)?;
+        writeln!(f, "attack              begun  ended by server  ended by us  not connected")?;
+        for (name, count) in &self.attacks {
+            writeln!(
+                f,
+                "{name:18} {:6} {:16} {:12} {:14}",
+                count.begun, count.ended_by_server, count.ended_by_us, count.not_connected
+            )?;
+        }
+        writeln!(f)?;
+        section(f, "The honest pairs before", &self.quiet)?;
+        section(f, "The honest pairs under attack", &self.attacked)?;
+        let mut table = Table::new();
+        table.row("p99 under attack", format!("{:.2} \u{d7} the quiet one", self.p99_ratio));
+        if let (Some(memory), Some(ratio)) = (&self.memory, self.memory_ratio) {
+            table.memory(memory);
+            table.row("memory in the end", format!("{ratio:.2} \u{d7} that before"));
+        }
+        write!(f, "{table}honest pairs: {}", table::faults(&self.pair_faults))
+    }
+}
