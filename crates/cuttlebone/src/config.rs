@@ -13,6 +13,7 @@ mod fault;
 mod file;
 mod merge;
 mod raw;
+mod secret;
 mod settings;
 
 use std::ffi::OsString;

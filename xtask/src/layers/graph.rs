@@ -1,11 +1,12 @@
 //! The imports between crates, from `cargo metadata`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use super::table::{CRATES, OUTSIDE};
+use super::table::{CRATES, MOST_OUTSIDE, NOT_SHIPPED, OUTSIDE};
 use crate::shell::{cargo_program, command};
 
 /// The crates of the workspace.
@@ -45,7 +46,33 @@ impl Graph {
 
     /// Every forbidden import, in words.
     pub(super) fn faults(&self) -> Vec<String> {
-        self.packages.iter().flat_map(Package::faults).collect()
+        let mut faults: Vec<String> = self.packages.iter().flat_map(Package::faults).collect();
+        let outside = self.outside();
+        if outside.len() > MOST_OUTSIDE {
+            let names: Vec<&str> = outside.into_iter().collect();
+            faults.push(format!(
+                "what is shipped imports {} outside crates, and {MOST_OUTSIDE} is the most: {}",
+                names.len(),
+                names.join(" ")
+            ));
+        }
+        faults
+    }
+
+    /// The outside crates that what is shipped imports directly.
+    fn outside(&self) -> BTreeSet<&str> {
+        let shipped = self.packages.iter().filter(|package| !NOT_SHIPPED.contains(&package.name.as_str()));
+        let imports = shipped.flat_map(|package| &package.dependencies);
+        imports
+            .filter(|import| import.path.is_none() && !import.is_for_tests())
+            .map(|import| import.name.as_str())
+            .collect()
+    }
+}
+
+impl Dependency {
+    fn is_for_tests(&self) -> bool {
+        self.kind.as_deref() == Some("dev") || self.optional
     }
 }
 
@@ -60,7 +87,7 @@ impl Package {
     /// Tests may import any library of ours and any outside crate: nothing of that is shipped.
     fn fault(&self, dependency: &Dependency, allowed: &[&str]) -> Option<String> {
         let name = dependency.name.as_str();
-        let test = dependency.kind.as_deref() == Some("dev") || dependency.optional;
+        let test = dependency.is_for_tests();
         let ours = dependency.path.is_some();
         let good = match (ours, test) {
             (true, true) => !matches!(name, "cuttlebone" | "xtask"),
@@ -114,6 +141,19 @@ mod tests {
     fn tests_may_import_libraries_but_not_the_binary() {
         assert_eq!(faults("cuttlebone-loadgen", "cuttlebone-testkit", Some("dev"), true), Vec::<String>::new());
         assert_eq!(faults("cuttlebone-testkit", "cuttlebone", Some("dev"), true).len(), 1);
+    }
+
+    #[test]
+    fn too_many_outside_crates_are_found() {
+        let dependency =
+            |number: usize| Dependency { name: format!("crate-{number}"), kind: None, optional: false, path: None };
+        let package = |count| Package {
+            name: "cuttlebone-server".to_owned(),
+            manifest_path: PathBuf::new(),
+            dependencies: (0..count).map(dependency).collect(),
+        };
+        assert_eq!(Graph { packages: vec![package(MOST_OUTSIDE)] }.faults(), Vec::<String>::new());
+        assert_eq!(Graph { packages: vec![package(MOST_OUTSIDE + 1)] }.faults().len(), 1);
     }
 
     #[test]

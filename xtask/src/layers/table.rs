@@ -22,9 +22,15 @@ pub(super) const CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     ("cuttlebone-sim", &["cuttlebone-hub", "cuttlebone-proto"]),
-    ("cuttlebone-testkit", &["cuttlebone-client", "cuttlebone-proto", "cuttlebone-server"]),
+    ("cuttlebone-testkit", &["cuttlebone-client", "cuttlebone-hub", "cuttlebone-proto", "cuttlebone-server"]),
     ("xtask", &[]),
 ];
+
+/// The crates that nobody installs: they are for development.
+pub(super) const NOT_SHIPPED: &[&str] = &["cuttlebone-loadgen", "cuttlebone-sim", "cuttlebone-testkit", "xtask"];
+
+/// How many outside crates those that are shipped may import directly, all together.
+pub(super) const MOST_OUTSIDE: usize = 35;
 
 /// An outside crate and the only crates of ours that may import it.
 pub(super) const OUTSIDE: &[(&str, &[&str])] = &[

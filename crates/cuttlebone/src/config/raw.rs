@@ -2,11 +2,9 @@
 //!
 //! Invariant: the fields are exactly the keys of `default.toml`; a test compares the two.
 
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-/// What a secret is printed as.
-const HIDDEN: &str = "***";
+use super::secret::Secret;
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -139,8 +137,8 @@ pub(crate) struct RawIceServer {
     pub(crate) urls: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) username: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "hide")]
-    pub(crate) credential: Option<SecretString>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) credential: Option<Secret>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) credential_file: Option<String>,
 }
@@ -151,9 +149,4 @@ pub(crate) struct RawIceServer {
 pub(crate) struct RawLog {
     pub(crate) format: String,
     pub(crate) level: String,
-}
-
-fn hide<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
-    let shown = secret.as_ref().map(|secret| if secret.expose_secret().is_empty() { "" } else { HIDDEN });
-    shown.serialize(serializer)
 }

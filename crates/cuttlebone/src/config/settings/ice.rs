@@ -2,7 +2,6 @@
 
 use cuttlebone_proto::IceServer;
 use cuttlebone_server::Settings;
-use secrecy::ExposeSecret;
 
 use super::super::raw::{RawIce, RawIceServer};
 use super::check::Check;
@@ -30,7 +29,7 @@ fn entry(index: usize, raw: &RawIceServer, check: &mut Check<'_>) -> IceServer {
 fn credential(key: &str, raw: &RawIceServer, check: &mut Check<'_>) -> Option<String> {
     let path = match (&raw.credential, &raw.credential_file) {
         (None, None) => return None,
-        (Some(secret), None) => return Some(secret.expose_secret().to_owned()),
+        (Some(secret), None) => return Some(secret.expose().to_owned()),
         (Some(_), Some(_)) => {
             check.fault(&format!("{key}.credential_file"), "give credential or credential_file, not both");
             return None;
