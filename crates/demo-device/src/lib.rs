@@ -13,6 +13,7 @@ mod camera;
 mod candidate;
 mod canvas;
 mod clock;
+mod crypto;
 mod device;
 mod font;
 mod input;
@@ -25,6 +26,7 @@ mod session;
 mod viewers;
 mod vp8;
 
+pub use crypto::crypto_provider;
 pub use device::{DemoDevice, DeviceError, Options};
 pub use options::{InvalidMedia, Media};
 pub use payload::ToViewer;

@@ -22,6 +22,7 @@ use str0m::net::{Protocol, Receive, Transmit};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig, RtcError};
 
 use crate::candidate::{self, CANDIDATES};
+use crate::crypto::crypto_provider;
 use crate::input::{self, InputEvent};
 use crate::payload::{FromViewer, Refusal, ToViewer};
 
@@ -47,7 +48,7 @@ pub(crate) struct Identity {
 impl Identity {
     /// Makes a certificate.
     pub(crate) fn generate() -> Self {
-        let crypto = Arc::new(str0m::crypto::from_feature_flags());
+        let crypto = Arc::new(crypto_provider());
         let certificate = crypto.dtls_provider.generate_certificate();
         Self { crypto, certificate }
     }

@@ -28,7 +28,7 @@ pub(crate) struct Viewer {
 impl Viewer {
     pub(crate) async fn new() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let crypto = Arc::new(str0m::crypto::from_feature_flags());
+        let crypto = Arc::new(cuttlebone_demo_device::crypto_provider());
         let config = RtcConfig::new().set_crypto_provider(crypto).clear_codecs().enable_vp8(true);
         Self { rtc: Box::new(config.build(now())), socket, wake: now(), events: Vec::new(), frame: None }
     }
