@@ -1,5 +1,7 @@
 //! The fuzz targets of `fuzz/`, each for a while.
 
+use std::fs;
+
 use anyhow::{Context, Result, bail};
 
 use super::tools;
@@ -36,23 +38,18 @@ fn all_targets() -> Result<Vec<String>> {
     Ok(targets)
 }
 
-/// The sanitizers of the fuzzer are not stable features; the variable lets the stable compiler build them.
+/// What is found is kept in `fuzz/corpus`; it begins with the inputs in `fuzz/seeds`. The sanitizers of the fuzzer are
+/// not stable features; the variable lets the stable compiler build them.
 fn fuzz(target: &str, seconds: u32) -> Result<()> {
-    let time = format!("-max_total_time={seconds}");
-    let mut fuzz = command(
-        &cargo_program(),
-        &[
-            "fuzz",
-            "run",
-            target,
-            "--",
-            &time,
-            "-rss_limit_mb=2048",
-            "-timeout=10",
-            "-print_final_stats=1",
-            "-verbosity=0",
-        ],
-    );
+    let corpus = root().join("fuzz/corpus").join(target);
+    fs::create_dir_all(&corpus).with_context(|| format!("cannot make {}", corpus.display()))?;
+    let mut fuzz = command(&cargo_program(), &["fuzz", "run", target]);
+    fuzz.arg(&corpus);
+    let seeds = root().join("fuzz/seeds").join(target);
+    if seeds.is_dir() {
+        fuzz.arg(seeds);
+    }
+    fuzz.args(["--", &format!("-max_total_time={seconds}"), "-timeout=10", "-rss_limit_mb=2048", "-verbosity=0"]);
     fuzz.env("RUSTC_BOOTSTRAP", "1");
     run_command(fuzz)
 }
