@@ -23,7 +23,7 @@ import { explain } from './messages.js';
 export function describe(state, page) {
   switch (state.name) {
     case 'connected':
-      return connected(state, page.hasPicture);
+      return state.interrupted ? interrupted() : connected(state, page.hasPicture);
     case 'waiting':
       return waiting(page.deviceId);
     case 'negotiating':
@@ -56,6 +56,10 @@ function connected(state, hasPicture) {
     'The connection stands, but the device has not sent a picture yet. Its screen may be off.',
   );
   return { ...first, notice: !hasPicture };
+}
+
+function interrupted() {
+  return { ...words('warn', 'Picture interrupted', '', ''), notice: false };
 }
 
 /** @param {string} deviceId */

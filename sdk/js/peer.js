@@ -30,6 +30,7 @@ const MAX_EARLY_CANDIDATES = 256;
 /**
  * @typedef {object} PeerEvents
  * @property {{}} connected
+ * @property {{ silent: boolean }} silence nothing comes from the device any more, or does again
  * @property {{ reason: Death, text: string | null }} dead
  * @property {{ id: string, stream: MediaStream, kind: string }} stream
  * @property {{ label: string, data: any }} channelMessage
@@ -44,7 +45,7 @@ const MAX_EARLY_CANDIDATES = 256;
  */
 
 /** @type {PeerTimes} */
-export const PEER_TIMES = { offerMs: 15_000, connectMs: 20_000, disconnectedMs: 3_000 };
+export const PEER_TIMES = { offerMs: 15_000, connectMs: 20_000, disconnectedMs: 2_000 };
 
 /** @extends {Emitter<PeerEvents>} */
 export class Peer extends Emitter {
@@ -208,11 +209,17 @@ export class Peer extends Emitter {
     if (state === 'connected') this.#onConnected();
     else if (state === 'failed') this.#die(this.connected ? 'path_lost' : 'no_path', null);
     else if (state === 'closed') this.#die('device_left', null);
-    else if (state === 'disconnected' && this.connected) this.#expect(this.#times.disconnectedMs, 'path_lost');
+    else if (state === 'disconnected' && this.connected) this.#onSilence();
+  }
+
+  #onSilence() {
+    this.#expect(this.#times.disconnectedMs, 'path_lost');
+    this.emit('silence', { silent: true });
   }
 
   #onConnected() {
     clearTimeout(this.#deadline);
+    if (this.connected) this.emit('silence', { silent: false });
     if (this.#state !== 'new') return;
     this.#state = 'connected';
     this.emit('connected', {});

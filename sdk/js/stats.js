@@ -49,6 +49,7 @@ export class StatsSampler {
 
   /** @param {any[]} inbound */
   #bitrate(inbound) {
+    if (inbound.length === 0) return null;
     const now = { bytes: total(inbound, 'bytesReceived'), at: Math.max(0, ...inbound.map(({ timestamp }) => timestamp)) };
     const last = this.#last;
     this.#last = now;

@@ -24,6 +24,7 @@ import { StatsSampler } from './stats.js';
  * @property {'idle' | 'connecting' | 'waiting' | 'negotiating' | 'connected' | 'lost' | 'retrying' | 'failed' | 'closed'} name
  *   lost: no signaling, no picture; retrying: signaling, but the last try for a picture came to nothing
  * @property {'ok' | 'waiting' | 'lost'} signaling waiting: the server is there, the device is not
+ * @property {boolean} interrupted connected, but nothing comes from the device at the moment
  * @property {boolean | null} relayed once connected and known
  * @property {number | null} retryAt `Date.now()` of the next try
  * @property {Problem | null} problem the last thing that went wrong, until it is right again
@@ -66,6 +67,7 @@ export class ViewerSession extends Emitter {
   #sampler = new StatsSampler();
   /** @type {boolean | null} */
   #relayed = null;
+  #interrupted = false;
   /** @type {number | null} */
   #retryAt = null;
   /** @type {any} */
@@ -110,6 +112,7 @@ export class ViewerSession extends Emitter {
     return {
       name: this.#stateName(),
       signaling: this.#link === 'ready' ? 'ok' : this.#link === 'waiting' ? 'waiting' : 'lost',
+      interrupted: this.#interrupted,
       relayed: this.#peer?.connected ? this.#relayed : null,
       retryAt: this.#retryAt,
       problem: this.#problem,
@@ -218,6 +221,7 @@ export class ViewerSession extends Emitter {
     const peer = new Peer(pc, (payload) => this.#signaling.send(payload), this.#times);
     peer.on('connected', () => this.#onConnected(peer));
     peer.on('dead', ({ reason, text }) => this.#onDead(peer, { code: reason, text }));
+    peer.on('silence', ({ silent }) => peer === this.#peer && this.#onSilence(silent));
     peer.on('stream', (stream) => this.emit('stream', stream));
     peer.on('channelMessage', (message) => this.emit('channelMessage', message));
     peer.on('controlOpen', () => this.emit('controlOpen', {}));
@@ -233,11 +237,18 @@ export class ViewerSession extends Emitter {
       this.#next = null;
       this.#sampler = new StatsSampler();
       this.#relayed = null;
+      this.#interrupted = false;
     }
     this.#backoff.reset();
     this.#problem = null;
     this.#announce();
     this.stats().catch(() => {});
+  }
+
+  /** @param {boolean} silent */
+  #onSilence(silent) {
+    this.#interrupted = silent;
+    this.#announce();
   }
 
   /**
@@ -251,6 +262,7 @@ export class ViewerSession extends Emitter {
       this.#retryLater();
     } else if (peer === this.#peer) {
       this.#peer = null;
+      this.#interrupted = false;
       if (this.#link === 'ready' && !this.#next) this.#negotiate();
     }
     this.#announce();

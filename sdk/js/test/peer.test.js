@@ -10,7 +10,7 @@ function start() {
   /** @type {any[]} */
   const sent = [];
   const peer = new Peer(/** @type {any} */ (pc), (payload) => sent.push(payload));
-  return { pc, peer, sent, events: record(peer, 'connected', 'dead', 'stream', 'controlOpen') };
+  return { pc, peer, sent, events: record(peer, 'connected', 'dead', 'silence', 'stream', 'controlOpen') };
 }
 
 const FLAT = { type: 'ice-candidate', candidate: 'candidate:1', mid: '0', mLineIndex: 0 };
@@ -87,13 +87,13 @@ test('a short silence is forgiven, a long one is not', () => {
   const { pc, events } = start();
   pc.becomes('connected');
   pc.becomes('disconnected');
-  mock.timers.tick(2000);
+  mock.timers.tick(1999);
   pc.becomes('connected');
   mock.timers.tick(60_000);
-  assert.deepEqual(events, [['connected', {}]]);
+  assert.deepEqual(events, [['connected', {}], ['silence', { silent: true }], ['silence', { silent: false }]]);
   pc.becomes('disconnected');
-  mock.timers.tick(3000);
-  assert.deepEqual(events[1], ['dead', { reason: 'path_lost', text: null }]);
+  mock.timers.tick(2000);
+  assert.deepEqual(events.at(-1), ['dead', { reason: 'path_lost', text: null }]);
   mock.timers.reset();
 });
 

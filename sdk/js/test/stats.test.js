@@ -37,6 +37,12 @@ test('the bitrate is of the time between two samples', () => {
   assert.equal(sampler.sample(report({ bytes: 500, at: 4000 })).bitsPerSecond, null, 'a counter that went back is a new connection');
 });
 
+test('a report before the first track does not spoil the first bitrate', () => {
+  const sampler = new StatsSampler();
+  sampler.sample(new Map());
+  assert.equal(sampler.sample(report({ bytes: 1000, at: 1000 })).bitsPerSecond, null);
+});
+
 test('a relay at one end is a relayed pair', () => {
   assert.equal(new StatsSampler().sample(report({ localType: 'relay' })).pair?.relayed, true);
 });

@@ -119,6 +119,14 @@ timed('a picture that dies is asked for again at once', async () => {
   assert.deepEqual([session.state.name, session.state.problem?.code, requests(), pcs.length], ['negotiating', 'path_lost', 2, 2]);
 });
 
+timed('a short silence is told, and forgotten when it is over', async () => {
+  const { session, pc } = await connected();
+  pc().becomes('disconnected');
+  assert.deepEqual([session.state.name, session.state.interrupted], ['connected', true]);
+  pc().becomes('connected');
+  assert.deepEqual([session.state.name, session.state.interrupted], ['connected', false]);
+});
+
 timed('a picture that dies without signaling waits for it', async () => {
   const { session, signaling, pc, requests } = await connected();
   signaling.tells('lost', { error: null, closeCode: 1006, retryInMs: 500 });

@@ -7,7 +7,7 @@ import { describe } from '../../../web/viewer_status.js';
 /** @param {Partial<import('../../../web/viewer_status.js').State>} state */
 function words(state, hasPicture = true) {
   /** @type {import('../../../web/viewer_status.js').State} */
-  const plain = { name: 'idle', signaling: 'ok', relayed: null, retryAt: null, problem: null };
+  const plain = { name: 'idle', signaling: 'ok', interrupted: false, relayed: null, retryAt: null, problem: null };
   return describe({ ...plain, ...state }, { deviceId: 'cvd-1', hasPicture });
 }
 
@@ -18,6 +18,7 @@ test('every state has its words', () => {
   assert.equal(words({ name: 'connected', relayed: false }).label, 'Connected directly');
   assert.equal(words({ name: 'connected', relayed: true }).label, 'Connected, relayed');
   assert.equal(words({ name: 'connected', signaling: 'lost' }).label, 'Signaling lost, retrying');
+  assert.equal(words({ name: 'connected', interrupted: true }).label, 'Picture interrupted');
   assert.equal(words({ name: 'lost' }).label, 'Connection lost');
   assert.equal(words({ name: 'retrying' }).label, 'No picture');
   assert.equal(words({ name: 'failed', problem: { code: 'forbidden', text: 'x' } }).label, 'Stopped');
