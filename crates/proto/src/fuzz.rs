@@ -1,8 +1,12 @@
 //! Bodies of the fuzz targets. Each panics where an invariant breaks.
 
+mod machines;
+
 use crate::envelope::Envelope;
 use crate::json::check;
 use crate::reject::Reject;
+
+pub use machines::machines;
 
 /// Any text: the scanner and `serde_json` agree on what is JSON, and a payload that is found is JSON of its own.
 pub fn envelope(data: &[u8]) {

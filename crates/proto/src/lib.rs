@@ -11,7 +11,7 @@
 mod close_code;
 pub mod encode;
 mod envelope;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
 mod ice_server;
 mod ids;
