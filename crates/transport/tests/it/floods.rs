@@ -1,0 +1,98 @@
+use std::time::Duration;
+
+use cuttlebone_transport::ws::{ControlBudget, Limits, Settings, WsConn};
+use cuttlebone_transport::{Conn, ConnExt, Incoming, Outgoing, Violation};
+use futures_util::FutureExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::peer::{PING, PONG, SETTINGS, TEXT, frame, raw_pair};
+
+#[tokio::test(start_paused = true)]
+async fn control_frames_beyond_the_budget_are_a_violation() {
+    for first in [PING, PONG] {
+        let (mut conn, mut peer) = raw_pair(1 << 20);
+        peer.write_all(&frame(first, &[7; 125]).repeat(51)).await.unwrap();
+        for _ in 0..50 {
+            assert!(matches!(conn.next().await, Incoming::Ping | Incoming::Pong));
+        }
+        assert_eq!(conn.next().await, Incoming::Violation(Violation::ControlFlood));
+        assert_eq!(conn.next().now_or_never(), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn control_frames_within_the_budget_go_on_for_ever() {
+    let (mut conn, mut peer) = raw_pair(1 << 20);
+    for _ in 0..1000 {
+        tokio::time::advance(Duration::from_millis(100)).await;
+        peer.write_all(&frame(PING, b"x")).await.unwrap();
+        assert_eq!(conn.next().await, Incoming::Ping);
+        conn.flush().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn pings_of_a_peer_that_does_not_read_cost_no_memory() {
+    let (ours, mut peer) = tokio::io::duplex(64);
+    let control = ControlBudget { per_second: 1_000_000, burst: 1_000_000 };
+    let mut conn = WsConn::new(ours, Settings { control, ..SETTINGS });
+    let flood = async {
+        for _ in 0..20_000 {
+            peer.write_all(&frame(PING, &[7; 125])).await.unwrap();
+        }
+    };
+    let serve = async {
+        for _ in 0..20_000 {
+            assert_eq!(conn.next().await, Incoming::Ping);
+            let _ = conn.flush().now_or_never();
+            conn.queue(Outgoing::Ping);
+            assert!(conn.queued_bytes() <= 2 * 127 + 2, "{}", conn.queued_bytes());
+        }
+    };
+    tokio::join!(flood, serve);
+    assert!(conn.heap_bytes() < 1024, "{}", conn.heap_bytes());
+}
+
+#[tokio::test]
+async fn latest_ping_is_answered() {
+    let (mut conn, mut peer) = raw_pair(1 << 20);
+    peer.write_all(&[frame(PING, b"1"), frame(PING, b"2"), frame(PING, b"3")].concat()).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(conn.next().await, Incoming::Ping);
+    }
+    conn.flush().await.unwrap();
+    drop(conn);
+    let mut answer = Vec::new();
+    peer.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(answer, b"\x8a\x013");
+}
+
+#[tokio::test]
+async fn waiting_connection_holds_no_buffer() {
+    let (mut conn, mut peer) = raw_pair(1 << 20);
+    peer.write_all(&frame(TEXT, &[b'x'; 20_000]).repeat(3)).await.unwrap();
+    peer.write_all(&frame(PING, b"x")).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(conn.next().await, Incoming::Text);
+        conn.queue(Outgoing::Text(conn.text().to_owned()));
+    }
+    assert_eq!(conn.next().await, Incoming::Ping);
+    assert!(conn.heap_bytes() > 60_000);
+    conn.flush().await.unwrap();
+    assert_eq!(conn.next().now_or_never(), None);
+    assert_eq!((conn.heap_bytes(), conn.queued_bytes()), (0, 0));
+    assert!(size_of_val(&conn) < 512, "{}", size_of_val(&conn));
+}
+
+#[tokio::test]
+async fn message_in_pieces_holds_little_more_than_itself() {
+    let (ours, mut peer) = tokio::io::duplex(1 << 20);
+    let limits = Limits { message_bytes: 1 << 20, fragments: 1000 };
+    let mut conn = WsConn::new(ours, Settings { limits, ..SETTINGS });
+    peer.write_all(&frame(0x01, &[b'x'; 1000])).await.unwrap();
+    for sent in 2..500 {
+        peer.write_all(&frame(0x00, &[b'x'; 1000])).await.unwrap();
+        assert_eq!(conn.next().now_or_never(), None);
+        assert!(conn.heap_bytes() <= 2000 * sent + 10);
+    }
+}

@@ -1,0 +1,148 @@
+use std::io;
+use std::sync::Arc;
+
+use cuttlebone_transport::tls::{Tls, TlsSettings};
+use cuttlebone_transport::ws::WsConn;
+use cuttlebone_transport::{Conn, ConnExt, Incoming, Listener, Outgoing, Stream};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use rustls::{ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_websockets::Message;
+
+use crate::peer::{SETTINGS, client};
+use crate::tls_files::empty_dir;
+
+struct Server {
+    listener: Listener,
+    cert: CertificateDer<'static>,
+}
+
+impl Server {
+    fn new(test: &str) -> Self {
+        let dir = empty_dir(test);
+        let names = vec!["cuttlebone.lan".to_owned()];
+        let tls: Tls = TlsSettings::SelfSigned { state_dir: dir.clone(), names }.load().unwrap();
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(&tls)).unwrap();
+        Self { listener, cert: CertificateDer::from_pem_file(dir.join("self-signed.pem")).unwrap() }
+    }
+
+    /// Connects with TLS of one version, to a name, offering a protocol.
+    async fn connect(
+        &self,
+        version: &'static SupportedProtocolVersion,
+        name: &'static str,
+        alpn: &[u8],
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.cert.clone()).unwrap();
+        let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![alpn.to_vec()];
+        let tcp = TcpStream::connect(self.listener.local_addr()?).await?;
+        TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(name).unwrap(), tcp).await
+    }
+
+    async fn accept(&self) -> io::Result<Stream> {
+        self.listener.accept().await?.handshake().await
+    }
+}
+
+#[tokio::test]
+async fn both_versions_carry_messages() {
+    let server = Server::new("both_versions");
+    for (version, expected) in
+        [(&rustls::version::TLS12, ProtocolVersion::TLSv1_2), (&rustls::version::TLS13, ProtocolVersion::TLSv1_3)]
+    {
+        let (stream, peer) = tokio::join!(server.accept(), server.connect(version, "localhost", b"http/1.1"));
+        let (stream, peer) = (stream.unwrap(), peer.unwrap());
+        assert!(stream.is_tls());
+        let (_, session) = peer.get_ref();
+        assert_eq!(session.protocol_version(), Some(expected));
+        assert_eq!(session.alpn_protocol(), Some(&b"http/1.1"[..]));
+        exchange(WsConn::new(stream, SETTINGS), peer).await;
+    }
+}
+
+async fn exchange(mut conn: WsConn<Stream>, peer: TlsStream<TcpStream>) {
+    let mut peer = client(peer);
+    for len in [3, 20_000, 200_000] {
+        let text = "x".repeat(len);
+        let sending = async {
+            peer.send(Message::text(text.clone())).await.unwrap();
+            assert_eq!(peer.next().await.unwrap().unwrap().as_text(), Some(text.as_str()));
+        };
+        let echoing = async {
+            assert_eq!(conn.next().await, Incoming::Text);
+            conn.queue(Outgoing::Text(conn.text().to_owned()));
+            conn.flush().await.unwrap();
+        };
+        tokio::join!(sending, echoing);
+    }
+    conn.queue(Outgoing::CloseRaw(1001));
+    conn.shutdown().await.unwrap();
+    assert!(peer.next().await.unwrap().unwrap().is_close());
+}
+
+#[tokio::test]
+async fn self_signed_certificate_is_for_its_names_only() {
+    let server = Server::new("names_only");
+    for (name, good) in [
+        ("localhost", true),
+        ("127.0.0.1", true),
+        ("::1", true),
+        ("cuttlebone.lan", true),
+        ("other.example", false),
+        ("127.0.0.2", false),
+    ] {
+        let (_, peer) = tokio::join!(server.accept(), server.connect(&rustls::version::TLS13, name, b"http/1.1"));
+        assert_eq!(peer.is_ok(), good, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn unknown_protocol_is_refused() {
+    let server = Server::new("alpn");
+    let (stream, peer) = tokio::join!(server.accept(), server.connect(&rustls::version::TLS13, "localhost", b"h2"));
+    assert!(stream.is_err() && peer.is_err());
+}
+
+#[tokio::test]
+async fn half_a_handshake_holds_nobody_up() {
+    let server = Server::new("half_handshake");
+    let mut slow = TcpStream::connect(server.listener.local_addr().unwrap()).await.unwrap();
+    slow.write_all(&[0x16]).await.unwrap();
+    let stuck = server.listener.accept().await.unwrap();
+    let mut stuck = Box::pin(stuck.handshake());
+    assert!((&mut stuck).now_or_never().is_none());
+    let (stream, peer) =
+        tokio::join!(server.accept(), server.connect(&rustls::version::TLS13, "localhost", b"http/1.1"));
+    assert!(stream.is_ok() && peer.is_ok());
+    drop(slow);
+    assert!(stuck.await.is_err());
+}
+
+#[tokio::test]
+async fn plain_http_on_a_tls_port_is_an_error() {
+    let server = Server::new("plain_http");
+    let mut plain = TcpStream::connect(server.listener.local_addr().unwrap()).await.unwrap();
+    plain.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    assert!(server.accept().await.is_err());
+}
+
+#[tokio::test]
+async fn end_without_close_notify_is_broken() {
+    let server = Server::new("no_close_notify");
+    let (stream, peer) =
+        tokio::join!(server.accept(), server.connect(&rustls::version::TLS13, "localhost", b"http/1.1"));
+    let mut conn = WsConn::new(stream.unwrap(), SETTINGS);
+    drop(peer.unwrap());
+    assert_eq!(conn.next().await, Incoming::Broken);
+}
