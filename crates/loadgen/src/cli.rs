@@ -354,7 +354,7 @@ pub(crate) struct AttackArgs {
     #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
     duration: Duration,
     /// Milliseconds between two bursts of one attack
-    #[arg(long, value_name = "MS", default_value_t = 50)]
+    #[arg(long, value_name = "MS", default_value_t = 100)]
     pace_ms: u64,
     /// Repeats the choice of attacks
     #[arg(long, default_value_t = 1)]

@@ -14,9 +14,8 @@ use serde::Serialize;
 
 use cli::{Cli, Command};
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Cli::parse().command).await {
+fn main() -> ExitCode {
+    match start(Cli::parse().command) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_faults) => ExitCode::FAILURE,
         Err(error) => {
@@ -24,6 +23,13 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn start(command: Command) -> Result<u64> {
+    if matches!(command, Command::HostileWorker(_)) {
+        scenario::hostile::step_back()?;
+    }
+    tokio::runtime::Runtime::new()?.block_on(run(command))
 }
 
 /// Runs the scenario and says how many faults there were.

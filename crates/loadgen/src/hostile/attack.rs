@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
 
 use super::wire;
+use crate::fault::Fault;
 use crate::link::Link;
 use crate::link::ws::WsLink;
 use crate::rng::Rng;
@@ -16,6 +17,9 @@ use crate::rng::Rng;
 const PATHS: [&str; 2] = ["/register_device", "/connect_client"];
 /// Frames sent at once.
 const BURST: usize = 16;
+/// What a device sends to a client that does not read: more than the buffers of both sockets and a mailbox hold.
+const FILL_BYTES: usize = 12 << 20;
+const FILL_BURSTS: usize = 48;
 /// More than any server should take for one answer to an upgrade.
 const ANSWER_BYTES: usize = 8192;
 
@@ -245,7 +249,8 @@ async fn churn(stream: &mut Stream, context: &mut Context) -> io::Result<()> {
     Ok(())
 }
 
-/// The device sends as fast as it may to a client that does not read.
+/// The device fills whatever the server keeps for a client that does not read. In the end the client looks what became
+/// of it.
 async fn never_reads(context: &mut Context) -> Outcome {
     let id = format!("hostile-{:016x}", context.rng.next());
     let Ok(mut device) = WsLink::device(&context.endpoint, &id).await else {
@@ -254,25 +259,27 @@ async fn never_reads(context: &mut Context) -> Outcome {
     let Ok(mut client) = WsLink::client(&context.endpoint, &id).await else {
         return Outcome::NotConnected;
     };
-    let mut batch = Vec::new();
-    let introduced = async {
-        client.queue(b"0")?;
-        client.flush().await?;
-        device.receive(&mut batch).await
-    };
-    if introduced.await.is_err() {
-        return Outcome::EndedByServer;
+    match fill(&mut device, &mut client, context.pace).await {
+        Ok(()) => Outcome::Done,
+        Err(_) => Outcome::EndedByServer,
     }
-    let payload = serde_json::Value::from("x".repeat(4096)).to_string();
-    loop {
+}
+
+async fn fill(device: &mut WsLink, client: &mut WsLink, pace: Duration) -> Result<(), Fault> {
+    let mut batch = Vec::new();
+    client.queue(b"0")?;
+    client.flush().await?;
+    device.receive(&mut batch).await?;
+    let payload = serde_json::Value::from("x".repeat(FILL_BYTES / FILL_BURSTS / BURST)).to_string();
+    for _ in 0..FILL_BURSTS {
         for _ in 0..BURST {
-            if device.queue(payload.as_bytes()).is_err() {
-                return Outcome::EndedByServer;
-            }
+            device.queue(payload.as_bytes())?;
         }
-        if device.flush().await.is_err() {
-            return Outcome::EndedByServer;
-        }
-        sleep(context.pace).await;
+        device.flush().await?;
+        sleep(pace).await;
+    }
+    loop {
+        batch.clear();
+        client.receive(&mut batch).await?;
     }
 }

@@ -20,6 +20,7 @@ use crate::table::{self, Table};
 /// The hidden subcommand that attacks.
 pub const SUBCOMMAND: &str = "hostile-worker";
 
+const LOWEST_PRIORITY: i32 = 19;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// What to do.
@@ -52,6 +53,8 @@ pub struct Report {
     pub seed: u64,
     /// The attacks, by kind.
     pub attacks: Counts,
+    /// CPU of the attacker, in seconds. It takes that from the same machine, with a lower priority.
+    pub attacker_cpu_seconds: f64,
     /// The honest pairs before.
     pub quiet: Window,
     /// The honest pairs during the attack.
@@ -79,7 +82,7 @@ pub async fn run(options: &Options) -> Result<Report> {
     let quiet = load.window(*quiet, *meter).await?;
     let before_bytes = rss(*meter)?;
     let (attacked, attack) = load.watch(attack(options), *meter).await?;
-    let (attacks, peak_bytes) = attack?;
+    let Attacked { attacks, attacker_cpu, peak_bytes } = attack?;
     sleep(*recover).await;
     let after_bytes = rss(*meter)?;
     let pair_faults = load.stop().await;
@@ -87,6 +90,7 @@ pub async fn run(options: &Options) -> Result<Report> {
         connections: orders.connections,
         seed: orders.seed,
         attacks,
+        attacker_cpu_seconds: attacker_cpu.as_secs_f64(),
         p99_ratio: attacked.latency.p99_us / quiet.latency.p99_us,
         quiet,
         attacked,
@@ -100,8 +104,14 @@ fn rss(meter: Option<Meter>) -> Result<u64> {
     meter.map_or(Ok(0), |meter| meter.rss())
 }
 
+struct Attacked {
+    attacks: Counts,
+    attacker_cpu: Duration,
+    peak_bytes: u64,
+}
+
 /// Starts the worker, and keeps an eye on the server's memory until it is done.
-async fn attack(options: &Options) -> Result<(Counts, u64)> {
+async fn attack(options: &Options) -> Result<Attacked> {
     let orders = &options.orders;
     let mut arguments = vec![SUBCOMMAND.to_owned()];
     for (name, value) in [
@@ -115,20 +125,31 @@ async fn attack(options: &Options) -> Result<(Counts, u64)> {
     }
     arguments.extend(options.arguments.clone());
     let worker = Child::start(&options.program, &arguments)?;
-    let mut peak = 0;
+    let attacker = Meter::new(worker.pid()?)?;
+    let (mut peak_bytes, mut attacker_cpu) = (0, Duration::ZERO);
     let output = worker.output();
     tokio::pin!(output);
     loop {
-        peak = peak.max(rss(options.meter)?);
-        let look = sleep(LOOK_EVERY);
+        peak_bytes = peak_bytes.max(rss(options.meter)?);
+        // It may end between two looks; then the last one counts.
+        attacker_cpu = attacker.cpu().unwrap_or(attacker_cpu);
         tokio::select! {
             output = &mut output => {
-                let counts = serde_json::from_str(&output?).context("the worker's report")?;
-                return Ok((counts, peak));
+                let attacks = serde_json::from_str(&output?).context("the worker's report")?;
+                return Ok(Attacked { attacks, attacker_cpu, peak_bytes });
             }
-            () = look => {}
+            () = sleep(LOOK_EVERY) => {}
         }
     }
+}
+
+/// For the worker, before it has a thread: a real attacker does not use the CPU of the server's machine.
+///
+/// # Errors
+/// When the system does not allow it.
+pub fn step_back() -> Result<()> {
+    rustix::process::nice(LOWEST_PRIORITY)?;
+    Ok(())
 }
 
 /// The worker: attacks, prints what became of it as JSON, and ends early if the parent does.
@@ -159,6 +180,7 @@ impl fmt::Display for Report {
         section(f, "The honest pairs before", &self.quiet)?;
         section(f, "The honest pairs under attack", &self.attacked)?;
         let mut table = Table::new();
+        table.row("attacker CPU", format!("{:.2} s", self.attacker_cpu_seconds));
         table.row("p99 under attack", format!("{:.2} \u{d7} the quiet one", self.p99_ratio));
         if let (Some(memory), Some(ratio)) = (&self.memory, self.memory_ratio) {
             table.memory(memory);
