@@ -1,8 +1,8 @@
-//! The cryptography of WebRTC, from crates that the server has anyway.
+//! The cryptography of WebRTC, without a further C library.
 //!
-//! str0m takes its cryptography from outside. Its ready-made sets bring a C library along, so this one is put
-//! together here: hashes and AEAD from `ring`, single AES blocks from `aes`, and DTLS from `dimpl` with its pure
-//! Rust primitives. Nothing is invented: each primitive is checked against published test vectors.
+//! str0m takes its cryptography from outside, and its ready-made sets bring AWS-LC or OpenSSL along. So this one is put
+//! together here: hashes and AEAD from `ring`, which TLS needs anyway, single AES blocks from `aes`, and DTLS from
+//! `dimpl` with its Rust primitives. Nothing is invented, and each primitive is checked against published test vectors.
 
 mod dtls;
 mod srtp;

@@ -1,8 +1,9 @@
 //! Keys and certificates: `dimpl` behind the traits of str0m.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use dimpl::Config;
 use dimpl::crypto::rust_crypto;
 use rcgen::{CertificateParams, KeyPair};
 use str0m::config::DtlsVersion;
@@ -27,15 +28,7 @@ impl DtlsProvider for Dtls {
         version: DtlsVersion,
         mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
-        // ICE has shown by now that the peer receives where it sends from; a cookie would show it once more.
-        let builder =
-            dimpl::Config::builder().with_crypto_provider(rust_crypto::default_provider()).use_server_cookie(false);
-        let builder = match mtu {
-            Some(mtu) => builder.mtu(mtu),
-            None => builder,
-        };
-        let config = builder.build().map_err(|error| CryptoError::Other(error.to_string()))?;
-        let (config, cert) = (Arc::new(config), cert.clone());
+        let (config, cert) = (config(mtu)?, cert.clone());
         let dtls = match version {
             DtlsVersion::Dtls13 => dimpl::Dtls::new_13(config, cert, now),
             DtlsVersion::Auto => dimpl::Dtls::new_auto(config, cert, now),
@@ -43,6 +36,25 @@ impl DtlsProvider for Dtls {
         };
         Ok(Box::new(Instance(dtls)))
     }
+}
+
+/// The configuration for all connections. Making one tries out every primitive, which costs more than a handshake; so
+/// the first one is kept, and str0m always asks for the same MTU.
+fn config(mtu: Option<usize>) -> Result<Arc<Config>, CryptoError> {
+    static FIRST: OnceLock<(Option<usize>, Arc<Config>)> = OnceLock::new();
+    if let Some((_, config)) = FIRST.get().filter(|(first, _)| *first == mtu) {
+        return Ok(Arc::clone(config));
+    }
+    // ICE has shown by now that the peer receives where it sends from; a cookie would show it once more.
+    let builder = Config::builder().with_crypto_provider(rust_crypto::default_provider()).use_server_cookie(false);
+    let builder = match mtu {
+        Some(mtu) => builder.mtu(mtu),
+        None => builder,
+    };
+    let config = Arc::new(builder.build().map_err(|error| CryptoError::Other(error.to_string()))?);
+    // Whoever was first stays.
+    let _ = FIRST.set((mtu, Arc::clone(&config)));
+    Ok(config)
 }
 
 #[derive(Debug)]
