@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use cuttlebone_proto::{ClientId, DeviceId, IceServer, Reject, encode};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::sync::broadcast;
+use tokio::sync::oneshot::error::TryRecvError;
 
 use crate::device::Device;
 use crate::event::{DeviceSummary, Event};
@@ -87,6 +88,17 @@ pub struct Probe {
     pub answered: tokio::sync::oneshot::Receiver<()>,
     request: RegisterRequest,
     holder: Inbox,
+}
+
+impl Probe {
+    /// Whether the holder has answered by now; `None` while that is open.
+    pub fn answered_yet(&mut self) -> Option<bool> {
+        match self.answered.try_recv() {
+            Ok(()) => Some(true),
+            Err(TryRecvError::Closed) => Some(false),
+            Err(TryRecvError::Empty) => None,
+        }
+    }
 }
 
 impl std::fmt::Debug for Shared {

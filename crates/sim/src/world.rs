@@ -1,0 +1,196 @@
+//! The world: peers in slots, a registry, a clock that moves when it is told to.
+
+mod act;
+mod deliver;
+mod finish;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cuttlebone_hub::{Bound, IdSource, Registry, Seat, SeatOptions, Settings, Unobserved};
+use cuttlebone_proto::ClientId;
+use parking_lot::Mutex;
+
+use crate::dice::Dice;
+use crate::ledger::Ledger;
+use crate::peer::{Flag, Greeting, Peer, Place, Role, Waiting};
+
+/// Device ids that are fought over.
+const DEVICES: usize = 8;
+
+const OPTIONS: SeatOptions = SeatOptions { depth: 8, first_message: Duration::from_secs(10), small_reader: false };
+
+/// One run.
+#[derive(Debug)]
+pub struct World {
+    dice: Dice,
+    now: Instant,
+    /// Counts every answer of the registry: the time that it sees, and the name of a device's life.
+    ticks: u64,
+    registry: Registry,
+    slots: Vec<Option<Peer>>,
+    ledger: Ledger,
+    next_key: u64,
+}
+
+struct Ids(Mutex<Dice>);
+
+impl IdSource for Ids {
+    fn draw(&self) -> ClientId {
+        loop {
+            let bits = self.0.lock().draw() as u32 & ClientId::MAX;
+            if let Some(id) = ClientId::new(bits) {
+                return id;
+            }
+        }
+    }
+}
+
+impl World {
+    /// A world of `seats` slots, all of them empty.
+    #[must_use]
+    pub fn new(dice: Dice, seats: usize) -> Self {
+        let ids = Ids(Mutex::new(Dice::seeded(dice.clone().draw())));
+        Self {
+            dice,
+            now: start(),
+            ticks: 0,
+            registry: Registry::new(settings(), &[], Box::new(ids), Arc::new(Unobserved)),
+            slots: (0..seats).map(|_| None).collect(),
+            ledger: Ledger::default(),
+            next_key: 0,
+        }
+    }
+
+    /// Does `steps` things, each followed by a look at every invariant, then ends everything and looks for leaks.
+    ///
+    /// # Panics
+    /// Where an invariant breaks.
+    pub fn run(mut self, steps: usize) {
+        self.populate();
+        for _ in 0..steps {
+            self.step();
+            self.check();
+        }
+        self.finish();
+    }
+
+    /// As [`World::run`], for as long as a script has choices to make.
+    ///
+    /// # Panics
+    /// Where an invariant breaks.
+    pub fn run_script(mut self) {
+        while !self.dice.is_used_up() {
+            self.step();
+            self.check();
+        }
+        self.finish();
+    }
+
+    /// Fills every slot, lets everybody say the first thing and hear the answer.
+    fn populate(&mut self) {
+        for slot in 0..self.slots.len() {
+            self.spawn(slot);
+            self.speak(slot);
+            self.go_on(slot);
+            self.deliver(slot, 8);
+        }
+    }
+
+    /// What holds at every moment.
+    fn check(&self) {
+        let settings = self.registry.settings();
+        let limit = |a: Bound, b: Bound| Bound { frames: a.frames.max(b.frames), bytes: a.bytes.max(b.bytes) };
+        let largest = limit(limit(settings.client_queue, settings.device_queue), settings.held);
+        for peer in self.slots.iter().flatten() {
+            let queued = peer.seat.inbox().mailbox().queued();
+            assert!(
+                queued.frames <= largest.frames && queued.bytes <= largest.bytes,
+                "a queue over its bound: {queued:?}"
+            );
+            self.check_holder(peer);
+            self.check_paused(peer);
+        }
+        let list = self.registry.list();
+        assert!(list.is_sorted_by(|a, b| a.device_id < b.device_id), "a listing out of order");
+        for device in &list {
+            assert!(device.viewers <= settings.clients_per_device, "too many clients at a device");
+        }
+        assert!(self.registry.counts().waiting <= settings.waiting, "too many clients wait");
+        assert!(self.registry.table_len() <= DEVICES, "entries that belong to nobody");
+    }
+
+    /// Whoever holds a device id is listed under it.
+    fn check_holder(&self, peer: &Peer) {
+        let Role::Device { life: Some(life), .. } = peer.role else { return };
+        if !peer.closing && peer.lingers.is_none() && peer.seat.inbox().is_current() {
+            let listed = self.registry.find(&format!("d{}", peer.device));
+            assert!(
+                listed.is_some_and(|device| device.registered_at_ms == life && !device.away),
+                "a device was forgotten"
+            );
+        }
+    }
+
+    /// A client that is paused is woken as soon as its device's queue is empty.
+    fn check_paused(&self, peer: &Peer) {
+        if matches!(peer.waiting, Waiting::Room) && !peer.room.is_raised() {
+            let is_holder = |other: &&Peer| {
+                let Role::Device { life: Some(_), .. } = other.role else { return false };
+                other.device == peer.device && other.lingers.is_none() && !other.closing
+            };
+            let mut holders = self.slots.iter().flatten().filter(is_holder);
+            let is_empty = |holder: &Peer| {
+                let inbox = holder.seat.inbox();
+                inbox.is_current() && inbox.mailbox().queued().frames == 0
+            };
+            assert!(!holders.any(is_empty), "a paused client was forgotten");
+        }
+    }
+
+    fn spawn(&mut self, slot: usize) {
+        let device = self.dice.below(DEVICES);
+        self.next_key += 1;
+        let is_client = !self.dice.once_in(4);
+        let (seat, role) = if is_client {
+            self.ledger.connects(self.next_key, device);
+            let role = Role::Client { key: self.next_key, greeted: Greeting::None, place: Place::None };
+            (Seat::client(&self.registry, &OPTIONS, self.now), role)
+        } else {
+            let role = Role::Device { life: None, greeted: false, mute: self.dice.once_in(2), clients: Vec::new() };
+            (Seat::device(&self.registry, &OPTIONS, self.now), role)
+        };
+        let peer = Peer {
+            seat,
+            role,
+            device,
+            waiting: Waiting::Nothing,
+            woken: Flag::raised(),
+            room: Flag::raised(),
+            reads: !self.dice.once_in(8),
+            pinged: false,
+            closing: false,
+            lingers: None,
+        };
+        self.slots[slot] = Some(peer);
+    }
+}
+
+/// Small, so that every bound is met.
+fn settings() -> Settings {
+    Settings {
+        client_queue: Bound { frames: 4, bytes: 600 },
+        device_queue: Bound { frames: 6, bytes: 900 },
+        held: Bound { frames: 3, bytes: 900 },
+        clients_per_device: 6,
+        waiting_per_device: 3,
+        waiting: 10,
+        event_buffer: 1,
+        ..Settings::default()
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a run needs some moment to begin with; only differences matter")]
+fn start() -> Instant {
+    Instant::now()
+}
