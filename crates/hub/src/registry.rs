@@ -254,6 +254,7 @@ impl Registry {
         }
         // Another device_info: for the clients this is another device.
         device.mailbox.revoke();
+        device.mailbox.abandon();
         device.end();
         Resolution::Answer(self.publish(&mut shard, &request, now_ms))
     }
