@@ -106,7 +106,8 @@ pub trait Conn: Send + Unpin {
     /// Puts something into the outbound buffer. Never blocks, never writes.
     fn queue(&mut self, out: Outgoing);
 
-    /// Bytes that are not written yet, a pong that is owed included.
+    /// Bytes that are not written yet, a pong that is owed included. More than 0 as long as
+    /// [`Self::poll_flush`] has something to do.
     fn queued_bytes(&self) -> usize;
 
     /// Writes what is queued. Ready when all of it has left. Cancel safe.

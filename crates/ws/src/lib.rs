@@ -13,6 +13,22 @@
 //! 3. [`encode`] appends frames to an output buffer. [`PendingPong`] holds the one answer that is owed to
 //!    the latest ping.
 //!
+//! ```
+//! use cuttlebone_ws::{Decoder, Event, Limits, encode};
+//!
+//! let mut decoder = Decoder::new(Limits { message_bytes: 1024, fragments: 16 });
+//! // "Hello", masked, as in RFC 6455 section 5.7, in two pieces.
+//! let decoded = decoder.decode(&mut [0x81, 0x85, 0x37, 0xfa]);
+//! assert_eq!((decoded.consumed, decoded.event), (4, None));
+//! let decoded = decoder.decode(&mut [0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58]);
+//! assert_eq!((decoded.consumed, decoded.event), (7, Some(Event::Text)));
+//! assert_eq!(decoder.text(), "Hello");
+//!
+//! let mut out = Vec::new();
+//! encode::text(&mut out, decoder.text());
+//! assert_eq!(out, b"\x81\x05Hello");
+//! ```
+//!
 //! # Invariants
 //!
 //! 1. Nothing is allocated for a frame before its payload arrives: the length in a header is only

@@ -82,7 +82,9 @@ impl Outbox {
 
     pub(super) fn queued_bytes(&self) -> usize {
         let pong = if self.has_close { 0 } else { self.pong.encoded_len() };
-        self.bytes.len() - self.written + self.large.len() - self.large_written + pong
+        let waiting = self.bytes.len() - self.written + self.large.len() - self.large_written + pong;
+        // TLS may hold some of what it took: it is not gone before the flush is done.
+        waiting.max(usize::from(self.unflushed))
     }
 
     pub(super) fn heap_bytes(&self) -> usize {

@@ -10,11 +10,12 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, DuplexStream, ReadBuf};
 
 use crate::peer::{SETTINGS, client, raw_pair};
 
-/// A pipe that counts what is done to it.
+/// A pipe that counts what is done to it, and that may refuse to flush, as TLS does on a full socket.
 struct Counted {
     io: DuplexStream,
     writes: usize,
     flushes: usize,
+    stuck: bool,
 }
 
 impl AsyncRead for Counted {
@@ -30,6 +31,9 @@ impl AsyncWrite for Counted {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.stuck {
+            return Poll::Pending;
+        }
         self.flushes += 1;
         Pin::new(&mut self.io).poll_flush(cx)
     }
@@ -42,7 +46,7 @@ impl AsyncWrite for Counted {
 #[tokio::test]
 async fn what_is_queued_leaves_in_one_write() {
     let (io, theirs) = tokio::io::duplex(1 << 20);
-    let mut counted = Counted { io, writes: 0, flushes: 0 };
+    let mut counted = Counted { io, writes: 0, flushes: 0, stuck: false };
     let mut conn = WsConn::new(&mut counted, SETTINGS);
     for i in 0..32 {
         conn.queue(Outgoing::Text(format!("message {i}")));
@@ -93,6 +97,18 @@ async fn queued_bytes_counts_what_is_not_written() {
     peer.read_exact(&mut [0; 30_000]).await.unwrap();
     conn.flush().await.unwrap();
     assert_eq!(conn.queued_bytes(), 0);
+}
+
+#[tokio::test]
+async fn what_tls_has_taken_counts_until_it_is_flushed() {
+    let (io, _theirs) = tokio::io::duplex(1000);
+    let mut counted = Counted { io, writes: 0, flushes: 0, stuck: true };
+    let mut conn = WsConn::new(&mut counted, SETTINGS);
+    conn.queue(Outgoing::Text("hello".to_owned()));
+    assert!(conn.flush().now_or_never().is_none());
+    assert_eq!(conn.queued_bytes(), 1, "the caller must come back");
+    drop(conn);
+    assert_eq!((counted.writes, counted.flushes), (1, 0));
 }
 
 #[tokio::test]
