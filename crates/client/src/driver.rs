@@ -114,13 +114,14 @@ impl<R: Role> Driver<R> {
         let mut session = Session::new(conn, &self.link);
         let end = session.run(self, closing).await;
         self.shared.session.store(0, Ordering::Release);
+        let is_up = session.is_up();
         if let Some(since) = session.answered() {
             self.delays.on_session_end(since.elapsed());
         }
+        let conn = session.into_conn();
         match end {
-            End::Closed => self.close(session).await,
-            End::Lost(_) if !R::KEEPS_QUEUE => while self.commands.try_recv().is_ok() {},
-            End::Lost(_) => {}
+            End::Closed => self.close(conn, is_up).await,
+            End::Lost(_) => self.give_up(conn).await,
         }
         end
     }
@@ -149,10 +150,17 @@ impl<R: Role> Driver<R> {
         let _ = closing.run_until_cancelled(send).await;
     }
 
+    /// Answers the server's close frame, if that is how it ended, and forgets what must not wait for the next session.
+    async fn give_up(&mut self, mut conn: RawConn) {
+        // Nothing can be done for a connection that does not even take this.
+        let _ = timeout(CLOSE_PATIENCE, conn.flush()).await;
+        if !R::KEEPS_QUEUE {
+            while self.commands.try_recv().is_ok() {}
+        }
+    }
+
     /// Writes what still waits, then says goodbye.
-    async fn close(&mut self, session: Session) {
-        let is_up = session.is_up();
-        let mut conn = session.into_conn();
+    async fn close(&mut self, mut conn: RawConn, is_up: bool) {
         self.commands.close();
         while let Ok(command) = self.commands.try_recv() {
             if !is_up || !self.is_current(&command) {

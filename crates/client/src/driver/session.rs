@@ -110,6 +110,9 @@ impl Session {
                 Turn::Silence => self.on_silence(),
             };
             if let Err(reason) = result {
+                if let Some(event) = pending {
+                    driver.tell(event, closing).await;
+                }
                 return End::Lost(reason);
             }
         }

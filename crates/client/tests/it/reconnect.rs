@@ -88,6 +88,42 @@ async fn a_refused_registration_is_told_and_tried_again() {
 }
 
 #[tokio::test]
+async fn what_was_read_before_the_loss_is_told_before_the_loss() {
+    let server = FakeServer::start().await;
+    let (handle, mut events) = device(server.device());
+    let mut peer = server.greet(&[CONFIG]).await;
+    registered(&mut events).await;
+    for n in 0..1000 {
+        peer.send(&format!(r#"{{"message_type":"client_msg","client_id":1,"payload":{n}}}"#)).await;
+    }
+    drop(peer);
+    // The queue of events is full, so that the loss shows itself only to the writer. It is over when nothing more is
+    // taken.
+    let client = ClientId::new(1).unwrap();
+    while handle.try_forward(client, &0).is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let mut told = 0;
+    while let Some(DeviceEvent::ClientMessage { payload, .. }) = events.next().await {
+        assert_eq!(payload.get(), told.to_string());
+        told += 1;
+    }
+    // The queue holds 256, and one was on its way into it.
+    assert_eq!(told, 257);
+}
+
+#[tokio::test]
+async fn the_close_of_the_server_is_answered() {
+    let server = FakeServer::start().await;
+    let (_handle, mut events) = device(server.device());
+    let mut peer = server.greet(&[CONFIG]).await;
+    registered(&mut events).await;
+    peer.send_close(1012).await;
+    assert_eq!(peer.close_code().await, Some(1012));
+    lost(&mut events).await;
+}
+
+#[tokio::test]
 async fn gives_up_when_told_so() {
     let server = FakeServer::start().await;
     let mut options = server.device();
@@ -143,11 +179,12 @@ async fn a_server_that_falls_silent_is_asked_and_then_left() {
 async fn a_server_that_answers_pings_is_kept() {
     let server = FakeServer::start().await;
     let mut options = server.device();
-    options.keep_alive = Duration::from_millis(5);
+    options.keep_alive = Duration::from_millis(300);
     let (_handle, mut events) = device(options);
     let mut peer = server.greet(&[CONFIG]).await;
     registered(&mut events).await;
-    for _ in 0..10 {
+    // Without an answer it is given up after three times the silence.
+    for _ in 0..4 {
         assert!(peer.saw_ping().await);
     }
     peer.send(CONFIG).await;
