@@ -49,9 +49,13 @@ impl Feed {
                 Err(RecvError::Lagged(_)) => Change::Gap,
                 Err(RecvError::Closed) => return,
             };
-            // Fails only when the last stream has just left.
-            let _ = self.changes.send(change);
+            self.send(change);
         }
+    }
+
+    /// To all who are subscribed; the last may just have left.
+    pub(crate) fn send(&self, change: Change) {
+        let _ = self.changes.send(change);
     }
 }
 

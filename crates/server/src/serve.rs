@@ -15,12 +15,12 @@ use http::header::CONNECTION;
 use http::{HeaderValue, Method, Request};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use tokio::pin;
 use tokio::time::{sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tower::Service as _;
 
 use crate::app::App;
 use crate::link::Link;
@@ -93,14 +93,14 @@ fn builder(settings: &Settings) -> http1::Builder {
     builder
 }
 
-async fn respond(request: Request<Incoming>, link: Arc<Link>, mut router: Router) -> Result<Response, Infallible> {
+async fn respond(request: Request<Incoming>, link: Arc<Link>, router: Router) -> Result<Response, Infallible> {
     let (mut parts, body) = request.into_parts();
     let has_body = !body.is_end_stream();
     let mut response = if has_body && matches!(parts.method, Method::GET | Method::HEAD) {
         problem::body_not_accepted()
     } else {
         parts.extensions.insert(Arc::clone(&link));
-        router.call(Request::from_parts(parts, Body::empty())).await?
+        TowerToHyperService::new(router).call(Request::from_parts(parts, Body::empty())).await?
     };
     headers::secure(response.headers_mut());
     if has_body {

@@ -36,7 +36,8 @@ impl Tasks {
     /// Runs one connection until it ends, panics, or is aborted.
     pub(crate) fn spawn(&self, connection: impl Future<Output = ()> + Send + 'static) {
         let metrics = Arc::clone(&self.metrics);
-        let abort = self.abort.clone();
+        // Of its own for each: a shared token has one lock for all, and every poll of a task takes it.
+        let abort = self.abort.child_token();
         self.tracker.spawn(async move {
             panics::contained(abort.run_until_cancelled(connection), &metrics).await;
         });

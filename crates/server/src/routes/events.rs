@@ -78,3 +78,73 @@ impl EventStream {
         feed::snapshot(&listing::list(&self.app.registry).await)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+    use crate::ids::SystemRandom;
+    use crate::metrics::Metrics;
+    use crate::settings::Settings;
+    use cuttlebone_hub::Registry;
+
+    fn app(event_buffer: usize) -> Arc<App> {
+        let mut settings = Settings::default();
+        settings.hub.event_buffer = event_buffer;
+        let metrics = Arc::new(Metrics::new());
+        let registry = Registry::new(settings.hub.clone(), &[], Box::new(SystemRandom), Arc::clone(&metrics) as _);
+        App::new(settings, Arc::new(registry), metrics)
+    }
+
+    async fn opened(app: &Arc<App>) -> EventStream {
+        let place = Arc::clone(&app.event_streams).try_acquire_owned().expect("a place");
+        let mut stream = EventStream::new(Arc::clone(app), place);
+        assert_eq!(stream.block().await.expect("a block"), "event: snapshot\ndata: []\n\n");
+        stream
+    }
+
+    fn block(text: &'static str) -> Change {
+        Change::Block(Bytes::from_static(text.as_bytes()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silent_stream_says_every_15_s_that_it_is_there() {
+        let app = app(8);
+        let mut stream = opened(&app).await;
+        let begun = clock::now();
+        for _ in 0..2 {
+            assert_eq!(stream.block().await.expect("a block"), ": keep-alive\n\n");
+        }
+        assert_eq!(clock::now() - begun, 2 * KEEP_ALIVE);
+    }
+
+    #[tokio::test]
+    async fn stream_that_fell_behind_gets_a_snapshot_instead_of_what_it_missed() {
+        let app = app(2);
+        let mut stream = opened(&app).await;
+        for text in ["1", "2", "3", "4"] {
+            app.feed.send(block(text));
+        }
+        assert!(stream.block().await.expect("a block").starts_with(b"event: snapshot"));
+        app.feed.send(block("5"));
+        assert_eq!(stream.block().await.expect("a block"), "5");
+    }
+
+    #[tokio::test]
+    async fn gap_in_the_feed_is_a_snapshot_for_every_stream() {
+        let app = app(2);
+        let mut streams = [opened(&app).await, opened(&app).await];
+        app.feed.send(Change::Gap);
+        for stream in &mut streams {
+            assert!(stream.block().await.expect("a block").starts_with(b"event: snapshot"));
+        }
+    }
+
+    #[tokio::test]
+    async fn stream_ends_when_the_server_stops() {
+        let app = app(2);
+        let stream = opened(&app).await;
+        app.tasks.stopping.cancel();
+        assert!(stream.next().await.is_none());
+    }
+}
