@@ -25,8 +25,8 @@ pub use attack::Attack;
 use attack::{Context as Tools, Outcome};
 
 /// No attack lasts longer; then the next one begins.
-const ATTACK: Duration = Duration::from_secs(15);
-/// Between two attacks on one connection there are at most so many times the pace.
+const ATTACK: Duration = Duration::from_secs(20);
+/// Before each attack there is a pause of at most so many times the pace.
 const PAUSE: usize = 40;
 
 /// What to do.
@@ -102,22 +102,23 @@ pub async fn attack(orders: &Orders) -> Result<Counts> {
 }
 
 async fn one_after_the_other(mut tools: Tools, end: Instant, counts: Arc<Mutex<Counts>>) {
-    while Instant::now() < end {
+    loop {
+        let pause = tools.pace * u32::try_from(1 + tools.rng.below(PAUSE)).unwrap_or(1);
+        if Instant::now() + pause >= end {
+            return;
+        }
+        sleep(pause).await;
         let attack = Attack::ALL[tools.rng.below(Attack::ALL.len())];
         let last = end.min(Instant::now() + ATTACK);
         let outcome = timeout_at(last, attack.perform(&mut tools)).await;
-        {
-            let mut counts = counts.lock();
-            let count = counts.entry(attack.name().to_owned()).or_default();
-            count.begun += 1;
-            match outcome {
-                Ok(Outcome::EndedByServer) => count.ended_by_server += 1,
-                Ok(Outcome::Done) | Err(_) => count.ended_by_us += 1,
-                Ok(Outcome::NotConnected) => count.not_connected += 1,
-            }
+        let mut counts = counts.lock();
+        let count = counts.entry(attack.name().to_owned()).or_default();
+        count.begun += 1;
+        match outcome {
+            Ok(Outcome::EndedByServer) => count.ended_by_server += 1,
+            Ok(Outcome::Done) | Err(_) => count.ended_by_us += 1,
+            Ok(Outcome::NotConnected) => count.not_connected += 1,
         }
-        let pause = 1 + tools.rng.below(PAUSE);
-        sleep(tools.pace * u32::try_from(pause).unwrap_or(1)).await;
     }
 }
 

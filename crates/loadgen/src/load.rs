@@ -122,7 +122,8 @@ impl Load {
         connecting.close();
         connecting.wait().await;
         let faults = load.tally.faults();
-        ensure!(!load.tasks.is_empty(), "no pair could be connected: {faults:?}");
+        let reasons = || faults.values().map(|fault| fault.example.as_str()).collect::<Vec<_>>().join("; ");
+        ensure!(!load.tasks.is_empty(), "no pair could be connected: {}", reasons());
         Ok(load)
     }
 

@@ -19,7 +19,7 @@ const PATHS: [&str; 2] = ["/register_device", "/connect_client"];
 const BURST: usize = 16;
 /// What a device sends to a client that does not read: more than the buffers of both sockets and a mailbox hold.
 const FILL_BYTES: usize = 12 << 20;
-const FILL_BURSTS: usize = 48;
+const FILL_BURSTS: usize = 80;
 /// More than any server should take for one answer to an upgrade.
 const ANSWER_BYTES: usize = 8192;
 

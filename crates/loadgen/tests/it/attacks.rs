@@ -13,7 +13,7 @@ fn options(endpoint: Endpoint) -> hostile::Options {
         arguments: Vec::new(),
         orders: Orders {
             endpoint,
-            connections: 60,
+            connections: 120,
             duration: Duration::from_secs(1),
             pace: Duration::from_millis(2),
             seed: 7,
