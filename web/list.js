@@ -7,8 +7,9 @@ import { plural } from './format.js';
 import { choices, select } from './list_model.js';
 import { Rows } from './list_rows.js';
 
-/** How long changes are gathered before the list is drawn again. */
+/** How long changes are gathered before the list is drawn again: at least so long, and so many times what it took. */
 const GATHER_MS = 100;
+const GATHER_FACTOR = 4;
 const AGE_MS = 10_000;
 
 const query = /** @type {HTMLInputElement} */ (byId('query'));
@@ -20,9 +21,17 @@ let page = 0;
 let loaded = false;
 /** @type {any} */
 let drawing;
+let gatherMs = GATHER_MS;
 
 function draw() {
+  clearTimeout(drawing);
   drawing = undefined;
+  const start = performance.now();
+  drawAll();
+  gatherMs = Math.max(GATHER_MS, GATHER_FACTOR * (performance.now() - start));
+}
+
+function drawAll() {
   const { devices } = list;
   offer(group, byId('group-field'), 'All groups', choices(devices, 'group_name'));
   offer(owner, byId('owner-field'), 'All owners', choices(devices, 'owner'));
@@ -78,7 +87,7 @@ function offer(element, field, all, values) {
 }
 
 function drawSoon() {
-  drawing ??= setTimeout(draw, GATHER_MS);
+  drawing ??= setTimeout(draw, gatherMs);
 }
 
 /** @param {number} to */

@@ -86,6 +86,7 @@ class Row {
     const date = new Date(since);
     this.#since.dateTime = date.toISOString();
     this.#since.title = `Connected since ${date.toLocaleString()}`;
-    setText(this.#since, age(since, now));
+    const text = age(since, now);
+    setText(this.#since, text === 'just now' ? text : `for ${text}`);
   }
 }

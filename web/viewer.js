@@ -94,6 +94,7 @@ function showState(session) {
 function showNotice(words) {
   const notice = byId('notice');
   notice.hidden = !words.notice;
+  if (words.notice) byId('toast').hidden = true;
   notice.dataset['tone'] = words.tone;
   setText(byId('notice-title'), words.title);
   setText(byId('notice-hint'), words.hint);
@@ -123,6 +124,7 @@ function showProblem(session, problem) {
   const { title, hint, said } = explain(problem);
   const toast = byId('toast');
   setText(toast, `${title}. ${said ?? hint}`);
+  setText(byId('announce'), title);
   toast.hidden = false;
   clearTimeout(toastTimer);
   toastTimer = setTimeout(() => (toast.hidden = true), TOAST_MS);

@@ -25,7 +25,7 @@ export function describe(state, page) {
     case 'connected':
       return state.interrupted ? interrupted() : connected(state, page.hasPicture);
     case 'waiting':
-      return waiting(page.deviceId);
+      return waiting(page.deviceId, state.problem);
     case 'negotiating':
       return withProblem(state, words('busy', 'Negotiating', 'Looking for a path', 'The device is here. This browser and the device are agreeing on how the picture travels.'));
     case 'lost':
@@ -62,14 +62,16 @@ function interrupted() {
   return { ...words('warn', 'Picture interrupted', '', ''), notice: false };
 }
 
-/** @param {string} deviceId */
-function waiting(deviceId) {
-  return words(
-    'busy',
-    'Waiting for device',
-    'Waiting for the device',
-    `No device “${deviceId}” is connected right now. The picture starts by itself when it comes.`,
-  );
+/**
+ * @param {string} deviceId
+ * @param {State['problem']} problem
+ */
+function waiting(deviceId, problem) {
+  const hint =
+    problem?.code === 'device_disconnected'
+      ? `“${deviceId}” has left or fell silent. The picture returns by itself when it does.`
+      : `No device “${deviceId}” is connected right now. The picture starts by itself when it comes.`;
+  return words('busy', 'Waiting for device', 'Waiting for the device', hint);
 }
 
 /**
@@ -79,7 +81,7 @@ function waiting(deviceId) {
  */
 function lost(state, deviceId) {
   const code = state.problem?.code;
-  if (code === 'device_not_found') return { ...waiting(deviceId), title: 'The device is not here yet', action: 'Try now' };
+  if (code === 'device_not_found') return { ...waiting(deviceId, null), title: 'The device is not here yet', action: 'Try now' };
   return { ...problemWords(state, 'warn', code === 'device_disconnected' ? 'Device left' : 'Connection lost'), action: 'Try now' };
 }
 

@@ -41,10 +41,10 @@ after(async () => {
   await server.stop();
 });
 afterEach(async () => {
-  assert.deepEqual(tab.faults, []);
   await tab.context.close();
   for (const device of devices) await device.close();
   devices = [];
+  assert.deepEqual(tab.faults, []);
 });
 
 /** @param {string} id @param {any} [info] */

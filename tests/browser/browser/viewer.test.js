@@ -24,13 +24,15 @@ after(async () => {
   await server.stop();
 });
 afterEach(async () => {
-  for (const { page, faults, context } of tabs) {
-    assert.deepEqual([faults, await refusedByPolicy(page)], [[], []]);
-    await context.close();
+  const faults = [];
+  for (const tab of tabs) {
+    faults.push(...tab.faults, ...(await refusedByPolicy(tab.page)));
+    await tab.context.close();
   }
   for (const device of devices) await device.stop('SIGKILL');
   tabs = [];
   devices = [];
+  assert.deepEqual(faults, []);
 });
 
 /** @param {string} id */

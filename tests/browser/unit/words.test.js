@@ -36,6 +36,12 @@ test('a device that did not come is waited for, not an error', () => {
   assert.deepEqual([label, tone, action], ['Waiting for device', 'busy', 'Try now']);
 });
 
+test('a device that has left is waited for', () => {
+  const { label, hint } = words({ name: 'waiting', problem: { code: 'device_disconnected', text: 'Device disconnected' } });
+  assert.equal(label, 'Waiting for device');
+  assert.match(hint, /“cvd-1” has left/);
+});
+
 test('ages', () => {
   const minute = 60_000;
   const said = [0, 9000, 59_000, minute, 90 * minute, 30 * 60 * minute, 72 * 60 * minute, -5000].map((ms) => age(0, ms));
