@@ -15,6 +15,9 @@ import { explain } from './messages.js';
  * @property {'Try now' | 'Try again' | null} action
  */
 
+/** Problems that only a device that was there can have had. */
+const WAS_HERE = new Set(['device_disconnected', 'device_left', 'path_lost']);
+
 /**
  * @param {State} state
  * @param {{ deviceId: string, hasPicture: boolean }} page
@@ -68,7 +71,7 @@ function interrupted() {
  */
 function waiting(deviceId, problem) {
   const hint =
-    problem?.code === 'device_disconnected'
+    problem && WAS_HERE.has(problem.code)
       ? `“${deviceId}” has left or fell silent. The picture returns by itself when it does.`
       : `No device “${deviceId}” is connected right now. The picture starts by itself when it comes.`;
   return words('busy', 'Waiting for device', 'Waiting for the device', hint);
