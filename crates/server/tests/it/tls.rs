@@ -1,12 +1,16 @@
 //! The same over TLS.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use cuttlebone_client::{Endpoint, Trust, raw};
 use cuttlebone_server::TlsSettings;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use crate::support::{Peer, Running, expect_type};
 
@@ -59,6 +63,38 @@ async fn half_a_client_hello_is_waited_for_until_the_deadline() {
     let mut peer = Peer::connect(server.addr).await;
     peer.socket.write_all(&[0x16]).await.expect("sent");
     assert!(peer.is_closed().await);
+    server.until_metric(r#"cuttlebone_timeouts_total{which="handshake"}"#, |count| count == 1).await;
+}
+
+/// Connects to `server` now and passes bytes on only after `delay`.
+async fn hesitant_proxy(server: SocketAddr, delay: Duration) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
+    let address = listener.local_addr().expect("bound");
+    TaskTracker::new().spawn(async move {
+        let mut outside = TcpStream::connect(server).await.expect("accepted");
+        let (mut inside, _) = listener.accept().await.expect("accepted");
+        tokio::time::sleep(delay).await;
+        let _ = tokio::io::copy_bidirectional(&mut inside, &mut outside).await;
+    });
+    address
+}
+
+#[tokio::test]
+async fn handshake_and_first_request_share_one_deadline() {
+    let limit = Duration::from_secs(1);
+    let folder = Folder::new("shared");
+    let server = Running::with(|settings| {
+        settings.tls = folder.tls();
+        settings.timeouts.handshake = limit;
+    });
+    let begun = Instant::now();
+    let proxy = hesitant_proxy(server.addr, limit / 10 * 7).await;
+    let endpoint = Endpoint::parse(&format!("wss://{proxy}")).and_then(|it| it.with_trust(Trust::Insecure));
+    let mut stream = raw::Stream::open(&endpoint.expect("good")).await.expect("TLS came about");
+    let _ = stream.read(&mut [0]).await;
+    let took = begun.elapsed();
+    // With a time of its own for the request it would be 1.7 s.
+    assert!(took >= limit && took < limit / 10 * 15, "{took:?}");
     server.until_metric(r#"cuttlebone_timeouts_total{which="handshake"}"#, |count| count == 1).await;
 }
 
