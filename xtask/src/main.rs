@@ -46,7 +46,13 @@ enum Task {
     /// Run the transcripts against any server that speaks the protocol
     Conformance(Rest),
     /// Run connections for a long time and watch memory and files
-    Soak(Rest),
+    Soak {
+        /// How long
+        #[arg(long, default_value_t = 300)]
+        seconds: u32,
+        #[command(flatten)]
+        rest: Rest,
+    },
 }
 
 /// Arguments that are handed on.
@@ -72,7 +78,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Sim(rest) => steps::sim::with(&rest.args)?,
         Task::Fuzz { seconds, targets } => steps::fuzz::with(seconds, &targets)?,
         Task::Conformance(rest) => steps::conformance::with(&rest.args)?,
-        Task::Soak(rest) => steps::soak::with(&rest.args)?,
+        Task::Soak { seconds, rest } => steps::soak::with(seconds, &rest.args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

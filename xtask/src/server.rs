@@ -22,12 +22,22 @@ impl Running {
 
     /// Builds and starts our server; gives it and its address as `ws://…`, once it accepts.
     pub(crate) fn server() -> Result<(Self, String)> {
-        let mut server = Self::start(command(&build("cuttlebone")?, &SERVE))?;
+        Self::serve(&build("cuttlebone")?)
+    }
+
+    /// Starts a server that is built already.
+    pub(crate) fn serve(program: &str) -> Result<(Self, String)> {
+        let mut server = Self::start(command(program, &SERVE))?;
         let line = server.first_line()?;
         match line.strip_prefix("listening on http://") {
             Some(address) => Ok((server, format!("ws://{address}"))),
             None => bail!("the server did not start"),
         }
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
     }
 
     fn first_line(&mut self) -> Result<String> {

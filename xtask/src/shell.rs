@@ -14,7 +14,7 @@ pub(crate) fn root() -> PathBuf {
 
 /// Where tools that are installed for the tests are kept: they never touch the system's own.
 pub(crate) fn tools() -> PathBuf {
-    root().join("target/tools")
+    target().join("tools")
 }
 
 /// A program at the root, without standard input, that finds our tools first.
@@ -57,8 +57,13 @@ pub(crate) fn cargo(args: &[&str]) -> Result<()> {
 /// other features than the tests were, and so again from the start.
 pub(crate) fn build(program: &str) -> Result<String> {
     cargo(&["build", "--workspace", "--locked"])?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    Ok(root().join(target).join("debug").join(program).to_string_lossy().into_owned())
+    Ok(target().join("debug").join(program).to_string_lossy().into_owned())
+}
+
+/// Cargo's target folder.
+pub(crate) fn target() -> PathBuf {
+    let named = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    root().join(named.unwrap_or_else(|| PathBuf::from("target")))
 }
 
 /// The name of the cargo that runs us.
