@@ -12,6 +12,7 @@ use http::header::{
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
+use ring::digest;
 use thiserror::Error;
 
 /// Subprotocols that begin so carry a credential and are never sent back.
@@ -133,10 +134,11 @@ impl Refusal {
 /// The value of `Sec-WebSocket-Accept` for a key, as it stood in the request.
 #[must_use]
 pub fn accept_value(key: &[u8]) -> Option<HeaderValue> {
-    let mut hash = sha1_smol::Sha1::new();
+    // RFC 6455 asks for SHA-1; nothing secret depends on it.
+    let mut hash = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
     hash.update(key);
     hash.update(GUID);
-    HeaderValue::try_from(STANDARD.encode(hash.digest().bytes())).ok()
+    HeaderValue::try_from(STANDARD.encode(hash.finish())).ok()
 }
 
 /// The first subprotocol that was offered, is a token and is not a credential.
