@@ -1,9 +1,11 @@
 //! `cargo xtask layers`: the walls between the crates.
 //!
-//! Three things are checked: which of our crates a crate may import ([`table`]), which outside crates only some
-//! may ([`table`]), and which paths only some may name in their source ([`source`]).
+//! Checked are: which of our crates a crate may import ([`table`]), which outside crates only some may ([`table`]), that
+//! each outside crate has its reason in `docs/DECISIONS.md` ([`reasons`]), and which paths only some may name in their
+//! source ([`source`]).
 
 mod graph;
+mod reasons;
 mod source;
 mod table;
 
@@ -15,6 +17,7 @@ use graph::Graph;
 pub(crate) fn run() -> Result<()> {
     let graph = Graph::load()?;
     let mut faults = graph.faults();
+    faults.extend(reasons::faults(&graph.outside())?);
     for package in graph.packages.iter().filter(|package| package.name != env!("CARGO_PKG_NAME")) {
         faults.extend(source::faults(package)?);
     }

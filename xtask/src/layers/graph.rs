@@ -60,7 +60,7 @@ impl Graph {
     }
 
     /// The outside crates that what is shipped imports directly.
-    fn outside(&self) -> BTreeSet<&str> {
+    pub(super) fn outside(&self) -> BTreeSet<&str> {
         let shipped = self.packages.iter().filter(|package| !NOT_SHIPPED.contains(&package.name.as_str()));
         let imports = shipped.flat_map(|package| &package.dependencies);
         imports
