@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cuttlebone_testkit::conformance::{Outcome, Plan, play, table};
+use cuttlebone_testkit::conformance::{Outcome, Plan, Row, play, table};
 use cuttlebone_testkit::{Machines, Need, RunOptions, TestServer, Transcript, embedded, run, settings_with};
+use futures_util::{StreamExt as _, stream};
 
 #[tokio::test]
 async fn machines_do_what_every_transcript_says() {
@@ -31,23 +32,26 @@ async fn servers_do_what_every_transcript_says() {
         let key = serde_json::to_string(&transcript.settings).expect("JSON");
         groups.entry(key).or_default().push(transcript);
     }
-    let mut rows = Vec::new();
-    for transcripts in groups.into_values() {
-        let settings = settings_with(&transcripts[0].settings).expect("known keys");
-        // A bound on all clients that wait is shared by all transcripts.
-        let parallel = if transcripts[0].settings.contains_key("clients.waiting") { 1 } else { 8 };
-        let server = TestServer::start(settings).expect("a free port");
-        let plan = Plan {
-            url: server.url(),
-            options: RunOptions::default(),
-            settings_known: true,
-            without: BTreeSet::new(),
-            parallel,
-        };
-        rows.extend(play(&transcripts, &plan).await);
-    }
+    let playing = stream::iter(groups.into_values()).map(play_group).buffer_unordered(4);
+    let rows: Vec<Row> = playing.flat_map(stream::iter).collect().await;
     assert!(rows.iter().all(|row| row.outcome == Outcome::Ok), "\n{}", table(&rows));
     assert_eq!(rows.len(), embedded().expect("valid").len());
+}
+
+/// Transcripts with the same settings, against one server.
+async fn play_group(transcripts: Vec<Transcript>) -> Vec<Row> {
+    let settings = settings_with(&transcripts[0].settings).expect("known keys");
+    // A bound on all clients that wait is shared by all transcripts.
+    let parallel = if transcripts[0].settings.contains_key("clients.waiting") { 1 } else { 8 };
+    let server = TestServer::start(settings).expect("a free port");
+    let plan = Plan {
+        url: server.url(),
+        options: RunOptions::default(),
+        settings_known: true,
+        without: BTreeSet::new(),
+        parallel,
+    };
+    play(&transcripts, &plan).await
 }
 
 #[tokio::test]
