@@ -25,22 +25,25 @@ const CONTENT_TYPES: &[(&str, &str)] = &[
 const SKIPPED: &[&str] = &["node_modules", "test", "tests", "types", "examples"];
 
 fn main() -> io::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    // Asked for when it runs: what is compiled in would outlive a checkout that has moved.
+    let root = directory("CARGO_MANIFEST_DIR")?.join("../..");
     let mut files = Vec::new();
     collect(&root.join("web"), "/", None, &mut files)?;
     collect(&root.join("sdk/js"), "/js/", Some("js"), &mut files)?;
     files.sort();
-    let out = env::var_os("OUT_DIR").map(PathBuf::from).ok_or(io::ErrorKind::NotFound)?;
-    fs::write(out.join("assets.rs"), render(&files)?)
+    fs::write(directory("OUT_DIR")?.join("assets.rs"), render(&files)?)
+}
+
+/// A directory that cargo names in the environment.
+fn directory(name: &str) -> io::Result<PathBuf> {
+    env::var_os(name).map(PathBuf::from).ok_or_else(|| io::Error::other(format!("{name} is not set")))
 }
 
 /// Adds the files under `dir` as `prefix` and their name, only those with the extension `only` if there is one.
 fn collect(dir: &Path, prefix: &str, only: Option<&str>, files: &mut Vec<(String, PathBuf)>) -> io::Result<()> {
     println!("cargo::rerun-if-changed={}", dir.display());
-    if !dir.is_dir() {
-        return Ok(());
-    }
-    for entry in fs::read_dir(dir)? {
+    let entries = fs::read_dir(dir).map_err(|error| io::Error::other(format!("{}: {error}", dir.display())))?;
+    for entry in entries {
         let path = entry?.path();
         let Some(name) = path.file_name().and_then(|name| name.to_str()).map(str::to_owned) else { continue };
         if name.starts_with('.') || SKIPPED.contains(&name.as_str()) {
