@@ -8,8 +8,11 @@ use crate::reject::Reject;
 use crate::session::{ClientEffect, ClientSession, ClientWait, DeviceEffect, DeviceSession};
 
 /// Sequences longer than this teach nothing new.
-const STEPS: usize = 64;
+const STEPS: usize = 256;
 const DEPTH: usize = 8;
+/// Inputs for a closed session before a new one takes its place.
+const AFTER_CLOSE: u8 = 2;
+const FORWARD: Message = Message::Forward { client_id: Number::Plain(7), payload: Some(Payload::Spaced) };
 
 /// A message, good or bad.
 #[derive(Debug, Arbitrary)]
@@ -47,6 +50,8 @@ enum Payload {
 
 #[derive(Debug, Arbitrary)]
 enum ClientInput {
+    Connect,
+    Forward,
     Message(Message),
     Violation,
     Attached,
@@ -59,6 +64,8 @@ enum ClientInput {
 
 #[derive(Debug, Arbitrary)]
 enum DeviceInput {
+    Register,
+    Forward,
     Message(Message),
     Violation,
     Registered,
@@ -68,8 +75,9 @@ enum DeviceInput {
 }
 
 /// Where the model stands. `Asked` is between a request and its answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Model {
+    #[default]
     Fresh,
     Asked,
     Waiting,
@@ -83,28 +91,40 @@ enum Model {
 /// Where a machine and the model differ.
 pub fn machines(data: &[u8]) {
     let mut source = Unstructured::new(data);
-    let mut client = Client { session: ClientSession::default(), model: Model::Fresh };
-    let mut device = Device { session: DeviceSession::default(), model: Model::Fresh };
+    let mut client = Client::default();
+    let mut device = Device::default();
     for _ in 0..STEPS {
         if source.is_empty() {
             return;
         }
         let Ok(input) = source.arbitrary() else { return };
+        client = client.or_new();
         client.step(&input);
         let Ok(input) = source.arbitrary() else { return };
+        device = device.or_new();
         device.step(&input);
     }
 }
 
+#[derive(Default)]
 struct Client {
     session: ClientSession,
     model: Model,
+    closed_for: u8,
 }
 
 impl Client {
+    /// Another one, once it has been seen that a closed one stays closed.
+    fn or_new(mut self) -> Self {
+        self.closed_for += u8::from(self.model == Model::Closed);
+        if self.closed_for > AFTER_CLOSE { Self::default() } else { self }
+    }
+
     fn step(&mut self, input: &ClientInput) {
         let before = self.model;
         match input {
+            ClientInput::Connect => self.message(&Message::Connect(Id::Good)),
+            ClientInput::Forward => self.message(&FORWARD),
             ClientInput::Message(message) => self.message(message),
             ClientInput::Violation => {
                 let effect = self.session.on_violation(Reject::BinaryMessage);
@@ -214,15 +234,25 @@ impl Client {
     }
 }
 
+#[derive(Default)]
 struct Device {
     session: DeviceSession,
     model: Model,
+    closed_for: u8,
 }
 
 impl Device {
+    /// Another one, once it has been seen that a closed one stays closed.
+    fn or_new(mut self) -> Self {
+        self.closed_for += u8::from(self.model == Model::Closed);
+        if self.closed_for > AFTER_CLOSE { Self::default() } else { self }
+    }
+
     fn step(&mut self, input: &DeviceInput) {
         let before = self.model;
         match input {
+            DeviceInput::Register => self.message(&Message::Register(Id::Good)),
+            DeviceInput::Forward => self.message(&FORWARD),
             DeviceInput::Message(message) => self.message(message),
             DeviceInput::Violation => {
                 let effect = self.session.on_violation(Reject::MessageTooLarge);
@@ -391,7 +421,7 @@ mod tests {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 state.to_be_bytes()[0]
             })
-            .take(400)
+            .take(1000)
             .collect();
             super::machines(&data);
         }
