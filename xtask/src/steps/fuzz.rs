@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::tools;
 use crate::shell::{cargo_program, command, root, run_command};
@@ -23,7 +23,9 @@ pub(crate) fn with(seconds: u32, targets: &[String]) -> Result<()> {
         bail!("no fuzz target {unknown:?}; there are {}", all.join(", "));
     }
     let chosen = if targets.is_empty() { &all } else { targets };
-    chosen.iter().try_for_each(|target| fuzz(target, seconds))
+    let failed: Vec<&str> = chosen.iter().filter(|target| fuzz(target, seconds).is_err()).map(String::as_str).collect();
+    ensure!(failed.is_empty(), "found something: {}; the input is in fuzz/artifacts", failed.join(", "));
+    Ok(())
 }
 
 fn all_targets() -> Result<Vec<String>> {
