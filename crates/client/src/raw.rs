@@ -20,7 +20,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream as _, future::poll_fn};
 use http::HeaderValue;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
@@ -239,7 +238,7 @@ fn event(message: Message) -> RawEvent {
         return RawEvent::Pong;
     }
     let is_text = message.is_text();
-    let bytes = Vec::from(Bytes::from(message.into_payload()));
+    let bytes = message.into_payload().to_vec();
     if !is_text {
         return RawEvent::Binary(bytes);
     }

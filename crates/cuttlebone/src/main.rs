@@ -14,6 +14,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use cuttlebone_server::BindError;
 
+/// Gives memory back to the system when a storm is over, which the allocator of glibc does not.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// `EX_CONFIG` of sysexits.h: a supervisor should not try again.
 const CONFIG_FAULT: u8 = 78;
 

@@ -75,8 +75,10 @@ impl Device {
     pub(crate) fn to_client(&self, shared: &Shared, client_id: ClientId, payload: &str) -> bool {
         let state = self.state.lock();
         let Some(client) = state.clients.get(&client_id) else { return false };
-        match client.push(encode::device_msg(payload)) {
-            Ok(()) => shared.observer.forwarded(Direction::ToClient, payload.len()),
+        let text = encode::device_msg(payload);
+        let bytes = text.len();
+        match client.push(text) {
+            Ok(()) => shared.observer.forwarded(Direction::ToClient, bytes),
             Err(PushError::Full(_)) => {
                 let reject = Reject::TooSlow;
                 client.evict(encode::error(&reject), CloseCode::TooSlow);

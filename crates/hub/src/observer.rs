@@ -13,7 +13,7 @@ pub enum Direction {
 
 /// Hears of what happens in the hub. Every method is called with no lock held for long and must not block.
 pub trait Observer: Send + Sync {
-    /// A payload was queued for the other side; `bytes` of payload.
+    /// A message was queued for the other side; `bytes` of it as it is sent.
     fn forwarded(&self, direction: Direction, bytes: usize) {
         let _ = (direction, bytes);
     }

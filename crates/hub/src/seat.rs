@@ -126,7 +126,7 @@ impl Seat {
     /// with that; a device may still come back.
     pub fn on_closing(&mut self) {
         if let Self::Client(seat) = self {
-            seat.leave();
+            seat.on_closing();
         }
     }
 

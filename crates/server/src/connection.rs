@@ -26,6 +26,9 @@ use clocks::Clocks;
 
 /// Entries that leave the mailbox together, and with one write.
 const BATCH: usize = 32;
+/// Messages that a peer may have read in one turn, and their bytes: then other connections have theirs.
+const TURN_MESSAGES: usize = 16;
+const TURN_BYTES: usize = 32 * 1024;
 /// Places for entries that an idle connection keeps.
 const KEPT_ITEMS: usize = 4;
 /// How long a peer that was sent a close may take to hang up.
@@ -33,7 +36,8 @@ const HANG_UP: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Serves `conn` until it ends, then keeps its seat for as long as the session may still come back.
 pub(crate) async fn run<C: Conn>(conn: C, role: Role, context: ConnectionContext) {
-    let ConnectionContext { registry, settings, metrics, cancel, peer, small_reader, permit } = context;
+    let ConnectionContext { registry, settings, metrics, cancel, all_told, peer, small_reader, permit, counted } =
+        context;
     let now = clock::now();
     let options = SeatOptions {
         depth: settings.messages.limits.depth,
@@ -55,15 +59,16 @@ pub(crate) async fn run<C: Conn>(conn: C, role: Role, context: ConnectionContext
         answer: None,
         paused: None,
         stage: Stage::Open,
+        turn: Turn::default(),
     };
     let end = connection.serve(cancel.cancelled()).await;
     let Connection { conn, mut seat, .. } = connection;
     tracing::info!(%peer, role = role.name(), device_id = ?seat.device_id(), reason = end.reason(), "connection ended");
     hang_up(conn, &end).await;
-    drop(permit);
+    drop((permit, counted));
     let stays = if end == End::Left { None } else { seat.on_broken(clock::now().into_std()) };
     if let Some(until) = stays {
-        let _ = timeout_at(until.into(), cancel.cancelled()).await;
+        let _ = timeout_at(until.into(), all_told.cancelled()).await;
     }
 }
 
@@ -79,6 +84,25 @@ struct Connection<'a, C> {
     answer: Option<Pin<Box<dyn Future<Output = Answer> + Send>>>,
     paused: Option<Counted>,
     stage: Stage,
+    turn: Turn,
+}
+
+/// What a connection has read since others had their turn.
+#[derive(Debug, Default)]
+struct Turn {
+    messages: usize,
+    bytes: usize,
+}
+
+impl Turn {
+    fn count(&mut self, bytes: usize) {
+        self.messages += 1;
+        self.bytes += bytes;
+    }
+
+    fn is_over(&self) -> bool {
+        self.messages >= TURN_MESSAGES || self.bytes >= TURN_BYTES
+    }
 }
 
 /// How far the connection is.
@@ -138,11 +162,19 @@ impl<C: Conn> Connection<'_, C> {
                 if due < timer.deadline() || (timer.is_elapsed() && due != timer.deadline()) {
                     timer.as_mut().reset(due);
                 }
-                self.poll_wake(cx, cancelled.as_mut(), timer.as_mut())
+                let wake = self.poll_wake(cx, cancelled.as_mut(), timer.as_mut());
+                if wake.is_pending() {
+                    self.turn = Turn::default();
+                }
+                wake
             });
             let wake = wake.await;
             if let Some(end) = self.on_wake(wake) {
                 return end;
+            }
+            if self.turn.is_over() {
+                self.turn = Turn::default();
+                tokio::task::yield_now().await;
             }
         }
     }
@@ -249,6 +281,7 @@ impl<C: Conn> Connection<'_, C> {
     fn on_incoming(&mut self, incoming: Incoming) -> Option<End> {
         let now = clock::now();
         self.clocks.heard(now);
+        self.turn.count(if incoming == Incoming::Text { self.conn.text().len() } else { 0 });
         self.seat.on_alive();
         let next = match incoming {
             Incoming::Text => self.seat.on_text(self.conn.text(), now.into_std()),
@@ -303,7 +336,6 @@ impl<C: Conn> Connection<'_, C> {
             self.go_on(next);
         }
         match self.clocks.on_timer(now) {
-            None => None,
             Some(clocks::Due::Ping) => {
                 self.conn.queue(Outgoing::Ping);
                 None
@@ -314,7 +346,7 @@ impl<C: Conn> Connection<'_, C> {
                 self.go_on(next);
                 None
             }
-            Some(clocks::Due::Message) => None,
+            None | Some(clocks::Due::Message) => None,
             Some(clocks::Due::Idle) => {
                 self.metrics.timed_out(Timeout::Idle);
                 Some(End::Broken)

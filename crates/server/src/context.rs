@@ -7,7 +7,7 @@ use cuttlebone_hub::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::ConnectionPermit;
-use crate::metrics::{Metrics, Peer};
+use crate::metrics::{Counted, Metrics, Peer};
 use crate::settings::Settings;
 
 /// Which of the two endpoints the peer asked for.
@@ -40,10 +40,14 @@ pub(crate) struct ConnectionContext {
     pub(crate) metrics: Arc<Metrics>,
     /// Fires when this connection has to go because the server stops: close it with 1012.
     pub(crate) cancel: CancellationToken,
+    /// Fires when every connection has been told that the server stops: nothing is kept for a return any more.
+    pub(crate) all_told: CancellationToken,
     /// The other end.
     pub(crate) peer: SocketAddr,
     /// The peer offered a subprotocol whose devices read at most 65,536 bytes at once.
     pub(crate) small_reader: bool,
     /// The connection's place among those that may be open.
     pub(crate) permit: ConnectionPermit,
+    /// The connection in the count of those that are open.
+    pub(crate) counted: Counted,
 }

@@ -25,11 +25,22 @@ const FEW: usize = 64;
 pub(crate) struct Waves {
     tokens: [CancellationToken; WAVES],
     next: AtomicUsize,
+    all_told: CancellationToken,
 }
 
 impl Waves {
     pub(crate) fn new() -> Self {
-        Self { tokens: std::array::from_fn(|_| CancellationToken::new()), next: AtomicUsize::new(0) }
+        Self {
+            tokens: std::array::from_fn(|_| CancellationToken::new()),
+            next: AtomicUsize::new(0),
+            all_told: CancellationToken::new(),
+        }
+    }
+
+    /// Fires after the last wave: until then a session whose connection was closed stays, so that its peer, in a later
+    /// wave, is not told that it is gone.
+    pub(crate) fn all_told(&self) -> CancellationToken {
+        self.all_told.clone()
     }
 
     /// A token of its own for a new connection, in the wave that it belongs to.
@@ -41,9 +52,14 @@ impl Waves {
 
     /// Fires all waves within `longest`; a few connections are told at once. Dropping the future leaves later waves alone.
     pub(crate) async fn fire(&self, connections: usize, longest: Duration) {
-        if connections <= FEW {
-            return self.tokens.iter().for_each(CancellationToken::cancel);
+        if connections > FEW {
+            self.fire_in_turn(connections, longest).await;
         }
+        self.tokens.iter().for_each(CancellationToken::cancel);
+        self.all_told.cancel();
+    }
+
+    async fn fire_in_turn(&self, connections: usize, longest: Duration) {
         let connections = u32::try_from(connections).unwrap_or(u32::MAX);
         let step = PER_CONNECTION.saturating_mul(connections).min(longest) / WAVES as u32;
         let begun = clock::now();

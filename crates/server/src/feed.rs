@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use axum::body::Bytes;
 use cuttlebone_hub::{Event, Registry};
 use serde::Serialize;
 use tokio::sync::broadcast;

@@ -23,6 +23,7 @@ pub struct ClientSeat {
     depth: usize,
     deadline: Option<Instant>,
     device_id: Option<DeviceId>,
+    is_stopping: bool,
 }
 
 #[derive(Debug)]
@@ -50,6 +51,7 @@ impl ClientSeat {
             depth: options.depth,
             deadline: Some(now + options.first_message),
             device_id: None,
+            is_stopping: false,
         }
     }
 
@@ -155,9 +157,17 @@ impl ClientSeat {
         }
     }
 
+    /// The client keeps its place: the device is not told that it is gone, and keeps its picture running.
     pub(super) fn on_shutdown(&mut self, code: CloseCode) {
+        self.is_stopping = true;
         self.inbox.mailbox().seal(None, code);
-        self.leave();
+    }
+
+    /// The close is on its way to the client: it is gone for good, unless it is to come back after a restart.
+    pub(super) fn on_closing(&mut self) {
+        if !self.is_stopping {
+            self.leave();
+        }
     }
 
     pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Next> {

@@ -47,27 +47,28 @@ fn upgrade(app: &Arc<App>, role: Role, mut request: Request) -> Response {
         tracing::error!("a request came without its socket");
         return problem::problem(http::StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Internal error");
     };
-    let context = context(app, &link, offers_small_reader(request.headers()));
+    let context = context(app, &link, role, offers_small_reader(request.headers()));
     let socket = hyper::upgrade::on(&mut request);
     app.tasks.spawn(connect(socket, link, role, context));
     accepted.response::<Body>()
 }
 
-fn context(app: &App, link: &Link, small_reader: bool) -> ConnectionContext {
+fn context(app: &App, link: &Link, role: Role, small_reader: bool) -> ConnectionContext {
     ConnectionContext {
         registry: Arc::clone(&app.registry),
         settings: Arc::clone(&app.settings),
         metrics: Arc::clone(&app.metrics),
         cancel: app.waves.join(),
+        all_told: app.waves.all_told(),
         peer: link.peer,
         small_reader,
         permit: link.permit.clone(),
+        counted: app.metrics.connection(role.peer()),
     }
 }
 
 /// Waits for the socket and runs the connection on it.
 async fn connect(socket: OnUpgrade, link: Arc<Link>, role: Role, context: ConnectionContext) {
-    let _counted = context.metrics.connection(role.peer());
     match timeout_at(link.deadline, socket).await {
         Ok(Ok(socket)) => {
             link.set_upgraded();
