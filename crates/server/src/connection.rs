@@ -158,10 +158,6 @@ impl<C: Conn> Connection<'_, C> {
         let mut timer = pin!(sleep_until(self.clocks.due(&self.seat)));
         loop {
             let wake = std::future::poll_fn(|cx| {
-                let due = self.clocks.due(&self.seat);
-                if due < timer.deadline() || (timer.is_elapsed() && due != timer.deadline()) {
-                    timer.as_mut().reset(due);
-                }
                 let wake = self.poll_wake(cx, cancelled.as_mut(), timer.as_mut());
                 if wake.is_pending() {
                     self.turn = Turn::default();
@@ -186,7 +182,7 @@ impl<C: Conn> Connection<'_, C> {
         &mut self,
         cx: &mut Context<'_>,
         cancelled: Pin<&mut impl Future<Output = ()>>,
-        timer: Pin<&mut tokio::time::Sleep>,
+        mut timer: Pin<&mut tokio::time::Sleep>,
     ) -> Poll<Wake> {
         if self.stage == Stage::Open && cancelled.poll(cx).is_ready() {
             return Poll::Ready(Wake::Cancelled);
@@ -196,6 +192,11 @@ impl<C: Conn> Connection<'_, C> {
         }
         if let Poll::Ready(wake) = self.poll_read(cx) {
             return Poll::Ready(wake);
+        }
+        // Set only now: a message that has just begun, or a write that is stuck, has a deadline of its own.
+        let due = self.clocks.due(&self.seat);
+        if due < timer.deadline() || (timer.is_elapsed() && due != timer.deadline()) {
+            timer.as_mut().reset(due);
         }
         timer.poll(cx).map(|()| Wake::Timer)
     }

@@ -24,7 +24,7 @@ impl Dice {
     /// Whether all of the script has been used.
     #[must_use]
     pub fn is_used_up(&self) -> bool {
-        self.at >= self.script.len()
+        self.at + 2 > self.script.len()
     }
 
     /// A number below `bound`.

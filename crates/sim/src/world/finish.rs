@@ -80,5 +80,6 @@ fn is_busy(peer: &Peer) -> bool {
     !matches!(peer.waiting, Waiting::Nothing)
         || peer.pinged
         || peer.lingers.is_some()
+        || peer.woken.is_raised()
         || peer.seat.inbox().mailbox().queued().frames > 0
 }
