@@ -16,7 +16,7 @@ use cuttlebone_server::BindError;
 
 /// Gives memory back to the system when a storm is over, which the allocator of glibc does not.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// `EX_CONFIG` of sysexits.h: a supervisor should not try again.
 const CONFIG_FAULT: u8 = 78;

@@ -22,6 +22,8 @@ use crate::settings::Bound;
 
 /// A session's own replies that may be queued before its peer is no longer read.
 const UNREAD_REPLIES: usize = 64;
+/// Bytes after which [`Inbox::poll_receive`] takes nothing more out: a few large messages are a batch as well.
+const BATCH_BYTES: usize = 16 * 1024;
 /// A queue that has grown beyond this is given back to the allocator when it is empty.
 const KEPT_CAPACITY: usize = 32;
 
@@ -283,7 +285,7 @@ impl Inbox {
         &self.mailbox
     }
 
-    /// Takes out up to `most` entries. Cancel safe.
+    /// Takes out entries until there are `most` in `items`, or 16 KiB of messages came. Cancel safe.
     pub fn poll_receive(&self, cx: &mut Context<'_>, most: usize, items: &mut Vec<Item>) -> Poll<Received> {
         let mut state = self.mailbox.state.lock();
         if state.reader != self.reader {
@@ -293,7 +295,12 @@ impl Inbox {
             keep_waker(&mut state.waker, cx);
             return Poll::Pending;
         }
-        items.extend(std::iter::from_fn(|| state.pop()).take(most));
+        let mut bytes = 0;
+        while items.len() < most && bytes < BATCH_BYTES {
+            let Some(item) = state.pop() else { break };
+            bytes += if let Item::Text(text) = &item { text.len() } else { 0 };
+            items.push(item);
+        }
         if state.queue.is_empty() && state.queue.capacity() > KEPT_CAPACITY {
             state.queue = VecDeque::new();
         }

@@ -26,9 +26,10 @@ use clocks::Clocks;
 
 /// Entries that leave the mailbox together, and with one write.
 const BATCH: usize = 32;
-/// Messages that a peer may have read in one turn, and their bytes: then other connections have theirs.
-const TURN_MESSAGES: usize = 16;
-const TURN_BYTES: usize = 32 * 1024;
+/// Messages that a connection may read and write in one turn, and their bytes: then others have theirs. Small, for a
+/// message may have to wait for a turn of every busy connection.
+const TURN_MESSAGES: usize = 32;
+const TURN_BYTES: usize = 16 * 1024;
 /// Places for entries that an idle connection keeps.
 const KEPT_ITEMS: usize = 4;
 /// How long a peer that was sent a close may take to hang up.
@@ -87,7 +88,7 @@ struct Connection<'a, C> {
     turn: Turn,
 }
 
-/// What a connection has read since others had their turn.
+/// What a connection has read and written since others had their turn.
 #[derive(Debug, Default)]
 struct Turn {
     messages: usize,
@@ -313,7 +314,10 @@ impl<C: Conn> Connection<'_, C> {
         let mut items = std::mem::take(&mut self.items);
         for item in items.drain(..) {
             match item {
-                Item::Text(text) => self.conn.queue(Outgoing::Text(text)),
+                Item::Text(text) => {
+                    self.turn.count(text.len());
+                    self.conn.queue(Outgoing::Text(text));
+                }
                 Item::Notice(notice) => {
                     let next = self.seat.on_notice(notice);
                     self.go_on(next);

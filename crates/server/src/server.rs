@@ -77,8 +77,11 @@ impl Server {
         settings.validate().map_err(BindError::Settings)?;
         settings.connections.max = cap(settings.connections.max);
         let tls = settings.tls.as_ref().map(|tls| tls.load()).transpose()?;
-        let (listener, local_addr) = listen(settings.listen, tls.as_ref())?;
-        let metrics_listener = settings.metrics_listen.map(|address| listen(address, None)).transpose()?;
+        let (listener, local_addr) = listen(settings.listen, tls.as_ref(), settings.connections.send_buffer)?;
+        let metrics_listener = settings
+            .metrics_listen
+            .map(|address| listen(address, None, settings.connections.send_buffer))
+            .transpose()?;
 
         let admission = Admission::new(settings.connections.max, settings.connections.per_address);
         let metrics = Arc::new(Metrics::new());
@@ -175,9 +178,10 @@ fn metrics_door(listener: Listener, app: &Arc<App>) -> Door {
     }
 }
 
-fn listen(address: SocketAddr, tls: Option<&Tls>) -> Result<(Listener, SocketAddr), BindError> {
+fn listen(address: SocketAddr, tls: Option<&Tls>, send_buffer: usize) -> Result<(Listener, SocketAddr), BindError> {
     let fault = |source| BindError::Listen { address, source };
     let listener = Listener::bind(address, tls).map_err(fault)?;
+    listener.set_send_buffer(send_buffer).map_err(fault)?;
     let bound = listener.local_addr().map_err(fault)?;
     Ok((listener, bound))
 }

@@ -46,6 +46,8 @@ pub struct ConnectionSettings {
     pub max: usize,
     /// Of one IPv4 address or one IPv6 /64: `connections.per_address`. `None` is no limit.
     pub per_address: Option<usize>,
+    /// Bytes that the system may keep for a peer that does not read: `connections.send_buffer_bytes`.
+    pub send_buffer: usize,
 }
 
 impl ConnectionSettings {
@@ -113,7 +115,7 @@ impl Default for Settings {
 
 impl Default for ConnectionSettings {
     fn default() -> Self {
-        Self { max: 50_000, per_address: None }
+        Self { max: 50_000, per_address: None, send_buffer: 256 * 1024 }
     }
 }
 

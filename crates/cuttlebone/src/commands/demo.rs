@@ -44,8 +44,8 @@ async fn demo(args: &DemoArgs) -> Result<ExitCode> {
 
 fn server_settings(listen: SocketAddr) -> Settings {
     let mut settings = Settings { listen, metrics_listen: None, ..Settings::default() };
-    settings.connections =
-        ConnectionSettings { max: CONNECTIONS, per_address: ConnectionSettings::auto_per_address(listen) };
+    settings.connections.max = CONNECTIONS;
+    settings.connections.per_address = ConnectionSettings::auto_per_address(listen);
     settings.timeouts.drain = DRAIN;
     settings
 }

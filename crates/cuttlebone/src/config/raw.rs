@@ -48,6 +48,7 @@ pub(crate) struct RawTls {
 pub(crate) struct RawConnections {
     pub(crate) max: u64,
     pub(crate) per_address: RawPerAddress,
+    pub(crate) send_buffer_bytes: u64,
 }
 
 /// A number, or the word `auto`. A variable gives the number as text.

@@ -18,8 +18,8 @@ const PATHS: [&str; 2] = ["/register_device", "/connect_client"];
 /// Frames sent at once.
 const BURST: usize = 16;
 /// What a device sends to a client that does not read: more than the buffers of both sockets and a mailbox hold.
-const FILL_BYTES: usize = 12 << 20;
-const FILL_BURSTS: usize = 80;
+const FILL_BYTES: usize = 3 << 20;
+const FILL_BURSTS: usize = 20;
 /// More than any server should take for one answer to an upgrade.
 const ANSWER_BYTES: usize = 8192;
 

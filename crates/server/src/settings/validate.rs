@@ -54,6 +54,7 @@ impl Settings {
         if let Some(per_address) = self.connections.per_address {
             faults.within("connections.per_address", per_address, 1..=10_000_000);
         }
+        faults.within("connections.send_buffer_bytes", self.connections.send_buffer, 4_096..=16 << 20);
     }
 
     fn check_timeouts(&self, faults: &mut Faults) {

@@ -113,5 +113,5 @@ fn connections(raw: &RawConnections, listen: SocketAddr, check: &mut Check<'_>) 
             number
         }
     };
-    ConnectionSettings { max: count(raw.max), per_address }
+    ConnectionSettings { max: count(raw.max), per_address, send_buffer: count(raw.send_buffer_bytes) }
 }
