@@ -45,7 +45,7 @@ impl Default for Settings {
         Self {
             client_queue: Bound { frames: 256, bytes: 1 << 20 },
             device_queue: Bound { frames: 1024, bytes: 4 << 20 },
-            held: Bound { frames: 1024, bytes: 4 << 20 },
+            held: Bound { frames: 1024, bytes: 1 << 20 },
             full_wait: Duration::from_secs(10),
             clients_per_device: 64,
             device_grace: Duration::from_secs(10),

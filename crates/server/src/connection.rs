@@ -176,9 +176,10 @@ impl<C: Conn> Connection<'_, C> {
         }
     }
 
-    /// The order, and why: the order to stop first, or a busy connection would never hear it. Then what is to be
-    /// written, so that no input can hold it up. Then the mailbox, once nothing is left to write. Then the answer or
-    /// the room that the seat waits for, else what the peer sends. Timers last: they are for when nothing happens.
+    /// The order, and why: the order to stop first, or a busy connection would never hear it. A turn begins with what is
+    /// to be written, so that no input can hold it up: first what is queued, then the mailbox, once nothing is left.
+    /// Once the turn has begun, what the peer has sent (or the answer or the room that the seat waits for) comes
+    /// before, so that the replies to all of it leave with one write. Timers last: they are for when nothing happens.
     fn poll_wake(
         &mut self,
         cx: &mut Context<'_>,
@@ -188,10 +189,14 @@ impl<C: Conn> Connection<'_, C> {
         if self.stage == Stage::Open && cancelled.poll(cx).is_ready() {
             return Poll::Ready(Wake::Cancelled);
         }
+        let has_begun = self.turn.messages > 0;
+        if has_begun && let Poll::Ready(wake) = self.poll_read(cx) {
+            return Poll::Ready(wake);
+        }
         if let Poll::Ready(wake) = self.poll_write(cx) {
             return Poll::Ready(wake);
         }
-        if let Poll::Ready(wake) = self.poll_read(cx) {
+        if !has_begun && let Poll::Ready(wake) = self.poll_read(cx) {
             return Poll::Ready(wake);
         }
         // Set only now: a message that has just begun, or a write that is stuck, has a deadline of its own.
