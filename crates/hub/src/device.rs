@@ -29,6 +29,8 @@ pub struct Device {
     pub(crate) id: DeviceId,
     pub(crate) info: Arc<str>,
     pub(crate) registered_at_ms: u64,
+    /// From `device_info`; looked up once, for listings.
+    pub(crate) adb_port: u16,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) small_reader: AtomicBool,
     pub(crate) away: AtomicBool,
@@ -37,8 +39,17 @@ pub struct Device {
 
 #[derive(Default)]
 pub(crate) struct State {
-    clients: BTreeMap<ClientId, Arc<Mailbox>>,
+    clients: BTreeMap<ClientId, Client>,
+    /// Clients whose connection broke: they do not count against the bound, or nobody else could come for a while.
+    lingering: usize,
     former: VecDeque<ClientId>,
+}
+
+struct Client {
+    mailbox: Arc<Mailbox>,
+    /// Whether the device was told of it.
+    told: bool,
+    lingers: bool,
 }
 
 impl std::fmt::Debug for Device {
@@ -51,12 +62,13 @@ impl Device {
     /// Attaches a client: draws its id and queues `device_info` for it before it can be sent anything else (R2).
     pub(crate) fn attach(self: &Arc<Self>, shared: &Arc<Shared>, client: &Arc<Mailbox>) -> Result<Attachment, Reject> {
         let mut state = self.state.lock();
-        if state.clients.len() >= shared.settings.clients_per_device {
+        if state.viewers() >= shared.settings.clients_per_device {
             return Err(Reject::TooManyClients);
         }
         let client_id = state.unused_id(|| shared.ids.draw());
         client.reply(encode::device_info(&self.info));
-        state.clients.insert(client_id, Arc::clone(client));
+        let entry = Client { mailbox: Arc::clone(client), told: false, lingers: false };
+        state.clients.insert(client_id, entry);
         self.announce_viewers(shared, &state);
         drop(state);
         Ok(Attachment {
@@ -77,11 +89,11 @@ impl Device {
         let Some(client) = state.clients.get(&client_id) else { return false };
         let text = encode::device_msg(payload);
         let bytes = text.len();
-        match client.push(text) {
+        match client.mailbox.push(text) {
             Ok(()) => shared.observer.forwarded(Direction::ToClient, bytes),
             Err(PushError::Full(_)) => {
                 let reject = Reject::TooSlow;
-                client.evict(encode::error(&reject), CloseCode::TooSlow);
+                client.mailbox.evict(encode::error(&reject), CloseCode::TooSlow);
                 shared.observer.rejected(&reject);
             }
             // The client is leaving; its attachment reports it.
@@ -90,12 +102,21 @@ impl Device {
         true
     }
 
-    /// The device is gone for good: its clients are told.
-    pub(crate) fn end(&self) {
+    /// The device is gone for good: its clients are told. Gives those that the device was told of.
+    pub(crate) fn end(&self) -> Vec<ClientId> {
         let mut state = self.state.lock();
-        for client in std::mem::take(&mut state.clients).into_values() {
-            client.notify(Notice::DeviceGone);
+        state.lingering = 0;
+        let mut told = Vec::new();
+        for (id, client) in std::mem::take(&mut state.clients) {
+            client.mailbox.notify(Notice::DeviceGone);
+            told.extend(client.told.then_some(id));
         }
+        told
+    }
+
+    /// Ids that were used and must not be drawn again.
+    pub(crate) fn take_former(&self) -> VecDeque<ClientId> {
+        std::mem::take(&mut self.state.lock().former)
     }
 
     /// The device as a list shows it.
@@ -103,18 +124,29 @@ impl Device {
         DeviceSummary {
             device_id: self.id.clone(),
             info: Arc::clone(&self.info),
-            viewers: self.state.lock().clients.len(),
+            viewers: self.state.lock().viewers(),
             registered_at_ms: self.registered_at_ms,
+            adb_port: self.adb_port,
             away: self.away.load(Ordering::Relaxed),
         }
     }
 
     fn announce_viewers(&self, shared: &Shared, state: &State) {
-        shared.announce(|| Event::Viewers { device_id: self.id.clone(), viewers: state.clients.len() });
+        shared.announce(|| Event::Viewers { device_id: self.id.clone(), viewers: state.viewers() });
     }
 }
 
 impl State {
+    pub(crate) fn with_former(mut former: VecDeque<ClientId>) -> Self {
+        former.truncate(REMEMBERED_IDS);
+        Self { former, ..Self::default() }
+    }
+
+    /// Clients whose connection is there.
+    fn viewers(&self) -> usize {
+        self.clients.len() - self.lingering
+    }
+
     fn unused_id(&mut self, draw: impl Fn() -> ClientId) -> ClientId {
         loop {
             let id = draw();
@@ -188,7 +220,7 @@ impl Attachment {
         let bytes = text.len();
         match self.device.mailbox.push(text) {
             Ok(()) => {
-                self.told = true;
+                self.tell();
                 self.shared.observer.forwarded(Direction::ToDevice, bytes);
                 if self.device.away.load(Ordering::Relaxed) {
                     self.shared.observer.held();
@@ -200,16 +232,36 @@ impl Attachment {
         }
     }
 
+    /// The client's connection broke; it keeps its id for a while.
+    pub(crate) fn linger(&mut self) {
+        let mut state = self.device.state.lock();
+        let Some(entry) = state.clients.get_mut(&self.client_id) else { return };
+        if !std::mem::replace(&mut entry.lingers, true) {
+            state.lingering += 1;
+            self.device.announce_viewers(&self.shared, &state);
+        }
+    }
+
+    fn tell(&mut self) {
+        if !std::mem::replace(&mut self.told, true)
+            && let Some(entry) = self.device.state.lock().clients.get_mut(&self.client_id)
+        {
+            entry.told = true;
+        }
+    }
+
     /// Leaves the device for good; a device that was told of the client is told that it is gone.
     pub fn leave(&mut self) {
         if std::mem::replace(&mut self.left, true) {
             return;
         }
         let mut state = self.device.state.lock();
-        if state.clients.get(&self.client_id).is_none_or(|held| !Arc::ptr_eq(held, &self.client)) {
+        if state.clients.get(&self.client_id).is_none_or(|held| !Arc::ptr_eq(&held.mailbox, &self.client)) {
             return;
         }
-        state.clients.remove(&self.client_id);
+        if state.clients.remove(&self.client_id).is_some_and(|held| held.lingers) {
+            state.lingering -= 1;
+        }
         if self.told {
             state.remember(self.client_id);
             // R4: notices are never refused, so the place for this one is there since the client was attached.

@@ -15,6 +15,8 @@ pub struct DeviceSummary {
     pub viewers: usize,
     /// When it registered first, in milliseconds since 1970.
     pub registered_at_ms: u64,
+    /// The `adb_port` of its `device_info`; 0 where there is none.
+    pub adb_port: u16,
     /// Whether its connection is broken and it may still come back.
     pub away: bool,
 }

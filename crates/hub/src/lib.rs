@@ -26,7 +26,7 @@ mod settings;
 pub use device::{Attachment, Device};
 pub use event::{DeviceSummary, Event};
 pub use item::{Item, Notice};
-pub use mailbox::{Inbox, Mailbox, PushError, Received};
+pub use mailbox::{Inbox, Mailbox, PushError, Received, Urgent};
 pub use observer::{Direction, Observer, Unobserved};
 pub use registry::{Counts, IdSource, Probe, Registration, Registry, Resolution, Waiting};
 pub use request::{Answer, AttachRequest, RegisterRequest, Request};

@@ -16,6 +16,7 @@ use std::task::{Context, Poll, Waker};
 
 use cuttlebone_proto::CloseCode;
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 use crate::item::{Item, Notice};
 use crate::settings::Bound;
@@ -81,6 +82,16 @@ pub enum Received {
     Revoked,
 }
 
+/// What a reader has to know even while a write is stuck.
+#[derive(Debug)]
+pub enum Urgent {
+    /// The peer must be closed without waiting for what was written to it: it was evicted, or another connection reads
+    /// this mailbox.
+    Cut,
+    /// A [`Notice::Probe`].
+    Probe(Notice),
+}
+
 impl Mailbox {
     /// Puts a peer's message in.
     ///
@@ -118,6 +129,15 @@ impl Mailbox {
         self.put(Entry::Notice(notice));
     }
 
+    /// Puts a probe in front of everything: it is seen even while a write is stuck, see [`Inbox::poll_urgent`].
+    pub(crate) fn probe(&self, probe: oneshot::Sender<()>) {
+        let mut state = self.state.lock();
+        state.queue.push_front(Entry::Notice(Notice::Probe(probe)));
+        let waker = state.waker.take();
+        drop(state);
+        wake(waker);
+    }
+
     /// Puts the last words in: what is queued is still delivered, nothing more is taken (R6).
     pub fn seal(&self, error: Option<String>, code: CloseCode) {
         self.finish(error, code, false);
@@ -128,13 +148,16 @@ impl Mailbox {
         self.finish(Some(error), code, true);
     }
 
-    /// Takes no more forwards, and gives up what is queued: the connection broke, nobody will read it.
-    pub fn abandon(&self) {
+    /// Takes no more forwards, and gives up what is queued: the connection broke, nobody will read it. Gives the reports
+    /// that were never delivered.
+    pub fn abandon(&self) -> Vec<String> {
         let mut state = self.state.lock();
         state.sealed = true;
+        let queue = std::mem::take(&mut state.queue);
         let room = state.clear();
         drop(state);
         room.into_iter().for_each(Waker::wake);
+        queue.into_iter().filter_map(|entry| if let Entry::Report(text) = entry { Some(text) } else { None }).collect()
     }
 
     /// Whether a message of `len` bytes would be taken. If not, `cx` is woken when there is room again, or when the
@@ -310,12 +333,16 @@ impl Inbox {
         Poll::Ready(Received::Items)
     }
 
-    /// Ready when the peer must be closed without waiting for what was written to it: it was evicted, or another
-    /// connection reads this mailbox. For use while a write is under way. Cancel safe.
-    pub fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// What can't wait until a write that is under way has ended. Cancel safe.
+    pub fn poll_urgent(&self, cx: &mut Context<'_>) -> Poll<Urgent> {
         let mut state = self.mailbox.state.lock();
         if state.evicted || state.reader != self.reader {
-            return Poll::Ready(());
+            return Poll::Ready(Urgent::Cut);
+        }
+        if let Some(Entry::Notice(Notice::Probe(_))) = state.queue.front()
+            && let Some(Item::Notice(probe)) = state.pop()
+        {
+            return Poll::Ready(Urgent::Probe(probe));
         }
         keep_waker(&mut state.waker, cx);
         Poll::Pending
@@ -412,10 +439,23 @@ mod tests {
     fn evicted_gives_up_what_is_queued() {
         let inbox = Inbox::new(SMALL);
         inbox.mailbox().push("a".into()).expect("room");
-        assert!(inbox.poll_cut(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(inbox.poll_urgent(&mut Context::from_waker(Waker::noop())).is_pending());
         inbox.mailbox().evict("slow".into(), CloseCode::TooSlow);
-        assert!(inbox.poll_cut(&mut Context::from_waker(Waker::noop())).is_ready());
+        let urgent = inbox.poll_urgent(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(urgent, Poll::Ready(Urgent::Cut)));
         assert_eq!(take(&inbox, 9), ["slow", "Close(TooSlow)"]);
+    }
+
+    #[test]
+    fn a_probe_is_seen_before_what_is_queued_and_while_a_write_is_stuck() {
+        let inbox = Inbox::new(SMALL);
+        inbox.mailbox().push("a".into()).expect("room");
+        inbox.mailbox().probe(oneshot::channel().0);
+        let urgent = inbox.poll_urgent(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(urgent, Poll::Ready(Urgent::Probe(Notice::Probe(_)))));
+        inbox.mailbox().probe(oneshot::channel().0);
+        assert!(take(&inbox, 1)[0].contains("Probe"));
+        assert_eq!(take(&inbox, 9), ["a"]);
     }
 
     #[test]

@@ -5,17 +5,17 @@
 mod registration;
 mod waiting;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use cuttlebone_proto::{ClientId, DeviceId, IceServer, Reject, encode};
+use cuttlebone_proto::{ClientId, DeviceId, IceServer, Reject, adb_port, encode};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::sync::broadcast;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use crate::device::Device;
+use crate::device::{Device, State};
 use crate::event::{DeviceSummary, Event};
 use crate::item::Notice;
 use crate::mailbox::Inbox;
@@ -51,6 +51,7 @@ pub(crate) struct Shared {
     events: broadcast::Sender<Event>,
     waiting: AtomicUsize,
     waiters: AtomicU64,
+    version: AtomicU64,
 }
 
 type Shard = HashMap<DeviceId, Entry>;
@@ -134,6 +135,7 @@ impl Registry {
             events,
             waiting: AtomicUsize::new(0),
             waiters: AtomicU64::new(0),
+            version: AtomicU64::new(0),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -198,6 +200,12 @@ impl Registry {
         self.shared.events.subscribe()
     }
 
+    /// Changes with everything that changes [`Registry::list`], and before it can be seen there.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.shared.version.load(Ordering::Acquire)
+    }
+
     /// How many there are now.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -236,12 +244,12 @@ impl Registry {
         let mut shard = self.shared.shard(request.device_id.as_str());
         let held = shard.get(&request.device_id).and_then(|entry| entry.device.clone());
         let Some(device) = held else {
-            return Resolution::Answer(self.publish(&mut shard, &request, now_ms));
+            return Resolution::Answer(self.publish(&mut shard, &request, VecDeque::new(), now_ms));
         };
         let away = device.away.load(Ordering::Relaxed);
         if !away && !silent.is_some_and(|silent| silent.is_reader_of(&device.mailbox)) {
             let (probe, answered) = tokio::sync::oneshot::channel();
-            device.mailbox.notify(Notice::Probe(probe));
+            device.mailbox.probe(probe);
             return Resolution::Probe(Probe { answered, request, holder: device.mailbox.reader() });
         }
         if away {
@@ -252,25 +260,31 @@ impl Registry {
         if device.info == request.device_info {
             return Resolution::Answer(self.resume(&mut shard, &device, request));
         }
-        // Another device_info: for the clients this is another device.
+        // Another device_info: for the clients this is another device. It may have kept its table of them (protocol.md
+        // 3.2), so it is told that they are gone.
         device.mailbox.revoke();
-        device.mailbox.abandon();
-        device.end();
-        Resolution::Answer(self.publish(&mut shard, &request, now_ms))
+        let reports = device.mailbox.abandon();
+        let gone = device.end();
+        let former = gone.iter().copied().chain(device.take_former()).collect();
+        let answer = self.publish(&mut shard, &request, former, now_ms);
+        let gone = gone.into_iter().map(encode::client_disconnected);
+        reports.into_iter().chain(gone).for_each(|report| request.mailbox.report(report));
+        Resolution::Answer(answer)
     }
 
     /// Makes a device known. `config` is queued for it before anybody can reach it (R2).
-    fn publish(&self, shard: &mut Shard, request: &RegisterRequest, now_ms: u64) -> Answer {
+    fn publish(&self, shard: &mut Shard, request: &RegisterRequest, former: VecDeque<ClientId>, now_ms: u64) -> Answer {
         let mailbox = Arc::clone(&request.mailbox);
         mailbox.reply(self.config().to_string());
         let device = Arc::new(Device {
             id: request.device_id.clone(),
             info: Arc::clone(&request.device_info),
             registered_at_ms: now_ms,
+            adb_port: adb_port(&request.device_info),
             mailbox,
             small_reader: AtomicBool::new(request.small_reader),
             away: AtomicBool::new(false),
-            state: Mutex::default(),
+            state: Mutex::new(State::with_former(former)),
         });
         let entry = shard.entry(request.device_id.clone()).or_default();
         entry.device = Some(Arc::clone(&device));
@@ -307,6 +321,7 @@ impl Shared {
 
     /// Tells the listeners, if there are any.
     pub(crate) fn announce(&self, event: impl FnOnce() -> Event) {
+        self.version.fetch_add(1, Ordering::AcqRel);
         if self.events.receiver_count() > 0 {
             let _ = self.events.send(event());
         }

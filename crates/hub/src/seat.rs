@@ -108,7 +108,7 @@ impl Seat {
         }
     }
 
-    /// [`Inbox::poll_receive`] or [`Inbox::poll_cut`] said that the peer is to be cut off: it was evicted, or another
+    /// [`Inbox::poll_receive`] or [`Inbox::poll_urgent`] said that the peer is to be cut off: it was evicted, or another
     /// connection has taken its device over.
     pub fn on_cut(&mut self, now: Instant) -> Next {
         match self {

@@ -49,7 +49,24 @@ pub fn config(ice_servers: &[IceServer]) -> String {
 /// An error and its stable word.
 #[must_use]
 pub fn error(reject: &Reject) -> String {
-    format!(r#"{{"error":{},"cuttlebone_code":"{}"}}"#, json(&reject.text()), reject.code())
+    format!(r#"{{"error":{},"cuttlebone_code":"{}"}}"#, json_text(&reject.text()), reject.code())
+}
+
+/// `text` as a JSON string that is safe to show: control characters and those that turn the direction of writing
+/// around are escaped as well.
+#[must_use]
+pub fn json_text(text: &str) -> String {
+    let quoted = json(&text);
+    if !quoted.contains(is_deceptive) {
+        return quoted;
+    }
+    let escape = |char: char| if is_deceptive(char) { format!("\\u{:04x}", u32::from(char)) } else { char.into() };
+    quoted.chars().map(escape).collect()
+}
+
+/// DEL, C1, line separators, and the marks of direction.
+fn is_deceptive(char: char) -> bool {
+    matches!(char, '\u{7f}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}')
 }
 
 fn splice(head: &str, value: &str) -> String {
@@ -114,6 +131,14 @@ mod tests {
             config(&[plain, turn]),
             r#"{"message_type":"config","ice_servers":[{"urls":["stun:s"]},{"urls":["turn:t"],"username":"u","credential":"c"}]}"#
         );
+    }
+
+    #[test]
+    fn what_could_deceive_a_reader_is_escaped() {
+        let text = "a\u{7f}\u{9b}\u{202e}\u{2066}\u{2028}\u{1f980}\u{e9}";
+        let written = json_text(text);
+        assert_eq!(written, "\"a\\u007f\\u009b\\u202e\\u2066\\u2028\u{1f980}\u{e9}\"");
+        assert_eq!(serde_json::from_str::<String>(&written).expect("JSON"), text);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! characters of an unknown `message_type` and the device id it sent itself; 3. no input can make a function here panic.
 
 mod close_code;
+mod device_info;
 pub mod encode;
 mod envelope;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -22,6 +23,7 @@ mod reject;
 mod session;
 
 pub use close_code::CloseCode;
+pub use device_info::adb_port;
 pub use envelope::{DeviceIdField, Envelope};
 pub use ice_server::IceServer;
 pub use ids::{ClientId, DeviceId, InvalidDeviceId};

@@ -14,7 +14,7 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use cuttlebone_hub::{Answer, Item, Next, Received, Registry, Request, Resolution, Seat, SeatOptions};
+use cuttlebone_hub::{Answer, Item, Next, Received, Registry, Request, Resolution, Seat, SeatOptions, Urgent};
 use cuttlebone_proto::{CloseCode, Reject};
 use cuttlebone_transport::{Conn, ConnExt, Incoming, Outgoing, Violation};
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -123,7 +123,7 @@ enum Stage {
 enum Wake {
     Cancelled,
     Items,
-    Cut,
+    Urgent(Urgent),
     Answer(Answer),
     Room(Next),
     Incoming(Incoming),
@@ -214,12 +214,15 @@ impl<C: Conn> Connection<'_, C> {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Wake::WriteFailed),
                 Poll::Pending => {
-                    self.clocks.writing(self.conn.queued_bytes());
+                    if self.clocks.writing(self.conn.queued_bytes()) {
+                        // It reads, be it slowly: a sign of life as good as any.
+                        self.seat.on_alive();
+                    }
                     if self.stage != Stage::Cut {
                         return if self.stage == Stage::Closed {
                             Poll::Pending
                         } else {
-                            self.seat.inbox().poll_cut(cx).map(|()| Wake::Cut)
+                            self.seat.inbox().poll_urgent(cx).map(Wake::Urgent)
                         };
                     }
                 }
@@ -233,7 +236,7 @@ impl<C: Conn> Connection<'_, C> {
         }
         match self.seat.inbox().poll_receive(cx, BATCH, &mut self.items) {
             Poll::Ready(Received::Items) => Poll::Ready(Wake::Items),
-            Poll::Ready(Received::Revoked) => Poll::Ready(Wake::Cut),
+            Poll::Ready(Received::Revoked) => Poll::Ready(Wake::Urgent(Urgent::Cut)),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -253,7 +256,8 @@ impl<C: Conn> Connection<'_, C> {
             return Poll::Pending;
         }
         let incoming = self.conn.poll_next(cx).map(Wake::Incoming);
-        self.clocks.reading(self.conn.assembling(), incoming.is_ready());
+        let is_message = matches!(incoming, Poll::Ready(Wake::Incoming(Incoming::Text | Incoming::Binary)));
+        self.clocks.reading(self.conn.assembling(), is_message);
         incoming
     }
 
@@ -268,10 +272,11 @@ impl<C: Conn> Connection<'_, C> {
                 self.seat.on_shutdown(CloseCode::Restart);
                 Next::Closing
             }
-            Wake::Cut => {
+            Wake::Urgent(Urgent::Cut) => {
                 self.stage = Stage::Cut;
                 self.seat.on_cut(clock::now().into_std())
             }
+            Wake::Urgent(Urgent::Probe(probe)) => self.seat.on_notice(probe),
             Wake::Answer(answer) => {
                 self.answer = None;
                 self.answered(answer)
@@ -311,6 +316,7 @@ impl<C: Conn> Connection<'_, C> {
     /// There is no message of the protocol for this: only the close code.
     fn on_broken_framing(&mut self) -> Option<End> {
         self.metrics.refused_with("framing");
+        self.seat.on_closing();
         self.close(CloseCode::Protocol);
         None
     }

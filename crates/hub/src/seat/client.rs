@@ -146,8 +146,9 @@ impl ClientSeat {
 
     pub(super) fn on_broken(&mut self, now: Instant) -> Option<Instant> {
         self.inbox.mailbox().abandon();
-        match &self.link {
+        match &mut self.link {
             Link::Attached(attachment) if attachment.is_known_to_device() => {
+                attachment.linger();
                 Some(now + self.registry.settings().client_grace)
             }
             Link::Attached(_) | Link::Waiting { .. } | Link::None => {

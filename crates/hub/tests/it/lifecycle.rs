@@ -36,7 +36,45 @@ fn a_device_that_comes_back_with_another_info_is_another_device() {
     device.seat.on_broken(device.now);
     let mut again = Peer::registered(&hub, "{\"x\": 1}");
     assert_eq!(client.received()[2..], [GONE, "close 1001"]);
-    assert_eq!(again.received().len(), 1);
+    assert_eq!(again.received().len(), 1, "config, and nothing of a client that the device never heard of");
+}
+
+#[test]
+fn a_device_that_comes_back_with_another_info_is_told_that_its_clients_are_gone() {
+    let hub = registry(tiny());
+    let mut device = Peer::registered(&hub, "1");
+    let mut clients = [Peer::attached(&hub), Peer::attached(&hub), Peer::attached(&hub)];
+    clients[0].forward("1");
+    clients[1].forward("1");
+    device.received();
+    device.seat.on_broken(device.now);
+    clients[0].seat.on_closed();
+    let mut again = Peer::registered(&hub, "2");
+    assert_eq!(
+        again.received()[1..],
+        [
+            r#"{"message_type":"client_disconnected","client_id":1}"#,
+            r#"{"message_type":"client_disconnected","client_id":2}"#
+        ]
+    );
+}
+
+#[test]
+fn clients_whose_connection_broke_do_not_lock_others_out() {
+    let hub = registry(Settings { clients_per_device: 2, ..tiny() });
+    let mut device = Peer::registered(&hub, "1");
+    let mut ghosts = Vec::new();
+    for _ in 0..5 {
+        let mut ghost = Peer::attached(&hub);
+        ghost.forward("1");
+        device.received();
+        assert!(ghost.seat.on_broken(ghost.now).is_some());
+        ghosts.push(ghost);
+    }
+    assert_eq!(hub.list()[0].viewers, 0);
+    assert_eq!(Peer::attached(&hub).received().len(), 2, "config and device_info");
+    drop(ghosts);
+    assert_eq!(device.received().len(), 5);
 }
 
 #[test]

@@ -83,11 +83,12 @@ impl Clocks {
         self.heard = now;
     }
 
-    /// The peer was asked for more: `assembling` if it is in the middle of a message, `got` if something was complete.
-    pub(super) fn reading(&mut self, assembling: bool, got: bool) {
+    /// The peer was asked for more: `assembling` if it is in the middle of a message, `is_message` if one was complete.
+    /// A ping in the middle of a message gives it no more time.
+    pub(super) fn reading(&mut self, assembling: bool, is_message: bool) {
         if !assembling {
             self.message_until = None;
-        } else if got || self.message_until.is_none() {
+        } else if is_message || self.message_until.is_none() {
             self.message_until = Some(clock::now() + self.timeouts.message);
         }
     }
@@ -97,12 +98,14 @@ impl Clocks {
         self.message_until = None;
     }
 
-    /// A write did not end; `unwritten` bytes are left.
-    pub(super) fn writing(&mut self, unwritten: usize) {
-        if self.write_until.is_none() || (unwritten < self.unwritten && !self.closing) {
+    /// A write did not end; `unwritten` bytes are left. Gives whether some of it went since it got stuck.
+    pub(super) fn writing(&mut self, unwritten: usize) -> bool {
+        let is_progress = self.write_until.is_some() && unwritten < self.unwritten;
+        if self.write_until.is_none() || (is_progress && !self.closing) {
             self.write_until = Some(clock::now() + self.timeouts.write);
         }
         self.unwritten = unwritten;
+        is_progress
     }
 
     /// Everything is written.

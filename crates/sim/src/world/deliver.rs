@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use cuttlebone_hub::{Item, Received};
+use cuttlebone_hub::{Item, Received, Urgent};
 
 use super::World;
 use crate::peer::{Greeting, Role};
@@ -15,8 +15,13 @@ impl World {
         let waker = Waker::from(Arc::clone(&peer.woken));
         let mut cx = Context::from_waker(&waker);
         if !peer.reads {
-            if peer.seat.inbox().poll_cut(&mut cx).is_ready() {
-                self.cut(slot);
+            match peer.seat.inbox().poll_urgent(&mut cx) {
+                Poll::Ready(Urgent::Cut) => self.cut(slot),
+                Poll::Ready(Urgent::Probe(probe)) => {
+                    let next = peer.seat.on_notice(probe);
+                    self.carry_out(slot, next);
+                }
+                Poll::Pending => {}
             }
             return;
         }
@@ -88,10 +93,11 @@ impl World {
                     clients.push((id, client));
                 }
             }
-            (Role::Device { clients, greeted, .. }, Some("client_disconnected")) => {
+            (Role::Device { life, clients, greeted, .. }, Some("client_disconnected")) => {
                 assert!(*greeted, "config comes before any client_disconnected");
                 let id = id_of(&message);
-                self.ledger.device_reads_gone(device, id);
+                let life = life.expect("registered before any client_disconnected");
+                self.ledger.device_reads_gone(device, life, id);
                 clients.retain(|(known, _)| *known != id);
             }
             (_, None) => assert!(message["error"].is_string(), "a message without a type is an error"),
