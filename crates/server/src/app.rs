@@ -6,6 +6,7 @@ use cuttlebone_hub::Registry;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Admission;
 use crate::drain::Waves;
 use crate::feed::Feed;
 use crate::metrics::Metrics;
@@ -22,6 +23,8 @@ pub(crate) struct App {
     pub(crate) feed: Feed,
     /// Places for streams of events.
     pub(crate) event_streams: Arc<Semaphore>,
+    /// Places for sessions whose connection broke, bounded as connections are: what they keep is no less.
+    pub(crate) away: Arc<Admission>,
     /// Who is closed when, once the server stops.
     pub(crate) waves: Waves,
     /// Every connection of the public listener, HTTP or upgraded.
@@ -33,6 +36,7 @@ impl App {
         Arc::new(Self {
             feed: Feed::new(settings.hub.event_buffer),
             event_streams: Arc::new(Semaphore::new(settings.http.event_streams)),
+            away: Admission::new(settings.connections.max, settings.connections.per_address),
             waves: Waves::new(),
             tasks: Tasks::new(Arc::clone(&metrics), CancellationToken::new(), CancellationToken::new()),
             settings: Arc::new(settings),

@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::clock;
 use crate::context::{ConnectionContext, Role};
-use crate::metrics::{Counted, Timeout};
+use crate::metrics::{Counted, Refusal, Timeout};
 use clocks::Clocks;
 
 /// Entries that leave the mailbox together, and with one write.
@@ -30,6 +30,8 @@ const BATCH: usize = 32;
 /// message may have to wait for a turn of every busy connection.
 const TURN_MESSAGES: usize = 32;
 const TURN_BYTES: usize = 16 * 1024;
+/// How much of a device id a log line shows, in characters.
+const LOGGED_CHARS: usize = 64;
 /// Places for entries that an idle connection keeps.
 const KEPT_ITEMS: usize = 4;
 /// How long a peer that was sent a close may take to hang up.
@@ -37,7 +39,7 @@ const HANG_UP: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Serves `conn` until it ends, then keeps its seat for as long as the session may still come back.
 pub(crate) async fn run<C: Conn>(conn: C, role: Role, context: ConnectionContext) {
-    let ConnectionContext { registry, settings, metrics, cancel, all_told, peer, small_reader, permit, counted } =
+    let ConnectionContext { registry, settings, metrics, cancel, all_told, peer, small_reader, away, permit, counted } =
         context;
     let now = clock::now();
     let options = SeatOptions {
@@ -64,12 +66,14 @@ pub(crate) async fn run<C: Conn>(conn: C, role: Role, context: ConnectionContext
     };
     let end = connection.serve(cancel.cancelled()).await;
     let Connection { conn, mut seat, .. } = connection;
-    tracing::info!(%peer, role = role.name(), device_id = ?seat.device_id(), reason = end.reason(), "connection ended");
+    tracing::info!(%peer, role = role.name(), device_id = shown(&seat), reason = end.reason(), "connection ended");
+    let stays = if end == End::Left { None } else { seat.on_broken(clock::now().into_std()) };
     hang_up(conn, &end).await;
     drop((permit, counted));
-    let stays = if end == End::Left { None } else { seat.on_broken(clock::now().into_std()) };
-    if let Some(until) = stays {
-        let _ = timeout_at(until.into(), all_told.cancelled()).await;
+    let Some(until) = stays else { return };
+    match away.try_admit(peer.ip()) {
+        Ok(_place) => drop(timeout_at(until.into(), all_told.cancelled()).await),
+        Err(_) => metrics.refused(Refusal::AwayFull),
     }
 }
 
@@ -412,7 +416,7 @@ impl<C: Conn> Connection<'_, C> {
             Answer::Waiting(_) => "client waits for its device",
             Answer::Absent | Answer::Refused(_) => "refused",
         };
-        tracing::info!(peer = %self.peer, device_id = ?self.seat.device_id(), "{outcome}");
+        tracing::info!(peer = %self.peer, device_id = shown(&self.seat), "{outcome}");
         self.seat.on_answer(answer, clock::now().into_std())
     }
 
@@ -422,6 +426,13 @@ impl<C: Conn> Connection<'_, C> {
         self.stage = Stage::Closed;
         self.clocks.closing(clock::now());
     }
+}
+
+/// The device id as a log shows it: escaped by the log, and cut.
+fn shown(seat: &Seat) -> Option<tracing::field::DebugValue<&str>> {
+    let id = seat.device_id()?.as_str();
+    let end = id.char_indices().nth(LOGGED_CHARS).map_or(id.len(), |(at, _)| at);
+    Some(tracing::field::debug(id.get(..end).unwrap_or(id)))
 }
 
 /// What the protocol says to a violation; `None` where it has no words for it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cuttlebone_hub::Registry;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::ConnectionPermit;
+use crate::admission::{Admission, ConnectionPermit};
 use crate::metrics::{Counted, Metrics, Peer};
 use crate::settings::Settings;
 
@@ -46,6 +46,8 @@ pub(crate) struct ConnectionContext {
     pub(crate) peer: SocketAddr,
     /// The peer offered a subprotocol whose devices read at most 65,536 bytes at once.
     pub(crate) small_reader: bool,
+    /// Places for the session when its connection has broken.
+    pub(crate) away: Arc<Admission>,
     /// The connection's place among those that may be open.
     pub(crate) permit: ConnectionPermit,
     /// The connection in the count of those that are open.

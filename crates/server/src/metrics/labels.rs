@@ -52,6 +52,8 @@ label! {
         Full = "full",
         /// As many of its address as there may be.
         AddressFull = "address_full",
+        /// As many sessions with a broken connection as there may be: this one ended at once.
+        AwayFull = "away_full",
         /// As many streams of events as there may be.
         EventStreamsFull = "event_streams_full",
         /// The server is stopping.

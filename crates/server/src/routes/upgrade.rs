@@ -62,6 +62,7 @@ fn context(app: &App, link: &Link, role: Role, small_reader: bool) -> Connection
         all_told: app.waves.all_told(),
         peer: link.peer,
         small_reader,
+        away: Arc::clone(&app.away),
         permit: link.permit.clone(),
         counted: app.metrics.connection(role.peer()),
     }
