@@ -40,8 +40,7 @@ fn keys() -> Vec<(String, String, Value)> {
 #[test]
 fn the_reference_is_what_the_server_takes_by_default() {
     let config = load("", &[], Vec::new()).expect("no fault");
-    let mut expected = cuttlebone_server::Settings::default();
-    // The hub alone would hold as much as a device's whole queue.
+    let expected = cuttlebone_server::Settings::default();
     assert_eq!(format!("{:?}", config.settings), format!("{expected:?}"));
 }
 
