@@ -17,6 +17,7 @@ mod descriptors;
 mod drain;
 mod feed;
 mod headers;
+mod host;
 mod ids;
 mod link;
 mod listing;

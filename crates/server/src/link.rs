@@ -15,15 +15,23 @@ pub(crate) struct Link {
     pub(crate) peer: SocketAddr,
     /// The socket's place among those that may be open.
     pub(crate) permit: ConnectionPermit,
-    /// When the first response, or the upgrade, must be done.
+    /// When the first response must be there.
     pub(crate) deadline: Instant,
     responded: AtomicBool,
     upgraded: AtomicBool,
+    endless: AtomicBool,
 }
 
 impl Link {
     pub(crate) fn new(peer: SocketAddr, permit: ConnectionPermit, deadline: Instant) -> Arc<Self> {
-        Arc::new(Self { peer, permit, deadline, responded: AtomicBool::new(false), upgraded: AtomicBool::new(false) })
+        Arc::new(Self {
+            peer,
+            permit,
+            deadline,
+            responded: AtomicBool::new(false),
+            upgraded: AtomicBool::new(false),
+            endless: AtomicBool::new(false),
+        })
     }
 
     /// True once a request was complete and has its answer.
@@ -42,6 +50,15 @@ impl Link {
 
     pub(crate) fn set_upgraded(&self) {
         self.upgraded.store(true, Ordering::Relaxed);
+    }
+
+    /// True once the response is a stream that only the server's stop ends.
+    pub(crate) fn is_endless(&self) -> bool {
+        self.endless.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_endless(&self) {
+        self.endless.store(true, Ordering::Relaxed);
     }
 
     #[cfg(test)]

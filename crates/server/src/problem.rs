@@ -1,20 +1,14 @@
 //! Errors over HTTP: a fixed text and its stable word, never a detail of the server.
 
-use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, RETRY_AFTER};
+use cuttlebone_proto::encode;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
-use serde::Serialize;
 
-#[derive(Serialize)]
-struct Problem<'a> {
-    error: &'a str,
-    cuttlebone_code: &'a str,
-}
-
-/// An answer with `status` and `{"error":text,"cuttlebone_code":code}`.
+/// An answer with `status` and `{"error":text,"cuttlebone_code":code}`. `text` may repeat what a peer sent.
 pub(crate) fn problem(status: StatusCode, code: &'static str, text: &str) -> Response {
-    (status, [(CACHE_CONTROL, "no-store")], Json(Problem { error: text, cuttlebone_code: code })).into_response()
+    let body = format!(r#"{{"error":{},"cuttlebone_code":"{code}"}}"#, encode::json_text(text));
+    (status, [(CACHE_CONTROL, "no-store"), (CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 pub(crate) async fn not_found() -> Response {
@@ -23,6 +17,17 @@ pub(crate) async fn not_found() -> Response {
 
 pub(crate) async fn method_not_allowed() -> Response {
     problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed")
+}
+
+/// The request does not say once, and in a way that can be read, which host it is for.
+pub(crate) fn bad_host() -> Response {
+    problem(StatusCode::BAD_REQUEST, "bad_host", "A request needs one Host header")
+}
+
+/// The request is for a host that this listener is not.
+pub(crate) fn misdirected() -> Response {
+    let text = "This listener is asked by address or as localhost";
+    problem(StatusCode::MISDIRECTED_REQUEST, "misdirected", text)
 }
 
 /// No route of ours reads a body.

@@ -1,7 +1,7 @@
 //! HTTP on one accepted socket, until it is upgraded or closed.
 //!
 //! Invariants: 1. nothing is waited for without a bound: TLS and the first request by one deadline, later requests by the
-//! time between them, a stuck response by [`StallGuard`]; 2. no request body is read.
+//! time between them, a response that is not read by [`StallGuard`]; 2. no request body is read.
 
 use std::convert::Infallible;
 use std::io;
@@ -26,8 +26,8 @@ use crate::app::App;
 use crate::link::Link;
 use crate::metrics::{Metrics, Peer, Timeout};
 use crate::settings::Settings;
-use crate::stall::StallGuard;
-use crate::{headers, problem};
+use crate::stall::{Patience, StallGuard};
+use crate::{headers, host, problem};
 
 /// What is served on a socket, and until when.
 pub(crate) struct Plan {
@@ -53,7 +53,8 @@ pub(crate) async fn serve(accepted: Accepted, link: Arc<Link>, plan: Plan) {
 
 async fn serve_http(socket: Stream, link: Arc<Link>, plan: Plan) {
     let Plan { router, app, stopping } = plan;
-    let guard = StallGuard::new(socket, Arc::clone(&link), app.settings.timeouts.write);
+    let patience = Patience { write: app.settings.timeouts.write, response: app.settings.timeouts.response };
+    let guard = StallGuard::new(socket, Arc::clone(&link), patience);
     let service = service_fn(|request| respond(request, Arc::clone(&link), router.clone()));
     let connection = builder(&app.settings).serve_connection(TokioIo::new(guard), service).with_upgrades();
     pin!(connection);
@@ -96,7 +97,9 @@ fn builder(settings: &Settings) -> http1::Builder {
 async fn respond(request: Request<Incoming>, link: Arc<Link>, router: Router) -> Result<Response, Infallible> {
     let (mut parts, body) = request.into_parts();
     let has_body = !body.is_end_stream();
-    let mut response = if has_body && matches!(parts.method, Method::GET | Method::HEAD) {
+    let mut response = if !host::is_well_formed(&parts) {
+        problem::bad_host()
+    } else if has_body && matches!(parts.method, Method::GET | Method::HEAD) {
         problem::body_not_accepted()
     } else {
         parts.extensions.insert(Arc::clone(&link));

@@ -71,6 +71,8 @@ pub struct Timeouts {
     pub ping: Duration,
     /// Without progress of a write.
     pub write: Duration,
+    /// From the first write of a response that has to wait until all of it is written. Streams of events are exempt.
+    pub response: Duration,
     /// From the first to the last byte of one message.
     pub message: Duration,
     /// From the order to stop until what is left is aborted.
@@ -127,6 +129,7 @@ impl Default for Timeouts {
             idle: Duration::from_secs(45),
             ping: Duration::from_secs(20),
             write: Duration::from_secs(10),
+            response: Duration::from_secs(30),
             message: Duration::from_secs(10),
             drain: Duration::from_secs(10),
         }

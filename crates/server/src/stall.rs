@@ -1,7 +1,8 @@
 //! A socket that gives up on a peer that does not read.
 //!
-//! Hyper has no timeout for writes: a peer that asks for something large and never reads would hold its place for ever. The
-//! guard watches while HTTP is spoken; an upgraded connection has its own timeout and switches this one off.
+//! Hyper has no timeout for writes: a peer that asks for something large and never reads, or reads a byte now and then, would
+//! hold its place for ever. The guard watches while HTTP is spoken; an upgraded connection has its own timeout and switches
+//! this one off.
 
 use std::future::Future;
 use std::io;
@@ -11,33 +12,70 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::clock;
 use crate::link::Link;
 
-/// The socket, and since when a write is stuck.
+/// How long a peer may take to read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// Without progress of a write.
+    pub(crate) write: Duration,
+    /// From the first write that has to wait until all is written; nothing to a stream that has no end.
+    pub(crate) response: Duration,
+}
+
+/// The socket, and until when it is waited for.
 pub(crate) struct StallGuard<S> {
     socket: S,
     link: Arc<Link>,
-    limit: Duration,
+    patience: Patience,
     stuck: Option<Pin<Box<Sleep>>>,
+    /// When all that has waited must be written.
+    due: Option<Due>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Due {
+    At(Instant),
+    Never,
 }
 
 impl<S> StallGuard<S> {
-    pub(crate) fn new(socket: S, link: Arc<Link>, limit: Duration) -> Self {
-        Self { socket, link, limit, stuck: None }
+    pub(crate) fn new(socket: S, link: Arc<Link>, patience: Patience) -> Self {
+        Self { socket, link, patience, stuck: None, due: None }
     }
 
-    /// Passes a finished write on; for one that is stuck, waits until the limit has passed.
+    /// Passes a finished write on; for one that is stuck, waits as long as there is patience.
     fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() || self.link.is_upgraded() {
             self.stuck = None;
             return written;
         }
-        let limit = self.limit;
-        let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(limit)));
+        let until = self.until();
+        let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep_until(until)));
         ready!(stuck.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// When a write that is stuck from now on is given up.
+    fn until(&mut self) -> Instant {
+        let now = clock::now();
+        let Patience { write, response } = self.patience;
+        let whole = if self.link.is_endless() { Due::Never } else { Due::At(now + response) };
+        match *self.due.get_or_insert(whole) {
+            Due::At(due) => due.min(now + write),
+            Due::Never => now + write,
+        }
+    }
+
+    /// As [`Self::watch`]; hyper flushes when it has nothing more to write, so one that is done is the end of a response.
+    fn watch_flush(&mut self, cx: &mut Context<'_>, flushed: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
+        if flushed.is_ready() {
+            self.due = None;
+        }
+        self.watch(cx, flushed)
     }
 }
 
@@ -68,7 +106,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.socket).poll_flush(cx);
-        self.watch(cx, flushed)
+        self.watch_flush(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -80,24 +118,37 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::sleep;
 
     const LIMIT: Duration = Duration::from_secs(10);
+    const PATIENCE: Patience = Patience { write: LIMIT, response: Duration::from_secs(60) };
+
+    /// Reads 16 bytes at a time, each just before the socket would count as stuck; gives up when there are no more.
+    async fn drip(peer: &mut DuplexStream) {
+        let mut buf = [0; 16];
+        loop {
+            sleep(LIMIT / 10 * 9).await;
+            if peer.read(&mut buf).await.is_ok_and(|read| read == 0) {
+                return;
+            }
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn write_to_a_peer_that_never_reads_fails_after_the_limit() {
         let (socket, _peer) = duplex(16);
-        let mut guard = StallGuard::new(socket, Link::for_test(), LIMIT);
-        let begun = crate::clock::now();
+        let mut guard = StallGuard::new(socket, Link::for_test(), PATIENCE);
+        let begun = clock::now();
         let error = guard.write_all(&[0; 64]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert_eq!(crate::clock::now() - begun, LIMIT);
+        assert_eq!(clock::now() - begun, LIMIT);
     }
 
     #[tokio::test(start_paused = true)]
     async fn peer_that_reads_a_little_in_time_is_served() {
         let (socket, mut peer) = duplex(16);
-        let mut guard = StallGuard::new(socket, Link::for_test(), LIMIT);
+        let mut guard = StallGuard::new(socket, Link::for_test(), PATIENCE);
         let read = async {
             let mut buf = [0; 16];
             for _ in 0..4 {
@@ -110,12 +161,55 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn peer_that_reads_a_little_for_ever_is_given_up_in_the_end() {
+        let (socket, mut peer) = duplex(16);
+        let mut guard = StallGuard::new(socket, Link::for_test(), PATIENCE);
+        let begun = clock::now();
+        let error = tokio::select! {
+            written = guard.write_all(&[0; 1024]) => written.unwrap_err(),
+            () = drip(&mut peer) => panic!("closed"),
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(clock::now() - begun, PATIENCE.response);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_response_has_its_own_time() {
+        let (socket, mut peer) = duplex(16);
+        let mut guard = StallGuard::new(socket, Link::for_test(), PATIENCE);
+        let write = async {
+            for _ in 0..10 {
+                guard.write_all(&[0; 64]).await.expect("in time");
+                guard.flush().await.expect("in time");
+            }
+        };
+        tokio::select! {
+            () = write => {}
+            () = drip(&mut peer) => panic!("closed"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stream_without_an_end_may_be_read_slowly_but_not_never() {
+        let (socket, mut peer) = duplex(16);
+        let link = Link::for_test();
+        link.set_endless();
+        let mut guard = StallGuard::new(socket, link, PATIENCE);
+        tokio::select! {
+            written = guard.write_all(&[0; 1024]) => written.expect("never stuck"),
+            () = drip(&mut peer) => panic!("closed"),
+        }
+        let error = guard.write_all(&[0; 1024]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn upgraded_socket_is_left_alone() {
         let (socket, _peer) = duplex(16);
         let link = Link::for_test();
         link.set_upgraded();
-        let mut guard = StallGuard::new(socket, link, LIMIT);
-        let outcome = tokio::time::timeout(LIMIT * 2, guard.write_all(&[0; 64])).await;
+        let mut guard = StallGuard::new(socket, link, PATIENCE);
+        let outcome = tokio::time::timeout(PATIENCE.response * 2, guard.write_all(&[0; 64])).await;
         assert!(outcome.is_err(), "still waiting");
     }
 }

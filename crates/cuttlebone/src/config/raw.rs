@@ -68,6 +68,7 @@ pub(crate) struct RawTimeouts {
     pub(crate) idle_ms: u64,
     pub(crate) ping_ms: u64,
     pub(crate) write_ms: u64,
+    pub(crate) response_ms: u64,
     pub(crate) message_ms: u64,
     pub(crate) drain_ms: u64,
 }

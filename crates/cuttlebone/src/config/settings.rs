@@ -54,6 +54,7 @@ fn timeouts(raw: &RawTimeouts) -> Timeouts {
         idle: millis(raw.idle_ms),
         ping: millis(raw.ping_ms),
         write: millis(raw.write_ms),
+        response: millis(raw.response_ms),
         message: millis(raw.message_ms),
         drain: millis(raw.drain_ms),
     }

@@ -1,18 +1,20 @@
 //! The listener of `/metrics`, apart from the public one.
 //!
 //! It answers until the last connection of a stopping server is gone, so that a drain can be watched: `/readyz` is here too.
+//! It is for this machine or its network: a browser that was sent here under another name gets nothing.
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
-use axum::response::IntoResponse;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
 use crate::app::App;
-use crate::problem;
 use crate::routes::health;
+use crate::{host, problem};
 
 /// The routes of the metrics listener.
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -22,7 +24,12 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(health::readyz))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(middleware::from_fn(local_only))
         .with_state(app)
+}
+
+async fn local_only(request: Request, next: Next) -> Response {
+    if host::is_local(request.uri(), request.headers()) { next.run(request).await } else { problem::misdirected() }
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {

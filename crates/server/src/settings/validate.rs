@@ -65,6 +65,7 @@ impl Settings {
         faults.time("timeouts.ping_ms", times.ping);
         faults.check(times.ping < times.idle, "timeouts.ping_ms", || "must be below timeouts.idle_ms".into());
         faults.time("timeouts.write_ms", times.write);
+        faults.time("timeouts.response_ms", times.response);
         faults.time("timeouts.message_ms", times.message);
         faults.time_or_none("timeouts.drain_ms", times.drain);
     }
@@ -176,8 +177,9 @@ mod tests {
     fn no_time_may_be_zero_where_zero_closes_everything() {
         let mut settings = Settings::default();
         settings.timeouts.handshake = Duration::ZERO;
+        settings.timeouts.response = Duration::ZERO;
         settings.timeouts.drain = Duration::ZERO;
-        assert_eq!(keys(&settings), ["timeouts.handshake_ms"]);
+        assert_eq!(keys(&settings), ["timeouts.handshake_ms", "timeouts.response_ms"]);
     }
 
     #[test]

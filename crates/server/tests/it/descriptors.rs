@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::support::{PATIENCE, Peer, Running, value};
 
 const LIMIT: u64 = 64;
-const METRICS: &str = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n";
+const METRICS: &str = "GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n";
 const EXHAUSTED: &str = r#"cuttlebone_accept_errors_total{kind="exhausted"}"#;
 
 /// The limit holds for a process, so this runs itself again in one that has a low limit.

@@ -9,7 +9,7 @@ async fn metrics_are_get_only_and_nowhere_else() {
     assert_eq!(page.status, 200);
     assert!(page.header("content-type").starts_with("application/openmetrics-text; version=1.0.0"));
     assert!(page.text().ends_with("# EOF\n"));
-    assert_eq!(request(server.metrics, "POST /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.status, 405);
+    assert_eq!(request(server.metrics, "POST /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await.status, 405);
     for path in ["/", "/devices", "/infra_config", "/register_device", "/index.html"] {
         assert_eq!(get(server.metrics, path).await.status, 404, "{path}");
     }
@@ -62,4 +62,20 @@ async fn metrics_can_be_off() {
     let settings = cuttlebone_server::Settings { listen: any, metrics_listen: None, ..Default::default() };
     let server = cuttlebone_server::Server::bind(settings).expect("listens");
     assert_eq!(server.metrics_addr(), None);
+}
+
+#[tokio::test]
+async fn a_page_that_gave_its_name_our_address_reads_nothing() {
+    let server = Running::start();
+    let ask = async |host: &str, path: &str| {
+        request(server.metrics, &format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n")).await
+    };
+    for path in ["/metrics", "/readyz", "/nothing"] {
+        let answer = ask("evil.example:9090", path).await;
+        assert_eq!(answer.status, 421, "{path}");
+        assert!(answer.text().ends_with(r#""cuttlebone_code":"misdirected"}"#), "{}", answer.text());
+    }
+    for host in ["localhost:9090", "127.0.0.1", "[::1]:9090", "192.0.2.7:9090"] {
+        assert_eq!(ask(host, "/metrics").await.status, 200, "{host}");
+    }
 }

@@ -116,3 +116,17 @@ async fn alive_and_ready() {
         assert_eq!(server.get(path).await.text(), "ok\n", "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_request_names_its_host_once() {
+    let server = Running::start();
+    for addr in [server.addr, server.metrics] {
+        for hosts in ["", "host: localhost\r\nhost: localhost\r\n", "host: a@localhost\r\n"] {
+            let answer = request(addr, &format!("GET /livez HTTP/1.1\r\n{hosts}\r\n")).await;
+            let expected = r#"{"error":"A request needs one Host header","cuttlebone_code":"bad_host"}"#;
+            assert_eq!((answer.status, answer.text().as_str()), (400, expected), "{hosts}");
+        }
+        assert_eq!(request(addr, "GET /livez HTTP/1.0\r\n\r\n").await.status, 200);
+    }
+    assert_eq!(request(server.addr, "GET /livez HTTP/1.1\r\nhost: any.example\r\n\r\n").await.status, 200);
+}

@@ -147,7 +147,7 @@ impl Answer {
 }
 
 pub(crate) async fn get(addr: SocketAddr, path: &str) -> Answer {
-    request(addr, &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await
+    request(addr, &format!("GET {path} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n\r\n")).await
 }
 
 /// Sends a request as it is and reads one response.

@@ -1,0 +1,91 @@
+//! Which host a request says it is for.
+//!
+//! A web page can give its own name the address of a listener that only this machine reaches, and read it as its own site
+//! (DNS rebinding). The browser still sends that name.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use http::header::HOST;
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderMap, Uri, Version};
+
+/// True if the request names its host as RFC 9112 3.2 asks: once, since HTTP/1.1 has it.
+pub(crate) fn is_well_formed(request: &Parts) -> bool {
+    let mut values = request.headers.get_all(HOST).iter();
+    match (values.next(), values.next()) {
+        (None, _) => request.version < Version::HTTP_11,
+        (Some(only), None) => only.is_empty() || authority(only.as_bytes()).is_some(),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// True if every host that the request names is an address or this machine, so that no page can have made it its own.
+/// One that names none comes from no browser.
+pub(crate) fn is_local(uri: &Uri, headers: &HeaderMap) -> bool {
+    let named = headers.get_all(HOST).iter().filter(|value| !value.is_empty());
+    named.map(|value| authority(value.as_bytes())).chain(uri.authority().cloned().map(Some)).all(|authority| {
+        authority.is_some_and(|authority| is_address(authority.host()) || is_localhost(authority.host()))
+    })
+}
+
+fn authority(value: &[u8]) -> Option<Authority> {
+    Authority::try_from(value).ok().filter(|authority| !authority.as_str().contains('@'))
+}
+
+fn is_localhost(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.eq_ignore_ascii_case("localhost.")
+}
+
+fn is_address(host: &str) -> bool {
+    let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    inside.map_or_else(|| host.parse::<Ipv4Addr>().is_ok(), |host| host.parse::<Ipv6Addr>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn request(version: Version, uri: &str, hosts: &[&[u8]]) -> Parts {
+        let mut builder = Request::builder().version(version).uri(uri);
+        for host in hosts {
+            builder = builder.header(HOST, *host);
+        }
+        builder.body(()).expect("a request").into_parts().0
+    }
+
+    #[test]
+    fn http_1_1_names_its_host_once() {
+        let good = |version, hosts: &[&[u8]]| is_well_formed(&request(version, "/", hosts));
+        for host in ["x", "", "127.0.0.1:8080", "[::1]:8080", "my_host.example.:1"] {
+            assert!(good(Version::HTTP_11, &[host.as_bytes()]), "{host}");
+        }
+        assert!(good(Version::HTTP_10, &[]) && good(Version::HTTP_10, &[b"x"]));
+        assert!(!good(Version::HTTP_11, &[]));
+        for version in [Version::HTTP_10, Version::HTTP_11] {
+            assert!(!good(version, &[b"x", b"x"]) && !good(version, &[b"", b"x"]));
+            for host in [b"a b".as_slice(), b"a@b", b"a/b", b"\xff"] {
+                assert!(!good(version, &[host]), "{host:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_addresses_and_localhost_are_local() {
+        let local = |uri: &str, host: &str| {
+            let request = request(Version::HTTP_11, uri, &[host.as_bytes()]);
+            is_local(&request.uri, &request.headers)
+        };
+        for host in ["127.0.0.1", "127.0.0.1:9090", "10.0.0.7:1", "[::1]:9090", "[fe80::1]", "LocalHost:9090", ""] {
+            assert!(local("/", host), "{host}");
+        }
+        for host in
+            ["evil.example", "127.0.0.1.evil.example:9090", "localhost.evil.example", "2130706433", "[x]", "::1"]
+        {
+            assert!(!local("/", host), "{host}");
+        }
+        assert!(local("http://localhost/metrics", "127.0.0.1"));
+        assert!(!local("http://evil.example/metrics", "127.0.0.1") && !local("http://127.0.0.1/", "evil.example"));
+    }
+}
