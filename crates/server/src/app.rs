@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::Admission;
 use crate::drain::Waves;
 use crate::feed::Feed;
+use crate::listing::Listings;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
@@ -21,6 +22,8 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     /// Changes of the device list, as text.
     pub(crate) feed: Feed,
+    /// The device list as text.
+    pub(crate) listings: Listings,
     /// Places for streams of events.
     pub(crate) event_streams: Arc<Semaphore>,
     /// Places for sessions whose connection broke, bounded as connections are: what they keep is no less.
@@ -35,6 +38,7 @@ impl App {
     pub(crate) fn new(settings: Settings, registry: Arc<Registry>, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             feed: Feed::new(settings.hub.event_buffer),
+            listings: Listings::default(),
             event_streams: Arc::new(Semaphore::new(settings.http.event_streams)),
             away: Admission::new(settings.connections.max, settings.connections.per_address),
             waves: Waves::new(),
@@ -43,5 +47,13 @@ impl App {
             registry,
             metrics,
         })
+    }
+
+    /// With nobody there.
+    #[cfg(test)]
+    pub(crate) fn for_test(settings: Settings) -> Arc<Self> {
+        let (metrics, ids) = (Arc::new(Metrics::new()), Box::new(crate::ids::SystemRandom));
+        let registry = Registry::new(settings.hub.clone(), &[], ids, Arc::clone(&metrics) as _);
+        Self::new(settings, Arc::new(registry), metrics)
     }
 }

@@ -86,11 +86,6 @@ fn block(name: &str, data: &impl Serialize) -> Bytes {
     format!("event: {name}\ndata: {json}\n\n").into()
 }
 
-/// The block that replaces all that a stream was told before.
-pub(crate) fn snapshot(list: &str) -> Bytes {
-    format!("event: snapshot\ndata: {list}\n\n").into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,10 +1,23 @@
-//! A device as the HTTP API shows it.
+//! Devices as the HTTP API shows them, one and all.
+//!
+//! Invariants: 1. what is written without letting others work is bounded in entries and in bytes; 2. one listing is written at
+//! a time, and everybody who asked before it was begun gets the same one.
 
+use axum::body::Bytes;
 use cuttlebone_hub::{DeviceSummary, Registry};
-use serde::{Deserialize, Serialize};
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::task::yield_now;
 
 /// How many entries are written before other tasks get a turn.
-const AT_ONCE: usize = 256;
+const ENTRIES_AT_ONCE: usize = 256;
+
+/// How many bytes are written before other tasks get a turn.
+const BYTES_AT_ONCE: usize = 64 * 1024;
+
+/// What stands before and after the array in a server-sent event.
+const HEAD: &str = "event: snapshot\ndata: ";
+const TAIL: &str = "\n\n";
 
 /// One entry of `/devices`. Fields that nobody told the server about are empty, as in the published API.
 #[derive(Debug, Serialize)]
@@ -28,7 +41,7 @@ impl<'a> Entry<'a> {
             group_name: "",
             owner: "",
             name: "",
-            adb_port: adb_port(&device.info),
+            adb_port: device.adb_port,
             cuttlebone_viewers: device.viewers,
             cuttlebone_registered_at_ms: device.registered_at_ms,
             cuttlebone_away: device.away.then_some(true),
@@ -46,39 +59,80 @@ pub(crate) fn detail(device: &DeviceSummary) -> String {
     text
 }
 
-/// All devices as an array, in the order of their ids.
-pub(crate) async fn list(registry: &Registry) -> String {
-    let mut text = String::from("[");
-    for (index, device) in registry.list().iter().enumerate() {
-        if index > 0 {
-            text.push(',');
-        }
-        text.push_str(&serde_json::to_string(&Entry::of(device)).unwrap_or_default());
-        if index % AT_ONCE == AT_ONCE - 1 {
-            tokio::task::yield_now().await;
-        }
-    }
-    text.push(']');
-    text
+/// The listing of the moment, shared by all who ask for it.
+#[derive(Debug, Default)]
+pub(crate) struct Listings {
+    newest: Mutex<Option<(u64, Listing)>>,
+    turn: tokio::sync::Mutex<()>,
 }
 
-/// `adb_port` of a `device_info`, if it is one; 0 if not. A device may register with any JSON value at all.
-fn adb_port(info: &str) -> u16 {
-    #[derive(Deserialize)]
-    struct Info {
-        adb_port: u16,
+impl Listings {
+    /// All devices, at least as new as the call.
+    ///
+    /// Relies on [`Registry::version`] growing before the change that it stands for can be seen to be complete: what is
+    /// listed after reading a version has all that the version counts. Cancel safe.
+    pub(crate) async fn current(&self, registry: &Registry) -> Listing {
+        let wanted = registry.version();
+        if let Some(listing) = self.known(wanted) {
+            return listing;
+        }
+        let _turn = self.turn.lock().await;
+        if let Some(listing) = self.known(wanted) {
+            return listing;
+        }
+        let version = registry.version();
+        let listing = Listing::of(&registry.list()).await;
+        *self.newest.lock() = Some((version, listing.clone()));
+        listing
     }
-    // A struct is also read from an array, by position.
-    if !info.trim_start().starts_with('{') {
-        return 0;
+
+    fn known(&self, wanted: u64) -> Option<Listing> {
+        self.newest.lock().as_ref().filter(|(version, _)| *version >= wanted).map(|(_, listing)| listing.clone())
     }
-    serde_json::from_str::<Info>(info).map_or(0, |info| info.adb_port)
+}
+
+/// All devices as text, in the order of their ids. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Listing(Bytes);
+
+impl Listing {
+    async fn of(devices: &[DeviceSummary]) -> Self {
+        let mut text = format!("{HEAD}[").into_bytes();
+        let mut turn = (0, 0);
+        for (index, device) in devices.iter().enumerate() {
+            if index > 0 {
+                text.push(b',');
+            }
+            text.extend_from_slice(&serde_json::to_vec(&Entry::of(device)).unwrap_or_default());
+            if index - turn.0 >= ENTRIES_AT_ONCE || text.len() - turn.1 >= BYTES_AT_ONCE {
+                turn = (index, text.len());
+                yield_now().await;
+            }
+        }
+        text.push(b']');
+        text.extend_from_slice(TAIL.as_bytes());
+        Self(text.into())
+    }
+
+    /// A JSON array of all entries.
+    pub(crate) fn array(&self) -> Bytes {
+        self.0.slice(HEAD.len()..self.0.len() - TAIL.len())
+    }
+
+    /// The server-sent event that replaces all that a stream was told before.
+    pub(crate) fn block(&self) -> Bytes {
+        self.0.clone()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::App;
+    use crate::settings::Settings;
     use cuttlebone_proto::DeviceId;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
 
     fn device(info: &str) -> DeviceSummary {
         DeviceSummary {
@@ -86,6 +140,7 @@ mod tests {
             info: info.into(),
             viewers: 3,
             registered_at_ms: 17,
+            adb_port: 6520,
             away: false,
         }
     }
@@ -107,20 +162,52 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn a_listing_is_shared_while_nothing_changes() {
+        let app = App::for_test(Settings::default());
+        let listing = app.listings.current(&app.registry).await;
+        let (array, block) = (listing.array(), listing.block());
+        let again = app.listings.current(&app.registry).await;
+        assert_eq!((array.as_ptr(), block.as_ptr()), (again.array().as_ptr(), again.block().as_ptr()));
+    }
+
     #[test]
-    fn adb_port_is_0_unless_it_is_a_port() {
-        for info in [
-            "7",
-            "null",
-            "[6520]",
-            "\"x\"",
-            "{}",
-            r#"{"adb_port":1.5}"#,
-            r#"{"adb_port":"6520"}"#,
-            r#"{"adb_port":-1}"#,
-        ] {
-            assert_eq!(adb_port(info), 0, "{info}");
+    fn an_older_listing_is_not_what_is_wanted() {
+        let listings = Listings::default();
+        *listings.newest.lock() = Some((7, Listing(Bytes::from_static(b"old"))));
+        assert!(listings.known(6).is_some() && listings.known(7).is_some());
+        assert!(listings.known(8).is_none());
+    }
+
+    /// How often others get a turn while this is written.
+    fn turns(devices: &[DeviceSummary]) -> usize {
+        let mut written = pin!(Listing::of(devices));
+        let mut turns = 0;
+        while written.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+            turns += 1;
         }
-        assert_eq!(adb_port(" {\"displays\":[],\"adb_port\":6521}"), 6521);
+        turns
+    }
+
+    #[test]
+    fn others_get_a_turn_by_entries_and_by_bytes() {
+        assert_eq!(turns(&vec![device("1"); 100]), 0);
+        assert_eq!(turns(&vec![device("1"); ENTRIES_AT_ONCE * 3]), 2);
+        let mut long = device("1");
+        long.device_id = DeviceId::new(&"\"".repeat(250)).expect("valid");
+        let entry = serde_json::to_vec(&Entry::of(&long)).expect("json").len();
+        assert_eq!(turns(&vec![long; ENTRIES_AT_ONCE]), ENTRIES_AT_ONCE * entry / BYTES_AT_ONCE);
+    }
+
+    #[test]
+    fn the_array_is_the_data_of_the_block() {
+        let devices = [device("1"), device("2")];
+        let mut written = pin!(Listing::of(&devices));
+        let Poll::Ready(listing) = written.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
+            panic!("nothing to wait for")
+        };
+        let array = String::from_utf8(listing.array().to_vec()).expect("text");
+        assert_eq!(serde_json::from_str::<Vec<serde_json::Value>>(&array).expect("json").len(), 2);
+        assert_eq!(listing.block(), format!("event: snapshot\ndata: {array}\n\n"));
     }
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use cuttlebone_proto::DeviceId;
-use cuttlebone_proto::limits::{DEVICE_ID_BYTES, ECHOED_CHARS};
+use cuttlebone_proto::limits::ECHOED_CHARS;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
@@ -20,7 +19,7 @@ pub(crate) async fn infra_config(State(app): State<Arc<App>>) -> Response {
 
 /// `GET /devices`.
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Response {
-    json(listing::list(&app.registry).await)
+    json(app.listings.current(&app.registry).await.array())
 }
 
 /// `GET /devices/{id}`.
@@ -33,8 +32,7 @@ pub(crate) async fn one(State(app): State<Arc<App>>, id: Result<Path<String>, Pa
 }
 
 fn device_not_found(id: &str) -> Response {
-    let known_to_be_short = DeviceId::new(id).is_ok();
-    let shown: String = id.chars().take(if known_to_be_short { DEVICE_ID_BYTES } else { ECHOED_CHARS }).collect();
+    let shown: String = id.chars().take(ECHOED_CHARS).collect();
     problem::problem(StatusCode::NOT_FOUND, "device_not_found", &format!("Device not found: '{shown}'"))
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -18,19 +18,21 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use tokio::time::timeout;
 
 use crate::app::App;
-use crate::feed::{self, Change};
+use crate::feed::Change;
+use crate::link::Link;
 use crate::metrics::{Counted, Refusal};
-use crate::{listing, problem};
+use crate::problem;
 
 /// How long a stream is silent before it says that it is there, for proxies that cut silent ones.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Opens a stream, if there is a place for one.
-pub(crate) async fn stream(State(app): State<Arc<App>>) -> Response {
+pub(crate) async fn stream(State(app): State<Arc<App>>, Extension(link): Extension<Arc<Link>>) -> Response {
     let Ok(place) = Arc::clone(&app.event_streams).try_acquire_owned() else {
         app.metrics.refused(Refusal::EventStreamsFull);
         return problem::unavailable("too_many_event_streams", "Too many streams of events");
     };
+    link.set_endless();
     let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")];
     let stream = EventStream::new(app, place);
     (headers, Body::from_stream(stream::unfold(stream, EventStream::next))).into_response()
@@ -75,7 +77,7 @@ impl EventStream {
     }
 
     async fn snapshot(&self) -> Bytes {
-        feed::snapshot(&listing::list(&self.app.registry).await)
+        self.app.listings.current(&self.app.registry).await.block()
     }
 }
 
@@ -83,17 +85,12 @@ impl EventStream {
 mod tests {
     use super::*;
     use crate::clock;
-    use crate::ids::SystemRandom;
-    use crate::metrics::Metrics;
     use crate::settings::Settings;
-    use cuttlebone_hub::Registry;
 
     fn app(event_buffer: usize) -> Arc<App> {
         let mut settings = Settings::default();
         settings.hub.event_buffer = event_buffer;
-        let metrics = Arc::new(Metrics::new());
-        let registry = Registry::new(settings.hub.clone(), &[], Box::new(SystemRandom), Arc::clone(&metrics) as _);
-        App::new(settings, Arc::new(registry), metrics)
+        App::for_test(settings)
     }
 
     async fn opened(app: &Arc<App>) -> EventStream {

@@ -1,6 +1,9 @@
 //! `/infra_config`, `/devices` and `/devices/{id}`.
 
+use std::time::Duration;
+
 use cuttlebone_proto::IceServer;
+use futures_util::future::join_all;
 use serde_json::Value;
 
 use crate::support::Running;
@@ -79,4 +82,34 @@ async fn unknown_device_is_404_and_its_name_stays_inside_the_string() {
     assert_eq!(value.as_object().map(serde_json::Map::len), Some(2), "{value}");
     let answer = server.get(&format!("/devices/{}", "%0A".repeat(300))).await;
     assert!(answer.status == 404 && answer.body.len() < 300, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn what_could_deceive_a_reader_is_escaped_and_a_long_name_is_cut() {
+    let server = Running::start();
+    let answer = server.get("/devices/a%7F%C2%9B%E2%80%AE").await;
+    let expected = r#"{"error":"Device not found: 'a\u007f\u009b\u202e'","cuttlebone_code":"device_not_found"}"#;
+    assert_eq!((answer.status, answer.header("content-type")), (404, "application/json"));
+    assert_eq!(answer.text(), expected);
+    let answer = server.get(&format!("/devices/{}", "x".repeat(200))).await;
+    assert!(answer.text().contains(&format!("'{}'", "x".repeat(64))), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_listing_asked_for_after_a_registration_has_it_however_many_ask() {
+    let server = Running::with(|settings| settings.hub.device_grace = Duration::ZERO);
+    let mut devices = Vec::new();
+    for index in 0..50 {
+        let before: [_; 4] = std::array::from_fn(|_| server.get("/devices"));
+        let id = format!("d{index}");
+        let (_, device) = tokio::join!(join_all(before), server.device(&id, "1"));
+        devices.push(device);
+        let (list, _) = tokio::join!(server.get("/devices"), server.get("/devices"));
+        assert!(list.text().contains(&format!("\"{id}\"")), "{id} is not in {}", list.text());
+        if index % 2 == 0 {
+            drop(devices.pop());
+            server.until_metric("cuttlebone_devices", |there| there == devices.len() as u64).await;
+            assert!(!server.get("/devices").await.text().contains(&format!("\"{id}\"")), "{id} is gone");
+        }
+    }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, interval, timeout};
 
 use crate::support::{PATIENCE, Peer, Running};
@@ -78,4 +79,54 @@ async fn a_peer_that_asks_and_never_reads_loses_its_place() {
     server.until_metric(r#"cuttlebone_timeouts_total{which="write"}"#, |count| count == 1).await;
     // The one that asks for the metrics is not counted yet.
     server.until_metric(r#"cuttlebone_connections{role="http"}"#, |open| open <= 1).await;
+}
+
+/// Reads a little at a time, steadily, until the server closes or `mark` has come.
+async fn drip(peer: &mut TcpStream, mark: &[u8]) -> Vec<u8> {
+    let mut tick = interval(Duration::from_millis(2));
+    let mut all = Vec::new();
+    while !all.ends_with(mark) {
+        tick.tick().await;
+        let mut some = [0; 256];
+        match peer.read(&mut some).await {
+            Ok(read) if read > 0 => all.extend_from_slice(&some[..read]),
+            _ => break,
+        }
+    }
+    all
+}
+
+/// A server that gives a response little time, and a peer for which the system keeps little.
+async fn in_a_hurry() -> (Running, TcpStream) {
+    let server = Running::with(|settings| {
+        settings.timeouts.response = SHORT;
+        settings.connections.send_buffer = 4096;
+    });
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("set");
+    let peer = socket.connect(server.addr).await.expect("accepted");
+    (server, peer)
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_a_response_byte_by_byte_loses_its_place() {
+    let (server, mut peer) = in_a_hurry().await;
+    let info = format!("\"{}\"", "x".repeat(200_000));
+    let _device = server.device("large", &info).await;
+    peer.write_all(b"GET /devices/large HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+    let read = drip(&mut peer, b"xx\"}").await.len();
+    assert!(read < 200_000, "all of it came");
+    assert_eq!(server.metric(r#"cuttlebone_timeouts_total{which="write"}"#).await, 1);
+}
+
+#[tokio::test]
+async fn a_stream_of_events_may_be_read_slowly() {
+    let (server, mut peer) = in_a_hurry().await;
+    let mut devices = Vec::new();
+    for index in 0..200 {
+        devices.push(server.device(&format!("{index:03}{}", "x".repeat(250)), "1").await);
+    }
+    peer.write_all(b"GET /api/v1/devices/events HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+    let read = timeout(PATIENCE, drip(&mut peer, b"}]\n\n\r\n")).await.expect("all in time");
+    assert!(read.len() > 70_000 && read.ends_with(b"}]\n\n\r\n"), "cut after {}", read.len());
 }
