@@ -15,9 +15,10 @@ use http::HeaderMap;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use crate::app::App;
+use crate::clock;
 use crate::connection;
 use crate::context::{ConnectionContext, Role};
 use crate::link::Link;
@@ -49,7 +50,9 @@ fn upgrade(app: &Arc<App>, role: Role, mut request: Request) -> Response {
     };
     let context = context(app, &link, role, offers_small_reader(request.headers()));
     let socket = hyper::upgrade::on(&mut request);
-    app.tasks.spawn(connect(socket, link, role, context));
+    // Of its own: the socket may be kept from an earlier request, and its first deadline over.
+    let deadline = clock::now() + app.settings.timeouts.handshake;
+    app.tasks.spawn(connect(socket, link, deadline, role, context));
     accepted.response::<Body>()
 }
 
@@ -69,8 +72,8 @@ fn context(app: &App, link: &Link, role: Role, small_reader: bool) -> Connection
 }
 
 /// Waits for the socket and runs the connection on it.
-async fn connect(socket: OnUpgrade, link: Arc<Link>, role: Role, context: ConnectionContext) {
-    match timeout_at(link.deadline, socket).await {
+async fn connect(socket: OnUpgrade, link: Arc<Link>, deadline: Instant, role: Role, context: ConnectionContext) {
+    match timeout_at(deadline, socket).await {
         Ok(Ok(socket)) => {
             link.set_upgraded();
             drop(link);
@@ -113,28 +116,73 @@ fn offers_small_reader(headers: &HeaderMap) -> bool {
     headers
         .get_all(SEC_WEBSOCKET_PROTOCOL)
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|offered| SMALL_READER_SUBPROTOCOLS.contains(&offered.trim()))
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .any(|offered| SMALL_READER_SUBPROTOCOLS.iter().any(|small| small.as_bytes() == offered.trim_ascii()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Settings;
     use http::HeaderValue;
+    use hyper::body::Incoming;
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use std::convert::Infallible;
+    use std::future::ready;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::time::sleep;
+    use tokio_util::task::TaskTracker;
 
     #[test]
     fn small_readers_are_known_by_any_subprotocol_they_offer() {
-        let offered = |values: &[&'static str]| {
+        let offered = |values: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in values {
-                headers.append(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(value));
+                headers.append(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_bytes(value.as_bytes()).expect("a value"));
             }
             offers_small_reader(&headers)
         };
         assert!(
             offered(&["webrtc-operator"]) && offered(&["x, cf-webrtc-device"]) && offered(&["x", "webrtc-operator"])
         );
+        assert!(offered(&["webrtc-operator, \u{ff}"]) && offered(&["\u{ff},\twebrtc-operator "]));
         assert!(!offered(&[]) && !offered(&["x"]) && !offered(&["webrtc-operator2"]));
+    }
+
+    const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+        sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+    /// A text frame that is no JSON, masked with zeros.
+    const NONSENSE: &[u8] = b"\x81\x81\0\0\0\0x";
+
+    async fn read_until(peer: &mut DuplexStream, mark: &str) {
+        let mut bytes = Vec::new();
+        while !String::from_utf8_lossy(&bytes).contains(mark) {
+            assert!(peer.read_buf(&mut bytes).await.expect("open") > 0, "ended before {mark}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn upgrade_of_a_kept_socket_has_a_deadline_of_its_own() {
+        let app = App::for_test(Settings::default());
+        let handshake = app.settings.timeouts.handshake;
+        // The time for its first response is over from the start.
+        let link = Link::for_test();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let mut request = request.map(|_| Body::empty());
+            request.extensions_mut().insert(Arc::clone(&link));
+            ready(Ok::<_, Infallible>(upgrade(&app, Role::Client, request)))
+        });
+        // Too small for the 101, which waits until it is read.
+        let (mut peer, socket) = duplex(64);
+        let serving = http1::Builder::new().serve_connection(TokioIo::new(socket), service).with_upgrades();
+        let serving = TaskTracker::new().spawn(serving);
+        peer.write_all(UPGRADE).await.expect("sent");
+        sleep(handshake / 2).await;
+        read_until(&mut peer, "\r\n\r\n").await;
+        serving.await.expect("no panic").expect("upgraded");
+        peer.write_all(NONSENSE).await.expect("sent");
+        read_until(&mut peer, "invalid_json").await;
     }
 }
