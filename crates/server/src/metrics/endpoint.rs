@@ -1,7 +1,7 @@
 //! The listener of `/metrics`, apart from the public one.
 //!
 //! It answers until the last connection of a stopping server is gone, so that a drain can be watched: `/readyz` is here too.
-//! It is for this machine or its network: a browser that was sent here under another name gets nothing.
+//! On loopback it is for this machine: a browser that was sent here under another name gets nothing.
 
 use std::sync::Arc;
 
@@ -18,14 +18,15 @@ use crate::{host, problem};
 
 /// The routes of the metrics listener.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
+    let is_loopback = app.settings.metrics_listen.is_some_and(|address| address.ip().to_canonical().is_loopback());
+    let routes = Router::new()
         .route("/metrics", get(metrics))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(middleware::from_fn(local_only))
-        .with_state(app)
+        .with_state(app);
+    if is_loopback { routes.layer(middleware::from_fn(local_only)) } else { routes }
 }
 
 async fn local_only(request: Request, next: Next) -> Response {
