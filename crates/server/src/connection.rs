@@ -143,8 +143,12 @@ enum End {
     Left,
     /// The server closed it.
     Closed,
-    /// It broke, or the peer gave no sign of life.
+    /// It broke.
     Broken,
+    /// The peer gave no sign of life.
+    Silent,
+    /// The peer took nothing of what was written.
+    Stuck,
 }
 
 impl End {
@@ -153,7 +157,14 @@ impl End {
             Self::Left => "closed by the peer",
             Self::Closed => "closed by the server",
             Self::Broken => "broken",
+            Self::Silent => "nothing came from the peer for too long",
+            Self::Stuck => "the peer did not read for too long",
         }
+    }
+
+    /// Whether the peer can still be told something.
+    const fn is_orderly(&self) -> bool {
+        matches!(self, Self::Left | Self::Closed)
     }
 }
 
@@ -369,11 +380,11 @@ impl<C: Conn> Connection<'_, C> {
             None | Some(clocks::Due::Message) => None,
             Some(clocks::Due::Idle) => {
                 self.metrics.timed_out(Timeout::Idle);
-                Some(End::Broken)
+                Some(End::Silent)
             }
             Some(clocks::Due::Write) => {
                 self.metrics.timed_out(Timeout::Write);
-                Some(if self.stage == Stage::Open { End::Broken } else { End::Closed })
+                Some(End::Stuck)
             }
         }
     }
@@ -448,7 +459,7 @@ const fn reject(violation: Violation) -> Option<Reject> {
 
 /// Ends a connection so that the peer sees the close: our direction first, then what it still sends is thrown away.
 async fn hang_up(mut conn: impl Conn, end: &End) {
-    if *end == End::Broken {
+    if !end.is_orderly() {
         return;
     }
     let until = clock::now() + HANG_UP;

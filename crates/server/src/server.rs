@@ -48,7 +48,7 @@ pub enum BindError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// An address can't be listened on.
-    #[error("can't listen on {address}: {source}")]
+    #[error("can't listen on {address}")]
     Listen {
         /// The address.
         address: SocketAddr,
