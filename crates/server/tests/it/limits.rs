@@ -70,3 +70,15 @@ async fn headers_are_bounded_in_bytes_and_in_number() {
     assert_eq!(request(server.addr, &with(16)).await.status, 200);
     assert_eq!(request(server.addr, &format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(16_000))).await.status, 431);
 }
+
+#[tokio::test]
+async fn sessions_whose_connection_broke_are_bounded_as_connections_are() {
+    let server = Running::with(|settings| settings.connections.max = 2);
+    for id in ["a", "b", "c"] {
+        // Dropped without a close frame: a broken connection, with a grace period if there is a place for it.
+        drop(server.device(id, "1").await);
+        server.until_metric(r#"cuttlebone_connections{role="device"}"#, |open| open == 0).await;
+    }
+    server.until_metric(r#"cuttlebone_refused_connections_total{reason="away_full"}"#, |count| count == 1).await;
+    server.until_metric("cuttlebone_devices", |devices| devices == 2).await;
+}
