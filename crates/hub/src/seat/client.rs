@@ -62,12 +62,12 @@ impl ClientSeat {
                 let delivery = attachment.forward(payload);
                 self.on_delivery(delivery, now)
             }
-            ClientEffect::Attach(device_id) => {
+            ClientEffect::Attach(ask) => {
                 self.deadline = None;
-                self.device_id = Some(device_id.clone());
+                self.device_id = Some(ask.device_id.clone());
                 // R2: config is queued before the client can be found by anybody.
                 self.inbox.mailbox().reply(self.registry.config().to_string());
-                self.ask(device_id)
+                self.ask(ask.device_id)
             }
             ClientEffect::Reject(reject) => self.refuse(&reject),
             ClientEffect::Nothing => Next::Continue,
@@ -220,7 +220,7 @@ impl ClientSeat {
 
     fn carry_out(&mut self, effect: ClientEffect<'_>) -> Next {
         match effect {
-            ClientEffect::Attach(device_id) => self.ask(device_id),
+            ClientEffect::Attach(ask) => self.ask(ask.device_id),
             ClientEffect::Reject(reject) => self.refuse(&reject),
             ClientEffect::Nothing | ClientEffect::ToDevice(_) => Next::Continue,
         }
