@@ -163,7 +163,7 @@ impl ClientSeat {
             Link::Attached(attachment) if attachment.linger() => Some(now + self.registry.settings().client_grace),
             Link::Attached(_) | Link::Waiting { .. } | Link::None => {
                 self.leave();
-                self.inbox.mailbox().abandon();
+                self.inbox.abandon();
                 None
             }
         }
