@@ -72,11 +72,11 @@ pub enum PushError {
 
 /// What a client says that it has had.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Had {
-    /// How many forwards.
-    pub(crate) received: u32,
-    /// Of which count, see [`History::count`].
-    pub(crate) count: u32,
+pub(crate) enum Had {
+    /// So many forwards, if it said so, of the count of this number; see [`History::count`].
+    OfCount(u32, Option<u32>),
+    /// Something of another process.
+    Unknown,
 }
 
 impl Mailbox {
@@ -267,7 +267,7 @@ impl Mailbox {
     pub(crate) fn resume(
         self: &Arc<Self>,
         former: &Self,
-        had: Option<Had>,
+        had: Had,
         greeting: impl FnOnce(bool, u32) -> String,
     ) -> Option<(Inbox, bool)> {
         let mut state = self.state.lock();
@@ -275,8 +275,10 @@ impl Mailbox {
             return None;
         }
         let history = state.history.as_mut()?;
-        let had = had.filter(|had| had.count == history.count());
-        let replay = had.and_then(|had| history.after(had.received));
+        let replay = match had {
+            Had::OfCount(count, Some(received)) if count == history.count() => history.after(received),
+            Had::OfCount(..) | Had::Unknown => None,
+        };
         let is_whole = replay.is_some();
         if !is_whole {
             history.forget();

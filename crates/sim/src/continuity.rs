@@ -132,7 +132,14 @@ impl Continuity {
     }
 
     /// A restart that was planned, or a crash. The next server is there at once.
+    ///
+    /// Not before everybody is back from the last planned one: what a device sends to a viewer that is still on its way is
+    /// lost with the second server, and nobody can tell the viewer (docs/RELIABILITY.md).
     fn change_server(&mut self) {
+        let are_back = self.viewers.iter().all(Viewer::is_back) && !self.lines.iter().any(Line::is_on_stopped_server);
+        if !are_back {
+            return;
+        }
         match self.dice.below(8) {
             0 => self.stop_server(),
             1 => self.crash(),
@@ -153,9 +160,6 @@ impl Continuity {
             self.cut(line);
         }
         self.lines.clear();
-        for viewer in &self.viewers {
-            self.book.crash(viewer.session);
-        }
         self.next_server();
     }
 

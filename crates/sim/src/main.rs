@@ -45,7 +45,8 @@ impl Options {
             cuttlebone_sim::run_crowd(seed, self.steps, self.seats);
         }
         if self.world != Which::Crowd {
-            cuttlebone_sim::run_continuity(seed, self.steps);
+            // Its steps are small ones.
+            cuttlebone_sim::run_continuity(seed, 10 * self.steps);
         }
     }
 }

@@ -63,12 +63,15 @@ impl Device {
         shared: &Arc<Shared>,
         client: &Mailbox,
         client_id: ClientId,
-        had: Option<Had>,
+        had: Had,
         time: TokenTime,
     ) -> Result<Option<Attachment>, Reject> {
         let mut state = self.state.lock();
         let is_full = state.viewers() >= shared.settings.clients_per_device;
-        let Some(entry) = state.clients.get_mut(&client_id).filter(|entry| entry.resumable) else { return Ok(None) };
+        // A client that is expected is one of an earlier process.
+        let may_resume =
+            |entry: &&mut Client| entry.resumable && (entry.expected_until.is_none() || matches!(had, Had::Unknown));
+        let Some(entry) = state.clients.get_mut(&client_id).filter(may_resume) else { return Ok(None) };
         if entry.lingers && is_full {
             return Err(Reject::TooManyClients);
         }

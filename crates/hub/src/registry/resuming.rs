@@ -31,7 +31,7 @@ impl Shared {
         let Some(claims) = self.tokens.read(token, &request.device_id, now_ms) else { return self.refuse(None, None) };
         let time = self.token_time(now_ms);
         // Numbers of another process's count mean nothing here.
-        let had = received.filter(|_| self.tokens.is_own(claims)).map(|received| Had { received, count: claims.count });
+        let had = if self.tokens.is_own(claims) { Had::OfCount(claims.count, received) } else { Had::Unknown };
         match present {
             Some(device) if !claims.is_for(device.digest(self)) => self.refuse(None, None),
             Some(device) => match device.resume(self, &request.mailbox, claims.client_id, had, time) {

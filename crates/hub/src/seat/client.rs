@@ -178,15 +178,6 @@ impl ClientSeat {
         Next::Closing
     }
 
-    /// The close is on its way to the client: it is gone for good, unless it is to come back after a restart. Then its
-    /// device is told nothing, and keeps its picture running.
-    pub(super) fn on_closing(&mut self, code: CloseCode) {
-        if code == CloseCode::Restart {
-            self.forget();
-        }
-        self.leave();
-    }
-
     /// The server stops while the client's connection is away.
     pub(super) fn forget(&mut self) {
         if let Link::Attached(attachment) = &mut self.link {

@@ -140,7 +140,7 @@ impl Peer {
                                 self.settle(next);
                             }
                             Item::Close(code) => {
-                                self.seat.on_closing(code);
+                                self.seat.on_closing();
                                 texts.push(format!("close {}", code.value()));
                             }
                         }

@@ -86,16 +86,17 @@ impl Book {
         self.account(key).down.lost.insert(number);
     }
 
+    /// Whatever the device has sent so far may be lost.
+    pub(super) fn loses_all_down(&mut self, key: SessionKey) {
+        let down = &mut self.account(key).down;
+        down.uncertain = down.sent;
+    }
+
     /// The viewer is told that what was under way may be lost.
     pub(super) fn is_told(&mut self, key: SessionKey, unsent: u64) {
         let account = self.account(key);
         account.up.uncertain = account.up.sent - unsent;
         account.down.uncertain = account.down.sent;
-    }
-
-    /// The server was killed: the viewer will be told, if it comes back.
-    pub(super) fn crash(&mut self, key: SessionKey) {
-        self.is_told(key, 0);
     }
 
     pub(super) fn is_over(&mut self, key: SessionKey) {
@@ -106,6 +107,11 @@ impl Book {
     pub(super) fn is_away(&mut self, key: SessionKey, since: Option<Instant>) {
         let account = self.account(key);
         account.away_since = since.map(|since| account.away_since.unwrap_or(since));
+    }
+
+    /// A later server let the client come back, with the id it had.
+    pub(super) fn is_back(&mut self, key: SessionKey) {
+        self.account(key).reported = 0;
     }
 
     /// `grace`: how long a viewer may be away.

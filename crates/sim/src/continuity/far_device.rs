@@ -13,13 +13,16 @@ pub(super) struct FarDevice {
     pub(super) line: Option<usize>,
     is_registered: bool,
     clients: BTreeMap<u64, SessionKey>,
-    /// Ids it was told are gone: what it had sent before it read that is answered with the same again.
-    gone: BTreeMap<u64, SessionKey>,
+    /// How often it was gone for good, for a server: what that knew of its clients is forgotten.
+    pub(super) lives: u64,
+    /// Ids it was told are gone, and the server and the life in which it was: what it had sent before it read that is
+    /// answered with the same again. Later nobody can know of it, and the client of that id may come back.
+    gone: BTreeMap<u64, (SessionKey, (u64, u64))>,
 }
 
 impl FarDevice {
     pub(super) fn new(number: usize) -> Self {
-        Self { number, line: None, is_registered: false, clients: BTreeMap::new(), gone: BTreeMap::new() }
+        Self { number, line: None, is_registered: false, lives: 0, clients: BTreeMap::new(), gone: BTreeMap::new() }
     }
 }
 
@@ -34,6 +37,14 @@ impl Continuity {
         device.is_registered = false;
         let register = format!(r#"{{"message_type":"register","device_id":"d{}","device_info":1}}"#, device.number);
         self.lines[line].up.push_back(Up::Text(register));
+    }
+
+    /// For the server it is gone for good. Viewers that are attached hear of it; what was held for others is lost.
+    pub(super) fn device_is_gone(&mut self, at: usize) {
+        self.devices[at].lives += 1;
+        for viewer in self.viewers.iter().filter(|viewer| viewer.device == at) {
+            self.book.loses_all_down(viewer.session);
+        }
     }
 
     pub(super) fn device_sends(&mut self, at: usize) {
@@ -75,18 +86,21 @@ impl Continuity {
             Some("client_msg") => {
                 let session = message["payload"]["s"].as_u64().expect("a session");
                 let number = message["payload"]["n"].as_u64().expect("a number");
-                assert!(!device.gone.contains_key(&id), "an id was used for a second client");
+                if let Some((gone, life)) = device.gone.remove(&id) {
+                    assert!(gone == session && life < (self.process, device.lives), "an id was used after it was gone");
+                    self.book.is_back(session);
+                }
                 let known = *device.clients.entry(id).or_insert(session);
                 assert_eq!(known, session, "a client id changed, or was used for a second client");
                 self.book.device_reads(session, number);
             }
             Some("client_disconnected") => match device.clients.remove(&id) {
                 Some(session) => {
-                    device.gone.insert(id, session);
+                    device.gone.insert(id, (session, (self.process, device.lives)));
                     self.book.device_reads_gone(session, false, now, grace);
                 }
                 None => {
-                    if let Some(session) = device.gone.get(&id) {
+                    if let Some((session, _)) = device.gone.get(&id) {
                         self.book.device_reads_gone(*session, true, now, grace);
                     }
                 }

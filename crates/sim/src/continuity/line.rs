@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cuttlebone_hub::{Answer, Item, Next, Probe, Received, Registry, Request, Resolution, Seat, Urgent};
 use cuttlebone_proto::CloseCode;
@@ -10,8 +10,9 @@ use cuttlebone_proto::CloseCode;
 use super::Continuity;
 use super::book::SessionKey;
 
-/// How long a device may take to close after the server has.
-const PARTING: std::time::Duration = std::time::Duration::from_secs(1);
+/// How long a device may take to read what its clients have sent, when the server stops, and then to close.
+const DRAINING: Duration = Duration::from_secs(2);
+const PARTING: Duration = Duration::from_secs(1);
 
 /// Whose connection it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +38,9 @@ pub(super) enum Down {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     Open,
-    Draining,
+    /// The server stops; until then the far end may read what is queued for it.
+    Draining(Instant),
+    /// The close is written; until then the far end may close too.
     Parting(Instant),
     Closing,
     /// The connection is gone; the seat may stay until then.
@@ -85,6 +88,10 @@ impl Line {
         }
     }
 
+    pub(super) fn is_on_stopped_server(&self) -> bool {
+        self.is_stopped && self.is_live()
+    }
+
     /// Whether anything can still happen on it.
     pub(super) fn is_live(&self) -> bool {
         self.seat.is_some() || !self.up.is_empty() || !self.down.is_empty()
@@ -100,7 +107,7 @@ impl Line {
 impl Continuity {
     pub(super) fn server_reads(&mut self, at: usize) {
         let line = &mut self.lines[at];
-        let reads = matches!(line.stage, Stage::Open | Stage::Draining | Stage::Parting(_));
+        let reads = matches!(line.stage, Stage::Open | Stage::Draining(_) | Stage::Parting(_));
         if !reads || !matches!(line.waiting, Waiting::Nothing) {
             return;
         }
@@ -151,9 +158,9 @@ impl Continuity {
                 if code != CloseCode::Restart {
                     line.session.into_iter().for_each(|session| self.book.is_over(session));
                 }
-                seat.on_closing(code);
+                seat.on_closing();
                 line.down.push_back(Down::Close);
-                if line.stage == Stage::Draining {
+                if let Stage::Draining(_) = line.stage {
                     line.stage = Stage::Parting(self.now + PARTING);
                 } else {
                     let stays = line.seat.as_mut().and_then(|seat| seat.on_broken(self.now));
@@ -214,7 +221,7 @@ impl Continuity {
             Next::Await(request) => line.waiting = Waiting::Answer(request),
             Next::Ping if !line.is_cut => line.seat.iter_mut().for_each(Seat::on_alive),
             Next::Ping => {}
-            Next::Draining => line.stage = Stage::Draining,
+            Next::Draining => line.stage = Stage::Draining(self.now + DRAINING),
             Next::Closing => {
                 if line.stage == Stage::Open {
                     line.stage = Stage::Closing;
@@ -300,7 +307,13 @@ impl Continuity {
     fn drop_seat(&mut self, at: usize) {
         let line = &mut self.lines[at];
         line.held_session().into_iter().for_each(|session| self.book.is_over(session));
+        let Owner::Device(device) = line.owner else { return line.seat = None };
+        let is_listed = |registry: &Registry| registry.find(&format!("d{device}")).is_some();
+        let before = is_listed(&line.registry);
         line.seat = None;
+        if before && !is_listed(&line.registry) && !line.is_stopped {
+            self.device_is_gone(device);
+        }
     }
 
     /// The server stops while the connection is away.
@@ -325,9 +338,10 @@ impl Continuity {
                     self.drop_seat(at);
                 }
             }
-            Stage::Parting(until) if until <= self.now => {
+            Stage::Draining(until) | Stage::Parting(until) if until <= self.now => {
                 let stays = seat.on_broken(self.now);
                 self.end(at, stays);
+                self.cut(at);
             }
             Stage::Open if seat.deadline().is_some_and(|deadline| deadline <= self.now) => {
                 let next = seat.on_timer(self.now);
@@ -354,7 +368,7 @@ impl Continuity {
                 self.carry_out(at, next);
             }
             Stage::Ended(_) => self.forget(at),
-            Stage::Draining | Stage::Parting(_) | Stage::Closing => {}
+            Stage::Draining(_) | Stage::Parting(_) | Stage::Closing => {}
         }
     }
 }

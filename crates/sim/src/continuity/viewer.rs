@@ -6,7 +6,7 @@ use super::line::{Down, Owner, Up};
 
 #[derive(Debug)]
 pub(super) struct Viewer {
-    device: usize,
+    pub(super) device: usize,
     pub(super) session: SessionKey,
     /// Its connection, while it has one.
     pub(super) line: Option<usize>,
@@ -46,6 +46,11 @@ impl Viewer {
             greeted: false,
             drained: Drained::No,
         }
+    }
+
+    /// Whether it has been attached since its server stopped.
+    pub(super) fn is_back(&self) -> bool {
+        self.drained == Drained::No
     }
 
     pub(super) fn is_attached(&self) -> bool {
@@ -105,12 +110,13 @@ impl Continuity {
     /// A clean close: the session is over.
     pub(super) fn viewer_leaves(&mut self, at: usize) {
         let viewer = &mut self.viewers[at];
-        let Some(line) = viewer.line.take().filter(|_| viewer.greeted) else { return };
+        let Some(line) = viewer.line.filter(|_| viewer.greeted) else { return };
         self.lines[line].up.push_back(Up::Close);
         self.begin_anew(at);
     }
 
     fn begin_anew(&mut self, at: usize) {
+        self.book.is_over(self.viewers[at].session);
         let session = self.book.begin();
         self.viewers[at] = Viewer::new(self.viewers[at].device, session);
     }
