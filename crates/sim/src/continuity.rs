@@ -23,6 +23,8 @@ use viewer::Viewer;
 const VIEWERS: usize = 4;
 const DEVICES: usize = 2;
 const OPTIONS: SeatOptions = SeatOptions { depth: 8, first_message: Duration::from_secs(10), small_reader: false };
+/// The largest step of the clock.
+const TICK: Duration = Duration::from_millis(500);
 /// Longer than any grace period.
 const LONG: Duration = Duration::from_secs(30);
 
@@ -123,11 +125,14 @@ impl Continuity {
         self.advance(Duration::from_millis(passed));
     }
 
+    /// In small steps, so that what is due first happens first.
     fn advance(&mut self, time: Duration) {
-        self.now += time;
-        self.now_ms += u64::try_from(time.as_millis()).unwrap_or_default();
-        for line in 0..self.lines.len() {
-            self.fire(line);
+        let end = self.now + time;
+        while self.now < end {
+            let step = (end - self.now).min(TICK);
+            self.now += step;
+            self.now_ms += u64::try_from(step.as_millis()).unwrap_or_default();
+            (0..self.lines.len()).for_each(|line| self.fire(line));
         }
     }
 
@@ -152,6 +157,8 @@ impl Continuity {
         for line in 0..self.lines.len() {
             self.tell_to_stop(line);
         }
+        // From here on a viewer has its grace period to come to the next server.
+        self.viewers.iter().for_each(|viewer| self.book.is_away(viewer.session, Some(self.now)));
         self.next_server();
     }
 
@@ -174,7 +181,7 @@ impl Continuity {
             Owner::Device(_) => Seat::device(&self.registry, &OPTIONS, self.now),
         };
         let session = if let Owner::Viewer(viewer) = owner { Some(self.viewers[viewer].session) } else { None };
-        self.lines.push(Line::new(seat, self.registry.clone(), owner, session));
+        self.lines.push(Line::new(seat, self.registry.clone(), self.process, owner, session));
         self.lines.len() - 1
     }
 

@@ -80,6 +80,7 @@ impl Continuity {
         let message: serde_json::Value = serde_json::from_str(text).expect("the server writes JSON");
         let (now, grace) = (self.now, self.registry.settings().client_grace);
         let device = &mut self.devices[at];
+        let Some(process) = device.line.map(|line| self.lines[line].process) else { return };
         let id = message["client_id"].as_u64().unwrap_or_default();
         match message["message_type"].as_str() {
             Some("config") => device.is_registered = true,
@@ -87,7 +88,7 @@ impl Continuity {
                 let session = message["payload"]["s"].as_u64().expect("a session");
                 let number = message["payload"]["n"].as_u64().expect("a number");
                 if let Some((gone, life)) = device.gone.remove(&id) {
-                    assert!(gone == session && life < (self.process, device.lives), "an id was used after it was gone");
+                    assert!(gone == session && life < (process, device.lives), "an id was used after it was gone");
                     self.book.is_back(session);
                 }
                 let known = *device.clients.entry(id).or_insert(session);
@@ -96,7 +97,7 @@ impl Continuity {
             }
             Some("client_disconnected") => match device.clients.remove(&id) {
                 Some(session) => {
-                    device.gone.insert(id, (session, (self.process, device.lives)));
+                    device.gone.insert(id, (session, (process, device.lives)));
                     self.book.device_reads_gone(session, false, now, grace);
                 }
                 None => {

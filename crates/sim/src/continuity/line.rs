@@ -59,6 +59,8 @@ enum Waiting {
 pub(super) struct Line {
     seat: Option<Seat>,
     registry: Registry,
+    /// The number of its server.
+    pub(super) process: u64,
     pub(super) owner: Owner,
     pub(super) up: VecDeque<Up>,
     pub(super) down: VecDeque<Down>,
@@ -73,10 +75,11 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(seat: Seat, registry: Registry, owner: Owner, session: Option<SessionKey>) -> Self {
+    pub(super) fn new(seat: Seat, registry: Registry, process: u64, owner: Owner, session: Option<SessionKey>) -> Self {
         Self {
             seat: Some(seat),
             registry,
+            process,
             owner,
             up: VecDeque::new(),
             down: VecDeque::new(),
