@@ -155,7 +155,8 @@ impl Continuity {
             }
             Some("cuttlebone_draining") => self.viewer_is_drained(at, count.expect("a count")),
             _ => {
-                // An error: the session is over, whatever it says.
+                assert!(message["error"].is_string(), "a message without a type is an error: {text}");
+                // The session is over, whatever it says.
                 if let Some(line) = self.viewers[at].line {
                     self.lines[line].is_cut = true;
                 }
