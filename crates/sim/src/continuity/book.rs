@@ -93,7 +93,7 @@ impl Book {
         down.uncertain = down.sent;
     }
 
-    /// The session ends, or goes on: it may be reported gone until the viewer is attached again.
+    /// The device was gone for good: from here on the session may be reported gone.
     pub(super) fn may_be_reported(&mut self, key: SessionKey) {
         self.account(key).may_be_reported = true;
     }
@@ -113,7 +113,6 @@ impl Book {
     pub(super) fn is_away(&mut self, key: SessionKey, since: Option<Instant>) {
         let account = self.account(key);
         account.away_since = since.map(|since| account.away_since.unwrap_or(since));
-        account.may_be_reported &= since.is_some();
     }
 
     /// A later server let the client come back, with the id it had.

@@ -71,7 +71,7 @@ pub(super) struct Line {
     /// A viewer's session.
     session: Option<SessionKey>,
     /// Its server stops.
-    is_stopped: bool,
+    pub(super) is_stopped: bool,
 }
 
 impl Line {

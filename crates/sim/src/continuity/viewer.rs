@@ -184,7 +184,10 @@ impl Continuity {
         }
         let viewer = &mut self.viewers[at];
         (viewer.greeted, viewer.drained) = (true, Drained::No);
-        self.book.is_away(viewer.session, None);
+        // On a server that stops it is on its way to the next already.
+        if viewer.line.is_none_or(|line| !self.lines[line].is_stopped) {
+            self.book.is_away(viewer.session, None);
+        }
         self.viewer_writes(at);
     }
 
