@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use cuttlebone_transport::{Accepted, Listener};
+use futures_util::FutureExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -34,6 +35,8 @@ const TURNING_AWAY: Duration = Duration::from_millis(500);
 /// One listener and what it serves.
 pub(crate) struct Door {
     pub(crate) listener: Listener,
+    /// Whether connections that wait when this server stops are somebody else's: the socket goes on without it.
+    pub(crate) leaves_queue: bool,
     pub(crate) tls: bool,
     pub(crate) admission: Arc<Admission>,
     pub(crate) router: Router,
@@ -41,7 +44,8 @@ pub(crate) struct Door {
     pub(crate) app: Arc<App>,
 }
 
-/// Accepts until `stop`, then closes the listener.
+/// Accepts until `stop`, then closes the listener. Connections that are in its queue by then would be reset: they are taken
+/// as well, and told to come back.
 pub(crate) async fn run(door: Door, stop: CancellationToken) {
     let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_AT_ONCE));
     let mut backoff = BACKOFF.0;
@@ -62,6 +66,9 @@ pub(crate) async fn run(door: Door, stop: CancellationToken) {
                 backoff = (backoff * 2).min(BACKOFF.1);
             }
         }
+    }
+    while let (false, Some(Ok(accepted))) = (door.leaves_queue, door.listener.accept().now_or_never()) {
+        door.admit(accepted, &turned_away);
     }
 }
 

@@ -36,5 +36,5 @@ mod tasks;
 pub use cuttlebone_transport::tls::{TlsError, TlsSettings};
 pub use panics::log_location_only;
 pub use resume_key::ResumeKey;
-pub use server::{BindError, Server, Summary};
+pub use server::{BindError, Server, ServerHandle, Sockets, Summary};
 pub use settings::{ConnectionSettings, Fault, HttpSettings, MessageSettings, Settings, Timeouts};

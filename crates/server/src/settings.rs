@@ -23,6 +23,8 @@ const AUTO_PER_ADDRESS: usize = 128;
 pub struct Settings {
     /// Where devices, clients and browsers connect: `server.listen`. Port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Whether other processes may listen on the same address beside this one: `server.reuse_port`.
+    pub reuse_port: bool,
     /// Where `/metrics` is served: `server.metrics_listen`. `None` is off.
     pub metrics_listen: Option<SocketAddr>,
     /// Where the certificate comes from: `tls`. `None` is plain HTTP.
@@ -107,6 +109,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            reuse_port: false,
             metrics_listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090)),
             tls: None,
             connections: ConnectionSettings::default(),

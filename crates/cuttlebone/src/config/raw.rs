@@ -28,6 +28,7 @@ pub(crate) struct RawConfig {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawServer {
     pub(crate) listen: String,
+    pub(crate) reuse_port: bool,
     pub(crate) metrics_listen: String,
     pub(crate) allow_anonymous: bool,
 }

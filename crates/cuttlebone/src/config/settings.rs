@@ -31,6 +31,7 @@ pub(super) fn check(
     let network = network::network(&raw, &mut check, variables);
     let settings = Settings {
         listen: network.listen,
+        reuse_port: raw.server.reuse_port,
         metrics_listen: network.metrics_listen,
         tls: network.tls,
         connections: network.connections,

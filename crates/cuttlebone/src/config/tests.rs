@@ -58,6 +58,7 @@ fn every_key_of_the_reference_changes_something() {
     let words = [
         ("server.listen", "127.0.0.2:8081"),
         ("server.metrics_listen", ""),
+        ("server.reuse_port", "true"),
         ("tls.mode", "self-signed"),
         ("tls.state_dir", "/elsewhere"),
         ("connections.per_address", "7"),
