@@ -3,6 +3,7 @@
 //! One struct a section of the config file, durations as [`Duration`]. Invariant: a [`Settings`] that [`Settings::validate`]
 //! passes can be served; [`Server::bind`](crate::Server::bind) refuses any other.
 
+mod limits;
 mod validate;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,6 +14,7 @@ use cuttlebone_transport::tls::TlsSettings;
 
 use crate::resume_key::ResumeKey;
 
+pub use limits::{DataLimits, LimitSettings};
 pub use validate::Fault;
 
 /// Connections of one address where the config says `auto` and the server listens on more than loopback.
@@ -33,6 +35,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// The bounds of one message.
     pub messages: MessageSettings,
+    /// How much one connection may send.
+    pub limits: LimitSettings,
     /// Queues, grace periods and counts of the hub.
     pub hub: cuttlebone_hub::Settings,
     /// What signs resume tokens: `clients.resume_key`. `None` makes one at start, which no other process has.
@@ -112,6 +116,7 @@ impl Default for Settings {
             connections: ConnectionSettings::default(),
             timeouts: Timeouts::default(),
             messages: MessageSettings::default(),
+            limits: LimitSettings::default(),
             hub: cuttlebone_hub::Settings::default(),
             resume_key: None,
             http: HttpSettings::default(),

@@ -48,14 +48,8 @@ pub enum Violation {
 
 impl Violation {
     /// Every violation.
-    pub const ALL: [Self; 6] = [
-        Self::NotUtf8,
-        Self::TooLarge,
-        Self::TooManyFragments,
-        Self::Protocol,
-        Self::ControlFlood,
-        Self::RateExceeded,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::NotUtf8, Self::TooLarge, Self::TooManyFragments, Self::Protocol, Self::ControlFlood, Self::RateExceeded];
 
     /// The code of the close frame that answers it.
     #[must_use]

@@ -15,6 +15,7 @@ pub(crate) struct RawConfig {
     pub(crate) connections: RawConnections,
     pub(crate) timeouts: RawTimeouts,
     pub(crate) messages: RawMessages,
+    pub(crate) limits: RawLimits,
     pub(crate) queues: RawQueues,
     pub(crate) devices: RawDevices,
     pub(crate) clients: RawClients,
@@ -80,6 +81,27 @@ pub(crate) struct RawMessages {
     pub(crate) max_bytes: u64,
     pub(crate) max_depth: u64,
     pub(crate) max_fragments: u64,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawLimits {
+    pub(crate) client_messages_per_second: u64,
+    pub(crate) client_messages_burst: u64,
+    pub(crate) client_bytes_per_second: u64,
+    pub(crate) client_bytes_burst: u64,
+    pub(crate) client_frames_per_second: u64,
+    pub(crate) client_frames_burst: u64,
+    pub(crate) device_messages_per_second: u64,
+    pub(crate) device_messages_burst: u64,
+    pub(crate) device_bytes_per_second: u64,
+    pub(crate) device_bytes_burst: u64,
+    pub(crate) device_frames_per_second: u64,
+    pub(crate) device_frames_burst: u64,
+    pub(crate) control_frames_per_second: u64,
+    pub(crate) control_frames_burst: u64,
+    pub(crate) patience_ms: u64,
 }
 
 /// `[queues]`

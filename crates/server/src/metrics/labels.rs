@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use cuttlebone_hub::{Direction, ResumeOutcome};
 use cuttlebone_proto::CloseCode;
+use cuttlebone_transport::Metered;
 use prometheus_client::metrics::family::Family;
 
 /// An enum whose variants are the only values of a label.
@@ -118,6 +119,19 @@ impl Label for ResumeOutcome {
     }
 }
 
+impl Label for Metered {
+    const KEY: &'static str = "bucket";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn text(self) -> String {
+        match self {
+            Self::Messages => "messages".into(),
+            Self::Bytes => "bytes".into(),
+            Self::Frames => "frames".into(),
+        }
+    }
+}
+
 impl Label for CloseCode {
     const KEY: &'static str = "code";
     const ALL: &'static [Self] = &Self::ALL;
@@ -159,11 +173,7 @@ mod tests {
             texts.len() == L::ALL.len()
         }
         assert!(distinct::<Peer>() && distinct::<Direction>() && distinct::<Refusal>());
-        assert!(
-            distinct::<ResumeOutcome>()
-                && distinct::<AcceptError>()
-                && distinct::<Timeout>()
-                && distinct::<CloseCode>()
-        );
+        assert!(distinct::<ResumeOutcome>() && distinct::<Metered>());
+        assert!(distinct::<AcceptError>() && distinct::<Timeout>() && distinct::<CloseCode>());
     }
 }

@@ -127,9 +127,7 @@ async fn more_than_the_rate_for_too_long_is_a_violation() {
     let patience = Duration::from_secs(30);
     let (mut conn, mut peer) = pair(DataRates { patience, ..MESSAGES }, 1000);
     let begun = Instant::now();
-    let flood = async {
-        while peer.write_all(&frame(TEXT, b"more")).await.is_ok() {}
-    };
+    let flood = async { while peer.write_all(&frame(TEXT, b"more")).await.is_ok() {} };
     let serve = async {
         let mut messages = 0;
         loop {

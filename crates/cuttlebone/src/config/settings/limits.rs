@@ -1,0 +1,30 @@
+//! How much may be sent.
+
+use cuttlebone_server::{DataLimits, LimitSettings, Rate};
+
+use super::super::raw::RawLimits;
+use super::check::millis;
+
+/// `[limits]`
+pub(super) fn limits(raw: &RawLimits) -> LimitSettings {
+    LimitSettings {
+        client: DataLimits {
+            messages: rate(raw.client_messages_per_second, raw.client_messages_burst),
+            bytes: rate(raw.client_bytes_per_second, raw.client_bytes_burst),
+            frames: rate(raw.client_frames_per_second, raw.client_frames_burst),
+        },
+        device: DataLimits {
+            messages: rate(raw.device_messages_per_second, raw.device_messages_burst),
+            bytes: rate(raw.device_bytes_per_second, raw.device_bytes_burst),
+            frames: rate(raw.device_frames_per_second, raw.device_frames_burst),
+        },
+        control_frames: rate(raw.control_frames_per_second, raw.control_frames_burst),
+        patience: millis(raw.patience_ms),
+    }
+}
+
+/// A rate; a number that is too large for it is as good as its largest.
+fn rate(per_second: u64, burst: u64) -> Rate {
+    let part = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    Rate { per_second: part(per_second), burst: part(burst) }
+}
