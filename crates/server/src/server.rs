@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accept::{self, Door};
-use crate::admission::Admission;
+use crate::admission::{Admission, Bounds};
 use crate::app::App;
 use crate::ids::SystemRandom;
 use crate::metrics::{Metrics, Timeout, endpoint};
@@ -84,7 +84,7 @@ impl Server {
             .map(|address| listen(address, None, settings.connections.send_buffer))
             .transpose()?;
 
-        let admission = Admission::new(settings.connections.max, settings.connections.per_address);
+        let admission = Admission::new(settings.connections.bounds());
         let metrics = Arc::new(Metrics::new());
         let observer = Arc::clone(&metrics);
         let tokens = tokens(settings.resume_key.clone());
@@ -175,7 +175,7 @@ fn metrics_door(listener: Listener, app: &Arc<App>) -> Door {
     Door {
         listener,
         tls: false,
-        admission: Admission::new(METRICS_CONNECTIONS, None),
+        admission: Admission::new(Bounds::of(METRICS_CONNECTIONS, None)),
         router: endpoint::router(Arc::clone(app)),
         tasks: Tasks::new(Arc::clone(&app.metrics), abort.clone(), abort.clone()),
         app: Arc::clone(app),

@@ -48,14 +48,20 @@ pub(crate) struct RawTls {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawConnections {
     pub(crate) max: u64,
-    pub(crate) per_address: RawPerAddress,
+    pub(crate) per_address: RawAuto,
+    pub(crate) pending: u64,
+    pub(crate) pending_per_address: RawAuto,
+    pub(crate) accept_per_second: u64,
+    pub(crate) accept_burst: u64,
+    pub(crate) per_address_per_second: RawAuto,
+    pub(crate) per_address_burst: u64,
     pub(crate) send_buffer_bytes: u64,
 }
 
 /// A number, or the word `auto`. A variable gives the number as text.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(untagged, expecting = "expected a number or \"auto\"")]
-pub(crate) enum RawPerAddress {
+pub(crate) enum RawAuto {
     Number(u64),
     Word(String),
 }

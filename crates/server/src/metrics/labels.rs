@@ -53,12 +53,27 @@ label! {
         Full = "full",
         /// As many of its address as there may be.
         AddressFull = "address_full",
+        /// As many without a response as there may be.
+        PendingFull = "pending_full",
+        /// As many of its address without a response as there may be.
+        AddressPendingFull = "address_pending_full",
+        /// They came too fast.
+        AcceptRate = "rate",
+        /// Those of its address came too fast.
+        AddressRate = "address_rate",
         /// As many sessions with a broken connection as there may be: this one ended at once.
         AwayFull = "away_full",
         /// As many streams of events as there may be.
         EventStreamsFull = "event_streams_full",
         /// The server is stopping.
         Draining = "draining",
+    }
+}
+
+impl Refusal {
+    /// Whether another address would have been served.
+    pub(crate) const fn is_of_address(self) -> bool {
+        matches!(self, Self::AddressFull | Self::AddressPendingFull | Self::AddressRate)
     }
 }
 

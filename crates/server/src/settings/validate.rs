@@ -59,6 +59,13 @@ impl Settings {
         if let Some(per_address) = self.connections.per_address {
             faults.within("connections.per_address", per_address, 1..=10_000_000);
         }
+        faults.within("connections.pending", self.connections.pending, 1..=10_000_000);
+        if let Some(pending) = self.connections.pending_per_address {
+            faults.within("connections.pending_per_address", pending, 1..=10_000_000);
+        }
+        faults.rate("connections.accept_per_second", "connections.accept_burst", self.connections.rate);
+        let per_address = self.connections.rate_per_address;
+        faults.rate("connections.per_address_per_second", "connections.per_address_burst", per_address);
         faults.within("connections.send_buffer_bytes", self.connections.send_buffer, 4_096..=16 << 20);
     }
 

@@ -1,9 +1,9 @@
 //! How much may be sent.
 
-use cuttlebone_server::{DataLimits, LimitSettings, Rate};
+use cuttlebone_server::{DataLimits, LimitSettings};
 
 use super::super::raw::RawLimits;
-use super::check::millis;
+use super::check::{millis, rate};
 
 /// `[limits]`
 pub(super) fn limits(raw: &RawLimits) -> LimitSettings {
@@ -21,10 +21,4 @@ pub(super) fn limits(raw: &RawLimits) -> LimitSettings {
         control_frames: rate(raw.control_frames_per_second, raw.control_frames_burst),
         patience: millis(raw.patience_ms),
     }
-}
-
-/// A rate; a number that is too large for it is as good as its largest.
-fn rate(per_second: u64, burst: u64) -> Rate {
-    let part = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-    Rate { per_second: part(per_second), burst: part(burst) }
 }
