@@ -92,11 +92,8 @@ impl ConnectionSettings {
     }
 
     pub(crate) fn bounds(&self) -> Bounds {
-        let address = AddressBounds {
-            max: self.per_address,
-            pending: self.pending_per_address,
-            rate: self.rate_per_address,
-        };
+        let address =
+            AddressBounds { max: self.per_address, pending: self.pending_per_address, rate: self.rate_per_address };
         Bounds { max: self.max, pending: self.pending, rate: self.rate, address }
     }
 }

@@ -65,12 +65,12 @@ impl Clocks {
         if self.write_until.is_some_and(|until| until <= now) {
             return Some(Due::Write);
         }
-        if self.closing {
-            return None;
-        }
         if self.read_at.is_some_and(|at| at <= now) {
             // Being awake is all that this one is for.
             self.read_at = None;
+        }
+        if self.closing {
+            return None;
         }
         if self.heard + self.timeouts.idle <= now {
             return Some(Due::Idle);
@@ -184,5 +184,11 @@ mod tests {
         // The seat may wait for something else meanwhile: nobody asks the transport.
         assert_eq!(clocks.on_timer(clock::now()), None);
         assert!(clocks.due(&seat) > clock::now(), "not due again and again");
+        // A device is read on while the server stops.
+        clocks.parting(clock::now() + SECOND * 9);
+        clocks.held_back(Some(clock::now() + SECOND));
+        tokio::time::advance(SECOND).await;
+        assert_eq!(clocks.on_timer(clock::now()), None);
+        assert_eq!(clocks.due(&seat), clock::now() + SECOND * 8);
     }
 }

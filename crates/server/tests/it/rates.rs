@@ -5,7 +5,7 @@ use std::time::Duration;
 use cuttlebone_server::{LimitSettings, Rate};
 use tokio::time::Instant;
 
-use crate::frames::{PING, PONG, RawWs, Sent, TEXT, TEXT_BEGINS, frame};
+use crate::frames::{CLOSE, PING, PONG, RawWs, Sent, TEXT, TEXT_BEGINS, frame};
 use crate::support::Running;
 
 fn forward(n: usize) -> String {
@@ -137,6 +137,9 @@ async fn peer_that_is_not_read_is_written_to_and_hears_of_a_stop() {
     device.text(&format!(r#"{{"message_type":"forward","client_id":{id},"payload":"now"}}"#)).await;
     assert!(client.expect_type("device_msg").await.contains("now"));
     server.stop();
+    // Its device first, and once that has closed, the client.
+    while device.next().await != Sent::Close(1012) {}
+    device.send(&frame(CLOSE, &1012_u16.to_be_bytes())).await;
     loop {
         match client.next().await {
             Sent::Close(code) => break assert_eq!(code, 1012),
