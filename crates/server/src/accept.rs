@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::Admission;
 use crate::app::App;
 use crate::link::Link;
-use crate::metrics::AcceptError;
-use crate::problem::RETRY_AFTER_SECONDS;
+use crate::metrics::{AcceptError, Refusal};
+use crate::problem::retry_after_seconds;
 use crate::tasks::Tasks;
 use crate::{clock, serve};
 
@@ -88,30 +88,36 @@ impl Door {
             }
             Err(reason) => {
                 self.app.metrics.refused(reason);
-                self.turn_away(accepted, turned_away);
+                self.turn_away(accepted, reason, turned_away);
             }
         }
     }
 
-    /// Says 503 where that costs no handshake.
-    fn turn_away(&self, accepted: Accepted, turned_away: &Arc<Semaphore>) {
+    /// Says why where that costs no handshake.
+    fn turn_away(&self, accepted: Accepted, reason: Refusal, turned_away: &Arc<Semaphore>) {
         if self.tls {
             return;
         }
         let Ok(place) = Arc::clone(turned_away).try_acquire_owned() else { return };
         self.tasks.spawn(async move {
             // Whoever does not take the answer in time is hung up on all the same.
-            let _ = timeout(TURNING_AWAY, say_full(accepted)).await;
+            let _ = timeout(TURNING_AWAY, refuse(accepted, reason)).await;
             drop(place);
         });
     }
 }
 
-async fn say_full(accepted: Accepted) -> io::Result<()> {
-    let body = r#"{"error":"Too many connections","cuttlebone_code":"overloaded"}"#;
-    let length = body.len();
+/// Answers before there is a request: 429 where it is the address that has too many, 503 where it is everybody.
+async fn refuse(accepted: Accepted, reason: Refusal) -> io::Result<()> {
+    let (status, body) = if reason.is_of_address() {
+        let body = r#"{"error":"Too many connections from this address","cuttlebone_code":"rate_limited"}"#;
+        ("429 Too Many Requests", body)
+    } else {
+        ("503 Service Unavailable", r#"{"error":"Too many connections","cuttlebone_code":"overloaded"}"#)
+    };
+    let (seconds, length) = (retry_after_seconds(), body.len());
     let answer = format!(
-        "HTTP/1.1 503 Service Unavailable\r\nretry-after: {RETRY_AFTER_SECONDS}\r\ncontent-type: application/json\r\n\
+        "HTTP/1.1 {status}\r\nretry-after: {seconds}\r\ncontent-type: application/json\r\n\
          content-length: {length}\r\nconnection: close\r\n\r\n{body}"
     );
     let mut socket = accepted.handshake().await?;

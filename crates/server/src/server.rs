@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accept::{self, Door};
-use crate::admission::Admission;
+use crate::admission::{Admission, Bounds};
 use crate::app::App;
 use crate::ids::SystemRandom;
 use crate::metrics::{Metrics, Timeout, endpoint};
@@ -115,7 +115,7 @@ impl Server {
         let metrics_listener =
             settings.metrics_listen.map(|address| listen(&settings, address, None, sockets.metrics)).transpose()?;
 
-        let admission = Admission::new(settings.connections.max, settings.connections.per_address);
+        let admission = Admission::new(settings.connections.bounds());
         let metrics = Arc::new(Metrics::new());
         let observer = Arc::clone(&metrics);
         let tokens = tokens(settings.resume_key.clone());
@@ -214,7 +214,7 @@ fn metrics_door(listener: Listener, app: &Arc<App>) -> Door {
         listener,
         leaves_queue: true,
         tls: false,
-        admission: Admission::new(METRICS_CONNECTIONS, None),
+        admission: Admission::new(Bounds::of(METRICS_CONNECTIONS, None)),
         router: endpoint::router(Arc::clone(app)),
         tasks: Tasks::new(Arc::clone(&app.metrics), abort.clone(), abort.clone()),
         app: Arc::clone(app),

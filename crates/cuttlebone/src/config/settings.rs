@@ -5,6 +5,7 @@
 
 mod check;
 mod ice;
+mod limits;
 mod network;
 mod secrets;
 
@@ -37,6 +38,7 @@ pub(super) fn check(
         connections: network.connections,
         timeouts: timeouts(&raw.timeouts),
         messages: messages(&raw.messages),
+        limits: limits::limits(&raw.limits),
         hub: hub(&raw),
         resume_key: secrets::resume_key(&raw.clients, &mut check),
         http: http(&raw.http),
