@@ -21,6 +21,8 @@ pub enum Notice {
     DeviceReady,
     /// The client's device is gone for good.
     DeviceGone,
+    /// Too many wait, and this client came last: it is let go.
+    LetGo,
     /// Somebody else asks for this device's id: ping it, and answer as soon as anything comes from it.
     Probe(oneshot::Sender<()>),
 }

@@ -73,6 +73,8 @@ pub enum Reject {
     CannotResume,
     /// The peer sends more than it may, and does not stop.
     RateLimited,
+    /// The server has too much to do: this client is let go.
+    Overloaded,
     /// No first message in time.
     NoFirstMessage,
     /// The server failed.
@@ -124,6 +126,7 @@ impl Reject {
             Self::DeviceTooSlow => ("device_too_slow", "Forward failed: Device is too slow", Some(C::Overloaded)),
             Self::CannotResume => ("cannot_resume", "Session cannot be resumed", Some(C::Policy)),
             Self::RateLimited => ("rate_limited", "Rate limit exceeded", Some(C::RateLimited)),
+            Self::Overloaded => ("overloaded", "Connection failed: Server is overloaded", Some(C::Overloaded)),
             Self::NoFirstMessage => ("no_first_message", "No message in time", Some(C::Policy)),
             Self::Internal => ("internal_error", "Internal error", Some(C::Internal)),
         }

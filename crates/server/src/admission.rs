@@ -55,6 +55,7 @@ impl Bounds {
 pub(crate) struct Admission {
     bounds: Bounds,
     epoch: Instant,
+    is_out_of_memory: AtomicBool,
     taken: Mutex<Taken>,
 }
 
@@ -81,15 +82,28 @@ struct Place {
 
 impl Admission {
     pub(crate) fn new(bounds: Bounds) -> Arc<Self> {
-        Arc::new(Self { bounds, epoch: clock::now(), taken: Mutex::default() })
+        Arc::new(Self {
+            bounds,
+            epoch: clock::now(),
+            is_out_of_memory: AtomicBool::new(false),
+            taken: Mutex::default(),
+        })
     }
 
     /// Takes a place for a connection from `address`, or says which bound is reached.
     pub(crate) fn try_admit(self: &Arc<Self>, address: IpAddr) -> Result<ConnectionPermit, Refusal> {
+        if self.is_out_of_memory.load(Ordering::Relaxed) {
+            return Err(Refusal::Memory);
+        }
         let address = group(address);
         self.taken.lock().take(&self.bounds, address, self.now())?;
         let place = Place { admission: Arc::clone(self), address, is_pending: AtomicBool::new(true) };
         Ok(ConnectionPermit { place: Arc::new(place) })
+    }
+
+    /// Takes nobody any more, or again.
+    pub(crate) fn set_out_of_memory(&self, is_out: bool) {
+        self.is_out_of_memory.store(is_out, Ordering::Relaxed);
     }
 
     /// Nanoseconds since this was made.

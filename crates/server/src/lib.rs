@@ -21,6 +21,7 @@ mod host;
 mod ids;
 mod link;
 mod listing;
+mod memory;
 mod metrics;
 mod panics;
 mod problem;
@@ -39,5 +40,6 @@ pub use panics::log_location_only;
 pub use resume_key::ResumeKey;
 pub use server::{BindError, Server, ServerHandle, Sockets, Summary};
 pub use settings::{
-    ConnectionSettings, DataLimits, Fault, HttpSettings, LimitSettings, MessageSettings, Settings, Timeouts,
+    ConnectionSettings, DataLimits, Fault, HttpSettings, LimitSettings, MemorySettings, MessageSettings, Settings,
+    Timeouts,
 };

@@ -8,7 +8,7 @@
 
 pub(crate) mod endpoint;
 mod labels;
-mod process;
+pub(crate) mod process;
 
 use cuttlebone_hub::{Counts, Direction, Observer, ResumeOutcome};
 use cuttlebone_proto::{CloseCode, Reject};
@@ -48,6 +48,8 @@ pub(crate) struct Metrics {
     resumes: PerLabel<ResumeOutcome, Counter>,
     evictions: Counter,
     paused_clients: Gauge,
+    memory_limit: Gauge,
+    let_go: Counter,
     event_streams: Gauge,
 }
 
@@ -84,6 +86,9 @@ impl Metrics {
         let mut declare = Declare(Registry::with_prefix("cuttlebone"));
         let bytes = Family::default();
         declare.0.register_with_unit("forwarded", "Payload passed on, by whom it was for", Unit::Bytes, bytes.clone());
+        let memory_limit = Gauge::default();
+        let help = "What this process may have; 0 if it is not watched";
+        declare.0.register_with_unit("memory_limit", help, Unit::Bytes, memory_limit.clone());
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         declare.0.register("build", "What this server was built from", build);
         declare.0.register_collector(Box::new(process::Process));
@@ -112,6 +117,9 @@ impl Metrics {
                 .one("queue_evictions", "Connections closed because they did not read what they were sent"),
             paused_clients: declare
                 .one("paused_clients", "Clients that are not read while the queue of their device is full"),
+            memory_limit,
+            let_go: declare
+                .one("let_go_clients", "Clients that waited for a device and were let go for want of memory"),
             event_streams: declare.one("event_streams", "Open streams of device events"),
             registry: declare.0,
         }
@@ -155,6 +163,16 @@ impl Metrics {
     /// A peer was late.
     pub(crate) fn timed_out(&self, which: Timeout) {
         self.timeouts.at(which).inc();
+    }
+
+    /// What this process may have, in bytes.
+    pub(crate) fn set_memory_limit(&self, bytes: u64) {
+        self.memory_limit.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// So many clients that waited were let go.
+    pub(crate) fn let_go(&self, clients: usize) {
+        self.let_go.inc_by(clients as u64);
     }
 
     /// A peer was not read for a while.

@@ -18,6 +18,7 @@ use crate::accept::{self, Door};
 use crate::admission::{Admission, Bounds};
 use crate::app::App;
 use crate::ids::SystemRandom;
+use crate::memory::Watch;
 use crate::metrics::{Metrics, Timeout, endpoint};
 use crate::resume_key::ResumeKey;
 use crate::settings::{Fault, Settings};
@@ -167,9 +168,13 @@ impl Server {
         let tasks = Arc::clone(&app.tasks);
         let _stopped = (tasks.stopping.clone().drop_guard(), tasks.abort.clone().drop_guard());
         let services = TaskTracker::new();
+        let watch = Watch::new(app.settings.memory, &public.admission, &app.registry, &app.metrics);
         services.spawn(accept::run(public, tasks.stopping.clone()));
         if let Some(metrics) = metrics {
             services.spawn(accept::run(metrics, tasks.abort.clone()));
+        }
+        if let Some(watch) = watch {
+            services.spawn(watch.run(tasks.abort.clone()));
         }
         let feeding = Arc::clone(&app);
         services.spawn(async move { feeding.feed.run(&feeding.registry, &feeding.tasks.abort).await });

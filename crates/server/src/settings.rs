@@ -49,6 +49,8 @@ pub struct Settings {
     pub hub: cuttlebone_hub::Settings,
     /// What signs resume tokens: `clients.resume_key`. `None` makes one at start, which no other process has.
     pub resume_key: Option<ResumeKey>,
+    /// When load is shed for want of memory.
+    pub memory: MemorySettings,
     /// The bounds of HTTP.
     pub http: HttpSettings,
     /// What `config` offers: `ice.servers`.
@@ -134,6 +136,23 @@ pub struct MessageSettings {
     pub max_fragments: usize,
 }
 
+/// When load is shed for want of memory: `memory`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemorySettings {
+    /// What this process may have, in bytes: `memory.limit_bytes`. `None` is what the system lets it have, 0 is no limit.
+    pub limit: Option<u64>,
+    /// From this share on, new connections are refused: `memory.refuse_percent`.
+    pub refuse_percent: u8,
+    /// From this share on, clients that wait are let go: `memory.let_go_percent`.
+    pub let_go_percent: u8,
+}
+
+impl Default for MemorySettings {
+    fn default() -> Self {
+        Self { limit: None, refuse_percent: 85, let_go_percent: 95 }
+    }
+}
+
 /// The bounds of HTTP: `http`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HttpSettings {
@@ -158,6 +177,7 @@ impl Default for Settings {
             limits: LimitSettings::default(),
             hub: cuttlebone_hub::Settings::default(),
             resume_key: None,
+            memory: MemorySettings::default(),
             http: HttpSettings::default(),
             ice_servers: Vec::new(),
         }

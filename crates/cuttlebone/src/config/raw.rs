@@ -20,6 +20,7 @@ pub(crate) struct RawConfig {
     pub(crate) devices: RawDevices,
     pub(crate) clients: RawClients,
     pub(crate) http: RawHttp,
+    pub(crate) memory: RawMemory,
     pub(crate) ice: RawIce,
     pub(crate) log: RawLog,
 }
@@ -160,6 +161,15 @@ pub(crate) struct RawHttp {
     pub(crate) max_headers: u64,
     pub(crate) event_streams: u64,
     pub(crate) event_buffer: u64,
+}
+
+/// `[memory]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawMemory {
+    pub(crate) limit_bytes: RawAuto,
+    pub(crate) refuse_percent: u64,
+    pub(crate) let_go_percent: u64,
 }
 
 /// `[ice]`

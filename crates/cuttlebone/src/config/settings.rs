@@ -41,6 +41,7 @@ pub(super) fn check(
         limits: limits::limits(&raw.limits),
         hub: hub(&raw),
         resume_key: secrets::resume_key(&raw.clients, &mut check),
+        memory: limits::memory(&raw.memory, &mut check),
         http: http(&raw.http),
         ice_servers: ice::servers(&raw.ice, &mut check),
     };

@@ -67,6 +67,7 @@ fn every_key_of_the_reference_changes_something() {
         ("connections.pending_per_address", "7"),
         ("connections.per_address_per_second", "7"),
         ("ice.servers", "[{urls = [\"stun:stun.example\"]}]"),
+        ("memory.limit_bytes", "100000000"),
         ("log.format", "json"),
         ("log.level", "debug"),
     ];

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 
 use cuttlebone_proto::{DeviceId, Reject};
 
-use super::{Shard, Shared};
+use super::{Registry, Shard, Shared};
+use crate::item::Notice;
 use crate::mailbox::Mailbox;
 use crate::request::{Answer, AttachRequest};
 
@@ -38,6 +39,22 @@ pub(super) fn wait(shared: &Arc<Shared>, shard: &mut Shard, request: &AttachRequ
     let waiter = Waiter { key, mailbox: Arc::clone(&request.mailbox) };
     shard.entry(request.device_id.clone()).or_default().waiters.push(waiter);
     Answer::Waiting(Waiting { shared: Arc::clone(shared), device_id: request.device_id.clone(), key })
+}
+
+impl Registry {
+    /// Lets the `most` clients go that came last of those that wait. Gives how many there were.
+    pub fn let_waiting_go(&self, most: usize) -> usize {
+        let mut waiters = Vec::new();
+        for shard in &self.shared.shards {
+            let shard = shard.lock();
+            let of_shard = shard.values().flat_map(|entry| &entry.waiters);
+            waiters.extend(of_shard.map(|waiter| (waiter.key, Arc::clone(&waiter.mailbox))));
+        }
+        waiters.sort_unstable_by_key(|(key, _)| std::cmp::Reverse(*key));
+        waiters.truncate(most);
+        waiters.iter().for_each(|(_, mailbox)| mailbox.notify(Notice::LetGo));
+        waiters.len()
+    }
 }
 
 impl Drop for Waiting {

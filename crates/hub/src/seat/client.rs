@@ -117,6 +117,7 @@ impl ClientSeat {
         let effect = match notice {
             Notice::DeviceReady => self.session.on_device_ready(),
             Notice::DeviceGone => self.session.on_device_gone(),
+            Notice::LetGo => self.session.on_let_go(),
             Notice::Probe(_) => ClientEffect::Nothing,
         };
         self.carry_out(effect)

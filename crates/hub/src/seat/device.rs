@@ -107,7 +107,7 @@ impl DeviceSeat {
                 self.probes.push(probe);
                 Next::Ping
             }
-            Notice::DeviceReady | Notice::DeviceGone => Next::Continue,
+            Notice::DeviceReady | Notice::DeviceGone | Notice::LetGo => Next::Continue,
         }
     }
 

@@ -258,3 +258,27 @@ fn listeners_hear_of_devices_and_viewers() {
     assert!(matches!(next(), Event::Viewers { viewers: 0, .. }));
     assert!(matches!(next(), Event::Gone(_)));
 }
+
+#[test]
+fn of_those_that_wait_the_last_are_let_go_first() {
+    let hub = registry(tiny());
+    let mut waiting: Vec<Peer> = (0..4)
+        .map(|index| {
+            let mut client = Peer::client(&hub);
+            client.send(&format!(r#"{{"message_type":"connect","device_id":"{index}"}}"#));
+            client.received();
+            client
+        })
+        .collect();
+    let mut attached = {
+        let _device = Peer::registered(&hub, "1");
+        Peer::attached(&hub)
+    };
+    attached.received();
+    assert_eq!(hub.let_waiting_go(2), 2);
+    let overloaded = r#"{"error":"Connection failed: Server is overloaded","cuttlebone_code":"overloaded"}"#.to_owned();
+    let told: Vec<Vec<String>> = waiting.iter_mut().map(Peer::received).collect();
+    let gone = vec![overloaded, "close 1013".to_owned()];
+    assert_eq!(told, [vec![], vec![], gone.clone(), gone]);
+    assert_eq!((hub.counts().waiting, hub.let_waiting_go(10), attached.received().len()), (2, 2, 0));
+}

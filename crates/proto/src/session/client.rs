@@ -104,6 +104,11 @@ impl ClientSession {
         self.attach(ask)
     }
 
+    /// The server has no room for a client that only waits.
+    pub fn on_let_go(&mut self) -> ClientEffect<'static> {
+        if matches!(self.state, State::Waiting(_)) { self.reject(Reject::Overloaded) } else { ClientEffect::Nothing }
+    }
+
     /// The device is gone for good.
     pub fn on_device_gone(&mut self) -> ClientEffect<'static> {
         self.reject(Reject::DeviceDisconnected)
@@ -213,6 +218,16 @@ mod tests {
         session.on_absent();
         assert_eq!(session.on_timeout(), ClientEffect::Reject(Reject::DeviceNotFound(device())));
         assert_eq!(session.on_device_ready(), ClientEffect::Nothing);
+    }
+
+    #[test]
+    fn only_a_client_that_waits_is_let_go() {
+        let mut session = ClientSession::default();
+        assert_eq!(session.on_let_go(), ClientEffect::Nothing);
+        session.on_text(CONNECT, 64);
+        session.on_absent();
+        assert_eq!(session.on_let_go(), ClientEffect::Reject(Reject::Overloaded));
+        assert_eq!(attached().on_let_go(), ClientEffect::Nothing);
     }
 
     #[test]

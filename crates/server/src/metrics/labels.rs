@@ -65,6 +65,8 @@ label! {
         AwayFull = "away_full",
         /// As many streams of events as there may be.
         EventStreamsFull = "event_streams_full",
+        /// Little memory is left.
+        Memory = "memory",
         /// The server is stopping.
         Draining = "draining",
     }

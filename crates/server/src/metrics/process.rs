@@ -19,7 +19,7 @@ impl Collector for Process {
             let help = "Resident memory of this process";
             let metric =
                 encoder.encode_descriptor("process_resident_memory", help, Some(&Unit::Bytes), MetricType::Gauge)?;
-            ConstGauge::new(bytes).encode(metric)?;
+            ConstGauge::new(i64::try_from(bytes).unwrap_or(i64::MAX)).encode(metric)?;
         }
         if let Some(files) = open_files() {
             let help = "Open file descriptors of this process";
@@ -30,10 +30,11 @@ impl Collector for Process {
     }
 }
 
-fn resident_bytes() -> Option<i64> {
+/// Resident memory of this process, where `/proc` tells it.
+pub(crate) fn resident_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: i64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
 }
 

@@ -12,6 +12,9 @@ use super::Settings;
 /// The longest time that any key may name: a day. A larger one is a slip of the unit.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// What the program itself needs, about.
+const LEAST_MEMORY: u64 = 16 << 20;
+
 /// The largest rate that is not simply none.
 const MOST_A_SECOND: u32 = 1 << 30;
 
@@ -44,6 +47,7 @@ impl Settings {
         self.check_limits(&mut faults);
         self.check_queues(&mut faults);
         self.check_hub(&mut faults);
+        self.check_memory(&mut faults);
         self.check_http(&mut faults);
         self.ice_servers.iter().for_each(|server| check_ice_server(server, &mut faults));
         faults.into_result()
@@ -127,6 +131,15 @@ impl Settings {
         faults.within("clients.resume_kept_frames", hub.resume_kept.frames, 0..=1_000_000);
         faults.time("clients.resume_token_ms", hub.resume_ttl);
         faults.time_or_none("clients.resume_after_restart_ms", hub.resume_after_restart);
+    }
+
+    fn check_memory(&self, faults: &mut Faults) {
+        let memory = &self.memory;
+        let is_large = memory.limit.is_none_or(|limit| limit == 0 || limit >= LEAST_MEMORY);
+        faults.check(is_large, "memory.limit_bytes", || format!("must be 0, or at least {LEAST_MEMORY}"));
+        let (refuse, let_go) = (usize::from(memory.refuse_percent), usize::from(memory.let_go_percent));
+        faults.within("memory.refuse_percent", refuse, 1..=100);
+        faults.within("memory.let_go_percent", let_go, refuse..=100);
     }
 
     fn check_http(&self, faults: &mut Faults) {

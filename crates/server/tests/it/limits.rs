@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use cuttlebone_client::raw::RawEvent;
 use cuttlebone_server::Rate;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpSocket;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use crate::support::{Answer, Peer, Running, request};
+use crate::support::{Answer, PATIENCE, Peer, Running, expect_type, request};
 
 /// When the answer says to come back, in seconds.
 fn retry_after(answer: &Answer) -> u64 {
@@ -165,4 +166,30 @@ async fn connections_without_a_response_are_bounded_and_those_that_had_one_are_n
     server.until_metric(r#"cuttlebone_connections{role="http"}"#, |open| open <= 6).await;
     assert_eq!(server.get("/livez").await.status, 200);
     drop(upgraded);
+}
+
+#[tokio::test]
+async fn when_memory_runs_out_nobody_new_is_served_and_those_that_wait_are_let_go() {
+    const MORE: u64 = 300 << 20;
+    let resident = Running::start().metric("cuttlebone_process_resident_memory_bytes").await;
+    let server = Running::with(|settings| settings.memory.limit = Some(resident + MORE));
+    let mut device = server.device("d", "1").await;
+    let mut attached = server.client("d").await;
+    let mut waiting = server.websocket("/connect_client").await;
+    waiting.send_text(r#"{"message_type":"connect","device_id":"later"}"#).await.expect("sent");
+    expect_type(&mut waiting, "config").await;
+    server.until_metric("cuttlebone_waiting_clients", |waiting| waiting == 1).await;
+
+    let ballast = vec![1_u8; MORE as usize];
+    let told = timeout(PATIENCE, waiting.next()).await.expect("told in time");
+    assert!(matches!(told, Some(RawEvent::Text(text)) if text.contains(r#""cuttlebone_code":"overloaded""#)));
+    let told = timeout(PATIENCE, waiting.next()).await.expect("told in time");
+    assert!(matches!(told, Some(RawEvent::Close(Some(1013), _))), "{told:?}");
+    assert_eq!(Peer::connect(server.addr).await.answer().await.status, 503);
+    assert_eq!(server.metric("cuttlebone_let_go_clients_total").await, 1);
+    assert_eq!(server.metric(r#"cuttlebone_refused_connections_total{reason="memory"}"#).await, 1);
+    // Who is attached goes on.
+    attached.send_text(r#"{"message_type":"forward","payload":1}"#).await.expect("sent");
+    expect_type(&mut device, "client_msg").await;
+    drop(ballast);
 }

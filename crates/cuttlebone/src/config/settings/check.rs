@@ -5,6 +5,7 @@ use std::time::Duration;
 use cuttlebone_server::Rate;
 
 use super::super::merge::Merged;
+use super::super::raw::RawAuto;
 use super::super::{Fault, Faults};
 
 /// Collects faults; each gets the place where its key was written.
@@ -43,4 +44,19 @@ pub(super) fn millis(value: u64) -> Duration {
 pub(super) fn rate(per_second: u64, burst: u64) -> Rate {
     let part = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     Rate { per_second: part(per_second), burst: part(burst) }
+}
+
+/// The number, or nothing for `auto`.
+pub(super) fn number_or_auto(key: &str, raw: &RawAuto, check: &mut Check<'_>) -> Option<u64> {
+    match raw {
+        RawAuto::Number(number) => Some(*number),
+        RawAuto::Word(word) if word == "auto" => None,
+        RawAuto::Word(word) => {
+            let number = word.trim().parse().ok();
+            if number.is_none() {
+                check.fault(key, format!("expected a number or \"auto\", not {word:?}"));
+            }
+            number
+        }
+    }
 }

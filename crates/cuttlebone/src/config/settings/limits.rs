@@ -1,9 +1,9 @@
-//! How much may be sent.
+//! How much may be sent, and how much memory may be used.
 
-use cuttlebone_server::{DataLimits, LimitSettings};
+use cuttlebone_server::{DataLimits, LimitSettings, MemorySettings};
 
-use super::super::raw::RawLimits;
-use super::check::{millis, rate};
+use super::super::raw::{RawLimits, RawMemory};
+use super::check::{Check, millis, number_or_auto, rate};
 
 /// `[limits]`
 pub(super) fn limits(raw: &RawLimits) -> LimitSettings {
@@ -20,5 +20,15 @@ pub(super) fn limits(raw: &RawLimits) -> LimitSettings {
         },
         control_frames: rate(raw.control_frames_per_second, raw.control_frames_burst),
         patience: millis(raw.patience_ms),
+    }
+}
+
+/// `[memory]`
+pub(super) fn memory(raw: &RawMemory, check: &mut Check<'_>) -> MemorySettings {
+    let percent = |number: u64| u8::try_from(number).unwrap_or(u8::MAX);
+    MemorySettings {
+        limit: number_or_auto("memory.limit_bytes", &raw.limit_bytes, check),
+        refuse_percent: percent(raw.refuse_percent),
+        let_go_percent: percent(raw.let_go_percent),
     }
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use cuttlebone_server::{ConnectionSettings, TlsSettings};
 
-use super::super::raw::{RawAuto, RawConfig, RawConnections, RawTls};
-use super::check::{Check, count, rate};
+use super::super::raw::{RawConfig, RawConnections, RawTls};
+use super::check::{Check, count, number_or_auto, rate};
 
 /// What of the settings is about the network.
 pub(super) struct Network {
@@ -114,20 +114,5 @@ fn connections(raw: &RawConnections, listen: SocketAddr, check: &mut Check<'_>) 
         rate: rate(raw.accept_per_second, raw.accept_burst),
         rate_per_address: rate(per_second.unwrap_or(auto_per_second), raw.per_address_burst),
         send_buffer: count(raw.send_buffer_bytes),
-    }
-}
-
-/// The number, or nothing for `auto`.
-fn number_or_auto(key: &str, raw: &RawAuto, check: &mut Check<'_>) -> Option<u64> {
-    match raw {
-        RawAuto::Number(number) => Some(*number),
-        RawAuto::Word(word) if word == "auto" => None,
-        RawAuto::Word(word) => {
-            let number = word.trim().parse().ok();
-            if number.is_none() {
-                check.fault(key, format!("expected a number or \"auto\", not {word:?}"));
-            }
-            number
-        }
     }
 }

@@ -1,0 +1,207 @@
+//! Sheds load before memory runs out.
+//!
+//! Once a second the memory of this process is compared with what it may have. Above one share of that no new connection is
+//! taken; above another, the clients that came last of those that wait for a device are let go as well: they have the least
+//! to lose. Nothing that is attached is touched.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cuttlebone_hub::Registry;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::Admission;
+use crate::metrics::Metrics;
+use crate::metrics::process::resident_bytes;
+use crate::settings::MemorySettings;
+
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+
+/// How full memory is, from little to much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Pressure {
+    None,
+    Refuse,
+    LetGo,
+}
+
+/// What watches, and what it may do about it.
+pub(crate) struct Watch {
+    limit: u64,
+    settings: MemorySettings,
+    admission: Arc<Admission>,
+    registry: Arc<Registry>,
+    metrics: Arc<Metrics>,
+    pressure: Pressure,
+}
+
+impl Watch {
+    /// Nothing if no limit is wanted or known.
+    pub(crate) fn new(
+        settings: MemorySettings,
+        admission: &Arc<Admission>,
+        registry: &Arc<Registry>,
+        metrics: &Arc<Metrics>,
+    ) -> Option<Self> {
+        let limit = settings.limit.or_else(|| system_limit(Path::new("/"))).filter(|limit| *limit > 0)?;
+        metrics.set_memory_limit(limit);
+        Some(Self {
+            limit,
+            settings,
+            admission: Arc::clone(admission),
+            registry: Arc::clone(registry),
+            metrics: Arc::clone(metrics),
+            pressure: Pressure::None,
+        })
+    }
+
+    /// Watches until `stop`.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        tracing::info!(limit_bytes = self.limit, "watching memory");
+        let mut tick = interval(SAMPLE_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while stop.run_until_cancelled(tick.tick()).await.is_some() {
+            if let Some(resident) = resident_bytes() {
+                self.on_sample(resident);
+            }
+        }
+    }
+
+    fn on_sample(&mut self, resident: u64) {
+        let pressure = self.pressure(resident);
+        if pressure != self.pressure {
+            tracing::warn!(
+                resident_bytes = resident,
+                limit_bytes = self.limit,
+                ?pressure,
+                "the share of memory changed"
+            );
+            self.pressure = pressure;
+            self.admission.set_out_of_memory(pressure >= Pressure::Refuse);
+        }
+        if pressure == Pressure::LetGo {
+            // Half of them each second, so that those who remain have a chance.
+            let waiting = self.registry.counts().waiting;
+            self.metrics.let_go(self.registry.let_waiting_go(waiting.div_ceil(2)));
+        }
+    }
+
+    fn pressure(&self, resident: u64) -> Pressure {
+        let share = |percent: u8| self.limit / 100 * u64::from(percent);
+        if resident >= share(self.settings.let_go_percent) {
+            Pressure::LetGo
+        } else if resident >= share(self.settings.refuse_percent) {
+            Pressure::Refuse
+        } else {
+            Pressure::None
+        }
+    }
+}
+
+/// What the system lets this process have: the least of its control groups (of either version) and the machine's memory.
+fn system_limit(root: &Path) -> Option<u64> {
+    let read = |path: &Path| fs::read_to_string(root.join(path)).ok();
+    let groups = read(Path::new("proc/self/cgroup")).unwrap_or_default();
+    let groups = groups.lines().filter_map(group_file);
+    let of_groups = groups.flat_map(|(base, path, file)| {
+        let own = path.trim_start_matches('/');
+        // A limit of any parent holds as well. In a container the path may be that of the host: then only the base is there.
+        Path::new(own).ancestors().map(move |path| Path::new(base).join(path).join(file)).collect::<Vec<_>>()
+    });
+    let limits = of_groups.filter_map(|path| read(&path)?.trim().parse().ok());
+    limits.chain(machine_memory(&read(Path::new("proc/meminfo"))?)).min()
+}
+
+/// Where a line of `/proc/self/cgroup` has its limit: the folder of the hierarchy, the group in it, and the file.
+fn group_file(line: &str) -> Option<(&'static str, &str, &'static str)> {
+    let mut parts = line.splitn(3, ':').skip(1);
+    match (parts.next()?, parts.next()?) {
+        ("", path) => Some(("sys/fs/cgroup", path, "memory.max")),
+        (controllers, path) if controllers.split(',').any(|name| name == "memory") => {
+            Some(("sys/fs/cgroup/memory", path, "memory.limit_in_bytes"))
+        }
+        _ => None,
+    }
+}
+
+fn machine_memory(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admission::Bounds;
+    use crate::app::App;
+    use crate::metrics::Refusal;
+    use crate::settings::Settings;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    const MIB: u64 = 1 << 20;
+
+    /// The limit that a system with these files has; removed afterwards.
+    fn limit_of(name: &str, files: &[(&str, &str)]) -> Option<u64> {
+        let root = std::env::temp_dir().join(format!("cuttlebone-memory-{name}-{}", std::process::id()));
+        for (path, text) in files {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            fs::write(path, text).expect("written");
+        }
+        let limit = system_limit(&root);
+        fs::remove_dir_all(root).expect("removed");
+        limit
+    }
+
+    const MACHINE: (&str, &str) = ("proc/meminfo", "MemFree: 1 kB\nMemTotal:        1048576 kB\n");
+
+    #[test]
+    fn without_a_group_the_machine_is_the_limit() {
+        assert_eq!(limit_of("none", &[MACHINE]), Some(1024 * MIB));
+        let unlimited = ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+        let group = ("proc/self/cgroup", "11:cpu:/x\n5:memory:/\n");
+        assert_eq!(limit_of("v1-none", &[MACHINE, group, unlimited]), Some(1024 * MIB));
+        let unlimited = ("sys/fs/cgroup/a/memory.max", "max\n");
+        assert_eq!(limit_of("v2-none", &[MACHINE, ("proc/self/cgroup", "0::/a\n"), unlimited]), Some(1024 * MIB));
+    }
+
+    #[test]
+    fn limit_of_the_own_group_or_of_one_around_it_holds() {
+        let own = ("sys/fs/cgroup/a/b/memory.max", "268435456\n");
+        assert_eq!(limit_of("v2-own", &[MACHINE, ("proc/self/cgroup", "0::/a/b\n"), own]), Some(256 * MIB));
+        let around = ("sys/fs/cgroup/a/memory.max", "134217728\n");
+        assert_eq!(limit_of("v2-around", &[MACHINE, ("proc/self/cgroup", "0::/a/b\n"), own, around]), Some(128 * MIB));
+        let v1 = ("sys/fs/cgroup/memory/memory.limit_in_bytes", "268435456\n");
+        let of_the_host = ("proc/self/cgroup", "7:blkio,memory:/docker/123\n1:name=systemd:/\n");
+        assert_eq!(limit_of("v1", &[MACHINE, of_the_host, v1]), Some(256 * MIB));
+    }
+
+    fn watch(app: &Arc<App>, admission: &Arc<Admission>) -> Watch {
+        let settings = MemorySettings { limit: Some(100 * MIB), ..MemorySettings::default() };
+        Watch::new(settings, admission, &app.registry, &app.metrics).expect("a limit")
+    }
+
+    #[test]
+    fn new_connections_are_refused_above_the_first_share_and_taken_again_below() {
+        let app = App::for_test(Settings::default());
+        let admission = Admission::new(Bounds::of(10, None));
+        let mut watch = watch(&app, &admission);
+        let admitted = || admission.try_admit(IpAddr::V4(Ipv4Addr::LOCALHOST)).map(drop);
+        for (resident, outcome) in [(84, Ok(())), (85, Err(Refusal::Memory)), (99, Err(Refusal::Memory)), (84, Ok(()))]
+        {
+            watch.on_sample(resident * MIB);
+            assert_eq!(admitted(), outcome, "{resident} %");
+        }
+    }
+
+    #[test]
+    fn a_limit_of_0_is_none() {
+        let app = App::for_test(Settings::default());
+        let settings = MemorySettings { limit: Some(0), ..MemorySettings::default() };
+        assert!(Watch::new(settings, &Admission::new(Bounds::of(1, None)), &app.registry, &app.metrics).is_none());
+    }
+}
