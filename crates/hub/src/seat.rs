@@ -52,6 +52,8 @@ pub enum Seat {
 pub struct SeatOptions {
     /// How deep a value may nest.
     pub depth: usize,
+    /// How many bytes a device may describe itself in.
+    pub device_info_bytes: usize,
     /// How long the first message may take.
     pub first_message: std::time::Duration,
     /// Whether the peer, a device, reads at most 65,536 bytes at once.

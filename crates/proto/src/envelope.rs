@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::ids::{ClientId, DeviceId};
 use crate::json::{Fault, Scanner, unescape};
-use crate::limits::RESUME_TOKEN_BYTES;
+use crate::limits::{RESUME_TOKEN_BYTES, TOP_LEVEL_KEYS};
 use crate::number::whole_number;
 use crate::reject::Reject;
 use crate::resume::Resume;
@@ -61,7 +61,9 @@ impl<'a> Envelope<'a> {
             Err(Fault::Syntax) => return Err(Reject::InvalidJson),
             Err(Fault::TooDeep) => return Err(Reject::NestedTooDeep),
             Ok(()) if scanner.peek().is_some() => return Err(Reject::InvalidJson),
-            Ok(()) if !is_object || fields.twice => return Err(Reject::InvalidMessage),
+            Ok(()) if !is_object || fields.twice || fields.count > TOP_LEVEL_KEYS => {
+                return Err(Reject::InvalidMessage);
+            }
             Ok(()) => {}
         }
         let message_type = fields.message_type.and_then(string).ok_or(Reject::InvalidMessage)?;
@@ -125,11 +127,13 @@ struct Fields<'a> {
     payload: Option<&'a str>,
     resume: Option<&'a str>,
     received: Option<&'a str>,
+    count: usize,
     twice: bool,
 }
 
 impl<'a> Fields<'a> {
     fn keep(&mut self, key: &'a str, value: &'a str) {
+        self.count += 1;
         let slot = match unescape(key).0.as_ref() {
             "message_type" => &mut self.message_type,
             "device_id" => &mut self.device_id,
@@ -187,6 +191,16 @@ mod tests {
         for bad in ["", "{", "{}x", "{\"message_type\":\"a\"}{}", "\u{feff}{}"] {
             assert_eq!(parse(bad), Err(Reject::InvalidJson), "{bad}");
         }
+    }
+
+    #[test]
+    fn keys_are_bounded_in_number() {
+        let with = |more: usize| {
+            let keys: String = (0..more).map(|index| format!(r#","{index}":{{"a":1,"b":2}}"#)).collect();
+            format!(r#"{{"message_type":"x"{keys}}}"#)
+        };
+        assert!(parse(&with(31)).is_ok());
+        assert_eq!(parse(&with(32)), Err(Reject::InvalidMessage));
     }
 
     #[test]

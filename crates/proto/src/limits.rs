@@ -6,6 +6,10 @@ pub const DEVICE_ID_BYTES: usize = 256;
 pub const MESSAGE_BYTES: usize = 256 * 1024;
 /// The default bound of nesting of a payload or `device_info`, in levels. Source: protocol.md 2.1.
 pub const NESTING: usize = 64;
+/// The default bound of `device_info`, in bytes: every client of the device is sent it.
+pub const DEVICE_INFO_BYTES: usize = 64 * 1024;
+/// Top-level keys that a message may have. Source: unknown ones are ignored (protocol.md 2.1), but not without end.
+pub const TOP_LEVEL_KEYS: usize = 32;
 /// What a device on one of the older subprotocols reads at once, in bytes. Source: protocol.md 2.1, 3.6.
 pub const SMALL_READER_BYTES: usize = 65_536;
 /// The subprotocols whose devices read at most [`SMALL_READER_BYTES`] at once.
@@ -22,10 +26,12 @@ pub struct Limits {
     pub message_bytes: usize,
     /// How deep the value of any top-level key may nest, in levels: `[]` has one, `7` has none.
     pub depth: usize,
+    /// The longest `device_info`, in bytes.
+    pub device_info_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { message_bytes: MESSAGE_BYTES, depth: NESTING }
+        Self { message_bytes: MESSAGE_BYTES, depth: NESTING, device_info_bytes: DEVICE_INFO_BYTES }
     }
 }

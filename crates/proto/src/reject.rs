@@ -17,7 +17,7 @@ pub enum Reject {
     NotUtf8,
     /// Not JSON, or text after the value.
     InvalidJson,
-    /// No object, no string `message_type`, or a key of the envelope twice.
+    /// No object, no string `message_type`, a key of the envelope twice, or too many keys.
     InvalidMessage,
     /// A value nested deeper than the bound.
     NestedTooDeep,
@@ -35,6 +35,8 @@ pub enum Reject {
     RegisterWithoutDeviceId,
     /// A device id that is too long or has control characters.
     InvalidDeviceId,
+    /// A `device_info` over the bound.
+    DeviceInfoTooLarge,
     /// A second `register` on one socket.
     AlreadyRegistered(DeviceId),
     /// The id is held by another live device.
@@ -107,6 +109,7 @@ impl Reject {
             Self::UnknownMessageType(_) => ("unknown_message_type", "Unknown message type: {}", None),
             Self::RegisterWithoutDeviceId => ("missing_device_id", "Missing device id in registration request", Some(C::Policy)),
             Self::InvalidDeviceId => ("invalid_device_id", "Invalid device id", Some(C::Policy)),
+            Self::DeviceInfoTooLarge => ("device_info_too_large", "Device info too large", Some(C::TooLarge)),
             Self::AlreadyRegistered(_) => ("already_registered", "Device already registered: {}", Some(C::Policy)),
             Self::DeviceIdTaken(_) => ("device_id_taken", "Device id already taken: {}", Some(C::Policy)),
             Self::TakenOver(_) => ("taken_over", "Device id taken over by a new registration: {}", Some(C::TakenOver)),

@@ -46,6 +46,7 @@ pub(crate) async fn run<C: Conn>(conn: C, role: Role, context: ConnectionContext
     let now = clock::now();
     let options = SeatOptions {
         depth: settings.messages.limits.depth,
+        device_info_bytes: settings.messages.limits.device_info_bytes,
         first_message: settings.timeouts.first_message,
         small_reader,
     };

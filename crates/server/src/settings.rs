@@ -130,7 +130,7 @@ pub struct Timeouts {
 /// The bounds of one message: `messages`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MessageSettings {
-    /// Bytes and nesting: `messages.max_bytes`, `messages.max_depth`.
+    /// Bytes and nesting: `messages.max_bytes`, `messages.max_depth`, `messages.max_device_info_bytes`.
     pub limits: Limits,
     /// Frames that one message may come in: `messages.max_fragments`.
     pub max_fragments: usize,

@@ -18,7 +18,8 @@ use crate::peer::{Flag, Greeting, Peer, Place, Role, Waiting};
 /// Device ids that are fought over.
 const DEVICES: usize = 8;
 
-const OPTIONS: SeatOptions = SeatOptions { depth: 8, first_message: Duration::from_secs(10), small_reader: false };
+const OPTIONS: SeatOptions =
+    SeatOptions { depth: 8, device_info_bytes: 1 << 16, first_message: Duration::from_secs(10), small_reader: false };
 
 /// One run.
 #[derive(Debug)]

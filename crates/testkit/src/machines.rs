@@ -124,6 +124,7 @@ impl World for Machines {
         let small = open.subprotocols.iter().any(|offered| SMALL_READERS.contains(&offered.as_str()));
         let options = SeatOptions {
             depth: self.settings.messages.limits.depth,
+            device_info_bytes: self.settings.messages.limits.device_info_bytes,
             first_message: self.settings.timeouts.first_message,
             small_reader: small && open.role == Role::Device,
         };

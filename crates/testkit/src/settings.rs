@@ -47,6 +47,7 @@ fn set(settings: &mut Settings, key: &str, value: &Value) -> Result<(), Settings
         "timeouts.message_ms" => timeouts.message = time(key, value)?,
         "messages.max_bytes" => messages.limits.message_bytes = read(key, value)?,
         "messages.max_depth" => messages.limits.depth = read(key, value)?,
+        "messages.max_device_info_bytes" => messages.limits.device_info_bytes = read(key, value)?,
         "messages.max_fragments" => messages.max_fragments = read(key, value)?,
         "limits.client_messages_per_second" => limits.client.messages.per_second = read(key, value)?,
         "limits.client_messages_burst" => limits.client.messages.burst = read(key, value)?,

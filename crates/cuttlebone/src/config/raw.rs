@@ -88,6 +88,7 @@ pub(crate) struct RawTimeouts {
 pub(crate) struct RawMessages {
     pub(crate) max_bytes: u64,
     pub(crate) max_depth: u64,
+    pub(crate) max_device_info_bytes: u64,
     pub(crate) max_fragments: u64,
 }
 

@@ -68,7 +68,11 @@ fn timeouts(raw: &RawTimeouts) -> Timeouts {
 
 fn messages(raw: &RawMessages) -> MessageSettings {
     MessageSettings {
-        limits: Limits { message_bytes: count(raw.max_bytes), depth: count(raw.max_depth) },
+        limits: Limits {
+            message_bytes: count(raw.max_bytes),
+            depth: count(raw.max_depth),
+            device_info_bytes: count(raw.max_device_info_bytes),
+        },
         max_fragments: count(raw.max_fragments),
     }
 }

@@ -35,7 +35,7 @@ impl DeviceSeat {
     pub(super) fn new(registry: &Registry, options: &SeatOptions, now: Instant) -> Self {
         Self {
             registry: registry.clone(),
-            session: DeviceSession::default(),
+            session: DeviceSession::new(options.device_info_bytes),
             inbox: Inbox::new(registry.settings().device_queue, &registry.shared().budget),
             registration: None,
             lost: None,

@@ -22,7 +22,7 @@ impl IdSource for Counting {
 }
 
 pub(crate) const OPTIONS: SeatOptions =
-    SeatOptions { depth: 64, first_message: Duration::from_secs(10), small_reader: false };
+    SeatOptions { depth: 64, device_info_bytes: 1 << 16, first_message: Duration::from_secs(10), small_reader: false };
 
 pub(crate) fn registry(settings: Settings) -> Registry {
     registry_of(settings, 1, 0)

@@ -2,6 +2,7 @@
 
 use crate::envelope::{DeviceIdField, Envelope};
 use crate::ids::{ClientId, DeviceId};
+use crate::limits::DEVICE_INFO_BYTES;
 use crate::reject::Reject;
 
 /// What the caller has to do.
@@ -29,9 +30,16 @@ pub enum DeviceEffect<'a> {
 }
 
 /// The machine of one device connection. Source: protocol.md 2.1, 2.2 and 2.4.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct DeviceSession {
     state: State,
+    device_info_bytes: usize,
+}
+
+impl Default for DeviceSession {
+    fn default() -> Self {
+        Self::new(DEVICE_INFO_BYTES)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +52,12 @@ enum State {
 }
 
 impl DeviceSession {
+    /// A session whose device may describe itself in so many bytes.
+    #[must_use]
+    pub fn new(device_info_bytes: usize) -> Self {
+        Self { state: State::Fresh, device_info_bytes }
+    }
+
     /// A message, nested up to `depth` levels.
     pub fn on_text<'a>(&mut self, text: &'a str, depth: usize) -> DeviceEffect<'a> {
         if matches!(self.state, State::Closed) {
@@ -110,6 +124,9 @@ impl DeviceSession {
         match envelope.device_id() {
             DeviceIdField::Missing => self.reject(Reject::RegisterWithoutDeviceId),
             DeviceIdField::Invalid => self.reject(Reject::InvalidDeviceId),
+            DeviceIdField::Valid(_) if envelope.device_info.is_some_and(|info| info.len() > self.device_info_bytes) => {
+                self.reject(Reject::DeviceInfoTooLarge)
+            }
             DeviceIdField::Valid(device_id) => {
                 self.state = State::Registering(device_id.clone());
                 DeviceEffect::Register { device_id, device_info: envelope.device_info.unwrap_or("null") }
@@ -164,6 +181,15 @@ mod tests {
         assert_eq!(DeviceSession::default().on_text(REGISTER, 64), effect);
         let effect = DeviceEffect::Register { device_id: device(), device_info: "null" };
         assert_eq!(DeviceSession::default().on_text(r#"{"message_type":"register","device_id":"d"}"#, 64), effect);
+    }
+
+    #[test]
+    fn device_info_is_bounded_in_bytes_as_it_is_written() {
+        let register = |info: &str| format!(r#"{{"message_type":"register","device_id":"d","device_info": {info} }}"#);
+        let mut session = DeviceSession::new(4);
+        assert_eq!(session.on_text(&register("\"\u{e9}x\""), 64), DeviceEffect::Reject(Reject::DeviceInfoTooLarge));
+        let mut session = DeviceSession::new(4);
+        assert!(matches!(session.on_text(&register("\"\u{e9}\""), 64), DeviceEffect::Register { .. }));
     }
 
     #[test]

@@ -174,7 +174,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn peer_that_is_held_back_wakes_the_task_once() {
         let app = App::for_test(Settings::default());
-        let options = SeatOptions { depth: 1, first_message: SECOND * 60, small_reader: false };
+        let options = SeatOptions { depth: 1, device_info_bytes: 1, first_message: SECOND * 60, small_reader: false };
         let seat = Seat::client(&app.registry, &options, clock::now().into_std());
         let mut clocks = Clocks::new(app.settings.timeouts, clock::now());
         let until = clock::now() + SECOND;

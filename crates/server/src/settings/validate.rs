@@ -89,6 +89,8 @@ impl Settings {
     fn check_messages(&self, faults: &mut Faults) {
         faults.within("messages.max_bytes", self.messages.limits.message_bytes, 1024..=64 * 1024 * 1024);
         faults.within("messages.max_depth", self.messages.limits.depth, 1..=1000);
+        let info = self.messages.limits.device_info_bytes;
+        faults.within("messages.max_device_info_bytes", info, 4..=64 * 1024 * 1024);
         faults.within("messages.max_fragments", self.messages.max_fragments, 1..=1_000_000);
     }
 

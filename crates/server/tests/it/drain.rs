@@ -7,7 +7,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::{PATIENCE, Peer, Running, get};
+use crate::support::{LARGE_INFO, PATIENCE, Peer, Running, get, large_info};
 
 #[tokio::test]
 async fn everybody_is_told_to_reconnect_and_nobody_is_aborted() {
@@ -37,10 +37,11 @@ async fn everybody_is_told_to_reconnect_and_nobody_is_aborted() {
 #[tokio::test]
 async fn a_peer_that_does_not_leave_is_aborted_when_the_time_is_over() {
     let server = Running::with(|settings| {
+        settings.messages.limits.device_info_bytes = LARGE_INFO;
         settings.timeouts.drain = Duration::from_millis(200);
         settings.timeouts.write = Duration::from_secs(60);
     });
-    let info = format!("\"{}\"", "x".repeat(200_000));
+    let info = large_info();
     let _device = server.device("large", &info).await;
     // Its answer is stuck for good, so that it can't be finished.
     let mut stuck = Peer::connect(server.addr).await;
@@ -54,8 +55,11 @@ async fn a_peer_that_does_not_leave_is_aborted_when_the_time_is_over() {
 
 #[tokio::test]
 async fn a_stopping_server_is_not_ready_and_says_so_on_the_metrics_listener() {
-    let server = Running::with(|settings| settings.timeouts.write = Duration::from_secs(60));
-    let info = format!("\"{}\"", "x".repeat(200_000));
+    let server = Running::with(|settings| {
+        settings.messages.limits.device_info_bytes = LARGE_INFO;
+        settings.timeouts.write = Duration::from_secs(60);
+    });
+    let info = large_info();
     let _device = server.device("large", &info).await;
     let mut stuck = Peer::connect(server.addr).await;
     stuck.send(&"GET /devices/large HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100)).await;

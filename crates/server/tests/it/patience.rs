@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, interval, timeout};
 
-use crate::support::{PATIENCE, Peer, Running};
+use crate::support::{LARGE_INFO, PATIENCE, Peer, Running, large_info};
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -71,8 +71,11 @@ async fn a_stream_of_events_outlives_the_deadline_of_the_handshake() {
 
 #[tokio::test]
 async fn a_peer_that_asks_and_never_reads_loses_its_place() {
-    let server = Running::with(|settings| settings.timeouts.write = SHORT);
-    let info = format!("\"{}\"", "x".repeat(200_000));
+    let server = Running::with(|settings| {
+        settings.messages.limits.device_info_bytes = LARGE_INFO;
+        settings.timeouts.write = SHORT;
+    });
+    let info = large_info();
     let _device = server.device("large", &info).await;
     let mut greedy = Peer::connect(server.addr).await;
     greedy.send(&"GET /devices/large HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100)).await;
@@ -99,6 +102,7 @@ async fn drip(peer: &mut TcpStream, mark: &[u8]) -> Vec<u8> {
 /// A server that gives a response little time, and a peer for which the system keeps little.
 async fn in_a_hurry() -> (Running, TcpStream) {
     let server = Running::with(|settings| {
+        settings.messages.limits.device_info_bytes = LARGE_INFO;
         settings.timeouts.response = SHORT;
         settings.connections.send_buffer = 4096;
     });
@@ -111,11 +115,11 @@ async fn in_a_hurry() -> (Running, TcpStream) {
 #[tokio::test]
 async fn a_peer_that_reads_a_response_byte_by_byte_loses_its_place() {
     let (server, mut peer) = in_a_hurry().await;
-    let info = format!("\"{}\"", "x".repeat(200_000));
+    let info = large_info();
     let _device = server.device("large", &info).await;
     peer.write_all(b"GET /devices/large HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
     let read = drip(&mut peer, b"xx\"}").await.len();
-    assert!(read < 200_000, "all of it came");
+    assert!(read < LARGE_INFO, "all of it came");
     assert_eq!(server.metric(r#"cuttlebone_timeouts_total{which="write"}"#).await, 1);
 }
 

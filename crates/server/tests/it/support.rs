@@ -26,6 +26,14 @@ pub(crate) struct Running {
     summary: oneshot::Receiver<Summary>,
 }
 
+/// The size of [`large_info`], for the bound of a server that is to take it.
+pub(crate) const LARGE_INFO: usize = 200_002;
+
+/// A `device_info` that no socket takes at once.
+pub(crate) fn large_info() -> String {
+    format!("\"{}\"", "x".repeat(LARGE_INFO - 2))
+}
+
 impl Running {
     /// With the defaults, on free ports.
     pub(crate) fn start() -> Self {
