@@ -13,18 +13,20 @@ mod directory;
 mod rates;
 mod stage;
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use cuttlebone_hub::{Answer, Item, Next, Received, Registry, Request, Resolution, Seat, SeatOptions, Urgent};
+use cuttlebone_hub::{Answer, Item, Next, Received, Request, Resolution, Seat, SeatOptions, Urgent};
 use cuttlebone_proto::{CloseCode, Reject};
 use cuttlebone_transport::{Conn, ConnExt, Incoming, Outgoing, Violation};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::clock;
 use crate::context::{ConnectionContext, Role};
-use crate::metrics::{Counted, Refusal, Timeout};
+use crate::metrics::{Counted, Timeout};
 use clocks::Clocks;
 use stage::{End, Stage, Turn};
 
@@ -32,65 +34,34 @@ use stage::{End, Stage, Turn};
 const BATCH: usize = 32;
 /// How much of a device id a log line shows, in characters.
 const LOGGED_CHARS: usize = 64;
-/// Places for entries that an idle connection keeps.
-const KEPT_ITEMS: usize = 4;
 /// How long a device may take to read what its clients have sent, when the server stops: they wait for it.
 const LAST_WRITE: std::time::Duration = std::time::Duration::from_secs(2);
 /// How long a peer that was sent a close may take to close too, or to hang up.
 const HANG_UP: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// Serves `conn` until it ends, then keeps its seat for as long as the session may still come back.
-pub(crate) async fn run<C: Conn>(conn: C, role: Role, context: ConnectionContext) {
-    let ConnectionContext { registry, settings, metrics, cancel, all_told, peer, small_reader, away, permit, counted } =
-        context;
-    let now = clock::now();
-    let options = SeatOptions {
-        depth: settings.messages.limits.depth,
-        device_info_bytes: settings.messages.limits.device_info_bytes,
-        first_message: settings.timeouts.first_message,
-        small_reader,
-    };
-    let seat = match role {
-        Role::Client => Seat::client(&registry, &options, now.into_std()),
-        Role::Device => Seat::device(&registry, &options, now.into_std()),
-    };
-    let mut connection = Connection {
-        conn,
-        seat,
-        peer,
-        registry: (*registry).clone(),
-        clocks: Clocks::new(settings.timeouts, now),
-        metrics: &metrics,
-        items: Vec::new(),
-        answer: None,
-        paused: None,
-        stage: Stage::Open,
-        told: false,
-        turn: Turn::default(),
-    };
-    let end = connection.serve(cancel.cancelled()).await;
-    let Connection { conn, mut seat, .. } = connection;
-    tracing::info!(%peer, role = role.name(), device_id = shown(&seat), reason = end.reason(), "connection ended");
-    let stays = if end == End::Left { None } else { seat.on_broken(clock::now().into_std()) };
-    hang_up(conn, &end).await;
-    drop((permit, counted));
-    let Some(until) = stays else { return };
-    match away.try_admit(peer.ip()) {
+thread_local! {
+    /// Lent to one connection for the time of one poll: an idle one keeps no room for entries.
+    static ITEMS: Cell<Vec<Item>> = const { Cell::new(Vec::new()) };
+}
+
+/// Serves `connection` until it ends, then keeps its seat for as long as the session may still come back.
+pub(crate) async fn run<C: Conn>(mut connection: Box<Connection<C>>) {
+    let end = connection.serve().await;
+    let stays = connection.ended(&end);
+    hang_up(&mut connection.conn, &end).await;
+    connection.context.open = None;
+    if let Some(until) = stays {
         // Boxed by itself: few are away, and what is not away need not be as large.
-        Ok(_place) => Box::pin(away::keep(seat, until.into(), cancel, all_told)).await,
-        Err(_) => metrics.refused(Refusal::AwayFull),
+        Box::pin(connection.into_away(until)).await;
     }
 }
 
-/// What the task polls.
-struct Connection<'a, C> {
+/// What the task polls. Boxed from the start: a future has room for everything that it moves.
+pub(crate) struct Connection<C> {
     conn: C,
     seat: Seat,
-    peer: std::net::SocketAddr,
-    registry: Registry,
+    context: ConnectionContext,
     clocks: Clocks,
-    metrics: &'a crate::metrics::Metrics,
-    items: Vec<Item>,
     answer: Option<Pin<Box<dyn Future<Output = Answer> + Send>>>,
     paused: Option<Counted>,
     stage: Stage,
@@ -101,7 +72,7 @@ struct Connection<'a, C> {
 
 /// Why the task is awake.
 enum Wake {
-    Cancelled,
+    Told,
     Items,
     Urgent(Urgent),
     Answer(Answer),
@@ -112,13 +83,41 @@ enum Wake {
     WriteFailed,
 }
 
-impl<C: Conn> Connection<'_, C> {
-    async fn serve(&mut self, cancelled: impl Future<Output = ()>) -> End {
-        let mut cancelled = pin!(cancelled);
+impl<C: Conn> Connection<C> {
+    /// A connection whose peer has said nothing yet.
+    pub(crate) fn new(conn: C, context: ConnectionContext) -> Box<Self> {
+        let now = clock::now();
+        let app = &context.app;
+        let (limits, timeouts) = (&app.settings.messages.limits, &app.settings.timeouts);
+        let options = SeatOptions {
+            depth: limits.depth,
+            device_info_bytes: limits.device_info_bytes,
+            first_message: timeouts.first_message,
+            small_reader: context.small_reader,
+        };
+        let seat = match context.role {
+            Role::Client => Seat::client(&app.registry, &options, now.into_std()),
+            Role::Device => Seat::device(&app.registry, &options, now.into_std()),
+        };
+        let clocks = Clocks::new(Arc::clone(&app.settings), now);
+        Box::new(Self {
+            conn,
+            seat,
+            context,
+            clocks,
+            answer: None,
+            paused: None,
+            stage: Stage::Open,
+            told: false,
+            turn: Turn::default(),
+        })
+    }
+
+    async fn serve(&mut self) -> End {
         let mut timer = pin!(sleep_until(self.clocks.due(&self.seat)));
         loop {
             let wake = std::future::poll_fn(|cx| {
-                let wake = self.poll_wake(cx, cancelled.as_mut(), timer.as_mut());
+                let wake = self.poll_wake(cx, timer.as_mut());
                 if wake.is_pending() {
                     self.turn = Turn::default();
                 }
@@ -135,18 +134,27 @@ impl<C: Conn> Connection<'_, C> {
         }
     }
 
+    /// Tells the seat how the connection ended, unless it knows. Gives the time until which the seat is to be kept.
+    fn ended(&mut self, end: &End) -> Option<Instant> {
+        let ConnectionContext { peer, role, .. } = &self.context;
+        let reason = end.reason();
+        tracing::info!(%peer, role = role.name(), device_id = shown(&self.seat), reason, "connection ended");
+        let stays = if *end == End::Left { None } else { self.seat.on_broken(clock::now().into_std()) };
+        stays.map(Into::into)
+    }
+
+    fn into_away(self: Box<Self>, until: Instant) -> impl Future<Output = ()> + Send {
+        let Self { seat, context, .. } = *self;
+        away::keep(seat, until, context)
+    }
+
     /// The order, and why: the order to stop first, or a busy connection would never hear it. A turn begins with what is
     /// to be written, so that no input can hold it up: first what is queued, then the mailbox, once nothing is left.
     /// Once the turn has begun, what the peer has sent (or the answer or the room that the seat waits for) comes
     /// before, so that the replies to all of it leave with one write. Timers last: they are for when nothing happens.
-    fn poll_wake(
-        &mut self,
-        cx: &mut Context<'_>,
-        cancelled: Pin<&mut impl Future<Output = ()>>,
-        mut timer: Pin<&mut tokio::time::Sleep>,
-    ) -> Poll<Wake> {
-        if !self.told && self.stage == Stage::Open && cancelled.poll(cx).is_ready() {
-            return Poll::Ready(Wake::Cancelled);
+    fn poll_wake(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut tokio::time::Sleep>) -> Poll<Wake> {
+        if !self.told && self.stage == Stage::Open && self.context.goodbye.poll_told(cx).is_ready() {
+            return Poll::Ready(Wake::Told);
         }
         let has_begun = self.turn.messages > 0;
         if has_begun && let Poll::Ready(wake) = self.poll_read(cx) {
@@ -196,11 +204,16 @@ impl<C: Conn> Connection<'_, C> {
         if self.stage == Stage::Parting {
             return Poll::Pending;
         }
-        match self.seat.inbox().poll_receive(cx, BATCH, &mut self.items) {
-            Poll::Ready(Received::Items) => Poll::Ready(Wake::Items),
-            Poll::Ready(Received::Revoked) => Poll::Ready(Wake::Urgent(Urgent::Cut)),
-            Poll::Pending => Poll::Pending,
-        }
+        let mut items = ITEMS.take();
+        let received = self.seat.inbox().poll_receive(cx, BATCH, &mut items).map(|received| match received {
+            Received::Items => {
+                self.on_items(&mut items);
+                Wake::Items
+            }
+            Received::Revoked => Wake::Urgent(Urgent::Cut),
+        });
+        ITEMS.set(items);
+        received
     }
 
     /// What the seat waits for: an answer, room, or its peer.
@@ -230,8 +243,8 @@ impl<C: Conn> Connection<'_, C> {
             Wake::WriteFailed => return Some(End::Broken),
             Wake::Incoming(incoming) => return self.on_incoming(incoming),
             Wake::Timer => return self.on_timer(),
-            Wake::Items => return self.on_items(),
-            Wake::Cancelled => {
+            Wake::Items => return None,
+            Wake::Told => {
                 self.told = true;
                 self.seat.on_shutdown(CloseCode::Restart)
             }
@@ -282,14 +295,13 @@ impl<C: Conn> Connection<'_, C> {
 
     /// There is no message of the protocol for this: only the close code.
     fn on_broken_framing(&mut self) -> Option<End> {
-        self.metrics.refused_with("framing");
+        self.context.app.metrics.refused_with("framing");
         self.seat.on_closing();
         self.close(CloseCode::Protocol);
         None
     }
 
-    fn on_items(&mut self) -> Option<End> {
-        let mut items = std::mem::take(&mut self.items);
+    fn on_items(&mut self, items: &mut Vec<Item>) {
         for item in items.drain(..) {
             match item {
                 Item::Text(text) => {
@@ -306,10 +318,6 @@ impl<C: Conn> Connection<'_, C> {
                 }
             }
         }
-        // An idle connection keeps no more than a few places.
-        items.shrink_to(KEPT_ITEMS);
-        self.items = items;
-        None
     }
 
     fn on_timer(&mut self) -> Option<End> {
@@ -324,18 +332,18 @@ impl<C: Conn> Connection<'_, C> {
                 None
             }
             Some(clocks::Due::Message) if self.stage == Stage::Open => {
-                self.metrics.timed_out(Timeout::Message);
+                self.context.app.metrics.timed_out(Timeout::Message);
                 let next = self.seat.on_violation(Reject::UnfinishedMessage, now.into_std());
                 self.go_on(next);
                 None
             }
             None | Some(clocks::Due::Message) => None,
             Some(clocks::Due::Idle) => {
-                self.metrics.timed_out(Timeout::Idle);
+                self.context.app.metrics.timed_out(Timeout::Idle);
                 Some(End::Silent)
             }
             Some(clocks::Due::Write) => {
-                self.metrics.timed_out(Timeout::Write);
+                self.context.app.metrics.timed_out(Timeout::Write);
                 Some(End::Stuck)
             }
         }
@@ -346,7 +354,7 @@ impl<C: Conn> Connection<'_, C> {
         match next {
             Next::Continue => {}
             Next::Paused => {
-                self.paused.get_or_insert_with(|| self.metrics.paused_client());
+                self.paused.get_or_insert_with(|| self.context.app.metrics.paused_client());
                 self.clocks.not_reading();
             }
             Next::Await(request) => self.ask(request),
@@ -365,13 +373,13 @@ impl<C: Conn> Connection<'_, C> {
     }
 
     fn ask(&mut self, request: Request) {
-        match self.registry.resolve(request, clock::unix_ms()) {
+        match self.context.app.registry.resolve(request, clock::unix_ms()) {
             Resolution::Answer(answer) => {
                 let next = self.answered(answer);
                 self.go_on(next);
             }
             Resolution::Probe(probe) => {
-                self.answer = Some(Box::pin(directory::conclude(self.registry.clone(), probe)));
+                self.answer = Some(Box::pin(directory::conclude((*self.context.app.registry).clone(), probe)));
             }
         }
     }
@@ -384,12 +392,12 @@ impl<C: Conn> Connection<'_, C> {
             Answer::Absent | Answer::Refused(_) => "refused",
             Answer::Stopping => "too late: the server stops",
         };
-        tracing::info!(peer = %self.peer, device_id = shown(&self.seat), "{outcome}");
+        tracing::info!(peer = %self.context.peer, device_id = shown(&self.seat), "{outcome}");
         self.seat.on_answer(answer, clock::now().into_std())
     }
 
     fn close(&mut self, code: CloseCode) {
-        self.metrics.closed(code);
+        self.context.app.metrics.closed(code);
         self.conn.queue(Outgoing::Close { code, reason: "" });
         if self.stage == Stage::Draining {
             self.stage = Stage::Parting;
@@ -425,7 +433,7 @@ const fn reject(violation: Violation) -> Option<Reject> {
 }
 
 /// Ends a connection so that the peer sees the close: our direction first, then what it still sends is thrown away.
-async fn hang_up(mut conn: impl Conn, end: &End) {
+async fn hang_up(conn: &mut impl Conn, end: &End) {
     if !end.is_orderly() {
         return;
     }

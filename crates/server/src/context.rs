@@ -3,12 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use cuttlebone_hub::Registry;
-use tokio_util::sync::CancellationToken;
-
-use crate::admission::{Admission, ConnectionPermit};
-use crate::metrics::{Counted, Metrics, Peer};
-use crate::settings::Settings;
+use crate::admission::ConnectionPermit;
+use crate::app::App;
+use crate::drain::Goodbye;
+use crate::metrics::{Counted, Peer};
 
 /// Which of the two endpoints the peer asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,27 +27,19 @@ impl Role {
     }
 }
 
-/// Everything that the task of one upgraded connection may use. Dropping it ends the connection's place in the counts.
+/// Everything that the task of one upgraded connection may use. Small: every idle connection has one.
 #[derive(Debug)]
 pub(crate) struct ConnectionContext {
-    /// Where devices and clients meet.
-    pub(crate) registry: Arc<Registry>,
-    /// As the server was started with.
-    pub(crate) settings: Arc<Settings>,
-    /// What is counted.
-    pub(crate) metrics: Arc<Metrics>,
-    /// Fires when this connection has to go because the server stops: close it with 1012.
-    pub(crate) cancel: CancellationToken,
-    /// Fires when every connection has been told that the server stops: nothing is kept for a return any more.
-    pub(crate) all_told: CancellationToken,
+    /// What all share.
+    pub(crate) app: Arc<App>,
     /// The other end.
     pub(crate) peer: SocketAddr,
+    /// What it is.
+    pub(crate) role: Role,
     /// The peer offered a subprotocol whose devices read at most 65,536 bytes at once.
     pub(crate) small_reader: bool,
-    /// Places for the session when its connection has broken.
-    pub(crate) away: Arc<Admission>,
-    /// The connection's place among those that may be open.
-    pub(crate) permit: ConnectionPermit,
-    /// The connection in the count of those that are open.
-    pub(crate) counted: Counted,
+    /// Says when this connection has to go because the server stops: close it with 1012.
+    pub(crate) goodbye: Goodbye,
+    /// The connection among those that may be open and in the count of those that are, until it has ended.
+    pub(crate) open: Option<(ConnectionPermit, Counted)>,
 }

@@ -3,9 +3,14 @@
 //! Every upgraded connection belongs to one wave. A drain fires one wave after the other, each at a random moment of its
 //! share of the time.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
@@ -23,31 +28,91 @@ const FEW: usize = 64;
 /// The waves of one server.
 #[derive(Debug)]
 pub(crate) struct Waves {
-    tokens: [CancellationToken; WAVES],
-    next: AtomicUsize,
+    waves: [Arc<Wave>; WAVES],
+    next: AtomicU64,
     all_told: CancellationToken,
+}
+
+/// Those who are told together.
+#[derive(Debug, Default)]
+struct Wave {
+    members: Mutex<HashMap<u64, Arc<Signal>>>,
+    is_fired: AtomicBool,
+}
+
+/// What one connection looks at whenever it wakes: no lock, and small, for every idle connection has one.
+#[derive(Debug, Default)]
+struct Signal {
+    is_fired: AtomicBool,
+    waker: AtomicWaker,
+}
+
+/// A connection's place in its wave.
+#[derive(Debug)]
+pub(crate) struct Goodbye {
+    wave: Arc<Wave>,
+    signal: Arc<Signal>,
+    key: u64,
+}
+
+impl Goodbye {
+    /// Ready when it is this connection's turn to be told that the server stops. Cancel safe; for one task at a time.
+    pub(crate) fn poll_told(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.signal.is_fired.load(Ordering::Acquire) {
+            self.signal.waker.register(cx.waker());
+            if !self.signal.is_fired.load(Ordering::Acquire) {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Goodbye {
+    fn drop(&mut self) {
+        self.wave.members.lock().remove(&self.key);
+    }
+}
+
+impl Wave {
+    fn join(wave: &Arc<Self>, key: u64) -> Goodbye {
+        let signal = Arc::new(Signal::default());
+        let mut members = wave.members.lock();
+        members.insert(key, Arc::clone(&signal));
+        signal.is_fired.store(wave.is_fired.load(Ordering::Relaxed), Ordering::Release);
+        drop(members);
+        Goodbye { wave: Arc::clone(wave), signal, key }
+    }
+
+    fn fire(&self) {
+        let members = self.members.lock();
+        self.is_fired.store(true, Ordering::Relaxed);
+        for signal in members.values() {
+            signal.is_fired.store(true, Ordering::Release);
+            signal.waker.wake();
+        }
+    }
 }
 
 impl Waves {
     pub(crate) fn new() -> Self {
         Self {
-            tokens: std::array::from_fn(|_| CancellationToken::new()),
-            next: AtomicUsize::new(0),
+            waves: std::array::from_fn(|_| Arc::default()),
+            next: AtomicU64::new(0),
             all_told: CancellationToken::new(),
         }
     }
 
     /// Fires after the last wave: until then a session whose connection was closed stays, so that its peer, in a later
     /// wave, is not told that it is gone.
-    pub(crate) fn all_told(&self) -> CancellationToken {
-        self.all_told.clone()
+    pub(crate) fn all_told(&self) -> &CancellationToken {
+        &self.all_told
     }
 
-    /// A token of its own for a new connection, in the wave that it belongs to.
-    ///
-    /// A shared token has one lock for all who wait for it, and a connection looks at its token whenever it wakes.
-    pub(crate) fn join(&self) -> CancellationToken {
-        self.tokens[self.next.fetch_add(1, Ordering::Relaxed) % WAVES].child_token()
+    /// A place for a new connection, in the wave that it belongs to.
+    pub(crate) fn join(&self) -> Goodbye {
+        let key = self.next.fetch_add(1, Ordering::Relaxed);
+        Wave::join(&self.waves[usize::try_from(key % WAVES as u64).unwrap_or_default()], key)
     }
 
     /// Fires all waves within `longest`; a few connections are told at once. Dropping the future leaves later waves alone.
@@ -55,7 +120,7 @@ impl Waves {
         if connections > FEW {
             self.fire_in_turn(connections, longest).await;
         }
-        self.tokens.iter().for_each(CancellationToken::cancel);
+        self.waves.iter().for_each(|wave| wave.fire());
         self.all_told.cancel();
     }
 
@@ -67,9 +132,9 @@ impl Waves {
         if let Err(error) = getrandom::fill(&mut jitter) {
             tracing::warn!(%error, "no random numbers: the waves of this drain are regular");
         }
-        for (wave, (token, jitter)) in (0..).zip(self.tokens.iter().zip(jitter)) {
-            sleep_until(begun + step * wave + step * u32::from(jitter) / 256).await;
-            token.cancel();
+        for (at, (wave, jitter)) in (0..).zip(self.waves.iter().zip(jitter)) {
+            sleep_until(begun + step * at + step * u32::from(jitter) / 256).await;
+            wave.fire();
         }
     }
 }
@@ -77,20 +142,25 @@ impl Waves {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::task::Waker;
+
+    fn is_told(goodbye: &Goodbye) -> bool {
+        goodbye.poll_told(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
 
     #[tokio::test(start_paused = true)]
     async fn many_connections_are_told_one_wave_after_the_other() {
         let waves = Waves::new();
-        let tokens: Vec<_> = (0..WAVES).map(|_| waves.join()).collect();
+        let members: Vec<_> = (0..WAVES).map(|_| waves.join()).collect();
         let longest = Duration::from_secs(5);
         let begun = clock::now();
         let first_half = tokio::time::timeout(longest / 2, waves.fire(100_000, longest)).await;
         assert!(first_half.is_err(), "not done at half time");
-        let told = tokens.iter().filter(|token| token.is_cancelled()).count();
+        let told = members.iter().filter(|member| is_told(member)).count();
         assert!((WAVES / 2 - 1..=WAVES / 2 + 1).contains(&told), "{told} of {WAVES} at half time");
         waves.fire(100_000, longest).await;
         assert!(clock::now() - begun <= longest / 2 + longest);
-        assert!(tokens.iter().all(CancellationToken::is_cancelled));
+        assert!(members.iter().all(is_told));
     }
 
     #[tokio::test(start_paused = true)]
@@ -105,6 +175,16 @@ mod tests {
     async fn connection_that_joins_a_fired_wave_is_told_at_once() {
         let waves = Waves::new();
         waves.fire(0, Duration::ZERO).await;
-        assert!(waves.join().is_cancelled());
+        assert!(is_told(&waves.join()));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_woken_and_whoever_left_is_forgotten() {
+        let waves = Waves::new();
+        let goodbye = waves.join();
+        let told = std::future::poll_fn(|cx| goodbye.poll_told(cx));
+        tokio::join!(told, waves.fire(1, Duration::ZERO));
+        drop(goodbye);
+        assert!(waves.waves.iter().all(|wave| wave.members.lock().is_empty()));
     }
 }

@@ -166,7 +166,8 @@ impl Server {
     pub async fn run(self, cancel: CancellationToken) -> Summary {
         let Self { public, metrics, app, .. } = self;
         let tasks = Arc::clone(&app.tasks);
-        let _stopped = (tasks.stopping.clone().drop_guard(), tasks.abort.clone().drop_guard());
+        let stopped = (tasks.stopping.clone().drop_guard(), AbortOnDrop(Arc::clone(&tasks)));
+        let metrics_stopped = metrics.as_ref().map(|door| AbortOnDrop(Arc::clone(&door.tasks)));
         let services = TaskTracker::new();
         let watch = Watch::new(app.settings.memory, &public.admission, &app.registry, &app.metrics);
         services.spawn(accept::run(public, tasks.stopping.clone()));
@@ -182,10 +183,19 @@ impl Server {
         cancel.cancelled().await;
         tasks.stopping.cancel();
         let summary = drain(&app).await;
-        tasks.abort.cancel();
+        drop((stopped, metrics_stopped));
         services.close();
         services.wait().await;
         summary
+    }
+}
+
+/// Ends the tasks of a listener with the server that they belong to.
+struct AbortOnDrop(Arc<Tasks>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -204,7 +214,7 @@ async fn drain(app: &App) -> Summary {
     let aborted = if timeout(longest, leave).await.is_ok() { 0 } else { app.tasks.len() };
     if aborted > 0 {
         (0..aborted).for_each(|_| app.metrics.timed_out(Timeout::Drain));
-        app.tasks.abort.cancel();
+        app.tasks.abort();
         let _ = timeout(ABORTING, app.tasks.ended()).await;
     }
     let summary = Summary { open, aborted, took: clock::now() - begun };

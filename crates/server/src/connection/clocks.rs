@@ -2,12 +2,14 @@
 //!
 //! Invariant: what happens often (a frame came, a write ended) only stores; the times are compared when the sleep ends.
 
+use std::sync::Arc;
+
 use cuttlebone_hub::Seat;
 use tokio::time::Instant;
 
 use super::far;
 use crate::clock;
-use crate::settings::Timeouts;
+use crate::settings::Settings;
 
 /// What a timer is due for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +26,7 @@ pub(super) enum Due {
 
 #[derive(Debug)]
 pub(super) struct Clocks {
-    timeouts: Timeouts,
+    settings: Arc<Settings>,
     /// When something came last, or when the peer is read again: from then on it is silent.
     heard: Instant,
     ping_at: Instant,
@@ -37,11 +39,12 @@ pub(super) struct Clocks {
 }
 
 impl Clocks {
-    pub(super) fn new(timeouts: Timeouts, now: Instant) -> Self {
+    pub(super) fn new(settings: Arc<Settings>, now: Instant) -> Self {
+        let ping_at = now + jittered(settings.timeouts.ping);
         Self {
-            timeouts,
+            settings,
             heard: now,
-            ping_at: now + jittered(timeouts.ping),
+            ping_at,
             message_until: None,
             read_at: None,
             write_until: None,
@@ -52,7 +55,7 @@ impl Clocks {
 
     /// When the next timer is due.
     pub(super) fn due(&self, seat: &Seat) -> Instant {
-        let mut due = self.ping_at.min(self.heard + self.timeouts.idle);
+        let mut due = self.ping_at.min(self.heard + self.settings.timeouts.idle);
         if self.closing {
             due = far(self.heard);
         }
@@ -72,7 +75,7 @@ impl Clocks {
         if self.closing {
             return None;
         }
-        if self.heard + self.timeouts.idle <= now {
+        if self.heard + self.settings.timeouts.idle <= now {
             return Some(Due::Idle);
         }
         if self.message_until.is_some_and(|until| until <= now) {
@@ -80,7 +83,7 @@ impl Clocks {
             return Some(Due::Message);
         }
         if self.ping_at <= now {
-            self.ping_at = now + jittered(self.timeouts.ping);
+            self.ping_at = now + jittered(self.settings.timeouts.ping);
             return Some(Due::Ping);
         }
         None
@@ -97,7 +100,7 @@ impl Clocks {
         if !assembling || self.closing {
             self.message_until = None;
         } else if is_message || self.message_until.is_none() {
-            self.message_until = Some(clock::now() + self.timeouts.message);
+            self.message_until = Some(clock::now() + self.settings.timeouts.message);
         }
     }
 
@@ -124,7 +127,7 @@ impl Clocks {
     pub(super) fn writing(&mut self, unwritten: usize) -> bool {
         let is_progress = self.write_until.is_some() && unwritten < self.unwritten;
         if self.write_until.is_none() || (is_progress && !self.closing) {
-            self.write_until = Some(clock::now() + self.timeouts.write);
+            self.write_until = Some(clock::now() + self.settings.timeouts.write);
         }
         self.unwritten = unwritten;
         is_progress
@@ -147,7 +150,7 @@ impl Clocks {
     /// From now on the whole rest has the time of one write.
     pub(super) fn closing(&mut self, now: Instant) {
         if !std::mem::replace(&mut self.closing, true) {
-            self.write_until = Some(now + self.timeouts.write);
+            self.write_until = Some(now + self.settings.timeouts.write);
             self.message_until = None;
             self.read_at = None;
         }
@@ -176,7 +179,7 @@ mod tests {
         let app = App::for_test(Settings::default());
         let options = SeatOptions { depth: 1, device_info_bytes: 1, first_message: SECOND * 60, small_reader: false };
         let seat = Seat::client(&app.registry, &options, clock::now().into_std());
-        let mut clocks = Clocks::new(app.settings.timeouts, clock::now());
+        let mut clocks = Clocks::new(Arc::clone(&app.settings), clock::now());
         let until = clock::now() + SECOND;
         assert!(clocks.held_back(Some(until)) && !clocks.held_back(Some(until)), "news once");
         assert_eq!(clocks.due(&seat), until);

@@ -14,13 +14,13 @@ use cuttlebone_transport::handshake;
 use cuttlebone_transport::ws::{self, WsConn};
 use http::HeaderMap;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout_at};
 
 use crate::app::App;
 use crate::clock;
-use crate::connection;
+use crate::connection::{self, Connection};
 use crate::context::{ConnectionContext, Role};
 use crate::link::Link;
 use crate::metrics::{Refusal, Timeout};
@@ -54,42 +54,34 @@ fn upgrade(app: &Arc<App>, role: Role, mut request: Request) -> Response {
     let socket = hyper::upgrade::on(&mut request);
     // Of its own: the socket may be kept from an earlier request, and its first deadline over.
     let deadline = clock::now() + app.settings.timeouts.handshake;
-    app.tasks.spawn(connect(socket, link, deadline, role, context));
+    app.tasks.spawn(connect(socket, link, deadline, context));
     accepted.response::<Body>()
 }
 
-fn context(app: &App, link: &Link, role: Role, small_reader: bool) -> ConnectionContext {
+fn context(app: &Arc<App>, link: &Link, role: Role, small_reader: bool) -> ConnectionContext {
     ConnectionContext {
-        registry: Arc::clone(&app.registry),
-        settings: Arc::clone(&app.settings),
-        metrics: Arc::clone(&app.metrics),
-        cancel: app.waves.join(),
-        all_told: app.waves.all_told(),
+        app: Arc::clone(app),
         peer: link.peer,
+        role,
         small_reader,
-        away: Arc::clone(&app.away),
-        permit: link.permit.clone(),
-        counted: app.metrics.connection(role.peer()),
+        goodbye: app.waves.join(),
+        open: Some((link.permit.clone(), app.metrics.connection(role.peer()))),
     }
 }
 
-/// Waits for the socket and runs the connection on it.
-async fn connect(socket: OnUpgrade, link: Arc<Link>, deadline: Instant, role: Role, context: ConnectionContext) {
+/// Waits for the socket and runs the connection on it, in a task of its own: that lives for long, and need not have room for
+/// the wait.
+async fn connect(socket: OnUpgrade, link: Arc<Link>, deadline: Instant, context: ConnectionContext) {
     match timeout_at(deadline, socket).await {
         Ok(Ok(socket)) => {
             link.set_upgraded();
-            drop(link);
-            // Boxed by itself, so that the wait above does not keep its size.
-            Box::pin(run(socket, role, context)).await;
+            let app = Arc::clone(&context.app);
+            let conn = WsConn::new(TokioIo::new(socket), bounds(&app.settings, context.role));
+            app.tasks.spawn(connection::run(Connection::new(conn, context)));
         }
         Ok(Err(error)) => tracing::debug!(%error, "the peer left during the upgrade"),
-        Err(_) => context.metrics.timed_out(Timeout::Handshake),
+        Err(_) => context.app.metrics.timed_out(Timeout::Handshake),
     }
-}
-
-async fn run(socket: Upgraded, role: Role, context: ConnectionContext) {
-    let conn = WsConn::new(TokioIo::new(socket), bounds(&context.settings, role));
-    connection::run(conn, role, context).await;
 }
 
 /// What a peer of this role may send.
