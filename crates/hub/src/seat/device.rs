@@ -52,7 +52,7 @@ impl DeviceSeat {
     pub(super) fn on_text(&mut self, text: &str, now: Instant) -> Next {
         match self.session.on_text(text, self.depth) {
             DeviceEffect::ToClient { client_id, payload } => {
-                self.to_client(client_id, payload, now);
+                self.pass_on(client_id, payload, now);
                 Next::Continue
             }
             DeviceEffect::Register { device_id, device_info } => {
@@ -192,7 +192,7 @@ impl DeviceSeat {
         }
     }
 
-    fn to_client(&mut self, client_id: ClientId, payload: &str, now: Instant) {
+    fn pass_on(&mut self, client_id: ClientId, payload: &str, now: Instant) {
         let Some(registration) = &self.registration else { return };
         let (device, shared) = (registration.device(), self.registry.shared());
         if device.to_client(shared, client_id, payload) {
