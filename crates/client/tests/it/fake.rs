@@ -108,6 +108,14 @@ impl Peer {
         assert!(self.try_send(text).await, "the connection broke");
     }
 
+    /// Sends many with few packets, so that they all fit into the other socket's buffer.
+    pub(crate) async fn send_all(&mut self, texts: impl IntoIterator<Item = String>) {
+        for text in texts {
+            self.ws.feed(Message::text(text)).await.unwrap();
+        }
+        self.ws.flush().await.unwrap();
+    }
+
     /// Whether it could be sent.
     pub(crate) async fn try_send(&mut self, text: &str) -> bool {
         self.ws.send(Message::text(text.to_owned())).await.is_ok()

@@ -10,4 +10,5 @@ mod raw;
 mod reconnect;
 mod restart;
 mod resume;
+mod server;
 mod tls;

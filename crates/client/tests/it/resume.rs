@@ -211,9 +211,7 @@ async fn messages_that_were_read_and_not_yet_taken_by_the_application_count_and_
 #[tokio::test]
 async fn messages_that_do_not_fit_into_the_queue_of_events_are_read_before_the_loss_is_told() {
     let mut line = Line::open().await;
-    for n in 1..=600 {
-        line.peer().send(&device_msg(n)).await;
-    }
+    line.peer().send_all((1..=600).map(device_msg)).await;
     line.peer = None;
     for n in 1..=600 {
         line.message(n).await;
