@@ -1,4 +1,4 @@
-//! Sends one message and prints the answer: `cargo run -p cuttlebone-client --example client -- http://127.0.0.1:8080 echo '{"a":1}'`
+//! Sends one message and prints the answer, even if the connection breaks in between: `cargo run -p cuttlebone-client --example client -- http://127.0.0.1:8080 echo '{"a":1}'`
 
 use anyhow::Context;
 use cuttlebone_client::{ClientEvent, ClientOptions, Endpoint, client};
@@ -14,10 +14,12 @@ async fn main() -> anyhow::Result<()> {
 
     while let Some(event) = events.next().await {
         match event {
+            // A new session knows nothing of what was sent in an older one.
             ClientEvent::DeviceInfo(info) => {
                 println!("the device: {info}");
                 handle.forward(&payload).await?;
             }
+            ClientEvent::Resumed { complete: false, .. } => handle.forward(&payload).await?,
             ClientEvent::Message(answer) => {
                 println!("its answer: {answer}");
                 handle.close().await;

@@ -2,14 +2,20 @@
 
 use std::time::Duration;
 
-/// The pauses between attempts to connect: doubling from `first` up to `cap`, each between half of it and the whole.
+/// The longest pause where there is no reason to wait: only so that not everybody comes at once.
+const SOON: Duration = Duration::from_millis(500);
+
+/// The pauses between attempts to connect.
+///
+/// A session that lasted is made again soon: at a random moment within `first`, and within half a second. So is one that the
+/// server ended for a restart. Further pauses double from `first` up to `cap`, each between half of it and the whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// The first pause.
+    /// The first pause that is doubled.
     pub first: Duration,
     /// No pause is longer.
     pub cap: Duration,
-    /// A session that lasted this long counts as a success: the next pause is `first` again.
+    /// A session that lasted this long counts as a success: the pauses begin anew.
     pub stable: Duration,
     /// Give up after this many failures in a row. `None`: never.
     pub attempts: Option<u32>,
@@ -37,19 +43,27 @@ impl Backoff {
 #[derive(Debug)]
 pub(crate) struct Delays {
     settings: Backoff,
+    /// In a row.
     failures: u32,
+    doublings: u32,
+    soon: bool,
 }
 
 impl Delays {
     pub(crate) fn new(settings: Backoff) -> Self {
-        Self { settings, failures: 0 }
+        Self { settings, failures: 0, doublings: 0, soon: false }
     }
 
-    /// Called when a session that had come up has ended.
+    /// Called when a session that the server had answered has ended.
     pub(crate) fn on_session_end(&mut self, lasted: Duration) {
         if lasted >= self.settings.stable {
-            self.failures = 0;
+            (self.failures, self.doublings, self.soon) = (0, 0, true);
         }
+    }
+
+    /// There is no reason to wait for the next attempt, however short the last one was.
+    pub(crate) fn on_invited(&mut self) {
+        self.soon = true;
     }
 
     /// The next pause, or `None` when it is time to give up. `random` is uniform over all of `u32`.
@@ -57,11 +71,15 @@ impl Delays {
         if self.settings.attempts.is_some_and(|n| self.failures >= n) {
             return None;
         }
-        let doubled = 2u32.saturating_pow(self.failures);
         self.failures = self.failures.saturating_add(1);
+        let part = f64::from(random) / f64::from(u32::MAX);
+        if std::mem::take(&mut self.soon) {
+            return Some(self.settings.first.min(SOON).mul_f64(part));
+        }
+        let doubled = 2u32.saturating_pow(self.doublings);
+        self.doublings = self.doublings.saturating_add(1);
         let whole = self.settings.first.saturating_mul(doubled).min(self.settings.cap);
-        let part = 0.5 + 0.5 * f64::from(random) / f64::from(u32::MAX);
-        Some(whole.mul_f64(part))
+        Some(whole.mul_f64(0.5 + 0.5 * part))
     }
 }
 
@@ -100,7 +118,29 @@ mod tests {
         delays.on_session_end(Duration::from_secs(4));
         assert_eq!(delays.next(u32::MAX), Some(Duration::from_secs(2)));
         delays.on_session_end(Duration::from_secs(5));
+        assert_eq!(delays.next(u32::MAX), Some(SOON));
         assert_eq!(delays.next(u32::MAX), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn first_attempt_after_a_session_comes_at_a_random_moment_within_half_a_second() {
+        for (random, pause) in [(0, Duration::ZERO), (u32::MAX / 2, SOON / 2), (u32::MAX, SOON)] {
+            let mut delays = delays(None);
+            delays.on_session_end(Duration::from_secs(5));
+            let next = delays.next(random).unwrap();
+            assert!(next.abs_diff(pause) < Duration::from_millis(1), "{next:?}");
+        }
+    }
+
+    #[test]
+    fn invitation_shortens_one_pause_and_no_more() {
+        let mut delays = delays(Some(3));
+        delays.next(0);
+        delays.on_invited();
+        assert_eq!(delays.next(u32::MAX), Some(SOON));
+        assert_eq!(delays.next(u32::MAX), Some(Duration::from_secs(2)));
+        delays.on_invited();
+        assert_eq!(delays.next(u32::MAX), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The client role.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cuttlebone_proto::IceServer;
@@ -11,10 +12,14 @@ use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
 use crate::backoff::Backoff;
-use crate::driver::{self, Link, Role};
+use crate::driver::{self, Link, Loss, POLICY, RESTART, Role, Step};
 use crate::endpoint::Endpoint;
-use crate::handle::{Command, SendError, Sender};
+use crate::handle::{Command, SendError, Sender, Shared};
 use crate::message::{self, ServerMessage};
+use crate::resume::{Beginning, Memory, Resume};
+
+/// The word of the server for a session that is over.
+const CANNOT_RESUME: &str = "cannot_resume";
 
 /// Which device a client asks for, and how it keeps its connection.
 #[derive(Clone, Debug)]
@@ -23,11 +28,14 @@ pub struct ClientOptions {
     pub endpoint: Endpoint,
     /// The device.
     pub device_id: String,
+    /// What is kept to resume a session whose connection broke. `None`: no session is resumed, each connection is a new
+    /// one. A server that can't resume makes no difference to that.
+    pub resume: Option<Resume>,
     /// The pauses between attempts.
     pub backoff: Backoff,
     /// How long to connect, and then how long to wait for the server's first word (10 s).
     pub patience: Duration,
-    /// After this much silence a ping is sent; after three times as much the connection counts as lost (20 s).
+    /// After this much silence a ping is sent (20 s); after half as much again the connection counts as lost.
     pub keep_alive: Duration,
     /// Where the connection's task runs.
     pub tasks: TaskTracker,
@@ -39,6 +47,7 @@ impl ClientOptions {
         Self {
             endpoint,
             device_id: device_id.to_owned(),
+            resume: Some(Resume::default()),
             backoff: Backoff::default(),
             patience: Duration::from_secs(10),
             keep_alive: Duration::from_secs(20),
@@ -55,9 +64,18 @@ pub enum ClientEvent {
         /// For the PeerConnections to come.
         ice_servers: Vec<IceServer>,
     },
-    /// Connected to the device, which describes itself. From here on messages can be sent, and after
-    /// [`ClientEvent::Lost`] this is a new session: the device sees a new client.
+    /// A new session with the device, which describes itself: the device sees a new client. From here on messages can be
+    /// sent. What waited for an older session was dropped.
     DeviceInfo(Box<RawValue>),
+    /// The session goes on over a new connection, after [`ClientEvent::Lost`]: the device has noticed nothing. Messages
+    /// that waited, or were lost with the connection, have been sent or are on their way.
+    Resumed {
+        /// Nothing was lost. If it is `false`, messages that were under way may be, in either direction; what is built on
+        /// them should be checked, or negotiated again.
+        complete: bool,
+        /// As the device describes itself now.
+        device_info: Box<RawValue>,
+    },
     /// The device sent this, byte for byte.
     Message(Box<RawValue>),
     /// The server says what it does not like. It mostly closes the connection too, and [`ClientEvent::Lost`] follows.
@@ -67,7 +85,9 @@ pub enum ClientEvent {
         /// The stable word for programs, if the server gives one.
         code: Option<String>,
     },
-    /// The connection broke, or an attempt failed. Messages that still waited are dropped.
+    /// The connection has ended, or an attempt failed. If a session may still be resumed, messages can be sent, and wait;
+    /// otherwise those that waited are dropped, and [`SendError::NotConnected`] is told. What follows in the end is
+    /// [`ClientEvent::Resumed`] or [`ClientEvent::DeviceInfo`].
     Lost {
         /// In words.
         reason: String,
@@ -86,6 +106,7 @@ pub struct ClientHandle {
 #[derive(Debug)]
 pub struct ClientEvents {
     events: mpsc::Receiver<ClientEvent>,
+    shared: Arc<Shared>,
     _alive: Arc<DropGuard>,
 }
 
@@ -97,19 +118,21 @@ pub fn client(options: ClientOptions) -> (ClientHandle, ClientEvents) {
         patience: options.patience,
         keep_alive: options.keep_alive,
     };
-    let role = ClientRole { greeting: message::connect(&options.device_id) };
+    let role = ClientRole { device_id: options.device_id, memory: Memory::new(options.resume) };
     let (sender, events) = driver::start(role, link, &options.tasks);
-    let alive = sender.keep_alive();
-    let events = ClientEvents { events, _alive: alive };
+    let events = ClientEvents { events, shared: Arc::clone(&sender.shared), _alive: sender.keep_alive() };
     (ClientHandle { sender }, events)
 }
 
 impl ClientHandle {
-    /// Sends `payload` to the device; a `RawValue` goes out byte for byte. Waits while too many messages wait already.
-    /// `Ok` means queued, not received. Cancel safe: the message is queued or it is not.
+    /// Sends `payload` to the device; a `RawValue` goes out byte for byte. Waits while too many messages wait already,
+    /// among them those that wait for a session to be resumed. `Ok` means queued, not received. Cancel safe: the message is
+    /// queued or it is not.
+    ///
+    /// A message belongs to the session whose [`ClientEvent::DeviceInfo`] was read last, and is sent in no other.
     ///
     /// # Errors
-    /// [`SendError::NotConnected`] before [`ClientEvent::DeviceInfo`] and after [`ClientEvent::Lost`],
+    /// [`SendError::NotConnected`] before [`ClientEvent::DeviceInfo`] and when the session is over,
     /// [`SendError::Closed`], [`SendError::Payload`].
     pub async fn forward<P>(&self, payload: &P) -> Result<(), SendError>
     where
@@ -129,7 +152,8 @@ impl ClientHandle {
         self.sender.try_send(self.command(payload)?)
     }
 
-    /// Sends what still waits, closes the connection (1000) and returns when it is closed, after at most a few seconds.
+    /// Sends what still waits, closes the connection (1000) and returns when it is closed, after at most a few seconds. While
+    /// the connection is lost there is nothing to send on, and what waits is dropped.
     pub async fn close(&self) {
         self.sender.close().await;
     }
@@ -145,38 +169,88 @@ impl ClientEvents {
     ///
     /// Read on: while nobody reads, nothing is taken from the server, which in the end hangs up.
     pub async fn next(&mut self) -> Option<ClientEvent> {
-        self.events.recv().await
+        let event = self.events.recv().await;
+        if matches!(event, Some(ClientEvent::DeviceInfo(_))) {
+            self.shared.told.fetch_add(1, Ordering::Release);
+        }
+        event
     }
 }
 
 struct ClientRole {
-    greeting: String,
+    device_id: String,
+    memory: Memory,
+}
+
+impl ClientRole {
+    fn on_device_info(
+        &mut self,
+        info: Box<RawValue>,
+        token: Option<String>,
+        taken: Option<u64>,
+    ) -> Result<(Step, Option<ClientEvent>), String> {
+        Ok(match self.memory.on_device_info(token, taken).map_err(|_| "the server's counts are impossible")? {
+            Beginning::New => (Step::Begin, Some(ClientEvent::DeviceInfo(info))),
+            Beginning::Resumed { complete } => {
+                let again = self.memory.kept().map(str::to_owned).collect();
+                (Step::GoOn(again), Some(ClientEvent::Resumed { complete, device_info: info }))
+            }
+        })
+    }
 }
 
 impl Role for ClientRole {
     type Event = ClientEvent;
     const PATH: &'static str = "/connect_client";
-    /// The next session is a new client to the device, which would not know what an old message is about.
-    const KEEPS_QUEUE: bool = false;
 
     fn greeting(&self) -> String {
-        self.greeting.clone()
+        message::connect(&self.device_id, &self.memory.ask())
     }
 
-    fn comes_up_with(message: &ServerMessage) -> bool {
-        matches!(message, ServerMessage::DeviceInfo(_))
-    }
-
-    fn event(&self, message: ServerMessage, _was_up: bool) -> Option<ClientEvent> {
-        Some(match message {
+    fn on_message(&mut self, message: ServerMessage, is_up: bool) -> Result<(Step, Option<ClientEvent>), String> {
+        let event = match message {
             ServerMessage::Config(ice_servers) => ClientEvent::Config { ice_servers },
-            ServerMessage::DeviceInfo(info) => ClientEvent::DeviceInfo(info),
-            ServerMessage::DeviceMessage(payload) => ClientEvent::Message(payload),
-            ServerMessage::Error { text, code } => ClientEvent::ServerError { text, code },
-            ServerMessage::ClientMessage(..) | ServerMessage::ClientDisconnected(_) | ServerMessage::Unknown => {
-                return None;
+            ServerMessage::DeviceInfo { info, token, taken } if !is_up => {
+                return self.on_device_info(info, token, taken);
             }
-        })
+            ServerMessage::DeviceMessage(payload) => {
+                self.memory.on_device_message();
+                ClientEvent::Message(payload)
+            }
+            ServerMessage::Draining(taken) => {
+                self.memory.on_draining(taken).map_err(|_| "the server's counts are impossible")?;
+                return Ok((Step::Drain, None));
+            }
+            ServerMessage::Error { code, .. } if !is_up && code.as_deref() == Some(CANNOT_RESUME) => {
+                self.memory.on_over();
+                return Ok((Step::Refuse("the session cannot be resumed"), None));
+            }
+            ServerMessage::Error { text, code } => ClientEvent::ServerError { text, code },
+            ServerMessage::DeviceInfo { .. }
+            | ServerMessage::ClientMessage(..)
+            | ServerMessage::ClientDisconnected(_)
+            | ServerMessage::Unknown => return Ok((Step::Stay, None)),
+        };
+        Ok((Step::Stay, Some(event)))
+    }
+
+    fn on_forward(&mut self, text: &str) {
+        self.memory.on_forward(text);
+    }
+
+    /// A broken connection and a restart leave the session to be resumed, a clean close ends it. So does a refusal to resume
+    /// it, and a server that breaks the protocol: it would do so again.
+    fn on_lost(&mut self, loss: &Loss, was_up: bool) -> bool {
+        let is_over = match loss {
+            Loss::Broken => false,
+            Loss::Violation => true,
+            Loss::Closed(code) if was_up => *code != Some(RESTART),
+            Loss::Closed(code) => *code == Some(POLICY),
+        };
+        if is_over {
+            self.memory.on_over();
+        }
+        self.memory.is_resumable()
     }
 
     fn lost(reason: String, retry_in: Option<Duration>) -> ClientEvent {

@@ -11,7 +11,7 @@ use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
 use crate::backoff::Backoff;
-use crate::driver::{self, Link, Role};
+use crate::driver::{self, Link, Loss, Role, Step};
 use crate::endpoint::Endpoint;
 use crate::handle::{Command, SendError, Sender};
 use crate::message::{self, ServerMessage};
@@ -30,7 +30,7 @@ pub struct DeviceOptions {
     pub backoff: Backoff,
     /// How long to connect, and then how long to wait for the server's answer (10 s).
     pub patience: Duration,
-    /// After this much silence a ping is sent; after three times as much the connection counts as lost (20 s).
+    /// After this much silence a ping is sent (20 s); after half as much again the connection counts as lost.
     pub keep_alive: Duration,
     /// Where the connection's task runs.
     pub tasks: TaskTracker,
@@ -172,26 +172,34 @@ struct DeviceRole {
 impl Role for DeviceRole {
     type Event = DeviceEvent;
     const PATH: &'static str = "/register_device";
-    /// The clients and their ids outlive a lost connection, and so do the answers to them.
-    const KEEPS_QUEUE: bool = true;
 
     fn greeting(&self) -> String {
         self.greeting.clone()
     }
 
-    fn comes_up_with(message: &ServerMessage) -> bool {
-        matches!(message, ServerMessage::Config(_))
-    }
-
-    fn event(&self, message: ServerMessage, was_up: bool) -> Option<DeviceEvent> {
-        Some(match message {
-            ServerMessage::Config(ice_servers) if was_up => DeviceEvent::Config { ice_servers },
-            ServerMessage::Config(ice_servers) => DeviceEvent::Registered { ice_servers },
+    fn on_message(&mut self, message: ServerMessage, is_up: bool) -> Result<(Step, Option<DeviceEvent>), String> {
+        let event = match message {
+            ServerMessage::Config(ice_servers) if is_up => DeviceEvent::Config { ice_servers },
+            ServerMessage::Config(ice_servers) => {
+                return Ok((Step::Begin, Some(DeviceEvent::Registered { ice_servers })));
+            }
             ServerMessage::ClientMessage(client_id, payload) => DeviceEvent::ClientMessage { client_id, payload },
             ServerMessage::ClientDisconnected(client_id) => DeviceEvent::ClientDisconnected { client_id },
             ServerMessage::Error { text, code } => DeviceEvent::ServerError { text, code },
-            ServerMessage::DeviceInfo(_) | ServerMessage::DeviceMessage(_) | ServerMessage::Unknown => return None,
-        })
+            ServerMessage::DeviceInfo { .. }
+            | ServerMessage::DeviceMessage(_)
+            | ServerMessage::Draining(_)
+            | ServerMessage::Unknown => return Ok((Step::Stay, None)),
+        };
+        Ok((Step::Stay, Some(event)))
+    }
+
+    /// What was written to a connection that broke may be lost with it: no server says what it took from a device.
+    fn on_forward(&mut self, _text: &str) {}
+
+    /// The clients and their ids outlive the connection, and so do the answers to them.
+    fn on_lost(&mut self, _loss: &Loss, _was_up: bool) -> bool {
+        true
     }
 
     fn lost(reason: String, retry_in: Option<Duration>) -> DeviceEvent {

@@ -5,6 +5,7 @@
 //! 1. Commands are written only while a session is up, that is between the answer of the server and the end.
 //! 2. A full event queue stops reading and nothing else.
 //! 3. `Lost` is sent exactly once for each connection or attempt that ended without being asked to.
+//! 4. A command that was not given to a connection stays, and is given to the next one of its session.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,26 +28,57 @@ use session::{End, Session};
 
 /// Events that may wait to be read.
 const EVENTS: usize = 256;
-/// How long a clean close may take.
+/// How long a clean close may take, and how long what was sent before a failed write.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 const NORMAL: u16 = 1000;
+/// The close code of a protocol or policy violation.
+pub(crate) const POLICY: u16 = 1008;
+/// The close code of a restart: connect again now.
+pub(crate) const RESTART: u16 = 1012;
 
 /// What tells a device from a client.
 pub(crate) trait Role: Send + Sync + 'static {
     type Event: Send + 'static;
     /// The path of the role's endpoint.
     const PATH: &'static str;
-    /// Whether messages that wait while there is no session are sent in the next one.
-    const KEEPS_QUEUE: bool;
 
     /// The first message of a connection.
     fn greeting(&self) -> String;
-    /// A message of the server, as an event; `None` if it means nothing to the role. `up`: the session had come up.
-    fn event(&self, message: ServerMessage, up: bool) -> Option<Self::Event>;
-    /// Whether the session comes up with this message: from here on commands may be written.
-    fn comes_up_with(message: &ServerMessage) -> bool;
+    /// A message of the server: what it does to the session, and what the application is told. `is_up`: the session had come
+    /// up. An error, in words, ends the connection as a [`Loss::Violation`].
+    fn on_message(&mut self, message: ServerMessage, is_up: bool) -> Result<(Step, Option<Self::Event>), String>;
+    /// A command is given to the connection.
+    fn on_forward(&mut self, text: &str);
+    /// The connection is lost. Whether commands that wait may be sent over the next one.
+    fn on_lost(&mut self, loss: &Loss, was_up: bool) -> bool;
     /// The connection or the attempt has ended; the next one begins after `retry_in`.
     fn lost(reason: String, retry_in: Option<Duration>) -> Self::Event;
+}
+
+/// What a message of the server does to the session.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Nothing.
+    Stay,
+    /// A new one comes up: commands may be written, and those for an older one are dropped.
+    Begin,
+    /// The old one comes up again: after these texts commands may be written.
+    GoOn(Vec<String>),
+    /// The server takes no more and is about to restart.
+    Drain,
+    /// There will be none, for this reason: the server is about to close. The next attempt need not wait.
+    Refuse(&'static str),
+}
+
+/// How a connection or an attempt ended without being asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// It broke or fell silent, or there was none.
+    Broken,
+    /// The server closed it, with this code.
+    Closed(Option<u16>),
+    /// The server sent what is not of the protocol.
+    Violation,
 }
 
 /// What both roles are told about connecting.
@@ -84,7 +116,7 @@ struct Driver<R: Role> {
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<R::Event>,
     shared: Arc<Shared>,
-    /// How many sessions have come up.
+    /// How many sessions have begun.
     sessions: u64,
 }
 
@@ -92,7 +124,7 @@ impl<R: Role> Driver<R> {
     async fn run(mut self) {
         let _done = self.shared.done.clone().drop_guard();
         let closing = self.shared.closing.clone();
-        while let End::Lost(reason) = self.session(&closing).await {
+        while let End::Lost(_, reason) = self.connection(&closing).await {
             let retry_in = self.delays.next(random());
             self.tell(R::lost(reason, retry_in), &closing).await;
             let Some(pause) = retry_in else { break };
@@ -103,25 +135,33 @@ impl<R: Role> Driver<R> {
     }
 
     /// One connection from its beginning to its end.
-    async fn session(&mut self, closing: &CancellationToken) -> End {
+    async fn connection(&mut self, closing: &CancellationToken) -> End {
         let attempt = timeout(self.link.patience, self.connect());
-        let conn = match closing.run_until_cancelled(attempt).await {
+        let end = match closing.run_until_cancelled(attempt).await {
             None => return End::Closed,
-            Some(Err(_late)) => return End::Lost("cannot connect: timed out".into()),
-            Some(Ok(Err(reason))) => return End::Lost(reason),
-            Some(Ok(Ok(conn))) => conn,
+            Some(Err(_late)) => End::Lost(Loss::Broken, "cannot connect: timed out".into()),
+            Some(Ok(Err(reason))) => End::Lost(Loss::Broken, reason),
+            Some(Ok(Ok(conn))) => return self.session(conn, closing).await,
         };
+        self.on_lost(&Loss::Broken, false);
+        end
+    }
+
+    async fn session(&mut self, conn: RawConn, closing: &CancellationToken) -> End {
         let mut session = Session::new(conn, &self.link);
         let end = session.run(self, closing).await;
-        self.shared.session.store(0, Ordering::Release);
-        let is_up = session.is_up();
         if let Some(since) = session.answered() {
             self.delays.on_session_end(since.elapsed());
         }
-        let conn = session.into_conn();
-        match end {
-            End::Closed => self.close(conn, is_up).await,
-            End::Lost(_) => self.give_up(conn).await,
+        match &end {
+            End::Closed => self.close(session).await,
+            End::Lost(loss, _) => {
+                if session.is_invitation(loss) {
+                    self.delays.on_invited();
+                }
+                self.on_lost(loss, session.is_up());
+                session.part(loss).await;
+            }
         }
         end
     }
@@ -132,10 +172,18 @@ impl<R: Role> Driver<R> {
         Ok(conn)
     }
 
-    /// The session has come up: commands may be written from now on.
-    fn on_up(&mut self) {
+    /// A new session has come up.
+    fn on_begin(&mut self) {
         self.sessions += 1;
         self.shared.session.store(self.sessions, Ordering::Release);
+    }
+
+    /// Forgets what must not wait for the next session.
+    fn on_lost(&mut self, loss: &Loss, was_up: bool) {
+        if !self.role.on_lost(loss, was_up) {
+            self.shared.session.store(0, Ordering::Release);
+            while self.commands.try_recv().is_ok() {}
+        }
     }
 
     /// Whether a command is meant for the session that is up.
@@ -150,20 +198,13 @@ impl<R: Role> Driver<R> {
         let _ = closing.run_until_cancelled(send).await;
     }
 
-    /// Answers the server's close frame, if that is how it ended, and forgets what must not wait for the next session.
-    async fn give_up(&mut self, mut conn: RawConn) {
-        // Nothing can be done for a connection that does not even take this.
-        let _ = timeout(CLOSE_PATIENCE, conn.flush()).await;
-        if !R::KEEPS_QUEUE {
-            while self.commands.try_recv().is_ok() {}
-        }
-    }
-
     /// Writes what still waits, then says goodbye.
-    async fn close(&mut self, mut conn: RawConn, is_up: bool) {
+    async fn close(&mut self, session: Session) {
         self.commands.close();
+        let takes_commands = session.takes_commands();
+        let mut conn = session.into_conn();
         while let Ok(command) = self.commands.try_recv() {
-            if !is_up || !self.is_current(&command) {
+            if !takes_commands || !self.is_current(&command) {
                 continue;
             }
             if conn.queue_text(command.text).is_err() {

@@ -16,8 +16,8 @@ pub enum SendError {
     /// The connection was closed by us, or given up.
     #[error("the connection is closed")]
     Closed,
-    /// There is no session at the moment (only told by a client's handle). The next one begins with
-    /// [`ClientEvent::DeviceInfo`](crate::ClientEvent::DeviceInfo), and as a new client.
+    /// There is no session (only told by a client's handle): it is over, or the next one has begun and its
+    /// [`ClientEvent::DeviceInfo`](crate::ClientEvent::DeviceInfo) was not read yet.
     #[error("not connected to the device at the moment")]
     NotConnected,
     /// The queue is full (only told by `try_forward`).
@@ -51,8 +51,10 @@ pub(crate) struct Shared {
     pub(crate) closing: CancellationToken,
     /// Cancelled when the task has ended.
     pub(crate) done: CancellationToken,
-    /// The number of the session that is up, 0 if none is.
+    /// The number of the session that is up or may be resumed, 0 if there is none.
     pub(crate) session: AtomicU64,
+    /// The number of the session that the application was told of last.
+    pub(crate) told: AtomicU64,
 }
 
 impl Sender {
@@ -61,11 +63,12 @@ impl Sender {
         Arc::clone(&self.alive)
     }
 
-    /// The session that is up.
+    /// The session that a message is meant for: the one that the application knows of, if it is not over.
     pub(crate) fn session(&self) -> Result<u64, SendError> {
+        let told = self.shared.told.load(Ordering::Acquire);
         match self.shared.session.load(Ordering::Acquire) {
             0 if self.commands.is_closed() => Err(SendError::Closed),
-            0 => Err(SendError::NotConnected),
+            session if session == 0 || session != told => Err(SendError::NotConnected),
             session => Ok(session),
         }
     }

@@ -4,7 +4,7 @@
 //!
 //! * [`device()`] registers a device and keeps it registered. Its [`DeviceEvents`] say what clients sent, its
 //!   [`DeviceHandle`] answers them.
-//! * [`client()`] connects to a device and keeps the connection. Its [`ClientEvents`] say what the device sent.
+//! * [`client()`] connects to a device and keeps the session. Its [`ClientEvents`] say what the device sent.
 //!
 //! Below them is [`raw`]: one WebSocket without meaning and without reconnect, for load generators and tests.
 //!
@@ -16,11 +16,14 @@
 //! let (handle, mut events) = client(ClientOptions::new(endpoint, "cvd-1"));
 //! while let Some(event) = events.next().await {
 //!     match event {
+//!         // A new session: whatever was negotiated before is void.
 //!         ClientEvent::DeviceInfo(info) => {
 //!             println!("connected to {info}");
 //!             handle.forward(&serde_json::json!({"type": "request-offer"})).await?;
 //!         }
 //!         ClientEvent::Message(payload) => println!("{payload}"),
+//!         // The same session over a new connection. Only if something may be lost there is something to do.
+//!         ClientEvent::Resumed { complete, .. } => println!("back, and nothing was lost: {complete}"),
 //!         ClientEvent::ServerError { text, .. } => eprintln!("{text}"),
 //!         ClientEvent::Lost { reason, retry_in } => eprintln!("{reason}, again in {retry_in:?}"),
 //!         ClientEvent::Config { .. } => {}
@@ -38,6 +41,12 @@
 //! 3. A lost connection is made again with the pauses of [`Backoff`], until [`DeviceHandle::close`] or until the handle
 //!    and the events are both dropped. Both end with a clean close (1000).
 //! 4. Each connection is one task on the `TaskTracker` of the options; nothing else is spawned.
+//! 5. A client's session outlives a broken connection where the server can resume it. Both sides then have had every
+//!    message exactly once, or [`ClientEvent::Resumed`] says that some may be lost. A session that is over is followed by a
+//!    new one, with [`ClientEvent::DeviceInfo`], and no message of the old one is sent in it.
+//! 6. A device is not resumed: what was written to a connection that then broke may be lost with it. A planned restart of
+//!    the server loses nothing. Everything before its close is read, and what was not written before our answer to it is
+//!    sent after the next registration.
 
 mod backoff;
 mod client;
@@ -47,6 +56,7 @@ mod endpoint;
 mod handle;
 mod message;
 pub mod raw;
+mod resume;
 mod trust;
 
 pub use backoff::Backoff;
@@ -55,4 +65,5 @@ pub use cuttlebone_proto::{ClientId, IceServer};
 pub use device::{DeviceEvent, DeviceEvents, DeviceHandle, DeviceOptions, device};
 pub use endpoint::{Endpoint, EndpointError};
 pub use handle::SendError;
+pub use resume::Resume;
 pub use trust::Trust;

@@ -8,14 +8,24 @@ use cuttlebone_proto::{ClientId, IceServer};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+use crate::resume::Ask;
+
 /// What a server says, to either role.
 #[derive(Debug)]
 pub(crate) enum ServerMessage {
     Config(Vec<IceServer>),
     ClientMessage(ClientId, Box<RawValue>),
     ClientDisconnected(ClientId),
-    DeviceInfo(Box<RawValue>),
+    DeviceInfo {
+        info: Box<RawValue>,
+        /// What can resume the session.
+        token: Option<String>,
+        /// How many forwards the server has taken, if it knows.
+        taken: Option<u64>,
+    },
     DeviceMessage(Box<RawValue>),
+    /// The last message before a restart, with the number of forwards taken.
+    Draining(u64),
     Error {
         text: String,
         code: Option<String>,
@@ -38,6 +48,10 @@ struct Envelope<'a> {
     payload: Option<&'a RawValue>,
     #[serde(default, borrow, deserialize_with = "present")]
     device_info: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    cuttlebone_resume: Option<Cow<'a, str>>,
+    #[serde(default)]
+    cuttlebone_received: Option<u64>,
     #[serde(default, borrow)]
     ice_servers: Vec<&'a RawValue>,
 }
@@ -74,8 +88,13 @@ impl Envelope<'_> {
             "config" => ServerMessage::Config(ice_servers(&self.ice_servers)),
             "client_msg" => ServerMessage::ClientMessage(client_id?, payload?),
             "client_disconnected" => ServerMessage::ClientDisconnected(client_id?),
-            "device_info" => ServerMessage::DeviceInfo(self.device_info.unwrap_or(RawValue::NULL).to_owned()),
+            "device_info" => ServerMessage::DeviceInfo {
+                info: self.device_info.unwrap_or(RawValue::NULL).to_owned(),
+                token: self.cuttlebone_resume.map(Cow::into_owned),
+                taken: self.cuttlebone_received,
+            },
             "device_msg" => ServerMessage::DeviceMessage(payload?),
+            "cuttlebone_draining" => ServerMessage::Draining(self.cuttlebone_received?),
             _ => ServerMessage::Unknown,
         })
     }
@@ -124,10 +143,18 @@ pub(crate) fn register(device_id: &str, device_info: &RawValue) -> String {
     format!(r#"{{"message_type":"register","device_id":{id},"device_info":{device_info}}}"#)
 }
 
-/// `connect`.
-pub(crate) fn connect(device_id: &str) -> String {
+/// `connect`, with what is asked about resuming.
+pub(crate) fn connect(device_id: &str, ask: &Ask<'_>) -> String {
     let id = quoted(device_id);
-    format!(r#"{{"message_type":"connect","device_id":{id}}}"#)
+    let resume = match ask {
+        Ask::Nothing => String::new(),
+        Ask::New => r#","cuttlebone_resume":true"#.into(),
+        Ask::Session { token, received } => {
+            let token = quoted(token);
+            format!(r#","cuttlebone_resume":{token},"cuttlebone_received":{received}"#)
+        }
+    };
+    format!(r#"{{"message_type":"connect","device_id":{id}{resume}}}"#)
 }
 
 /// A device's `forward`.
@@ -208,15 +235,37 @@ mod tests {
 
     #[test]
     fn ids_are_escaped() {
-        assert_eq!(connect("a\"b\u{1F600}\n"), "{\"message_type\":\"connect\",\"device_id\":\"a\\\"b\u{1F600}\\n\"}");
+        let expected = "{\"message_type\":\"connect\",\"device_id\":\"a\\\"b\u{1F600}\\n\"}";
+        assert_eq!(connect("a\"b\u{1F600}\n", &Ask::Nothing), expected);
+    }
+
+    #[test]
+    fn connect_asks_for_a_new_session_or_for_the_old_one() {
+        assert_eq!(connect("d", &Ask::New), r#"{"message_type":"connect","device_id":"d","cuttlebone_resume":true}"#);
+        let session = Ask::Session { token: "a\"b", received: 7 };
+        let expected =
+            r#"{"message_type":"connect","device_id":"d","cuttlebone_resume":"a\"b","cuttlebone_received":7}"#;
+        assert_eq!(connect("d", &session), expected);
+    }
+
+    #[test]
+    fn what_is_said_about_resuming_is_read() {
+        let text = r#"{"message_type":"device_info","device_info":1,"cuttlebone_resume":"t","cuttlebone_received":0}"#;
+        let Some(ServerMessage::DeviceInfo { token, taken, .. }) = ServerMessage::parse(text) else {
+            panic!("not read");
+        };
+        assert_eq!((token.as_deref(), taken), (Some("t"), Some(0)));
+        let draining = r#"{"message_type":"cuttlebone_draining","cuttlebone_received":7}"#;
+        assert!(matches!(ServerMessage::parse(draining), Some(ServerMessage::Draining(7))));
     }
 
     #[test]
     fn what_is_not_of_the_protocol_is_told_from_what_is_unknown() {
-        for text in ["", "[]", "{}", "null", r#"["config",[]]"#, r#"{"message_type":7}"#] {
+        let draining_without_count = r#"{"message_type":"cuttlebone_draining"}"#;
+        for text in ["", "[]", "{}", "null", r#"["config",[]]"#, r#"{"message_type":7}"#, draining_without_count] {
             assert!(ServerMessage::parse(text).is_none(), "{text}");
         }
-        let later = r#"{"message_type":"cuttlebone_draining"}"#;
+        let later = r#"{"message_type":"cuttlebone_later"}"#;
         assert!(matches!(ServerMessage::parse(later), Some(ServerMessage::Unknown)));
     }
 }

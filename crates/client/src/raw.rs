@@ -28,8 +28,10 @@ use tokio_websockets::{ClientBuilder, CloseCode, Config, Limits, Message, WebSoc
 
 use crate::endpoint::Endpoint;
 
+mod read_on;
 mod stream;
 
+use read_on::ReadOn;
 pub use stream::Stream;
 
 /// Bytes that may be queued before [`RawConn::send_text`] writes.
@@ -72,10 +74,11 @@ pub enum RawEvent {
 /// An open WebSocket. Dropping it cuts the connection without a close frame.
 #[derive(Debug)]
 pub struct RawConn {
-    ws: WebSocketStream<Stream>,
+    ws: WebSocketStream<ReadOn<Stream>>,
     subprotocol: Option<String>,
     dirty: bool,
     failure: Option<String>,
+    is_violation: bool,
 }
 
 /// Connects to `path` (beginning with a slash) below the prefix of `endpoint`.
@@ -95,11 +98,11 @@ pub async fn connect(endpoint: &Endpoint, path: &str, subprotocols: &[&str]) -> 
         let value = HeaderValue::from_str(&offer).map_err(|_| ConnectError::Request(offer))?;
         builder = builder.add_header(SEC_WEBSOCKET_PROTOCOL, value).map_err(upgrade_error)?;
     }
-    let stream = Stream::open(endpoint).await?;
+    let stream = ReadOn::new(Stream::open(endpoint).await?);
     let (ws, response) = builder.connect_on(stream).await.map_err(upgrade_error)?;
     let subprotocol =
         response.headers().get(SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    Ok(RawConn { ws, subprotocol, dirty: false, failure: None })
+    Ok(RawConn { ws, subprotocol, dirty: false, failure: None, is_violation: false })
 }
 
 fn upgrade_error(error: tokio_websockets::Error) -> ConnectError {
@@ -118,6 +121,16 @@ impl RawConn {
     /// Why [`RawConn::next`] gave `None` without a [`RawEvent::Close`], if there is more to say than "end of stream".
     pub fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
+    }
+
+    /// Whether [`RawConn::next`] gave `None` because of what the server sent: no WebSocket, or too large a message.
+    pub(crate) fn is_violation(&self) -> bool {
+        self.is_violation
+    }
+
+    /// Whether a write has failed. What the server had sent before can still be read.
+    pub(crate) fn is_unwritable(&self) -> bool {
+        self.ws.get_ref().write_fault().is_some()
     }
 
     /// Queues a text message. Nothing is written before [`RawConn::flush`], [`RawConn::next`] or
@@ -158,7 +171,7 @@ impl RawConn {
     /// Waits until all that was queued is written. Cancel safe: what was not written stays queued.
     ///
     /// # Errors
-    /// When the connection breaks.
+    /// When the connection breaks. What the server had sent before can still be read with [`RawConn::next`].
     pub async fn flush(&mut self) -> io::Result<()> {
         poll_fn(|cx| self.poll_flush(cx)).await
     }
@@ -199,7 +212,7 @@ impl RawConn {
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = std::task::ready!(Pin::new(&mut self.ws).poll_flush(cx));
         self.dirty = false;
-        Poll::Ready(result.map_err(io_error))
+        Poll::Ready(result.map_err(io_error).and_then(|()| self.written()))
     }
 
     /// The poll form of [`RawConn::next`].
@@ -212,6 +225,7 @@ impl RawConn {
                 Some(event(message))
             }
             Some(Err(error)) => {
+                self.is_violation = !matches!(error, tokio_websockets::Error::Io(_));
                 self.failure.get_or_insert(error.to_string());
                 None
             }
@@ -219,7 +233,15 @@ impl RawConn {
         Poll::Ready(event)
     }
 
+    /// The fault of a write that the stream has kept to itself.
+    fn written(&mut self) -> io::Result<()> {
+        let Some(fault) = self.ws.get_ref().write_fault() else { return Ok(()) };
+        self.failure.get_or_insert_with(|| fault.to_string());
+        Err(fault)
+    }
+
     fn queue(&mut self, message: Message) -> io::Result<()> {
+        self.written()?;
         Pin::new(&mut self.ws).start_send(message).map_err(io_error)?;
         self.dirty = true;
         Ok(())

@@ -5,10 +5,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Driver, Link, Role};
+use super::{CLOSE_PATIENCE, Driver, Link, Loss, RESTART, Role, Step};
 use crate::handle::Command;
 use crate::message::ServerMessage;
 use crate::raw::{RawConn, RawEvent};
@@ -20,15 +20,18 @@ const BATCH: usize = 32;
 pub(super) enum End {
     /// We wanted it.
     Closed,
-    /// We did not.
-    Lost(String),
+    /// We did not; with the reason in words.
+    Lost(Loss, String),
 }
+
+type Fault = (Loss, String);
 
 /// What the socket did.
 enum Io {
     Flushed,
+    Unwritable,
     Heard(RawEvent),
-    Broken(String),
+    Ended,
 }
 
 /// What one turn of the loop is about.
@@ -44,6 +47,10 @@ pub(super) struct Session {
     since: Instant,
     answered: Option<Instant>,
     is_up: bool,
+    /// The server is about to restart.
+    is_draining: bool,
+    /// Why there will be no session.
+    refusal: Option<&'static str>,
     heard: Instant,
     /// Whether a ping was sent since something was heard.
     asked: bool,
@@ -59,6 +66,8 @@ impl Session {
             since: now,
             answered: None,
             is_up: false,
+            is_draining: false,
+            refusal: None,
             heard: now,
             asked: false,
             patience: link.patience,
@@ -71,13 +80,31 @@ impl Session {
         self.answered
     }
 
-    /// Whether commands may be written.
+    /// Whether the session had come up.
     pub(super) fn is_up(&self) -> bool {
         self.is_up
     }
 
+    /// Whether commands may be written.
+    pub(super) fn takes_commands(&self) -> bool {
+        self.is_up && !self.is_draining && !self.conn.is_unwritable()
+    }
+
+    /// Whether the server ended this so that we come again.
+    pub(super) fn is_invitation(&self, loss: &Loss) -> bool {
+        self.refusal.is_some() || self.is_draining || (self.is_up && *loss == Loss::Closed(Some(RESTART)))
+    }
+
     pub(super) fn into_conn(self) -> RawConn {
         self.conn
+    }
+
+    /// Ends a connection that is lost. What was written before, and the answer to a close frame, get a moment to leave.
+    pub(super) async fn part(mut self, loss: &Loss) {
+        if *loss != Loss::Broken {
+            // Nothing can be done for a connection that does not even take this.
+            let _ = timeout(CLOSE_PATIENCE, self.conn.flush()).await;
+        }
     }
 
     pub(super) async fn run<R: Role>(&mut self, driver: &mut Driver<R>, closing: &CancellationToken) -> End {
@@ -86,7 +113,7 @@ impl Session {
         let mut more_commands = true;
         loop {
             let reads = pending.is_none();
-            let sends = more_commands && self.is_up && !self.conn.is_dirty();
+            let sends = more_commands && self.takes_commands() && !self.conn.is_dirty();
             let deadline = self.deadline();
             // In this order: the end first; then what frees a queue; the socket after it, since a socket that is
             // always ready would starve the queues; time last, as anything heard moves the deadline.
@@ -102,70 +129,113 @@ impl Session {
                 Turn::Delivered | Turn::Io(Io::Flushed) => Ok(()),
                 Turn::Commands(n) => {
                     more_commands = n > 0;
-                    batch.retain(|command| driver.is_current(command));
-                    self.write(&mut batch)
+                    self.write(&mut batch, driver)
                 }
-                Turn::Io(Io::Broken(reason)) => Err(reason),
+                Turn::Io(Io::Unwritable) => {
+                    self.heard = Instant::now();
+                    Ok(())
+                }
                 Turn::Io(Io::Heard(event)) => self.on_heard(event, driver).map(|e| pending = e),
+                Turn::Io(Io::Ended) => Err(self.ended()),
                 Turn::Silence => self.on_silence(),
             };
-            if let Err(reason) = result {
+            if let Err((loss, reason)) = result {
                 if let Some(event) = pending {
                     driver.tell(event, closing).await;
                 }
-                return End::Lost(reason);
+                return End::Lost(loss, self.refusal.map_or(reason, str::to_owned));
             }
         }
     }
 
-    fn write(&mut self, batch: &mut Vec<Command>) -> Result<(), String> {
-        batch.drain(..).try_for_each(|command| self.conn.queue_text(command.text)).map_err(|error| error.to_string())
+    fn write<R: Role>(&mut self, batch: &mut Vec<Command>, driver: &mut Driver<R>) -> Result<(), Fault> {
+        for command in batch.drain(..) {
+            if driver.is_current(&command) {
+                driver.role.on_forward(&command.text);
+                self.queue(command.text)?;
+            }
+        }
+        Ok(())
     }
 
-    fn on_heard<R: Role>(&mut self, event: RawEvent, driver: &mut Driver<R>) -> Result<Option<R::Event>, String> {
+    fn queue(&mut self, text: String) -> Result<(), Fault> {
+        self.conn.queue_text(text).map_err(|error| broken(&error))
+    }
+
+    fn on_heard<R: Role>(&mut self, event: RawEvent, driver: &mut Driver<R>) -> Result<Option<R::Event>, Fault> {
         self.heard = Instant::now();
         self.asked = false;
         match event {
             RawEvent::Text(text) => self.on_text(&text, driver),
             RawEvent::Ping | RawEvent::Pong => Ok(None),
-            RawEvent::Binary(_) => Err("the server sent a binary message".into()),
-            RawEvent::Close(code, reason) => Err(closed_by_server(code, &reason)),
+            RawEvent::Binary(_) => Err(violation("the server sent a binary message")),
+            RawEvent::Close(code, reason) => Err((Loss::Closed(code), closed_by_server(code, &reason))),
         }
     }
 
-    fn on_text<R: Role>(&mut self, text: &str, driver: &mut Driver<R>) -> Result<Option<R::Event>, String> {
-        let message = ServerMessage::parse(text).ok_or("the server sent what is not of the protocol")?;
+    fn on_text<R: Role>(&mut self, text: &str, driver: &mut Driver<R>) -> Result<Option<R::Event>, Fault> {
+        let message =
+            ServerMessage::parse(text).ok_or_else(|| violation("the server sent what is not of the protocol"))?;
         if self.answered.is_none() && !matches!(message, ServerMessage::Error { .. }) {
             self.answered = Some(Instant::now());
         }
-        let was_up = self.is_up;
-        if !was_up && R::comes_up_with(&message) {
-            self.is_up = true;
-            driver.on_up();
+        let (step, event) = driver.role.on_message(message, self.is_up).map_err(|reason| violation(&reason))?;
+        match step {
+            Step::Stay => {}
+            Step::Begin => {
+                self.is_up = true;
+                driver.on_begin();
+            }
+            Step::GoOn(again) => {
+                self.is_up = true;
+                again.into_iter().try_for_each(|text| self.queue(text))?;
+            }
+            Step::Drain => self.is_draining = true,
+            Step::Refuse(reason) => self.refusal = Some(reason),
         }
-        Ok(driver.role.event(message, was_up))
+        Ok(event)
     }
 
     fn deadline(&self) -> Instant {
-        let times = if self.asked { 3 } else { 1 };
-        let silence = self.heard + self.keep_alive * times;
+        if self.conn.is_unwritable() {
+            return self.heard + CLOSE_PATIENCE;
+        }
+        let patience = if self.asked { self.keep_alive + self.keep_alive / 2 } else { self.keep_alive };
+        let silence = self.heard + patience;
         match self.answered {
             Some(_) => silence,
             None => silence.min(self.since + self.patience),
         }
     }
 
-    fn on_silence(&mut self) -> Result<(), String> {
+    fn on_silence(&mut self) -> Result<(), Fault> {
+        if self.conn.is_unwritable() {
+            return Err(self.ended());
+        }
         let now = Instant::now();
         if self.answered.is_none() && now >= self.since + self.patience {
-            return Err("the server did not answer".into());
+            return Err((Loss::Broken, "the server did not answer".into()));
         }
         if self.asked {
-            return Err("the server fell silent".into());
+            return Err((Loss::Broken, "the server fell silent".into()));
         }
         self.asked = true;
-        self.conn.queue_ping().map_err(|error| error.to_string())
+        self.conn.queue_ping().map_err(|error| broken(&error))
     }
+
+    /// Nothing more is to be read.
+    fn ended(&self) -> Fault {
+        let loss = if self.conn.is_violation() { Loss::Violation } else { Loss::Broken };
+        (loss, self.conn.failure().unwrap_or("the connection broke").to_owned())
+    }
+}
+
+fn broken(error: &std::io::Error) -> Fault {
+    (Loss::Broken, error.to_string())
+}
+
+fn violation(reason: &str) -> Fault {
+    (Loss::Violation, reason.to_owned())
 }
 
 /// Waits for room and gives the event to the reader; drops it if there is none. Cancel safe.
@@ -182,17 +252,15 @@ async fn drive(conn: &mut RawConn, reads: bool) -> Io {
         if conn.is_dirty() {
             match conn.poll_flush(cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Io::Flushed),
-                Poll::Ready(Err(error)) => return Poll::Ready(Io::Broken(error.to_string())),
+                // Whatever the server said before is still to be read.
+                Poll::Ready(Err(_)) => return Poll::Ready(Io::Unwritable),
                 Poll::Pending => {}
             }
         }
         if !reads {
             return Poll::Pending;
         }
-        conn.poll_next(cx).map(|event| match event {
-            Some(event) => Io::Heard(event),
-            None => Io::Broken(conn.failure().unwrap_or("the connection broke").to_owned()),
-        })
+        conn.poll_next(cx).map(|event| event.map_or(Io::Ended, Io::Heard))
     })
     .await
 }

@@ -13,6 +13,22 @@ use tokio_websockets::{CloseCode, Message, ServerBuilder, WebSocketStream};
 pub(crate) const CONFIG: &str = r#"{"message_type":"config","ice_servers":[{"urls":["stun:s.example"]}]}"#;
 pub(crate) const DEVICE_INFO: &str = r#"{"message_type":"device_info","device_info":{ "a":1, "a":1e999 }}"#;
 
+/// `device_info` with a token, and with the number of forwards taken if it is known.
+pub(crate) fn session(token: &str, taken: Option<usize>) -> String {
+    let taken = taken.map_or(String::new(), |taken| format!(r#","cuttlebone_received":{taken}"#));
+    format!(r#"{{"message_type":"device_info","device_info":{{}},"cuttlebone_resume":"{token}"{taken}}}"#)
+}
+
+/// The last message before a planned restart.
+pub(crate) fn draining(taken: usize) -> String {
+    format!(r#"{{"message_type":"cuttlebone_draining","cuttlebone_received":{taken}}}"#)
+}
+
+/// What the device says.
+pub(crate) fn device_msg(payload: usize) -> String {
+    format!(r#"{{"message_type":"device_msg","payload":{payload}}}"#)
+}
+
 trait Bytes: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Bytes for T {}
 
@@ -59,14 +75,15 @@ impl FakeServer {
         drop(self.listener.accept().await.unwrap());
     }
 
-    /// Takes the next connection as a WebSocket; `None` if TLS fails.
+    /// Takes the next connection as a WebSocket; `None` if a handshake fails.
     pub(crate) async fn try_accept(&self) -> Option<Peer> {
         let (tcp, _) = self.listener.accept().await.unwrap();
+        tcp.set_nodelay(true).unwrap();
         let stream: Pin<Box<dyn Bytes>> = match &self.tls {
             Some(tls) => Box::pin(tls.accept(tcp).await.ok()?),
             None => Box::pin(tcp),
         };
-        let (request, ws) = ServerBuilder::new().accept(stream).await.unwrap();
+        let (request, ws) = ServerBuilder::new().accept(stream).await.ok()?;
         let path = request.uri().path().to_owned();
         Some(Peer { path, ws })
     }
@@ -88,14 +105,30 @@ impl FakeServer {
 
 impl Peer {
     pub(crate) async fn send(&mut self, text: &str) {
-        let message = Message::text(text.to_owned());
-        self.ws.send(message).await.unwrap();
+        assert!(self.try_send(text).await, "the connection broke");
+    }
+
+    /// Sends many with few packets, so that they all fit into the other socket's buffer.
+    pub(crate) async fn send_all(&mut self, texts: impl IntoIterator<Item = String>) {
+        for text in texts {
+            self.ws.feed(Message::text(text)).await.unwrap();
+        }
+        self.ws.flush().await.unwrap();
+    }
+
+    /// Whether it could be sent.
+    pub(crate) async fn try_send(&mut self, text: &str) -> bool {
+        self.ws.send(Message::text(text.to_owned())).await.is_ok()
     }
 
     pub(crate) async fn send_close(&mut self, code: u16) {
+        assert!(self.try_close(code).await, "the connection broke");
+    }
+
+    /// Whether a close frame could be sent.
+    pub(crate) async fn try_close(&mut self, code: u16) -> bool {
         let code = CloseCode::try_from(code).unwrap();
-        let message = Message::close(Some(code), "why");
-        self.ws.send(message).await.unwrap();
+        self.ws.send(Message::close(Some(code), "why")).await.is_ok()
     }
 
     /// The next message that is not a ping.

@@ -2,8 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 mod client;
+mod cuts;
 mod device;
 mod fake;
+mod model;
 mod raw;
 mod reconnect;
+mod restart;
+mod resume;
+mod server;
 mod tls;

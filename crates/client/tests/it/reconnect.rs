@@ -88,14 +88,15 @@ async fn a_refused_registration_is_told_and_tried_again() {
 }
 
 #[tokio::test]
-async fn what_was_read_before_the_loss_is_told_before_the_loss() {
+async fn all_that_the_server_said_is_told_before_the_loss_though_writing_fails_first() {
     let server = FakeServer::start().await;
     let (handle, mut events) = device(server.device());
     let mut peer = server.greet(&[CONFIG]).await;
     registered(&mut events).await;
-    for n in 0..1000 {
-        peer.send(&format!(r#"{{"message_type":"client_msg","client_id":1,"payload":{n}}}"#)).await;
-    }
+    // More than the queue of events holds, and little enough to be under way at once: what the kernel still has to send is
+    // lost with the connection.
+    let message = |n| format!(r#"{{"message_type":"client_msg","client_id":1,"payload":{n}}}"#);
+    peer.send_all((0..300).map(message)).await;
     drop(peer);
     // The queue of events is full, so that the loss shows itself only to the writer. It is over when nothing more is
     // taken.
@@ -103,13 +104,13 @@ async fn what_was_read_before_the_loss_is_told_before_the_loss() {
     while handle.try_forward(client, &0).is_ok() {
         tokio::task::yield_now().await;
     }
-    let mut told = 0;
-    while let Some(DeviceEvent::ClientMessage { payload, .. }) = events.next().await {
-        assert_eq!(payload.get(), told.to_string());
-        told += 1;
+    for n in 0..300 {
+        let Some(DeviceEvent::ClientMessage { payload, .. }) = events.next().await else {
+            panic!("message {n} is missing");
+        };
+        assert_eq!(payload.get(), n.to_string());
     }
-    // The queue holds 256, and one was on its way into it.
-    assert_eq!(told, 257);
+    lost(&mut events).await;
 }
 
 #[tokio::test]
@@ -171,7 +172,8 @@ async fn a_server_that_falls_silent_is_asked_and_then_left() {
     registered(&mut events).await;
     let (reason, after) = lost_in_paused_time(&mut events).await;
     assert_eq!(reason, "the server fell silent");
-    assert!(after > Duration::from_secs(50), "{after:?}");
+    // In time for the server, which gives a silent peer 45 s and then 10 s of grace.
+    assert!(after > Duration::from_secs(25) && after < Duration::from_secs(35), "{after:?}");
     assert!(peer.saw_ping().await);
 }
 
@@ -183,7 +185,7 @@ async fn a_server_that_answers_pings_is_kept() {
     let (_handle, mut events) = device(options);
     let mut peer = server.greet(&[CONFIG]).await;
     registered(&mut events).await;
-    // Without an answer it is given up after three times the silence.
+    // Without an answer it is given up after half as much silence again.
     for _ in 0..4 {
         assert!(peer.saw_ping().await);
     }
