@@ -55,25 +55,45 @@
 //! Random attacks (see [`hostile::Attack`]) beside honest pairs: their p99 before and meanwhile, and the server's memory
 //! before, at its peak, and a minute later. Only a server on a loopback address can be attacked.
 
+mod backoff;
+pub mod chart;
 mod child;
 mod crowd;
 mod descriptors;
+pub mod disturb;
 mod fault;
+mod fleet;
 pub mod floor;
 pub mod hostile;
+mod latency;
+mod ledger;
 mod link;
 mod load;
 mod meter;
 mod pair;
+pub mod publish;
+mod recovery;
+mod resume;
 mod rng;
 mod sample;
 pub mod scenario;
+mod schedule;
+mod search;
+mod sequence;
+mod service;
+mod sizes;
 mod table;
 mod tally;
+mod timer;
 
 pub use child::own_program;
 pub use fault::{Fault, FaultCount, Faults, total};
-pub use load::{CpuUse, Load, Rate, Shape, Target, Window};
+pub use fleet::{Plan, Totals};
+pub use latency::{Latency, Spread};
+pub use load::{CpuUse, Load, OpenLoop, Rate, Shape, Target, Window};
 pub use meter::{Memory, Meter};
+pub use recovery::Recovery;
 pub use sample::MIN_BYTES;
-pub use tally::Latency;
+pub use schedule::Arrivals;
+pub use service::Ending;
+pub use sizes::Sizes;
