@@ -100,7 +100,7 @@ impl Crowd {
 
 async fn open(arrival: &Arrival, n: usize, what: Member) -> Result<Vec<WsLink>, Fault> {
     let id = format!("{}-{n}", arrival.prefix);
-    let dial = arrival.dial.from_source(arrival.sources[n % arrival.sources.len()]);
+    let dial = arrival.dial.with_source(arrival.sources[n % arrival.sources.len()]);
     let mut device = WsLink::device(&dial, &id).await?;
     match what {
         Member::Device => Ok(vec![device]),

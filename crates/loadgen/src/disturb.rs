@@ -107,7 +107,7 @@ pub(crate) async fn disturb(orders: &Orders, end: impl Future<Output = ()>) -> R
         }
         Kind::Greedy { source, clients, messages_per_second, connects_per_second, payload } => {
             ensure!(!orders.endpoint.is_tls(), "a source address can be chosen only without TLS");
-            let worker = Worker { dial: worker.dial.from_source(Some(source)), ..worker.clone() };
+            let worker = Worker { dial: worker.dial.with_source(Some(source)), ..worker.clone() };
             let sample = Sample::new(Sizes::Fixed(payload))?;
             for n in 0..if messages_per_second > 0.0 { clients } else { 0 } {
                 let id = format!("{}-{n}", orders.prefix);

@@ -62,7 +62,7 @@ pub(crate) enum Socket {
 
 impl Dial {
     /// The same from another address.
-    pub(crate) fn from_source(&self, source: Option<IpAddr>) -> Self {
+    pub(crate) fn with_source(&self, source: Option<IpAddr>) -> Self {
         Self { source, ..self.clone() }
     }
 
@@ -95,7 +95,6 @@ impl Dial {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn tls_fault(error: raw::ConnectError) -> Fault {
     match error {
         raw::ConnectError::Io(error) => Fault::connect(&error),
@@ -164,7 +163,7 @@ mod tests {
         let endpoint = Endpoint::parse(&format!("ws://{}", listener.local_addr().unwrap())).unwrap();
         let dial = Dial { receive_buffer: Some(4096), ..Dial::from(&endpoint) };
         let source = IpAddr::from([127, 0, 0, 77]);
-        let _open = dial.from_source(Some(source)).open().await.unwrap();
+        let _open = dial.with_source(Some(source)).open().await.unwrap();
         let (_tcp, from) = listener.accept().await.unwrap();
         assert_eq!(from.ip(), source);
     }

@@ -232,7 +232,6 @@ impl Link for WsLink {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn upgrade_fault(error: Error) -> Fault {
     match error {
         Error::Io(error) => Fault::connect(&error),

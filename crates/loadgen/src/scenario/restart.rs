@@ -144,7 +144,7 @@ async fn round(fleet: &Fleet, options: &Options, service: &mut Option<Service>, 
             notify(n);
             let broke = first_break(fleet, start + *patience).await?;
             let recovery = fleet.wait(Who::All, broke + *patience).await;
-            Ok(shifted(recovery, (broke - start).as_secs_f64()))
+            Ok(shifted(&recovery, (broke - start).as_secs_f64()))
         }
     }
 }
@@ -160,14 +160,14 @@ async fn first_break(fleet: &Fleet, end: Instant) -> Result<Instant> {
 }
 
 /// The same with the time counted from later on.
-fn shifted(recovery: Recovery, by: f64) -> Recovery {
+fn shifted(recovery: &Recovery, by: f64) -> Recovery {
     let moment = |at: Option<f64>| at.map(|at| (at - by).max(0.0));
     Recovery {
         first_seconds: moment(recovery.first_seconds),
         p95_seconds: moment(recovery.p95_seconds),
         all_seconds: moment(recovery.all_seconds),
         curve: recovery.curve.iter().map(|(at, count)| ((at - by).max(0.0), *count)).collect(),
-        ..recovery
+        ..*recovery
     }
 }
 
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn the_time_begins_with_the_first_break() {
-        let recovery = shifted(Recovery::new(2, vec![5.0, 6.5]), 4.0);
+        let recovery = shifted(&Recovery::new(2, vec![5.0, 6.5]), 4.0);
         assert_eq!((recovery.first_seconds, recovery.all_seconds), (Some(1.0), Some(2.5)));
         assert_eq!(recovery.curve, [(1.0, 1), (2.5, 2)]);
     }

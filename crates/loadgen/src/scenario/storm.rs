@@ -54,6 +54,8 @@ pub struct Options {
 pub struct Report {
     /// Attempts under way at once.
     pub at_once: usize,
+    /// Whether those that were refused tried again.
+    pub again: bool,
     /// When devices were registered, from the first attempt on.
     pub registered: Recovery,
     /// Attempts in all.
@@ -79,9 +81,10 @@ pub struct Report {
 impl super::Report for Report {
     const SCENARIO: &'static str = "storm";
 
-    /// To be refused is none: that is what is looked at.
+    /// To be refused is none: that is what is looked at. Not to get in at all, however often one tries, is.
     fn faults(&self) -> u64 {
-        total(&self.lost) + total(&self.pair_faults)
+        let kept_out = if self.again { self.registered.missing() } else { 0 };
+        total(&self.lost) + total(&self.pair_faults) + kept_out
     }
 }
 
@@ -122,6 +125,7 @@ pub async fn run(options: &Options) -> Result<Report> {
     let seen = storm.seen.lock();
     Ok(Report {
         at_once: *at_once,
+        again: options.again,
         registered: Recovery::new(*devices, seen.registered.clone()),
         attempts: seen.registered.len() as u64 + total(&seen.refused),
         registration: storm.registration.latency(),
@@ -189,7 +193,7 @@ impl Storm {
     /// One device, until it is registered, its time is over, or it has been refused and is not to come again.
     async fn come(self: Arc<Self>, n: usize) {
         let mut backoff = Backoff::new(n as u64);
-        let dial = self.dial.from_source(self.sources[n % self.sources.len()]);
+        let dial = self.dial.with_source(self.sources[n % self.sources.len()]);
         let id = format!("{}-{n}", self.prefix);
         while Instant::now() < self.end {
             match self.attempt(&dial, &id).await {
@@ -245,6 +249,9 @@ impl fmt::Display for Report {
             if let Some(window) = window {
                 section(f, heading, window)?;
             }
+        }
+        if self.again && self.registered.missing() > 0 {
+            writeln!(f, "FAULT: {} devices never got in", self.registered.missing())?;
         }
         write!(f, "devices: {}pairs: {}", table::faults(&self.lost), table::faults(&self.pair_faults))
     }

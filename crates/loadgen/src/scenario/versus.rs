@@ -201,7 +201,7 @@ fn of_storm(report: &storm::Report, cpu_seconds: Option<f64>) -> Figures {
         p99_us: report.registration.p99_us,
         per_second: came / last,
         cpu_us: cpu_seconds.map(|seconds| seconds * 1e6 / came),
-        faults: report.faults() + report.registered.missing(),
+        faults: report.faults(),
     }
 }
 

@@ -7,6 +7,7 @@ use cuttlebone_testkit::{TestServer, local_settings};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
+use crate::charts::draw;
 use crate::fake::{FakeServer, Fate, Loss};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -53,7 +54,7 @@ async fn clients_that_are_cut_resume_with_their_ids_and_lose_nothing() {
     assert_eq!((totals.resumed, totals.recounted, totals.begun_anew, totals.ids_changed), (18, 0, 0, 0), "{report}");
     assert!(totals.sent > 0 && totals.lost_to_device + totals.lost_to_client == 0, "{report}");
     assert_eq!((report.faults(), totals.round_trip.count), (0, totals.sent), "{report}");
-    assert!(report.all_seconds.is_some());
+    assert!(report.all_seconds.is_some() && draw(&report).contains(">round 2<"));
     assert_eq!(server.clients(), 0, "all have said goodbye");
 }
 
@@ -73,6 +74,7 @@ async fn a_planned_restart_loses_and_doubles_nothing() {
     let totals = &report.totals;
     assert!(report.rounds.iter().all(|round| (round.of, round.missing()) == (13, 0)), "{report}");
     assert_eq!((totals.handed_over, totals.resumed, totals.recounted), (18, 0, 0), "{report}");
+    assert!(draw(&report).contains("first break"));
     assert_eq!(totals.heard["closed_1012"].count, 26, "{report}");
     assert_eq!(report.faults(), 0, "{report}");
 }

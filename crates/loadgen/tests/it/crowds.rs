@@ -3,6 +3,7 @@ use std::time::Duration;
 use cuttlebone_loadgen::scenario::{churn, idle, memory, register, storm};
 use cuttlebone_loadgen::{Arrivals, Memory, Meter, Sizes, total};
 
+use crate::charts::draw;
 use crate::fake::{FakeServer, Fate, Refusal, shape};
 
 #[tokio::test]
@@ -22,6 +23,7 @@ async fn idle_connections_stay_open() {
         .unwrap();
         assert_eq!(report.connections, 20, "{report}");
         assert_eq!(total(&report.faults), 0, "{report}");
+        draw(&report);
         assert!(report.bytes_per_connection.is_some());
     }
 }
@@ -40,6 +42,7 @@ async fn devices_register_while_pairs_go_on() {
     .await
     .unwrap();
     assert_eq!(report.devices, 100, "{report}");
+    draw(&report);
     assert!(report.seconds > 0.0 && report.quiet.round_trips > 0, "{report}");
     assert_eq!(total(&report.device_faults) + total(&report.pair_faults), 0, "{report}");
 }
@@ -84,6 +87,7 @@ async fn who_is_refused_in_a_storm_comes_again_and_what_it_heard_is_told() {
         assert_eq!((report.refused[kind].count, total(&report.refused)), (7, 7), "{report}");
         assert_eq!((report.registration.count, report.refusal.count, report.attempts), (40, 7, 47), "{report}");
         assert_eq!((total(&report.lost), server.refusals_left()), (0, 0), "{report}");
+        draw(&report);
         assert!(report.registered.all_seconds >= report.registered.p95_seconds, "{report}");
     }
 }
@@ -121,6 +125,7 @@ async fn memory_is_read_before_at_most_and_after() {
     .await
     .unwrap();
     assert_eq!((report.connections, total(&report.faults)), (60, 0), "{report}");
+    draw(&report);
     let Memory { before_bytes, peak_bytes, after_bytes } = report.memory;
     assert!(peak_bytes >= before_bytes && report.memory_ratio > 0.0, "{report}");
     assert!((report.memory_ratio - after_bytes as f64 / before_bytes as f64).abs() < 1e-9);
@@ -144,6 +149,7 @@ async fn sessions_come_talk_and_go() {
         .await
         .unwrap();
         assert!(report.begun > 0 && report.begun == report.completed, "{report}");
+        draw(&report);
         assert_eq!((report.setup.count, report.round_trip.count), (report.begun, 3 * report.begun), "{report}");
         assert_eq!(total(&report.faults), 0, "{report}");
     }

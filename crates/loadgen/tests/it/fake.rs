@@ -288,7 +288,7 @@ impl Connection {
                 let text = format!(r#"{{"message_type":"device_msg","payload":{}}}"#, payload.get());
                 other.unwrap().1.say(text);
             }
-            meeting.to_device(&device, texts);
+            meeting.bring(&device, texts);
         }
         if let Some(session) = self.meeting.lock().sessions.get_mut(&id).filter(|found| found.connection == connection)
         {
@@ -345,7 +345,7 @@ impl Meeting {
         Some((id, session.connection))
     }
 
-    fn to_device(&mut self, device: &str, texts: Vec<String>) {
+    fn bring(&mut self, device: &str, texts: Vec<String>) {
         for text in texts {
             let lost = match self.devices.get(device) {
                 Some(queue) => queue.try_send(Out::Text(text)).err().map(|error| error.into_inner()),

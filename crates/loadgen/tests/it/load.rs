@@ -5,6 +5,7 @@ use cuttlebone_loadgen::scenario::fan_in;
 use cuttlebone_loadgen::scenario::pairs::{self, Report};
 use cuttlebone_loadgen::{Arrivals, Meter, Rate, Shape, Sizes, Target, total};
 
+use crate::charts::draw;
 use crate::fake::{FakeServer, Fate, shape};
 
 fn options(server: &FakeServer, shape: Shape) -> pairs::Options {
@@ -54,6 +55,7 @@ async fn every_planned_message_of_an_open_loop_is_sent_and_measured() {
         let measured = report.window.latency.count as f64;
         assert!((measured - planned).abs() <= slack, "{measured} of {planned}: {report}");
         assert_eq!((open.lateness.count, open.unanswered), (report.window.latency.count, 0), "{report}");
+        assert!(draw(&report).contains(">sent late by<"));
         assert!(open.lateness.max_us <= report.window.latency.max_us, "a message is late before it is answered");
     }
 }
@@ -100,6 +102,7 @@ async fn a_device_answers_each_of_its_clients() {
     let server = FakeServer::start(Fate::PassedOn).await;
     let report = fan_in::run(&options(&server, Shape { fan: 5, ..shape(2, 2) })).await.unwrap();
     assert_eq!((total(&report.load.faults), report.clients_per_device), (0, 5), "{report}");
+    assert!(draw(&report).contains("2 devices"));
     assert!(report.load.window.round_trips > 10, "{report}");
 }
 
