@@ -1,6 +1,7 @@
 //! Those who disturb the others: they run in a process of their own (`disturb-worker`), so that they reach the honest
 //! ones only by way of the server and the machine.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use anyhow::{Result, ensure};
 use cuttlebone_client::Endpoint;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
@@ -56,6 +58,21 @@ pub enum Kind {
     },
 }
 
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NeverReads { per_second, payload, .. } => {
+                write!(f, "a viewer that never reads, {per_second:.0} messages /s of {payload} bytes")
+            }
+            Self::Greedy { source, clients, messages_per_second, connects_per_second, payload } => write!(
+                f,
+                "{source} with {clients} clients, each {messages_per_second:.0} messages /s of {payload} bytes, and \
+                 {connects_per_second:.0} connections /s"
+            ),
+        }
+    }
+}
+
 /// What to do.
 #[derive(Clone, Debug)]
 pub struct Orders {
@@ -83,20 +100,23 @@ struct Worker {
     dial: Dial,
     timer: Timer,
     seen: Arc<Mutex<Disturbed>>,
+    /// Told when something has been seen.
+    changed: Arc<Notify>,
     tasks: TaskTracker,
 }
 
-/// Disturbs until `end`, and says what was heard.
+/// Disturbs until `end`, and says what was heard. Calls `begun` when the first connection is there, or was refused.
 ///
 /// # Errors
 /// When the target is not on loopback, a source address is wanted with TLS, or there are too few file descriptors.
-pub(crate) async fn disturb(orders: &Orders, end: impl Future<Output = ()>) -> Result<Disturbed> {
+pub(crate) async fn disturb(orders: &Orders, begun: impl FnOnce(), end: impl Future<Output = ()>) -> Result<Disturbed> {
     only_loopback(&orders.endpoint).await?;
     descriptors::make_room(2 * ATTEMPTS)?;
     let worker = Worker {
         dial: Dial::from(&orders.endpoint),
         timer: Timer::new()?,
         seen: Arc::default(),
+        changed: Arc::default(),
         tasks: TaskTracker::new(),
     };
     match orders.kind.clone() {
@@ -119,7 +139,15 @@ pub(crate) async fn disturb(orders: &Orders, end: impl Future<Output = ()>) -> R
             }
         }
     }
-    end.await;
+    tokio::pin!(end);
+    let is_over = tokio::select! {
+        () = worker.changed.notified() => false,
+        () = &mut end => true,
+    };
+    if !is_over {
+        begun();
+        end.await;
+    }
     let seen = worker.seen.lock().clone();
     Ok(seen)
 }
@@ -136,7 +164,7 @@ impl Worker {
             let fault = match link {
                 Ok(link) => {
                     backoff.reset();
-                    self.seen.lock().connections += 1;
+                    self.connected(1);
                     self.send_only(link, per_second, sample.clone()).await
                 }
                 Err(fault) => fault,
@@ -187,7 +215,7 @@ impl Worker {
             Ok((device, client))
         };
         let both = timeout(PATIENCE, both).await.unwrap_or(Err(Fault::Unanswered(1)))?;
-        self.seen.lock().connections += 2;
+        self.connected(2);
         Ok(both)
     }
 
@@ -231,14 +259,20 @@ impl Worker {
             under_way.spawn(async move {
                 let link = timeout(PATIENCE, WsLink::device(&worker.dial, &id)).await;
                 match link.unwrap_or(Err(Fault::Unanswered(1))) {
-                    Ok(_link) => worker.seen.lock().connections += 1,
+                    Ok(_link) => worker.connected(1),
                     Err(fault) => worker.heard(&fault),
                 }
             });
         }
     }
 
+    fn connected(&self, connections: u64) {
+        self.seen.lock().connections += connections;
+        self.changed.notify_one();
+    }
+
     fn heard(&self, fault: &Fault) {
         fault::count(&mut self.seen.lock().heard, fault);
+        self.changed.notify_one();
     }
 }

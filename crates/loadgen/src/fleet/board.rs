@@ -157,17 +157,23 @@ impl Board {
         }
     }
 
-    /// A connection ended, or an attempt came to nothing.
-    pub(super) fn broke(&self, fault: &Fault, was_open: bool) {
-        if was_open {
-            self.has_broken();
-        }
-        fault::count(&mut self.totals.lock().heard, fault);
+    /// A device's connection ended.
+    pub(super) fn device_broke(&self, number: usize, fault: &Fault) {
+        self.has_broken(number);
+        self.heard_of(fault);
     }
 
-    /// A connection was cut by ourselves.
-    pub(super) fn has_broken(&self) {
-        self.first_break.lock().get_or_insert_with(Instant::now);
+    /// A client's connection ended, with a fault or because it was cut by ourselves.
+    pub(super) fn client_broke(&self, number: usize, fault: Option<&Fault>) {
+        self.has_broken(self.devices + number);
+        if let Some(fault) = fault {
+            self.heard_of(fault);
+        }
+    }
+
+    /// An attempt came to nothing, or how a connection ended.
+    pub(super) fn heard_of(&self, fault: &Fault) {
+        fault::count(&mut self.totals.lock().heard, fault);
     }
 
     pub(super) fn fault(&self, fault: &Fault) {
@@ -223,6 +229,12 @@ impl Board {
         totals.doubled_to_client = totals.doubled_to_client.saturating_sub(totals.doubled_to_device);
         totals.round_trip = self.round_trips.latency();
         totals
+    }
+
+    /// Whoever came since the mark and has broken again has to come again.
+    fn has_broken(&self, peer: usize) {
+        self.came[peer].store(0, Ordering::Relaxed);
+        self.first_break.lock().get_or_insert_with(Instant::now);
     }
 
     fn has_come(&self, peer: usize) {
@@ -283,9 +295,11 @@ mod tests {
         board.mark();
         assert_eq!(board.came(Who::All), (3, Vec::new()));
         assert_eq!(board.first_break(), None);
-        board.broke(&Fault::Cut("x".into()), false);
+        board.heard_of(&Fault::Cut("x".into()));
         assert_eq!(board.first_break(), None);
-        board.broke(&Fault::Cut("x".into()), true);
-        assert!(board.first_break().is_some());
+        board.client_came(0, Welcome::Recounted, false);
+        assert_eq!(board.came(Who::Clients).1.len(), 1);
+        board.client_broke(0, None);
+        assert!(board.first_break().is_some() && board.came(Who::All).1.is_empty(), "it has to come again");
     }
 }

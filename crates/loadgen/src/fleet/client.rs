@@ -55,15 +55,15 @@ impl Client {
                     match self.talk(&mut link).await {
                         End::Stopped => return self.say_goodbye(link).await,
                         End::CutByUs => {
-                            self.board.has_broken();
+                            self.board.client_broke(self.number, None);
                             continue;
                         }
-                        End::Broke(fault) => self.board.broke(&fault, true),
+                        End::Broke(fault) => self.board.client_broke(self.number, Some(&fault)),
                     }
                 }
                 Err(fault) => {
                     let is_over = fault.kind() == "error_cannot_resume";
-                    self.board.broke(&fault, false);
+                    self.board.heard_of(&fault);
                     if is_over {
                         self.resume.give_up();
                         continue;
@@ -141,7 +141,7 @@ impl Client {
             while !self.board.is_answered(self.number) {
                 let heard = link.hear().await;
                 if let Err(fault) = self.on_heard(heard) {
-                    self.board.broke(&fault, true);
+                    self.board.client_broke(self.number, Some(&fault));
                     return;
                 }
             }

@@ -34,13 +34,13 @@ impl Device {
                     backoff.reset();
                     self.board.device_came(self.number);
                     match self.serve(link).await {
-                        Some(fault) => self.board.broke(&fault, true),
+                        Some(fault) => self.board.device_broke(self.number, &fault),
                         None => return,
                     }
                     backoff.pause()
                 }
                 Err(fault) => {
-                    self.board.broke(&fault, false);
+                    self.board.heard_of(&fault);
                     backoff.pause()
                 }
             };

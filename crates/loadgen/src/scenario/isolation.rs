@@ -60,6 +60,8 @@ impl Options {
 pub struct Report {
     /// `never_reads` or `greedy`.
     pub disturbance: &'static str,
+    /// What it was to do, in words; what it did is in `disturbed`.
+    pub orders: String,
     /// Honest devices.
     pub devices: usize,
     /// Clients of each.
@@ -126,6 +128,7 @@ pub async fn run(options: &Options) -> Result<Report> {
     let unanswered = |window: &Window| window.open_loop.as_ref().map_or(0, |open| open.unanswered);
     Ok(Report {
         disturbance: name(&options.kind),
+        orders: options.kind.to_string(),
         devices: shape.pairs,
         clients_per_device: shape.fan,
         load: shape.describe(),
@@ -173,21 +176,21 @@ async fn start(options: &Options) -> Result<Child> {
     Ok(worker)
 }
 
-/// The worker: says that it is there, disturbs until its standard input ends, and prints what it heard as JSON.
+/// The worker: says when it has begun, disturbs until its standard input ends, and prints what it heard as JSON.
 ///
 /// # Errors
 /// When the orders are impossible.
 pub async fn work(orders: &Orders) -> Result<()> {
-    println!("{READY}");
-    let seen = disturb::disturb(orders, parent_gone()).await?;
+    let seen = disturb::disturb(orders, || println!("{READY}"), parent_gone()).await?;
     println!("{}", serde_json::to_string(&seen)?);
     Ok(())
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { devices, clients_per_device, disturbance, load, .. } = self;
-        writeln!(f, "{devices} devices with {clients_per_device} clients each, {load}; disturbed by: {disturbance}\n")?;
+        let Self { devices, clients_per_device, orders, load, .. } = self;
+        writeln!(f, "{devices} devices with {clients_per_device} clients each, {load}")?;
+        writeln!(f, "disturbed by {orders}\n")?;
         writeln!(f, "round  without: p50       p99  with: p50       p99  p99 ratio")?;
         for (n, Round { without, with }) in self.rounds.iter().enumerate() {
             let [p50, p99] = [without.latency.p50_us, without.latency.p99_us].map(micros);

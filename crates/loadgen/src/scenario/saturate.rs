@@ -242,6 +242,8 @@ fn step(rate: f64, report: &pairs::Report, bound: Duration) -> Step {
     let bound_us = bound.as_secs_f64() * 1e6;
     let verdict = if total(&report.faults) > 0 {
         report.faults.iter().map(|(kind, fault)| format!("{} {kind}", fault.count)).collect::<Vec<_>>().join(", ")
+    } else if window.latency.count == 0 {
+        "nothing measured".into()
     } else if unanswered > 0 {
         format!("{unanswered} not answered")
     } else if window.latency.p99_us > bound_us {
@@ -339,6 +341,9 @@ mod tests {
         assert_eq!(verdict(&report(979, 19_999.0, 0)), "not reached");
         assert_eq!(verdict(&report(1000, 20_001.0, 0)), "too late");
         assert_eq!(verdict(&report(1000, 100.0, 3)), "3 not answered");
+        let mut empty = report(1000, 0.0, 0);
+        empty.window.latency.count = 0;
+        assert_eq!(verdict(&empty), "nothing measured");
         let mut faulty = report(1000, 100.0, 0);
         count(&mut faulty.faults, &Fault::Closed(Some(4029)));
         assert_eq!(verdict(&faulty), "1 closed_4029");

@@ -1,6 +1,7 @@
 //! A server that speaks just enough of the protocol, with the extension for resuming, and misbehaves when told to.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,13 +12,14 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tokio_websockets::{CloseCode, Message, ServerBuilder, WebSocketStream};
 
 const QUEUE: usize = 4096;
+const SEND_BUFFER: u32 = 32 * 1024;
 
 /// What is done to the tenth message of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +29,7 @@ pub(crate) enum Fate {
     Doubled,
     Swallowed,
     Refused,
-    /// It and what follows are held back until so many are there.
+    /// It and what follows are held back until so many are there; then all goes on.
     Stalled(usize),
     /// It goes to another client of the device as well.
     Misdelivered,
@@ -82,6 +84,10 @@ struct Meeting {
     held: HashMap<String, Vec<String>>,
     sessions: HashMap<u32, Session>,
     next_id: u32,
+    /// Where connections came from.
+    sources: BTreeSet<IpAddr>,
+    /// Messages that clients had not read when their connections ended.
+    unread: usize,
     /// Cancelled when all connections are to end.
     cut: CancellationToken,
 }
@@ -128,14 +134,19 @@ impl FakeServer {
     }
 
     async fn with(fate: Fate, resumes: bool, (refusal, refused): (Refusal, usize)) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        // Little, so that who does not read is soon noticed.
+        socket.set_send_buffer_size(SEND_BUFFER).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1024).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let meeting = Arc::new(Mutex::new(Meeting::default()));
         let rules = Arc::new(Rules { fate, resumes, refusal, refused: AtomicUsize::new(refused) });
         let tasks = TaskTracker::new();
         let (connections, there, followed) = (tasks.clone(), Arc::clone(&meeting), Arc::clone(&rules));
         let accepting = tasks.spawn(async move {
-            while let Ok((tcp, _)) = listener.accept().await {
+            while let Ok((tcp, from)) = listener.accept().await {
+                there.lock().sources.insert(from.ip());
                 let connection = Connection { meeting: Arc::clone(&there), rules: Arc::clone(&followed) };
                 let cut = there.lock().cut.clone();
                 connections.spawn(async move {
@@ -161,6 +172,16 @@ impl FakeServer {
     /// How many connections are still to be refused.
     pub(crate) fn refusals_left(&self) -> usize {
         self.rules.refused.load(Ordering::Relaxed)
+    }
+
+    /// Where connections came from.
+    pub(crate) fn sources(&self) -> BTreeSet<IpAddr> {
+        self.meeting.lock().sources.clone()
+    }
+
+    /// Messages that clients had not read when their connections ended.
+    pub(crate) fn unread(&self) -> usize {
+        self.meeting.lock().unread
     }
 
     /// How many clients are connected.
@@ -211,6 +232,7 @@ struct Connection {
 impl Connection {
     /// Serves one connection; `None` at its end, however it came.
     async fn serve(self, tcp: TcpStream) -> Option<()> {
+        tcp.set_nodelay(true).ok()?;
         let left = &self.rules.refused;
         let is_refused = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
         if is_refused && self.rules.refusal == Refusal::Busy {
@@ -236,7 +258,7 @@ impl Connection {
             queue.try_send(Out::Text(text)).unwrap();
         }
         self.meeting.lock().devices.insert(id.clone(), queue);
-        while let Some(said) = next(ws, &mut own).await {
+        while let Ok(said) = next(ws, &mut own).await {
             let payload = said.payload?;
             let mut meeting = self.meeting.lock();
             let session = meeting.sessions.get_mut(&said.client_id?).filter(|session| session.device == id);
@@ -253,8 +275,12 @@ impl Connection {
             return ws.send(Message::close(Some(CloseCode::POLICY_VIOLATION), "")).await.ok();
         };
         let device = first.device_id?;
-        let (mut count, mut stalled) = (0, Vec::new());
-        while let Some(said) = next(ws, &mut own).await {
+        let (mut count, mut stalled, mut is_stalled) = (0, Vec::new(), false);
+        let unread = loop {
+            let said = match next(ws, &mut own).await {
+                Ok(said) => said,
+                Err(unread) => break unread + own.len(),
+            };
             let payload = said.payload?;
             count += 1;
             let text = format!(r#"{{"message_type":"client_msg","client_id":{id},"payload":{}}}"#, payload.get());
@@ -262,7 +288,8 @@ impl Connection {
                 Fate::Altered if count == 10 => vec![text.replacen("xxx", "xyx", 1)],
                 Fate::Doubled if count == 10 => vec![text.clone(), text],
                 Fate::Swallowed | Fate::Refused if count == 10 => Vec::new(),
-                Fate::Stalled(_) if count >= 10 => {
+                Fate::Stalled(_) if count == 10 || is_stalled => {
+                    is_stalled = true;
                     stalled.push(text);
                     Vec::new()
                 }
@@ -270,7 +297,7 @@ impl Connection {
             };
             if matches!(self.rules.fate, Fate::Stalled(most) if stalled.len() == most) {
                 texts = std::mem::take(&mut stalled);
-                count = 0;
+                is_stalled = false;
             }
             if self.rules.fate == Fate::Refused && count == 10 {
                 say(ws, r#"{"error":"Forward failed: on purpose"}"#).await?;
@@ -289,9 +316,10 @@ impl Connection {
                 other.unwrap().1.say(text);
             }
             meeting.bring(&device, texts);
-        }
-        if let Some(session) = self.meeting.lock().sessions.get_mut(&id).filter(|found| found.connection == connection)
-        {
+        };
+        let mut meeting = self.meeting.lock();
+        meeting.unread += unread;
+        if let Some(session) = meeting.sessions.get_mut(&id).filter(|found| found.connection == connection) {
             session.queue = None;
         }
         None
@@ -358,18 +386,20 @@ impl Meeting {
     }
 }
 
-/// Says what is queued until something is heard; `None` at the end.
-async fn next(ws: &mut WebSocketStream<TcpStream>, own: &mut mpsc::Receiver<Out>) -> Option<Said> {
+/// Says what is queued until something is heard. At the end: whether what was said last could not be.
+async fn next(ws: &mut WebSocketStream<TcpStream>, own: &mut mpsc::Receiver<Out>) -> Result<Said, usize> {
     loop {
         tokio::select! {
-            out = own.recv() => match out? {
-                Out::Text(text) => say(ws, &text).await?,
+            out = own.recv() => match out.ok_or(0usize)? {
+                Out::Text(text) => say(ws, &text).await.ok_or(1usize)?,
                 Out::Close(code) => {
                     let _ = ws.send(Message::close(Some(CloseCode::try_from(code).unwrap()), "")).await;
-                    return None;
+                    // Hanging up on what was not read would reset the connection, and what was said last with it.
+                    while let Some(Ok(_)) = ws.next().await {}
+                    return Err(0);
                 }
             },
-            message = ws.next() => return hear(message),
+            message = ws.next() => return hear(message).ok_or(0),
         }
     }
 }

@@ -8,6 +8,9 @@ use cuttlebone_loadgen::{Arrivals, Meter, Rate, Shape, Sizes, Target, total};
 use crate::charts::draw;
 use crate::fake::{FakeServer, Fate, shape};
 
+/// Between two messages at 500 a second, less what rounding takes.
+const INTERVAL_US: f64 = 1990.0;
+
 fn options(server: &FakeServer, shape: Shape) -> pairs::Options {
     pairs::Options {
         target: server.target(),
@@ -71,9 +74,24 @@ async fn a_stall_is_measured_for_all_who_would_have_come_meanwhile() {
         pairs::Options { warmup: Duration::ZERO, duration: Duration::from_millis(400), ..options(&server, shape) };
     let report = pairs::run(&options).await.unwrap();
     let latency = &report.window.latency;
-    assert!(latency.max_us >= 49.0 * 1990.0, "{report}");
-    // Of each 59 messages 50 are stalled, half of them for more than 24 intervals.
-    assert!(latency.p50_us >= 10.0 * 1990.0, "{report}");
+    assert!(latency.max_us >= 49.0 * INTERVAL_US, "{report}");
+    // 50 of 200 are stalled, the slowest 20 of them for at least 29 intervals.
+    assert!(latency.p90_us >= 29.0 * INTERVAL_US, "{report}");
+    assert_eq!((total(&report.faults), report.window.open_loop.as_ref().unwrap().unanswered), (0, 0), "{report}");
+}
+
+#[tokio::test]
+async fn what_a_window_gets_no_answer_to_counts_with_the_time_it_waited() {
+    let shape = Shape { rate: Rate::PerSecond(500.0, Arrivals::Constant), ..shape(1, 1) };
+    let server = FakeServer::start(Fate::Stalled(usize::MAX)).await;
+    let options =
+        pairs::Options { warmup: Duration::ZERO, duration: Duration::from_millis(200), ..options(&server, shape) };
+    let report = pairs::run(&options).await.unwrap();
+    let (window, open) = (&report.window, report.window.open_loop.as_ref().unwrap());
+    assert!(window.latency.count - open.unanswered <= 9 && open.unanswered >= 80, "{report}");
+    // Each of them had seconds to be answered after the end of the window.
+    assert!(window.latency.p50_us >= 4_000_000.0, "{report}");
+    assert!(report.faults["unanswered"].count >= open.unanswered, "{report}");
 }
 
 #[tokio::test]

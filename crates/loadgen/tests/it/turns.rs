@@ -127,6 +127,7 @@ async fn a_viewer_that_never_reads_is_beside_those_that_do() {
     let shape = Shape { fan: 5, ..open_loop(1, 500.0) };
     let report = isolation::run(&isolation(&server, shape, kind)).await.unwrap();
     assert_eq!((report.rounds.len(), report.clients_per_device, report.lost), (2, 5, 0), "{report}");
+    assert!(server.unread() > 0, "it read: {report}");
     assert!(report.disturbed.connections >= 2 && report.disturbed.messages > 0, "{report}");
     assert!(report.rounds.iter().all(|round| round.with.round_trips > 0 && round.without.round_trips > 0), "{report}");
     assert_eq!(report.faults(), 0, "{report}");
@@ -144,6 +145,8 @@ async fn a_greedy_address_is_beside_honest_pairs_and_tells_what_it_heard() {
         payload: 200,
     };
     let report = isolation::run(&isolation(&server, open_loop(3, 300.0), kind)).await.unwrap();
+    let addresses = [1, 66].map(|last| IpAddr::from([127, 0, 0, last]));
+    assert!(server.sources().into_iter().eq(addresses), "{:?}", server.sources());
     assert!(report.disturbed.connections > 4 && report.disturbed.messages > 10, "{report}");
     assert_eq!((report.lost, report.faults()), (0, 0), "{report}");
 }
