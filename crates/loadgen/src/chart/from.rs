@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::scale::Scale;
+use super::scale::{Scale, figure};
 use super::{Bar, Bars, Chart, Data, Line, Point};
 
 const PERCENTILES: [(&str, &str); 6] = [
@@ -99,7 +99,7 @@ fn of_pairs(report: &Value, scenario: &str) -> Result<Chart> {
     let chart = latencies(title, report, &[("round trip", "/latency"), ("sent late by", "/open_loop/lateness")])?;
     let (pairs, rate) = (number(report, "/pairs")?, number(report, "/forwards_per_second")?);
     let devices = if scenario == "fan-in" { "devices" } else { "pairs" };
-    Ok(Chart { subtitle: format!("{pairs:.0} {devices}, {rate:.0} forwards a second"), ..chart })
+    Ok(Chart { subtitle: format!("{} {devices}, {} forwards a second", figure(pairs), figure(rate)), ..chart })
 }
 
 fn beside(report: &Value, title: &str, pointer: &str, name: &str) -> Result<Chart> {
@@ -128,7 +128,7 @@ fn of_storm(report: &Value) -> Result<Chart> {
     let of = number(report, "/registered/of")?;
     let attempts = number(report, "/attempts")?;
     let series = vec![line("registered", curve(&report["registered"])?)];
-    let subtitle = format!("{of:.0} devices at once, {attempts:.0} attempts");
+    let subtitle = format!("{} devices at once, {} attempts", figure(of), figure(attempts));
     Ok(over_time("Devices that come at once", subtitle, "seconds from the first attempt", "devices registered", series))
 }
 
@@ -137,7 +137,8 @@ fn comeback(report: &Value, title: &str, x_label: &str) -> Result<Chart> {
     let series = rounds.iter().enumerate().map(|(n, round)| Ok(line(format!("round {}", n + 1), curve(round)?)));
     let (devices, clients) = (number(report, "/devices")?, number(report, "/clients")?);
     let rate = number(report, "/per_second")?;
-    let subtitle = format!("{devices:.0} devices, {clients:.0} clients, {rate:.0} messages a second");
+    let subtitle =
+        format!("{} devices, {} clients, {} messages a second", figure(devices), figure(clients), figure(rate));
     let x_label = if report["restarted_by"] == "caller" { "seconds from the first break" } else { x_label };
     Ok(over_time(title, subtitle, x_label, "back", series.collect::<Result<_>>()?))
 }
@@ -161,7 +162,10 @@ fn of_saturate(report: &Value) -> Result<Chart> {
     Ok(Chart {
         title: "Latency by rate".into(),
         subtitle: format!(
-            "{pairs:.0} pairs; saturated at {server:.0} (server) and {floor:.0} (floor) round trips a second"
+            "{} pairs; saturated at {} (server) and {} (floor) round trips a second",
+            figure(pairs),
+            figure(server),
+            figure(floor)
         ),
         x_label: "round trips a second, planned".into(),
         y_label: "p99 of a round trip, milliseconds".into(),
@@ -247,7 +251,7 @@ fn memory(report: &Value, title: &str) -> Result<Chart> {
     let values = moments.map(|(_, field)| mib(field)).into_iter().collect::<Result<_>>()?;
     Ok(Chart {
         title: title.into(),
-        subtitle: format!("{:.0} connections", number(report, "/connections")?),
+        subtitle: format!("{} connections", figure(number(report, "/connections")?)),
         x_label: "moment".into(),
         y_label: "resident memory, MiB".into(),
         y_scale: Scale::Linear,

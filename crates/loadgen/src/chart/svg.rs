@@ -8,7 +8,7 @@ use super::{Bars, Chart, Data, Line};
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 440.0;
 const LEFT: f64 = 86.0;
-const RIGHT: f64 = WIDTH - 24.0;
+const RIGHT: f64 = WIDTH - 40.0;
 const TOP: f64 = 96.0;
 const BOTTOM: f64 = HEIGHT - 66.0;
 /// Half of the cap of a whisker.
@@ -36,7 +36,13 @@ text{font:13px system-ui,sans-serif;fill:var(--text)}.title{font-size:18px;font-
 impl fmt::Display for Chart {
     /// The SVG.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let y = Axis::around(self.y_scale, &self.heights());
+        let mut heights = self.heights();
+        if matches!(self.data, Data::Bars { .. }) {
+            // So that the lowest bar can be seen where the axis does not begin at zero.
+            heights
+                .extend(heights.iter().copied().filter(|height| *height > 0.0).reduce(f64::min).map(|low| low / 2.0));
+        }
+        let y = Axis::around(self.y_scale, &heights);
         let (title, subtitle) = (escape(&self.title), escape(&self.subtitle));
         writeln!(
             f,
@@ -239,5 +245,14 @@ mod tests {
         assert!(svg.contains(">2.5<") && svg.contains(">CPU<") && !svg.contains("NaN"), "{svg}");
         // The background, two names, two bars.
         assert_eq!(svg.matches("<rect").count(), 5);
+    }
+
+    #[test]
+    fn the_lowest_bar_of_a_logarithmic_axis_can_be_seen() {
+        let bar = |value| Some(Bar { value, spread: None });
+        let series = vec![Bars { name: "A".into(), values: vec![bar(1.0), bar(100.0)] }];
+        let data = Data::Bars { categories: vec!["p50".into(), "max".into()], series };
+        let svg = Chart { y_scale: Scale::Log, ..chart(data) }.to_string();
+        assert!(!svg.contains(r#"height="0.0""#), "{svg}");
     }
 }
