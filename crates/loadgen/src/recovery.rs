@@ -74,6 +74,7 @@ mod tests {
         let recovery = Recovery::new(20, vec![0.5; 18]);
         assert_eq!((recovery.p95_seconds, recovery.all_seconds, recovery.missing()), (None, None, 2));
         assert_eq!(Recovery::new(20, vec![0.5; 19]).p95_seconds, Some(0.5));
+        assert_eq!(Recovery::new(10, vec![0.5; 9]).p95_seconds, None, "9 of 10 are 90 %");
         assert_eq!(Recovery::new(3, Vec::new()).first_seconds, None);
     }
 

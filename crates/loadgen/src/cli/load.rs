@@ -158,6 +158,9 @@ pub(crate) struct SaturateArgs {
     /// Percent to which the rate is to be found
     #[arg(long, value_name = "P", default_value = "5", value_parser = above_zero)]
     precision: f64,
+    /// A rate is bad only if so many tries were
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    tries: usize,
     /// Seconds that each rate is tried
     #[arg(long, value_name = "S", default_value = "3", value_parser = seconds)]
     step: Duration,
@@ -185,6 +188,7 @@ impl SaturateArgs {
             bound: Duration::from_secs_f64(self.bound_ms / 1000.0),
             first: self.first,
             precision: self.precision / 100.0,
+            tries: self.tries,
             warmup: self.rounds.time.warmup,
             step: self.step,
             duration: self.rounds.time.duration,

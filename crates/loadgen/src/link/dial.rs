@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
 use anyhow::{Result, ensure};
@@ -12,9 +13,14 @@ use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
 use crate::fault::Fault;
 
-/// Ports that one address gives to connections to one server; the system has 28,232 by default, some of them still busy
-/// with connections of a moment ago.
+/// Connections of one address to one server, so that ports are left whose last connection was a moment ago.
 const PER_SOURCE: usize = 10_000;
+/// The ports of connections whose address is chosen. The system chooses others (from 32,768 on) for all that choose
+/// nothing; a port that is bound in advance would be lost for those, whatever its address.
+const FIRST_PORT: u16 = 10_000;
+const LAST_PORT: u16 = 32_767;
+/// Ports that are tried before a connection is given up.
+const TRIES: usize = 64;
 /// The last of the loopback addresses that are used.
 const MOST_SOURCES: usize = 250;
 
@@ -78,21 +84,46 @@ impl Dial {
         let host = (self.endpoint.host(), self.endpoint.port());
         let tcp = match (self.source, self.receive_buffer) {
             (None, None) => TcpStream::connect(host).await?,
-            (source, buffer) => {
+            _ => {
                 let to = lookup_host(host).await?.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
-                let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-                if let Some(bytes) = buffer {
-                    socket.set_recv_buffer_size(bytes)?;
+                let mut tries = 0;
+                loop {
+                    tries += 1;
+                    match self.connect_to(to).await {
+                        Err(error) if is_port_taken(&error) && tries < TRIES => {}
+                        result => break result?,
+                    }
                 }
-                if let Some(source) = source {
-                    socket.bind(SocketAddr::new(source, 0))?;
-                }
-                socket.connect(to).await?
             }
         };
         tcp.set_nodelay(true)?;
         Ok(tcp)
     }
+
+    async fn connect_to(&self, to: SocketAddr) -> io::Result<TcpStream> {
+        let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if let Some(bytes) = self.receive_buffer {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        if let Some(source) = self.source {
+            // Also a port whose last connection was a moment ago.
+            socket.set_reuseaddr(true)?;
+            socket.bind(SocketAddr::new(source, next_port()))?;
+        }
+        socket.connect(to).await
+    }
+}
+
+fn is_port_taken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)
+}
+
+/// One port after the other; processes begin at different ones.
+fn next_port() -> u16 {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let ports = u32::from(LAST_PORT - FIRST_PORT) + 1;
+    let number = std::process::id().wrapping_mul(7919).wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed));
+    FIRST_PORT + u16::try_from(number % ports).unwrap_or(0)
 }
 
 fn tls_fault(error: raw::ConnectError) -> Fault {
@@ -166,6 +197,19 @@ mod tests {
         let _open = dial.with_source(Some(source)).open().await.unwrap();
         let (_tcp, from) = listener.accept().await.unwrap();
         assert_eq!(from.ip(), source);
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_passed_over() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = Endpoint::parse(&format!("ws://{}", listener.local_addr().unwrap())).unwrap();
+        let dial = Dial::from(&endpoint).with_source(Some(IpAddr::from([127, 0, 0, 78])));
+        // Those who listen on the next ports; other tests may take some of them meanwhile.
+        let next = next_port();
+        let ports = (1..=8).map(|n| FIRST_PORT + (next - FIRST_PORT + n) % (LAST_PORT - FIRST_PORT + 1));
+        let taken: Vec<_> = ports.filter_map(|port| std::net::TcpListener::bind(("127.0.0.78", port)).ok()).collect();
+        assert!(!taken.is_empty());
+        dial.open().await.unwrap();
     }
 
     #[tokio::test]

@@ -18,8 +18,6 @@ use crate::table::{self, micros};
 
 /// A rate counts as reached if so much of it was: the rest may be chance.
 const REACHED: f64 = 0.98;
-/// A rate is bad only if so many tries were: one may be the machine's fault.
-const TRIES: usize = 2;
 
 /// What to do.
 #[derive(Clone, Debug)]
@@ -38,6 +36,8 @@ pub struct Options {
     pub first: f64,
     /// How exactly the rate is to be found: 0.05 is 5 %.
     pub precision: f64,
+    /// A rate is bad only if so many tries were: one may be the machine's fault.
+    pub tries: usize,
     /// Load before each measurement.
     pub warmup: Duration,
     /// How long each rate is tried.
@@ -144,7 +144,11 @@ impl super::Report for Report {
 /// # Errors
 /// When no rate at all is good, and as `pairs` and `floor`.
 pub async fn run(options: &Options) -> Result<Report> {
-    ensure!(options.rounds > 0 && options.precision > 0.0 && options.first >= 1.0, "rounds, precision and first rate");
+    ensure!(options.rounds > 0 && options.tries > 0, "there must be a round, and a try");
+    ensure!(
+        options.precision > 0.0 && options.first >= 1.0,
+        "the precision must be above 0, the first rate 1 at least"
+    );
     let mut run = Run { options, number: 0, faults: Faults::new() };
     let floor = run.saturation(Whom::Floor).await.context("the floor")?;
     let server = run.saturation(Whom::Server).await.context("the server")?;
@@ -194,7 +198,7 @@ impl Run<'_> {
         let mut steps = Vec::new();
         while let Some(rate) = search.next() {
             let mut is_good = false;
-            for _ in 0..TRIES {
+            for _ in 0..self.options.tries {
                 let report = self.measure(whom, rate, self.options.step).await?;
                 let step = step(rate, &report, bound);
                 is_good = step.verdict.is_empty();

@@ -47,7 +47,7 @@ async fn restart(server: &Arc<FakeServer>, losses: &'static [Loss]) -> restart::
 
 #[tokio::test]
 async fn clients_that_are_cut_resume_with_their_ids_and_lose_nothing() {
-    let server = FakeServer::resuming().await;
+    let server = FakeServer::resuming(Fate::PassedOn).await;
     let report = resume(&server).await;
     assert!(report.rounds.iter().all(|round| (round.of, round.missing()) == (9, 0)), "{report}");
     let totals = &report.totals;
@@ -56,6 +56,19 @@ async fn clients_that_are_cut_resume_with_their_ids_and_lose_nothing() {
     assert_eq!((report.faults(), totals.round_trip.count), (0, totals.sent), "{report}");
     assert!(report.all_seconds.is_some() && draw(&report).contains(">round 2<"));
     assert_eq!(server.clients(), 0, "all have said goodbye");
+}
+
+#[tokio::test]
+async fn what_the_server_did_not_take_is_sent_again() {
+    let server = FakeServer::resuming(Fate::Cut).await;
+    let plan = Plan { per_second: 2000.0, ..plan(&server.url()) };
+    let pause = Duration::from_millis(300);
+    let report =
+        resume::run(&resume::Options { plan, rounds: 1, pause, patience: PATIENCE, meter: None }).await.unwrap();
+    let totals = &report.totals;
+    assert_eq!(totals.heard.values().map(|heard| heard.count).sum::<u64>(), 9, "each was cut by the server: {report}");
+    assert_eq!((totals.resumed, totals.lost_to_device + totals.lost_to_client), (18, 0), "{report}");
+    assert_eq!(report.faults(), 0, "{report}");
 }
 
 #[tokio::test]
@@ -69,7 +82,7 @@ async fn without_the_extension_clients_begin_anew() {
 
 #[tokio::test]
 async fn a_planned_restart_loses_and_doubles_nothing() {
-    let server = Arc::new(FakeServer::resuming().await);
+    let server = Arc::new(FakeServer::resuming(Fate::PassedOn).await);
     let report = restart(&server, &[Loss::Planned, Loss::Planned]).await;
     let totals = &report.totals;
     assert!(report.rounds.iter().all(|round| (round.of, round.missing()) == (13, 0)), "{report}");
@@ -81,7 +94,7 @@ async fn a_planned_restart_loses_and_doubles_nothing() {
 
 #[tokio::test]
 async fn after_a_kill_sessions_go_on_and_know_that_messages_may_be_lost() {
-    let server = Arc::new(FakeServer::resuming().await);
+    let server = Arc::new(FakeServer::resuming(Fate::PassedOn).await);
     let report = restart(&server, &[Loss::Counts]).await;
     assert_eq!((report.totals.recounted, report.totals.resumed, report.totals.ids_changed), (9, 0, 0), "{report}");
     assert_eq!(report.faults(), 0, "{report}");
@@ -89,7 +102,7 @@ async fn after_a_kill_sessions_go_on_and_know_that_messages_may_be_lost() {
 
 #[tokio::test]
 async fn a_session_that_is_forgotten_is_begun_anew() {
-    let server = Arc::new(FakeServer::resuming().await);
+    let server = Arc::new(FakeServer::resuming(Fate::PassedOn).await);
     let report = restart(&server, &[Loss::Sessions]).await;
     assert_eq!(report.totals.heard["error_cannot_resume"].count, 9, "{report}");
     assert_eq!((report.totals.begun_anew, report.totals.ids_changed), (9, 0), "{report}");
@@ -97,7 +110,7 @@ async fn a_session_that_is_forgotten_is_begun_anew() {
 
 #[tokio::test]
 async fn a_network_that_fails_for_all_leaves_the_counts() {
-    let server = Arc::new(FakeServer::resuming().await);
+    let server = Arc::new(FakeServer::resuming(Fate::PassedOn).await);
     let report = restart(&server, &[Loss::Nothing]).await;
     assert_eq!((report.totals.resumed, report.totals.recounted), (9, 0), "{report}");
     assert_eq!(report.totals.doubled_to_device + report.totals.doubled_to_client, 0, "{report}");
@@ -130,7 +143,7 @@ async fn a_real_server_is_restarted_and_all_come_back() {
 
 #[tokio::test]
 async fn a_server_that_nobody_restarts_is_an_error() {
-    let server = FakeServer::resuming().await;
+    let server = FakeServer::resuming(Fate::PassedOn).await;
     let options = restart::Options {
         plan: plan(&server.url()),
         restarter: restart::Restarter::Caller(restart::Notice(Arc::new(|_| {}))),
@@ -144,7 +157,7 @@ async fn a_server_that_nobody_restarts_is_an_error() {
 
 #[tokio::test]
 async fn a_plan_without_room_for_its_clients_is_refused() {
-    let server = FakeServer::resuming().await;
+    let server = FakeServer::resuming(Fate::PassedOn).await;
     let plan = Plan { devices: 2, ..plan(&server.url()) };
     let options = resume::Options { plan, rounds: 1, pause: Duration::ZERO, patience: PATIENCE, meter: None };
     let error = resume::run(&options).await.unwrap_err().to_string();

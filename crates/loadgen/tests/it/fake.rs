@@ -33,6 +33,8 @@ pub(crate) enum Fate {
     Stalled(usize),
     /// It goes to another client of the device as well.
     Misdelivered,
+    /// It is not taken: the connection breaks instead, once for each session.
+    Cut,
 }
 
 /// What new connections meet.
@@ -71,6 +73,7 @@ struct Session {
     /// Its number.
     connection: u64,
     has_counts: bool,
+    was_cut: bool,
     /// Forwards taken from the client.
     taken: u64,
     /// What was sent to the client since both count.
@@ -124,8 +127,8 @@ impl FakeServer {
     }
 
     /// Knows the extension for resuming.
-    pub(crate) async fn resuming() -> Self {
-        Self::with(Fate::PassedOn, true, (Refusal::Busy, 0)).await
+    pub(crate) async fn resuming(fate: Fate) -> Self {
+        Self::with(fate, true, (Refusal::Busy, 0)).await
     }
 
     /// Refuses the first so many connections.
@@ -304,6 +307,9 @@ impl Connection {
             }
             let mut meeting = self.meeting.lock();
             let session = meeting.sessions.get_mut(&id)?;
+            if self.rules.fate == Fate::Cut && count == 10 && !std::mem::replace(&mut session.was_cut, true) {
+                break 0;
+            }
             if session.queue.is_none() {
                 // It has been told the last count; nothing more is taken.
                 continue;
