@@ -164,6 +164,7 @@ pub(crate) enum Command {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use cuttlebone_loadgen::{Arrivals, Rate, Sizes};
 
     #[test]
     fn the_command_line_is_sound() {
@@ -187,5 +188,19 @@ mod tests {
             seen += 1;
         }
         assert!(seen >= 18, "{seen}");
+    }
+
+    #[test]
+    fn sizes_and_arrivals_reach_the_scenario() {
+        let shape = |line: &str| match Cli::try_parse_from(line.split_whitespace()).unwrap().command {
+            Command::Pairs(args) => args.options().unwrap().shape,
+            other => panic!("{other:?}"),
+        };
+        let plain = shape("loadgen pairs --url ws://a --payload 300 --in-flight 4");
+        assert_eq!((plain.sizes, plain.rate, plain.in_flight), (Sizes::Fixed(300), Rate::ClosedLoop, 4));
+        let open = shape("loadgen pairs --url ws://a --sizes session --rate 70 --arrivals poisson");
+        assert_eq!((open.sizes, open.rate), (Sizes::Session, Rate::PerSecond(70.0, Arrivals::Poisson)));
+        let both = "loadgen pairs --url ws://a --sizes session --payload 300";
+        assert!(Cli::try_parse_from(both.split_whitespace()).is_err());
     }
 }
