@@ -19,8 +19,8 @@ pub fn own_program() -> Result<PathBuf> {
 /// A child process that ends with this one: it reads its standard input and stops at the end of it.
 pub(crate) struct Child {
     process: tokio::process::Child,
-    /// Held, not written to.
-    _stdin: Option<ChildStdin>,
+    /// Held, not written to: its end is the end of the child.
+    stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
 }
 
@@ -36,7 +36,7 @@ impl Child {
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
         let stdout = process.stdout.take().context("a child without output")?;
-        Ok(Self { _stdin: process.stdin.take(), stdout: BufReader::new(stdout), process })
+        Ok(Self { stdin: process.stdin.take(), stdout: BufReader::new(stdout), process })
     }
 
     /// Its process id.
@@ -68,6 +68,15 @@ impl Child {
         let status = self.process.wait().await?;
         anyhow::ensure!(status.success(), "the child process failed: {status}");
         Ok(text)
+    }
+
+    /// Tells it to end, and takes what it prints until then.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub(crate) async fn finish(mut self) -> Result<String> {
+        drop(self.stdin.take());
+        self.output().await
     }
 
     /// Ends it and waits for that.

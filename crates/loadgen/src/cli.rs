@@ -1,16 +1,29 @@
 //! The command line, and the options made of it.
 
-use std::path::PathBuf;
-use std::time::Duration;
+mod chart;
+mod comeback;
+mod common;
+mod crowd;
+mod harm;
+mod load;
+mod versus;
 
-use anyhow::{Context, Result, bail};
-use clap::{Args, Parser, Subcommand};
-use cuttlebone_client::{Endpoint, Trust};
-use cuttlebone_loadgen::hostile::Orders;
-use cuttlebone_loadgen::scenario::{floor, hostile, idle, pairs, ratio, register};
-use cuttlebone_loadgen::{Meter, Rate, Shape, Target, own_program};
+use clap::{Parser, Subcommand};
+use cuttlebone_loadgen::scenario::{floor, hostile, isolation};
+
+pub(crate) use chart::ChartArgs;
+pub(crate) use comeback::{RestartArgs, ResumeArgs};
+pub(crate) use crowd::{IdleArgs, MemoryArgs, RegisterArgs, StormArgs};
+pub(crate) use harm::{AttackArgs, DisturbArgs, HostileArgs, IsolationArgs};
+pub(crate) use load::{
+    ChurnArgs, CurveArgs, FanInArgs, FloorArgs, FloorServerArgs, PairsArgs, RatioArgs, SaturateArgs,
+};
+pub(crate) use versus::VersusArgs;
 
 /// Puts a signaling server under load and says how fast, how late and at which cost it answers.
+///
+/// A round trip is two forwards: client to device and back. Latency is of round trips; with a rate (the open loop) it
+/// counts from when a message was due, not from when it was sent. CPU and memory are those of the process --pid.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -21,405 +34,137 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Pairs of a device and a client send messages round: rate, latency, CPU, memory
+    ///
+    /// Measures round trips (two forwards each) in microseconds, forwards a second, CPU of a forward. In the closed loop a
+    /// pair sends as soon as an answer makes room; with --rate all pairs together send so many messages a second, each at
+    /// its time, whatever the server does.
+    #[command(
+        after_help = "Example: loadgen pairs --url ws://127.0.0.1:8080 --pairs 50 --rate 5000 --arrivals poisson \
+        --sizes session --pid \"$(pidof cuttlebone)\""
+    )]
     Pairs(PairsArgs),
-    /// Connections on which nothing happens: memory of each
-    Idle(IdleArgs),
-    /// Many devices register at once, beside pairs at work
-    Register(RegisterArgs),
+    /// Many clients on each device, which answers each of them
+    ///
+    /// Measures as `pairs`, with --clients for each of --devices.
+    #[command(after_help = "Example: loadgen fan-in --url ws://127.0.0.1:8080 --devices 10 --clients 50 --rate 5000")]
+    FanIn(FanInArgs),
+    /// The highest rate that is served in time, and how late half of it is, beside the floor
+    ///
+    /// Doubles the rate, then halves the distance, until the highest rate (round trips a second) is known at which the p99
+    /// stays below --bound-ms, the rate is reached and nothing goes wrong; a rate is bad only if all of --tries were. Then p50 and p99 at half of it,
+    /// beside those of the floor at half of its own and at the same rate, as ratios: median, smallest, largest.
+    #[command(
+        after_help = "Example: loadgen saturate --url ws://127.0.0.1:8080 --pairs 50 --sizes session --bound-ms 20 \
+        --pid \"$(pidof cuttlebone)\" --json saturate.json"
+    )]
+    Saturate(SaturateArgs),
+    /// What a forward costs with few pairs and with many, at one rate
+    ///
+    /// Measures CPU of a forward in microseconds and as a multiple of the floor, for each of --counts. What does not fit
+    /// into the limits of file descriptors is left out, and said so.
+    #[command(
+        after_help = "Example: loadgen curve --url ws://127.0.0.1:8080 --counts 10,100,1000,10000 --rate 5000 --pid \
+        \"$(pidof cuttlebone)\""
+    )]
+    Curve(CurveArgs),
+    /// Sessions that come, say a few messages, and go, at a rate
+    ///
+    /// Measures the set-up of a session (from when it was due until device and client have met) and round trips in
+    /// microseconds, CPU of a session, memory.
+    #[command(
+        after_help = "Example: loadgen churn --url ws://127.0.0.1:8080 --rate 200 --messages 3 --duration 30 --pid \
+        \"$(pidof cuttlebone)\""
+    )]
+    Churn(ChurnArgs),
     /// The same load as `pairs` on a plain TCP relay: what the machine and tokio cost
+    #[command(after_help = "Example: loadgen floor --pairs 50 --payload 1500 --in-flight 16")]
     Floor(FloorArgs),
     /// `floor` and `pairs` in turns: CPU of a forward as a multiple of the floor
+    ///
+    /// The floor stays plain, also if the server's url is wss.
+    #[command(
+        after_help = "Example: loadgen ratio --url wss://127.0.0.1:8443 --insecure --pid \"$(pidof cuttlebone)\" \
+        --rounds 5"
+    )]
     Ratio(RatioArgs),
+    /// Two servers under the same load in turns, and the second as a multiple of the first
+    ///
+    /// Measures B / A of p50, p99, rate and CPU: median, smallest, largest over the rounds.
+    #[command(after_help = "Example: loadgen versus --a ws://127.0.0.1:8080 --b ws://127.0.0.1:8081 --rounds 5 pairs \
+        --pairs 50 --rate 2000")]
+    Versus(VersusArgs),
+    /// Connections on which nothing happens: memory of each
+    ///
+    /// Measures resident bytes of the server for each connection. Many connections come from several addresses of
+    /// 127.0.0.0/8 (without TLS), and the soft limit of file descriptors is raised.
+    #[command(
+        after_help = "Example: loadgen idle --url ws://127.0.0.1:8080 --connections 19000 --connect-rate 3000 --pid \
+        \"$(pidof cuttlebone)\""
+    )]
+    Idle(IdleArgs),
+    /// What the server keeps after a storm of connections has passed
+    ///
+    /// Measures resident memory before, at most, and --recover seconds after, and the last divided by the first.
+    #[command(
+        after_help = "Example: loadgen memory --url ws://127.0.0.1:8080 --connections 15000 --waves 3 --recover 60 \
+        --pid \"$(pidof cuttlebone)\""
+    )]
+    Memory(MemoryArgs),
+    /// Many devices register at once, beside pairs at work
+    #[command(after_help = "Example: loadgen register --url ws://127.0.0.1:8080 --devices 10000 --beside-pairs 50")]
+    Register(RegisterArgs),
+    /// Many devices come as fast as they may; what those hear that are refused
+    ///
+    /// Measures seconds until the first, 95 % and all are registered, the time of a registration and of a refusal, and what
+    /// was heard (http_503, closed_4029, error_rate_limited, connect_refused …). The refused come again after a pause.
+    #[command(
+        after_help = "Example: loadgen storm --url ws://127.0.0.1:8080 --devices 10000 --at-once 1000 --beside-pairs \
+        10"
+    )]
+    Storm(StormArgs),
+    /// The connections of many clients are cut at once, and resumed
+    ///
+    /// Measures seconds until the first, 95 % and all clients are back, messages lost and doubled by their numbers, and
+    /// whether clients kept their ids. Clients ask for resuming; with a server that knows nothing of it they begin anew.
+    #[command(after_help = "Example: loadgen resume --url ws://127.0.0.1:8080 --clients 1000 --rate 500 --rounds 3")]
+    Resume(ResumeArgs),
+    /// The server goes and comes again under load
+    ///
+    /// Measures seconds until the first, 95 % and all devices and clients are back, from the signal on, and what was lost
+    /// and doubled. With --command the server is started, ended (--signal) and started again; without, somebody else has to
+    /// restart it, and the time begins with the first connection that breaks.
+    #[command(
+        after_help = "Example: loadgen restart --url ws://127.0.0.1:8080 --command 'cuttlebone serve' --signal kill \
+        --devices 1000 --clients 100"
+    )]
+    Restart(RestartArgs),
+    /// What others notice of one that does not read, or of one address that is greedy
+    ///
+    /// Measures the p99 of honest round trips without and with the disturbance, in turns, their ratio, and messages lost.
+    /// Only a server on a loopback address can be disturbed.
+    Isolation(IsolationArgs),
     /// Random attacks beside honest pairs; only on a server of this machine
+    #[command(
+        after_help = "Example: loadgen hostile --url ws://127.0.0.1:8080 --connections 1000 --duration 30 --pid \
+        \"$(pidof cuttlebone)\""
+    )]
     Hostile(HostileArgs),
+    /// An SVG chart of a report that was written with --json
+    #[command(after_help = "Example: loadgen chart --from report.json --out report.svg")]
+    Chart(ChartArgs),
     #[command(name = floor::SUBCOMMAND, hide = true)]
-    FloorServer,
+    FloorServer(FloorServerArgs),
     #[command(name = hostile::SUBCOMMAND, hide = true)]
     HostileWorker(AttackArgs),
-}
-
-/// Which server.
-#[derive(Debug, Args)]
-pub(crate) struct ServerArgs {
-    /// The server, such as ws://127.0.0.1:8080 (also http, wss, https; a path is a prefix)
-    #[arg(long, value_name = "URL")]
-    url: String,
-    /// Trust this certificate authority (PEM)
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
-    /// Trust exactly the certificate with this SHA-256 (hex)
-    #[arg(long, value_name = "HEX")]
-    fingerprint: Option<String>,
-    /// Trust any certificate
-    #[arg(long)]
-    insecure: bool,
-}
-
-impl ServerArgs {
-    fn endpoint(&self) -> Result<Endpoint> {
-        let endpoint = Endpoint::parse(&self.url)?;
-        let trust = match (&self.ca, &self.fingerprint, self.insecure) {
-            (None, None, false) => return Ok(endpoint),
-            (Some(file), None, false) => {
-                let text = std::fs::read_to_string(file);
-                Trust::Pem(text.with_context(|| format!("cannot read {}", file.display()))?)
-            }
-            (None, Some(hex), false) => Trust::fingerprint(hex).context("--fingerprint wants 64 hex digits")?,
-            (None, None, true) => Trust::Insecure,
-            _ => bail!("only one of --ca, --fingerprint and --insecure can be given"),
-        };
-        Ok(endpoint.with_trust(trust)?)
-    }
-
-    /// The same once more, for a child process.
-    fn trust_arguments(&self) -> Vec<String> {
-        let ca = self.ca.as_ref().map(|file| ["--ca".to_owned(), file.display().to_string()]);
-        let fingerprint = self.fingerprint.as_ref().map(|hex| ["--fingerprint".to_owned(), hex.clone()]);
-        let insecure = self.insecure.then(|| "--insecure".to_owned());
-        ca.into_iter().chain(fingerprint).flatten().chain(insecure).collect()
-    }
-}
-
-/// How the device ids begin.
-#[derive(Debug, Args)]
-pub(crate) struct PrefixArgs {
-    /// Device ids begin with this (default: a name with this process's id)
-    #[arg(long, value_name = "ID")]
-    prefix: Option<String>,
-}
-
-impl PrefixArgs {
-    fn prefix(&self) -> String {
-        self.prefix.clone().unwrap_or_else(|| format!("loadgen-{}", std::process::id()))
-    }
-
-    fn target(&self, server: &ServerArgs) -> Result<Target> {
-        Ok(Target::Server { endpoint: server.endpoint()?, prefix: self.prefix() })
-    }
-}
-
-/// What is looked at, and where the result goes.
-#[derive(Debug, Args)]
-pub(crate) struct OutputArgs {
-    /// The server's process id, for CPU and memory
-    #[arg(long)]
-    pid: Option<u32>,
-    /// Also write the result as JSON; `-` for standard output instead of the table
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
-}
-
-impl OutputArgs {
-    fn meter(&self) -> Result<Option<Meter>> {
-        self.pid.map(Meter::new).transpose()
-    }
-}
-
-/// How much load.
-#[derive(Debug, Args)]
-pub(crate) struct ShapeArgs {
-    /// Pairs of a device and a client
-    #[arg(long, default_value_t = 50)]
-    pairs: usize,
-    /// Bytes of a payload
-    #[arg(long, value_name = "BYTES", default_value_t = 1500)]
-    payload: usize,
-    /// Messages of a pair that may be under way at once
-    #[arg(long, value_name = "K", default_value_t = 1)]
-    in_flight: usize,
-    /// Messages a second over all pairs, or `closed-loop`: send as soon as an answer makes room
-    #[arg(long, value_name = "R", default_value = "closed-loop", value_parser = rate)]
-    rate: Rate,
-    /// Pairs that are connected in a second
-    #[arg(long, value_name = "R", default_value_t = 200.0)]
-    connect_rate: f64,
-}
-
-impl ShapeArgs {
-    fn shape(&self) -> Shape {
-        Shape {
-            pairs: self.pairs,
-            payload: self.payload,
-            in_flight: self.in_flight,
-            rate: self.rate,
-            connect_rate: self.connect_rate,
-        }
-    }
-}
-
-/// How long.
-#[derive(Debug, Args)]
-pub(crate) struct TimeArgs {
-    /// Seconds that are measured
-    #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]
-    duration: Duration,
-    /// Seconds of the same load before
-    #[arg(long, value_name = "S", default_value = "2", value_parser = seconds)]
-    warmup: Duration,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PairsArgs {
-    #[command(flatten)]
-    server: ServerArgs,
-    #[command(flatten)]
-    prefix: PrefixArgs,
-    #[command(flatten)]
-    shape: ShapeArgs,
-    #[command(flatten)]
-    time: TimeArgs,
-    #[command(flatten)]
-    pub(crate) output: OutputArgs,
-}
-
-impl PairsArgs {
-    pub(crate) fn options(&self) -> Result<pairs::Options> {
-        Ok(pairs::Options {
-            target: self.prefix.target(&self.server)?,
-            shape: self.shape.shape(),
-            warmup: self.time.warmup,
-            duration: self.time.duration,
-            meter: self.output.meter()?,
-        })
-    }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct FloorArgs {
-    #[command(flatten)]
-    shape: ShapeArgs,
-    #[command(flatten)]
-    time: TimeArgs,
-    /// Also write the result as JSON; `-` for standard output instead of the table
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
-}
-
-impl FloorArgs {
-    pub(crate) fn options(&self) -> Result<floor::Options> {
-        floor_options(&self.shape, &self.time)
-    }
-}
-
-fn floor_options(shape: &ShapeArgs, time: &TimeArgs) -> Result<floor::Options> {
-    Ok(floor::Options { program: own_program()?, shape: shape.shape(), warmup: time.warmup, duration: time.duration })
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RatioArgs {
-    #[command(flatten)]
-    pairs: PairsArgsOfRatio,
-    /// How often both are measured
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    rounds: usize,
-    #[command(flatten)]
-    pub(crate) output: OutputArgs,
-}
-
-/// The load of `ratio`: that of `pairs`.
-#[derive(Debug, Args)]
-pub(crate) struct PairsArgsOfRatio {
-    #[command(flatten)]
-    server: ServerArgs,
-    #[command(flatten)]
-    prefix: PrefixArgs,
-    #[command(flatten)]
-    shape: ShapeArgs,
-    #[command(flatten)]
-    time: TimeArgs,
-}
-
-impl RatioArgs {
-    pub(crate) fn options(&self) -> Result<ratio::Options> {
-        let PairsArgsOfRatio { server, prefix, shape, time } = &self.pairs;
-        Ok(ratio::Options {
-            floor: floor_options(shape, time)?,
-            server: pairs::Options {
-                target: prefix.target(server)?,
-                shape: shape.shape(),
-                warmup: time.warmup,
-                duration: time.duration,
-                meter: self.output.meter()?,
-            },
-            rounds: self.rounds,
-        })
-    }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct IdleArgs {
-    #[command(flatten)]
-    server: ServerArgs,
-    #[command(flatten)]
-    prefix: PrefixArgs,
-    /// Connections in all
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
-    connections: usize,
-    /// Half of them clients, and a message each way on each of them first
-    #[arg(long)]
-    relay: bool,
-    /// Handshakes that begin in a second
-    #[arg(long, value_name = "R", default_value_t = 1000.0)]
-    connect_rate: f64,
-    /// Seconds of silence before memory is read
-    #[arg(long, value_name = "S", default_value = "5", value_parser = seconds)]
-    settle: Duration,
-    #[command(flatten)]
-    pub(crate) output: OutputArgs,
-}
-
-impl IdleArgs {
-    pub(crate) fn options(&self) -> Result<idle::Options> {
-        Ok(idle::Options {
-            endpoint: self.server.endpoint()?,
-            prefix: self.prefix.prefix(),
-            connections: self.connections,
-            relay: self.relay,
-            connect_rate: self.connect_rate,
-            settle: self.settle,
-            meter: self.output.meter()?,
-        })
-    }
-}
-
-/// Honest pairs beside something else.
-#[derive(Debug, Args)]
-pub(crate) struct BesideArgs {
-    /// Honest pairs that go on meanwhile
-    #[arg(long, value_name = "M", default_value_t = 10)]
-    beside_pairs: usize,
-    /// Their messages a second, all together, or `closed-loop`
-    #[arg(long, value_name = "R", default_value = "500", value_parser = rate)]
-    beside_rate: Rate,
-    /// Bytes of their payloads
-    #[arg(long, value_name = "BYTES", default_value_t = 1500)]
-    payload: usize,
-    /// Seconds to look at them before
-    #[arg(long, value_name = "S", default_value = "5", value_parser = seconds)]
-    quiet: Duration,
-}
-
-impl BesideArgs {
-    fn shape(&self) -> Shape {
-        Shape {
-            pairs: self.beside_pairs,
-            payload: self.payload,
-            in_flight: 16,
-            rate: self.beside_rate,
-            connect_rate: 200.0,
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RegisterArgs {
-    #[command(flatten)]
-    server: ServerArgs,
-    #[command(flatten)]
-    prefix: PrefixArgs,
-    /// Devices to register
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
-    devices: usize,
-    /// Handshakes under way at once
-    #[arg(long, value_name = "N", default_value_t = 256)]
-    at_once: usize,
-    #[command(flatten)]
-    beside: BesideArgs,
-    #[command(flatten)]
-    pub(crate) output: OutputArgs,
-}
-
-impl RegisterArgs {
-    pub(crate) fn options(&self) -> Result<register::Options> {
-        Ok(register::Options {
-            target: self.prefix.target(&self.server)?,
-            devices: self.devices,
-            at_once: self.at_once,
-            beside: self.beside.shape(),
-            quiet: self.beside.quiet,
-            meter: self.output.meter()?,
-        })
-    }
-}
-
-/// The attacks.
-#[derive(Debug, Args)]
-pub(crate) struct AttackArgs {
-    #[command(flatten)]
-    server: ServerArgs,
-    /// Attacks under way at once
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    connections: usize,
-    /// Seconds of attack
-    #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
-    duration: Duration,
-    /// Milliseconds between two bursts of one attack
-    #[arg(long, value_name = "MS", default_value_t = 100)]
-    pace_ms: u64,
-    /// Repeats the choice of attacks
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-}
-
-impl AttackArgs {
-    pub(crate) fn orders(&self) -> Result<Orders> {
-        Ok(Orders {
-            endpoint: self.server.endpoint()?,
-            connections: self.connections,
-            duration: self.duration,
-            pace: Duration::from_millis(self.pace_ms),
-            seed: self.seed,
-        })
-    }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct HostileArgs {
-    #[command(flatten)]
-    attack: AttackArgs,
-    #[command(flatten)]
-    prefix: PrefixArgs,
-    #[command(flatten)]
-    beside: BesideArgs,
-    /// Seconds after the attack before memory is read
-    #[arg(long, value_name = "S", default_value = "60", value_parser = seconds)]
-    recover: Duration,
-    #[command(flatten)]
-    pub(crate) output: OutputArgs,
-}
-
-impl HostileArgs {
-    pub(crate) fn options(&self) -> Result<hostile::Options> {
-        Ok(hostile::Options {
-            program: own_program()?,
-            arguments: self.attack.server.trust_arguments(),
-            orders: self.attack.orders()?,
-            prefix: self.prefix.prefix(),
-            beside: self.beside.shape(),
-            quiet: self.beside.quiet,
-            recover: self.recover,
-            meter: self.output.meter()?,
-        })
-    }
-}
-
-fn seconds(text: &str) -> Result<Duration> {
-    Ok(Duration::try_from_secs_f64(text.parse()?)?)
-}
-
-fn rate(text: &str) -> Result<Rate> {
-    if text == "closed-loop" {
-        return Ok(Rate::ClosedLoop);
-    }
-    let rate: f64 = text.parse().context("a number or closed-loop")?;
-    anyhow::ensure!(rate > 0.0 && rate.is_finite(), "must be above 0");
-    Ok(Rate::PerSecond(rate))
+    #[command(name = isolation::SUBCOMMAND, hide = true)]
+    DisturbWorker(DisturbArgs),
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use cuttlebone_loadgen::{Arrivals, Rate, Sizes};
 
     #[test]
     fn the_command_line_is_sound() {
@@ -427,11 +172,35 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_numbers_or_the_closed_loop() {
-        assert_eq!(rate("closed-loop").unwrap(), Rate::ClosedLoop);
-        assert_eq!(rate("12.5").unwrap(), Rate::PerSecond(12.5));
-        for bad in ["", "0", "-1", "inf", "NaN", "fast"] {
-            assert!(rate(bad).is_err(), "{bad}");
+    fn every_scenario_has_an_example_that_can_be_read() {
+        let mut seen = 0;
+        let mut all: Vec<clap::Command> = Cli::command().get_subcommands().cloned().collect();
+        let nested: Vec<clap::Command> = all.iter().flat_map(clap::Command::get_subcommands).cloned().collect();
+        all.extend(nested.into_iter().filter(|command| command.get_after_help().is_some()));
+        for command in all.iter().filter(|command| !command.is_hide_set() && command.get_name() != "isolation") {
+            let name = command.get_name();
+            let help = command.get_after_help().unwrap_or_else(|| panic!("{name} has no example")).to_string();
+            let line = help.strip_prefix("Example: ").unwrap_or_else(|| panic!("{name}: {help}"));
+            let line = line.replace("\"$(pidof cuttlebone)\"", "1").replace("'cuttlebone serve'", "x");
+            if let Err(error) = Cli::try_parse_from(line.split_whitespace()) {
+                panic!("{name}: {error}");
+            }
+            seen += 1;
         }
+        assert!(seen >= 18, "{seen}");
+    }
+
+    #[test]
+    fn sizes_and_arrivals_reach_the_scenario() {
+        let shape = |line: &str| match Cli::try_parse_from(line.split_whitespace()).unwrap().command {
+            Command::Pairs(args) => args.options().unwrap().shape,
+            other => panic!("{other:?}"),
+        };
+        let plain = shape("loadgen pairs --url ws://a --payload 300 --in-flight 4");
+        assert_eq!((plain.sizes, plain.rate, plain.in_flight), (Sizes::Fixed(300), Rate::ClosedLoop, 4));
+        let open = shape("loadgen pairs --url ws://a --sizes session --rate 70 --arrivals poisson");
+        assert_eq!((open.sizes, open.rate), (Sizes::Session, Rate::PerSecond(70.0, Arrivals::Poisson)));
+        let both = "loadgen pairs --url ws://a --sizes session --payload 300";
+        assert!(Cli::try_parse_from(both.split_whitespace()).is_err());
     }
 }

@@ -1,26 +1,26 @@
 //! Many connections that do little: devices that register and fall silent.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use cuttlebone_client::Endpoint;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Duration, Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::fault::{self, Fault, Faults};
 use crate::link::Link;
+use crate::link::dial::Dial;
 use crate::link::ws::WsLink;
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::load::PATIENCE;
 
 /// How a crowd comes.
 #[derive(Clone, Debug)]
 pub(crate) struct Arrival {
-    pub(crate) endpoint: Endpoint,
+    pub(crate) dial: Dial,
+    /// Where they come from, in turns; at least one.
+    pub(crate) sources: Vec<Option<IpAddr>>,
     pub(crate) prefix: String,
     /// Handshakes under way at once.
     pub(crate) at_once: usize,
@@ -100,13 +100,14 @@ impl Crowd {
 
 async fn open(arrival: &Arrival, n: usize, what: Member) -> Result<Vec<WsLink>, Fault> {
     let id = format!("{}-{n}", arrival.prefix);
-    let mut device = WsLink::device(&arrival.endpoint, &id).await?;
+    let dial = arrival.dial.with_source(arrival.sources[n % arrival.sources.len()]);
+    let mut device = WsLink::device(&dial, &id).await?;
     match what {
         Member::Device => Ok(vec![device]),
         Member::Pair => {
-            let mut client = WsLink::client(&arrival.endpoint, &id).await?;
-            pass(&mut client, &mut device).await?;
-            pass(&mut device, &mut client).await?;
+            let mut client = WsLink::client(&dial, &id).await?;
+            let id = pass(&mut client, &mut device, 0).await?;
+            pass(&mut device, &mut client, id).await?;
             Ok(vec![device, client])
         }
     }
@@ -123,9 +124,11 @@ fn stay(mut link: WsLink, faults: &Arc<Mutex<Faults>>, stop: &CancellationToken,
     });
 }
 
-async fn pass(from: &mut WsLink, to: &mut WsLink) -> Result<(), Fault> {
-    let mut batch: Vec<Bytes> = Vec::new();
-    from.queue(br#"{"once":true}"#)?;
+/// One message; says who it was from.
+async fn pass(from: &mut WsLink, to: &mut WsLink, answered: u32) -> Result<u32, Fault> {
+    from.queue(answered, br#"{"once":true}"#)?;
     from.flush().await?;
-    to.receive(&mut batch).await
+    let mut batch = Vec::new();
+    to.receive(&mut batch).await?;
+    Ok(batch[0].from)
 }

@@ -4,7 +4,10 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
+
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Looks at one process.
 #[derive(Clone, Copy, Debug)]
@@ -13,7 +16,7 @@ pub struct Meter {
 }
 
 /// Resident memory at some moments of a scenario, in bytes.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Memory {
     /// Before anything was done.
     pub before_bytes: u64,
@@ -52,6 +55,15 @@ impl Meter {
         rss(&status).context("no VmRSS in /proc/PID/status")
     }
 
+    /// How many file descriptors it may have open.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn descriptors(&self) -> Result<u64> {
+        let limits = self.read("limits")?;
+        descriptors(&limits).context("no open files in /proc/PID/limits")
+    }
+
     fn read(&self, file: &str) -> Result<String> {
         let pid = self.pid;
         fs::read_to_string(format!("/proc/{pid}/{file}")).with_context(|| format!("no process {pid} to look at"))
@@ -65,6 +77,44 @@ fn ticks(stat: &str) -> Option<u64> {
     let user: u64 = fields.next()?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
     Some(user + system)
+}
+
+impl Memory {
+    /// Memory at the end divided by memory before.
+    pub fn ratio(&self) -> f64 {
+        self.after_bytes as f64 / self.before_bytes as f64
+    }
+}
+
+/// Resident memory, or 0 when there is no process to look at.
+///
+/// # Errors
+/// When the process is gone.
+pub(crate) fn resident(meter: Option<Meter>) -> Result<u64> {
+    meter.map_or(Ok(0), |meter| meter.rss())
+}
+
+/// The most resident memory while something else is done, or 0 when there is no process to look at.
+///
+/// # Errors
+/// When the process is gone.
+pub(crate) async fn peak_while<F: Future>(meter: Option<Meter>, other: F) -> Result<(u64, F::Output)> {
+    let mut peak = resident(meter)?;
+    tokio::pin!(other);
+    loop {
+        tokio::select! {
+            output = &mut other => return Ok((peak.max(resident(meter)?), output)),
+            () = sleep(LOOK_EVERY) => peak = peak.max(resident(meter)?),
+        }
+    }
+}
+
+fn descriptors(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    match line.split_whitespace().next()? {
+        "unlimited" => Some(u64::MAX),
+        soft => soft.parse().ok(),
+    }
 }
 
 fn rss(status: &str) -> Option<u64> {
@@ -90,8 +140,25 @@ mod tests {
     }
 
     #[test]
+    fn the_limit_of_descriptors_is_the_soft_one() {
+        let line = |soft: &str| format!("Limit  Soft  Hard\nMax open files            {soft}        20000   files\n");
+        assert_eq!(descriptors(&line("1024")), Some(1024));
+        assert_eq!(descriptors(&line("unlimited")), Some(u64::MAX));
+        assert_eq!(descriptors("Max processes 1 2"), None);
+    }
+
+    #[tokio::test]
+    async fn the_peak_is_at_least_what_it_is_now() {
+        let meter = Meter::new(std::process::id()).unwrap();
+        let (peak, output) = peak_while(Some(meter), async { 7 }).await.unwrap();
+        assert!(peak > 100_000 && output == 7);
+        assert_eq!(peak_while(None, async {}).await.unwrap().0, 0);
+    }
+
+    #[test]
     fn this_process_can_be_looked_at() {
         let meter = Meter::new(std::process::id()).unwrap();
+        assert!(meter.descriptors().unwrap() > 10);
         assert!(meter.rss().unwrap() > 100_000);
         assert!(Meter::new(u32::MAX).is_err());
     }

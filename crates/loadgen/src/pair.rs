@@ -1,17 +1,18 @@
 //! The two ends of a pair: one sends and checks, the other sends back.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::time::{Instant, sleep_until, timeout};
+use parking_lot::Mutex;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::fault::Fault;
-use crate::link::{BATCH, Link};
+use crate::ledger::Ledger;
+use crate::link::{BATCH, Incoming, Link};
 use crate::sample::Sample;
 use crate::tally::Tally;
+use crate::timer::Timer;
 
 /// How long the last messages may take after the end of the load.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -23,8 +24,7 @@ pub(crate) async fn echo<L: Link>(
     stop: CancellationToken,
     client_gone: CancellationToken,
 ) {
-    let mut batch = Vec::with_capacity(BATCH);
-    let end = client_gone.run_until_cancelled(echo_on(&mut link, &mut batch)).await;
+    let end = client_gone.run_until_cancelled(echo_on(&mut link)).await;
     match end {
         Some(_) if stop.is_cancelled() => {}
         Some(fault) => tally.fault(&fault),
@@ -32,78 +32,78 @@ pub(crate) async fn echo<L: Link>(
     }
 }
 
-async fn echo_on<L: Link>(link: &mut L, batch: &mut Vec<Bytes>) -> Fault {
+async fn echo_on<L: Link>(link: &mut L) -> Fault {
+    let mut batch = Vec::with_capacity(BATCH);
     loop {
-        if let Err(fault) = echo_batch(link, batch).await {
+        if let Err(fault) = echo_batch(link, &mut batch).await {
             return fault;
         }
     }
 }
 
-async fn echo_batch<L: Link>(link: &mut L, batch: &mut Vec<Bytes>) -> Result<(), Fault> {
+/// Takes what is there and queues the answers, which leave with the next call.
+pub(crate) async fn echo_batch<L: Link>(link: &mut L, batch: &mut Vec<Incoming>) -> Result<(), Fault> {
     link.receive(batch).await?;
-    for payload in batch.drain(..) {
-        link.queue(&payload)?;
-    }
-    link.flush().await
+    batch.drain(..).try_for_each(|message| link.queue(message.from, &message.payload))
 }
 
-/// When a pair sends.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
-    /// Messages that may be under way at once.
-    pub(crate) in_flight: usize,
-    /// From one message to the next; `None`: as soon as there is room.
-    pub(crate) interval: Option<Duration>,
-    /// When to begin, so that the pairs do not send in step.
-    pub(crate) first: Instant,
+/// What a sender shares with the others.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) tally: Arc<Tally>,
+    pub(crate) timer: Timer,
+    pub(crate) stop: CancellationToken,
 }
 
 /// The end that sends.
 pub(crate) struct Sending<L> {
     link: L,
     sample: Sample,
-    pace: Pace,
-    tally: Arc<Tally>,
-    stop: CancellationToken,
-    /// The number of the next message.
-    next: u64,
-    /// When the next message is due.
-    due: Instant,
-    /// When those under way were sent.
-    under_way: VecDeque<u64>,
+    /// Also looked at by who measures.
+    ledger: Arc<Mutex<Ledger>>,
+    shared: Shared,
 }
 
 impl<L: Link> Sending<L> {
-    pub(crate) fn new(link: L, sample: Sample, pace: Pace, tally: Arc<Tally>, stop: CancellationToken) -> Self {
-        Self { link, sample, pace, tally, stop, next: 0, due: pace.first, under_way: VecDeque::new() }
+    pub(crate) fn new(link: L, sample: Sample, ledger: Arc<Mutex<Ledger>>, shared: Shared) -> Self {
+        Self { link, sample, ledger, shared }
     }
 
     /// Sends and checks until told to stop, then waits for what is under way.
     pub(crate) async fn run(mut self) {
+        let tally = Arc::clone(&self.shared.tally);
+        let ledger = Arc::clone(&self.ledger);
         if let Err(fault) = self.send_and_check().await {
-            self.tally.fault(&fault);
+            tally.fault(&fault);
+            ledger.lock().close();
             return;
         }
         match timeout(DRAIN, self.drain()).await {
             Ok(Ok(())) => self.link.close().await,
-            Ok(Err(fault)) => self.tally.fault(&fault),
-            Err(_late) => self.tally.fault(&Fault::Unanswered(self.under_way.len() as u64)),
+            Ok(Err(fault)) => tally.fault(&fault),
+            Err(_late) => tally.fault(&Fault::Unanswered(ledger.lock().under_way() as u64)),
         }
+        ledger.lock().close();
     }
 
     async fn send_and_check(&mut self) -> Result<(), Fault> {
+        let Shared { timer, stop, .. } = self.shared.clone();
         let mut batch = Vec::with_capacity(BATCH);
         loop {
-            self.send_due()?;
-            self.link.flush().await?;
-            let waits = self.pace.interval.is_some() && self.has_room();
-            // The stop comes first; then what has arrived, since its time is being measured.
+            self.queue_due()?;
+            let wake = self.ledger.lock().wake();
+            let due = async {
+                match wake {
+                    Some(at) => timer.until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            // The stop comes first; then what has arrived, since its time is being measured. Receiving also sends.
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Ok(()),
+                () = stop.cancelled() => return Ok(()),
                 received = self.link.receive(&mut batch) => received?,
-                () = sleep_until(self.due), if waits => {}
+                () = due => {}
             }
             self.check(&mut batch)?;
         }
@@ -111,60 +111,52 @@ impl<L: Link> Sending<L> {
 
     async fn drain(&mut self) -> Result<(), Fault> {
         let mut batch = Vec::new();
-        while !self.under_way.is_empty() {
+        while self.ledger.lock().under_way() > 0 {
             self.link.receive(&mut batch).await?;
             self.check(&mut batch)?;
         }
         Ok(())
     }
 
-    fn has_room(&self) -> bool {
-        self.under_way.len() < self.pace.in_flight
-    }
-
-    fn send_due(&mut self) -> Result<(), Fault> {
+    fn queue_due(&mut self) -> Result<(), Fault> {
+        let tally = &self.shared.tally;
         let now = Instant::now();
-        let mut was_held_back = false;
-        while self.has_room() {
-            let Some(interval) = self.pace.interval else {
-                self.send(self.tally.nanos(now))?;
-                continue;
-            };
-            if self.due > now {
-                break;
-            }
-            // What could not be sent in time because too much was under way counts from when it was due. The timer's
-            // own lateness of a millisecond does not count.
-            was_held_back |= now - self.due > interval;
-            let time = if was_held_back { self.due } else { now };
-            self.due += interval;
-            self.send(self.tally.nanos(time))?;
+        let mut times = Vec::new();
+        let mut ledger = self.ledger.lock();
+        while let Some((number, due)) = ledger.take(now) {
+            let time = tally.nanos(due);
+            times.push(time);
+            self.link.queue(0, self.sample.write(number, time))?;
+        }
+        drop(ledger);
+        if !times.is_empty() {
+            tally.sent(&times, tally.nanos(Instant::now()));
         }
         Ok(())
     }
 
-    fn send(&mut self, time: u64) -> Result<(), Fault> {
-        self.link.queue(self.sample.write(self.next, time))?;
-        self.next += 1;
-        self.under_way.push_back(time);
-        Ok(())
-    }
-
-    fn check(&mut self, batch: &mut Vec<Bytes>) -> Result<(), Fault> {
+    fn check(&mut self, batch: &mut Vec<Incoming>) -> Result<(), Fault> {
         if batch.is_empty() {
             return Ok(());
         }
-        let now = self.tally.nanos(Instant::now());
-        let mut sent = Vec::with_capacity(batch.len());
-        for payload in batch.drain(..) {
-            let (got, time) = self.sample.read(&payload).ok_or(Fault::Altered)?;
-            let expected = self.next - self.under_way.len() as u64;
-            if got != expected || self.under_way.pop_front() != Some(time) {
+        let tally = &self.shared.tally;
+        let now = tally.nanos(Instant::now());
+        let mut times = Vec::with_capacity(batch.len());
+        let mut ledger = self.ledger.lock();
+        for message in batch.drain(..) {
+            let label = self.sample.read(&message.payload).ok_or(Fault::Altered)?;
+            if label.sender != self.sample.sender() {
+                return Err(Fault::Misdelivered(label.sender));
+            }
+            let (expected, got) = (ledger.expected(), label.number);
+            let due = ledger.answer().map(|due| tally.nanos(due));
+            if got != expected || due != Some(label.time) {
                 return Err(Fault::Order { expected, got });
             }
-            sent.push(time);
+            times.push(label.time);
         }
-        self.tally.record(&sent, now);
+        drop(ledger);
+        tally.answered(&times, now);
         Ok(())
     }
 }

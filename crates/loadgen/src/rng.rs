@@ -25,6 +25,12 @@ impl Rng {
         usize::try_from(self.next() % bound).unwrap_or(0)
     }
 
+    /// A number from 0 to below 1.
+    pub(crate) fn fraction(&mut self) -> f64 {
+        const BITS: u32 = f64::MANTISSA_DIGITS;
+        (self.next() >> (u64::BITS - BITS)) as f64 / (1u64 << BITS) as f64
+    }
+
     /// `count` random bytes.
     pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
         (0..count).map(|_| self.next().to_le_bytes()[0]).collect()
@@ -41,5 +47,6 @@ mod tests {
         assert_eq!(a.bytes(32), b.bytes(32));
         assert_ne!(a.next(), c.next());
         assert!((0..1000).all(|_| a.below(7) < 7));
+        assert!((0..1000).all(|_| (0.0..1.0).contains(&a.fraction())));
     }
 }

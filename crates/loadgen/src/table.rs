@@ -3,6 +3,7 @@
 use std::fmt::{self, Display};
 
 use crate::fault::Faults;
+use crate::latency::Latency;
 use crate::load::Window;
 use crate::meter::Memory;
 
@@ -27,15 +28,35 @@ impl Table {
         self.row("round trips", window.round_trips);
         let rate = window.forwards_per_second;
         self.row("forwards", format!("{rate:.0} /s (a round trip is two forwards)"));
-        let latency = &window.latency;
-        self.row("round trip p50", micros(latency.p50_us));
-        self.row("round trip p99", micros(latency.p99_us));
-        self.row("round trip p99.9", micros(latency.p999_us));
-        self.row("round trip max", micros(latency.max_us));
+        self.latency("round trip", &window.latency);
+        if let Some(open) = &window.open_loop {
+            let (reached, planned) = (open.reached_per_second, open.planned_per_second);
+            self.row("open loop", format!("{reached:.0} of {planned:.0} round trips /s"));
+            let (late, max) = (&open.lateness, micros(open.lateness.max_us));
+            let text =
+                format!("p50 {}, p99 {}, max {max} after they were due", micros(late.p50_us), micros(late.p99_us));
+            self.row("messages were sent", text);
+            self.row("sent over 1 ms late", format!("{} of {}", open.sent_late, late.count));
+            if open.unanswered > 0 {
+                self.row("NOT ANSWERED", open.unanswered);
+            }
+        }
         if let Some(cpu) = &window.cpu {
             let share = 100.0 * cpu.seconds / window.seconds;
             self.row("server CPU", format!("{:.2} s ({share:.0} % of a core)", cpu.seconds));
             self.row("server CPU a forward", micros(cpu.us_per_forward));
+        }
+    }
+
+    pub(crate) fn latency(&mut self, of: &str, latency: &Latency) {
+        for (name, value) in [
+            ("p50", latency.p50_us),
+            ("p90", latency.p90_us),
+            ("p99", latency.p99_us),
+            ("p99.9", latency.p999_us),
+            ("max", latency.max_us),
+        ] {
+            self.row(&format!("{of} {name}"), micros(value));
         }
     }
 
@@ -53,12 +74,27 @@ impl Display for Table {
     }
 }
 
+/// A heading and what pairs did.
+pub(crate) fn section(f: &mut fmt::Formatter<'_>, heading: &str, window: &Window) -> fmt::Result {
+    let mut table = Table::new();
+    table.window(window);
+    writeln!(f, "{heading}\n{table}")
+}
+
+/// What was heard that is no fault of anybody, such as refusals: by kind.
+pub(crate) fn heard(heard: &Faults) -> String {
+    let line = |(kind, fault): (&String, &crate::fault::FaultCount)| {
+        format!("  {kind}: {} times, the first: {}\n", fault.count, fault.example)
+    };
+    heard.iter().map(line).collect()
+}
+
 /// Faults, or the good news.
 pub(crate) fn faults(faults: &Faults) -> String {
     if faults.is_empty() {
         return "no faults\n".into();
     }
-    let line = |(kind, fault): (&&str, &crate::fault::FaultCount)| {
+    let line = |(kind, fault): (&String, &crate::fault::FaultCount)| {
         format!("FAULT {kind}: {} times, the first: {}\n", fault.count, fault.example)
     };
     faults.iter().map(line).collect()

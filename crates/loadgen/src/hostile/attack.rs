@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use super::wire;
 use crate::fault::Fault;
 use crate::link::Link;
+use crate::link::dial::Dial;
 use crate::link::ws::WsLink;
 use crate::rng::Rng;
 
@@ -253,10 +254,11 @@ async fn churn(stream: &mut Stream, context: &mut Context) -> io::Result<()> {
 /// of it.
 async fn never_reads(context: &mut Context) -> Outcome {
     let id = format!("hostile-{:016x}", context.rng.next());
-    let Ok(mut device) = WsLink::device(&context.endpoint, &id).await else {
+    let dial = Dial::from(&context.endpoint);
+    let Ok(mut device) = WsLink::device(&dial, &id).await else {
         return Outcome::NotConnected;
     };
-    let Ok(mut client) = WsLink::client(&context.endpoint, &id).await else {
+    let Ok(mut client) = WsLink::client(&dial, &id).await else {
         return Outcome::NotConnected;
     };
     match fill(&mut device, &mut client, context.pace).await {
@@ -267,13 +269,14 @@ async fn never_reads(context: &mut Context) -> Outcome {
 
 async fn fill(device: &mut WsLink, client: &mut WsLink, pace: Duration) -> Result<(), Fault> {
     let mut batch = Vec::new();
-    client.queue(b"0")?;
+    client.queue(0, b"0")?;
     client.flush().await?;
     device.receive(&mut batch).await?;
+    let id = batch[0].from;
     let payload = serde_json::Value::from("x".repeat(FILL_BYTES / FILL_BURSTS / BURST)).to_string();
     for _ in 0..FILL_BURSTS {
         for _ in 0..BURST {
-            device.queue(payload.as_bytes())?;
+            device.queue(id, payload.as_bytes())?;
         }
         device.flush().await?;
         sleep(pace).await;

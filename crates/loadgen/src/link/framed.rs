@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::ToSocketAddrs;
 
-use super::Link;
+use super::{BATCH, Incoming, Link};
 use crate::fault::Fault;
 
 const PREFIX: usize = 4;
@@ -44,23 +44,41 @@ impl FramedLink {
     }
 }
 
+/// Takes the frames that are complete.
+fn take_batch(input: &mut BytesMut, batch: &mut Vec<Incoming>) -> Result<(), Fault> {
+    while batch.len() < BATCH {
+        let Some(payload) = take_frame(input).map_err(cut)? else { break };
+        batch.push(Incoming { from: 0, payload });
+    }
+    Ok(())
+}
+
 impl Link for FramedLink {
-    async fn receive(&mut self, batch: &mut Vec<Bytes>) -> Result<(), Fault> {
+    async fn receive(&mut self, batch: &mut Vec<Incoming>) -> Result<(), Fault> {
+        let Self { tcp, input, output } = self;
+        let (mut reader, mut writer) = tcp.split();
         loop {
-            while let Some(frame) = take_frame(&mut self.input).map_err(cut)? {
-                batch.push(frame);
-            }
-            if !batch.is_empty() {
+            take_batch(input, batch)?;
+            if !batch.is_empty() && !output.has_remaining() {
                 return Ok(());
             }
-            self.input.reserve(READ_BYTES);
-            if self.tcp.read_buf(&mut self.input).await.map_err(cut)? == 0 {
-                return Err(Fault::Cut("end of stream".into()));
+            input.reserve(READ_BYTES);
+            // Writing comes first, since all that is read is an answer to it.
+            tokio::select! {
+                biased;
+                written = writer.write_buf(output), if output.has_remaining() => {
+                    written.map_err(cut)?;
+                }
+                read = reader.read_buf(input) => {
+                    if read.map_err(cut)? == 0 {
+                        return Err(Fault::Cut("end of stream".into()));
+                    }
+                }
             }
         }
     }
 
-    fn queue(&mut self, payload: &[u8]) -> Result<(), Fault> {
+    fn queue(&mut self, _to: u32, payload: &[u8]) -> Result<(), Fault> {
         put_frame(&mut self.output, payload);
         Ok(())
     }

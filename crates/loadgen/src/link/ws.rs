@@ -1,25 +1,35 @@
 //! A WebSocket that speaks the protocol, as lean as can be: the server is to be measured, not this.
 
 use std::borrow::Cow;
+use std::future::poll_fn;
+use std::task::{Poll, ready};
 
 use bytes::Bytes;
-use cuttlebone_client::{Endpoint, raw};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio_websockets::{ClientBuilder, CloseCode, Config, Message, WebSocketStream};
+use tokio_websockets::{ClientBuilder, CloseCode, Config, Error, Message, WebSocketStream, upgrade};
 
-use super::{BATCH, Link};
+use super::dial::{Dial, Socket};
+use super::{BATCH, Incoming, Link};
 use crate::fault::Fault;
 
 const FLUSH_THRESHOLD: usize = 256 * 1024;
 
 /// What a message from the server is about.
-#[derive(Debug)]
-enum Heard {
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
     Config,
-    DeviceInfo,
-    Payload(Bytes),
+    /// With what the extension for resuming adds.
+    DeviceInfo {
+        token: Option<String>,
+        received: Option<u64>,
+    },
+    Payload(Incoming),
+    /// The last message before a planned close, for those who can resume.
+    Draining {
+        received: u64,
+    },
     Other,
 }
 
@@ -29,6 +39,12 @@ struct Envelope<'a> {
     message_type: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
     error: Option<Cow<'a, str>>,
+    #[serde(default, borrow)]
+    cuttlebone_code: Option<Cow<'a, str>>,
+    #[serde(default, borrow)]
+    cuttlebone_resume: Option<Cow<'a, str>>,
+    #[serde(default)]
+    cuttlebone_received: Option<u64>,
     #[serde(default)]
     client_id: Option<u32>,
     #[serde(default, borrow)]
@@ -37,59 +53,80 @@ struct Envelope<'a> {
 
 /// A device or a client.
 pub(crate) struct WsLink {
-    ws: WebSocketStream<raw::Stream>,
+    ws: WebSocketStream<Socket>,
     /// What comes before the payload of a `forward`.
     prefix: String,
-    /// The client that a device answers.
-    client_id: Option<u32>,
+    /// The client that `prefix` is for; `None` for a client.
+    answers: Option<u32>,
+    is_device: bool,
+    /// Whether something may be queued that is not yet written.
+    is_dirty: bool,
+    /// How the connection ended, when payloads had come before that.
+    ended: Option<Fault>,
 }
 
 impl WsLink {
-    /// Registers a device; it answers whoever spoke last.
-    pub(crate) async fn device(endpoint: &Endpoint, id: &str) -> Result<Self, Fault> {
-        let mut link = Self::connect(endpoint, "/register_device").await?;
+    /// Registers a device.
+    pub(crate) async fn device(dial: &Dial, id: &str) -> Result<Self, Fault> {
+        let mut link = Self::connect(dial, "/register_device").await?;
         let id = serde_json::Value::from(id);
         link.say(format!(r#"{{"message_type":"register","device_id":{id},"device_info":{{}}}}"#)).await?;
-        link.wait_for(|heard| matches!(heard, Heard::Config)).await?;
+        while link.hear().await? != Heard::Config {}
         Ok(link)
     }
 
     /// Connects a client to a device that is there.
-    pub(crate) async fn client(endpoint: &Endpoint, device_id: &str) -> Result<Self, Fault> {
-        let mut link = Self::connect(endpoint, "/connect_client").await?;
+    pub(crate) async fn client(dial: &Dial, device_id: &str) -> Result<Self, Fault> {
         let id = serde_json::Value::from(device_id);
-        link.say(format!(r#"{{"message_type":"connect","device_id":{id}}}"#)).await?;
-        link.wait_for(|heard| matches!(heard, Heard::DeviceInfo)).await?;
+        let (link, _, _) = Self::greeted(dial, format!(r#"{{"message_type":"connect","device_id":{id}}}"#)).await?;
         Ok(link)
     }
 
-    async fn connect(endpoint: &Endpoint, path: &str) -> Result<Self, Fault> {
-        let stream = raw::Stream::open(endpoint).await.map_err(connect_fault)?;
+    /// Connects a client with this message; also the token and the count that came back, if any.
+    pub(crate) async fn greeted(dial: &Dial, connect: String) -> Result<(Self, Option<String>, Option<u64>), Fault> {
+        let mut link = Self::connect(dial, "/connect_client").await?;
+        link.say(connect).await?;
+        loop {
+            if let Heard::DeviceInfo { token, received } = link.hear().await? {
+                return Ok((link, token, received));
+            }
+        }
+    }
+
+    async fn connect(dial: &Dial, path: &str) -> Result<Self, Fault> {
+        let socket = dial.open().await?;
         let (ws, _response) = ClientBuilder::new()
-            .uri(&format!("{endpoint}{path}"))
-            .map_err(connect_fault)?
+            .uri(&format!("{}{path}", dial.endpoint))
+            .map_err(|error| Fault::Connect { kind: "connect", text: error.to_string() })?
             .config(Config::default().frame_size(usize::MAX).flush_threshold(FLUSH_THRESHOLD))
-            .connect_on(stream)
+            .connect_on(socket)
             .await
-            .map_err(connect_fault)?;
+            .map_err(upgrade_fault)?;
         let prefix = r#"{"message_type":"forward","payload":"#.to_owned();
-        Ok(Self { ws, prefix, client_id: None })
+        Ok(Self { ws, prefix, answers: None, is_device: path == "/register_device", is_dirty: false, ended: None })
     }
 
     async fn say(&mut self, text: String) -> Result<(), Fault> {
         self.ws.send(Message::text(text)).await.map_err(cut)
     }
 
-    async fn wait_for(&mut self, wanted: impl Fn(&Heard) -> bool) -> Result<(), Fault> {
-        loop {
-            let message = self.ws.next().await;
-            if wanted(&self.understand(message)?) {
-                return Ok(());
+    /// What comes next. Writes what is queued meanwhile. Cancel safe.
+    pub(crate) async fn hear(&mut self) -> Result<Heard, Fault> {
+        let message = poll_fn(|cx| {
+            if self.is_dirty {
+                match self.ws.poll_flush_unpin(cx) {
+                    Poll::Ready(Ok(())) => self.is_dirty = false,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
+                    Poll::Pending => {}
+                }
             }
-        }
+            Poll::Ready(ready!(self.ws.poll_next_unpin(cx)))
+        })
+        .await;
+        self.understand(message)
     }
 
-    fn understand(&mut self, message: Option<Result<Message, tokio_websockets::Error>>) -> Result<Heard, Fault> {
+    fn understand(&mut self, message: Option<Result<Message, Error>>) -> Result<Heard, Fault> {
         let message = match message {
             None => return Err(Fault::Cut("end of stream".into())),
             Some(Err(error)) => return Err(cut(error)),
@@ -99,72 +136,92 @@ impl WsLink {
             return Err(Fault::Closed(Some(code.into())));
         }
         if message.is_ping() || message.is_pong() {
+            // The library has queued the answer.
+            self.is_dirty |= message.is_ping();
             return Ok(Heard::Other);
         }
         if !message.is_text() {
             return Err(Fault::Protocol("a binary message".into()));
         }
-        self.understand_text(&message.into_payload().into())
+        understand_text(&message.into_payload().into())
     }
 
-    fn understand_text(&mut self, bytes: &Bytes) -> Result<Heard, Fault> {
-        let envelope: Envelope<'_> =
-            serde_json::from_slice(bytes).map_err(|error| Fault::Protocol(error.to_string()))?;
-        if let Some(error) = envelope.error {
-            return Err(Fault::Server(error.into_owned()));
-        }
-        let payload = envelope.payload.map(|payload| bytes.slice_ref(payload.get().as_bytes()));
-        match (envelope.message_type.as_deref(), payload) {
-            (Some("config"), _) => Ok(Heard::Config),
-            (Some("device_info"), _) => Ok(Heard::DeviceInfo),
-            (Some("device_msg"), Some(payload)) => Ok(Heard::Payload(payload)),
-            (Some("client_msg"), Some(payload)) => {
-                self.answer_to(envelope.client_id)?;
-                Ok(Heard::Payload(payload))
-            }
-            (Some("device_msg" | "client_msg"), None) => Err(Fault::Protocol("no payload".into())),
-            (Some(_), _) => Ok(Heard::Other),
-            (None, _) => Err(Fault::Protocol("no message_type".into())),
+    /// Makes the prefix that of a device's answer to this client.
+    fn answer_to(&mut self, client: u32) {
+        if self.is_device && self.answers != Some(client) {
+            self.answers = Some(client);
+            self.prefix = format!(r#"{{"message_type":"forward","client_id":{client},"payload":"#);
         }
     }
+}
 
-    fn answer_to(&mut self, client_id: Option<u32>) -> Result<(), Fault> {
-        let id = client_id.ok_or_else(|| Fault::Protocol("no client_id".into()))?;
-        if self.client_id != client_id {
-            self.client_id = client_id;
-            self.prefix = format!(r#"{{"message_type":"forward","client_id":{id},"payload":"#);
-        }
-        Ok(())
+fn understand_text(bytes: &Bytes) -> Result<Heard, Fault> {
+    let envelope: Envelope<'_> = serde_json::from_slice(bytes).map_err(|error| Fault::Protocol(error.to_string()))?;
+    if let Some(error) = envelope.error {
+        let code = envelope.cuttlebone_code.map(Cow::into_owned);
+        return Err(Fault::Server { code, text: error.into_owned() });
+    }
+    let payload = envelope.payload.map(|payload| bytes.slice_ref(payload.get().as_bytes()));
+    let incoming = |from, payload| Ok(Heard::Payload(Incoming { from, payload }));
+    match (envelope.message_type.as_deref(), payload) {
+        (Some("config"), _) => Ok(Heard::Config),
+        (Some("device_info"), _) => Ok(Heard::DeviceInfo {
+            token: envelope.cuttlebone_resume.map(Cow::into_owned),
+            received: envelope.cuttlebone_received,
+        }),
+        (Some("cuttlebone_draining"), _) => match envelope.cuttlebone_received {
+            Some(received) => Ok(Heard::Draining { received }),
+            None => Err(Fault::Protocol("cuttlebone_draining without a count".into())),
+        },
+        (Some("device_msg"), Some(payload)) => incoming(0, payload),
+        (Some("client_msg"), Some(payload)) => match envelope.client_id {
+            Some(id) => incoming(id, payload),
+            None => Err(Fault::Protocol("no client_id".into())),
+        },
+        (Some("device_msg" | "client_msg"), None) => Err(Fault::Protocol("no payload".into())),
+        (Some(_), _) => Ok(Heard::Other),
+        (None, _) => Err(Fault::Protocol("no message_type".into())),
     }
 }
 
 impl Link for WsLink {
-    async fn receive(&mut self, batch: &mut Vec<Bytes>) -> Result<(), Fault> {
+    async fn receive(&mut self, batch: &mut Vec<Incoming>) -> Result<(), Fault> {
+        if let Some(fault) = self.ended.take() {
+            return Err(fault);
+        }
         while batch.is_empty() {
-            let message = self.ws.next().await;
-            if let Heard::Payload(payload) = self.understand(message)? {
-                batch.push(payload);
+            if let Heard::Payload(incoming) = self.hear().await? {
+                batch.push(incoming);
             }
         }
         while batch.len() < BATCH {
-            let Some(message) = self.ws.next().now_or_never() else { break };
-            if let Heard::Payload(payload) = self.understand(message)? {
-                batch.push(payload);
+            match self.hear().now_or_never() {
+                Some(Ok(Heard::Payload(incoming))) => batch.push(incoming),
+                Some(Ok(_)) => {}
+                Some(Err(fault)) => {
+                    self.ended = Some(fault);
+                    break;
+                }
+                None => break,
             }
         }
         Ok(())
     }
 
-    fn queue(&mut self, payload: &[u8]) -> Result<(), Fault> {
+    fn queue(&mut self, to: u32, payload: &[u8]) -> Result<(), Fault> {
+        self.answer_to(to);
         let mut text = Vec::with_capacity(self.prefix.len() + payload.len() + 1);
         text.extend_from_slice(self.prefix.as_bytes());
         text.extend_from_slice(payload);
         text.push(b'}');
+        self.is_dirty = true;
         self.ws.start_send_unpin(Message::text(text)).map_err(cut)
     }
 
     async fn flush(&mut self) -> Result<(), Fault> {
-        self.ws.flush().await.map_err(cut)
+        self.ws.flush().await.map_err(cut)?;
+        self.is_dirty = false;
+        Ok(())
     }
 
     async fn close(mut self) {
@@ -175,12 +232,52 @@ impl Link for WsLink {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
-fn connect_fault(error: impl ToString) -> Fault {
-    Fault::Connect(error.to_string())
+fn upgrade_fault(error: Error) -> Fault {
+    match error {
+        Error::Io(error) => Fault::connect(&error),
+        Error::Upgrade(upgrade::Error::DidNotSwitchProtocols(status)) => Fault::Status(status),
+        other => Fault::Connect { kind: "connect", text: other.to_string() },
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
-fn cut(error: tokio_websockets::Error) -> Fault {
+fn cut(error: Error) -> Fault {
     Fault::Cut(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(text: &'static str) -> Result<Heard, Fault> {
+        understand_text(&Bytes::from_static(text.as_bytes()))
+    }
+
+    #[test]
+    fn what_the_server_says_is_understood() {
+        let incoming = |from| Heard::Payload(Incoming { from, payload: Bytes::from_static(b"[1]") });
+        for (text, expected) in [
+            (r#"{"message_type":"config","ice_servers":[]}"#, Heard::Config),
+            (r#"{"message_type":"device_info","device_info":1}"#, Heard::DeviceInfo { token: None, received: None }),
+            (
+                r#"{"message_type":"device_info","device_info":1,"cuttlebone_resume":"t","cuttlebone_received":3}"#,
+                Heard::DeviceInfo { token: Some("t".into()), received: Some(3) },
+            ),
+            (r#"{"message_type":"device_msg","payload":[1]}"#, incoming(0)),
+            (r#"{"message_type":"client_msg","client_id":7,"payload":[1]}"#, incoming(7)),
+            (r#"{"message_type":"cuttlebone_draining","cuttlebone_received":5}"#, Heard::Draining { received: 5 }),
+            (r#"{"message_type":"client_disconnected","client_id":7}"#, Heard::Other),
+        ] {
+            assert_eq!(heard(text).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn errors_keep_their_code() {
+        let fault = heard(r#"{"error":"Too fast","cuttlebone_code":"rate_limited"}"#).unwrap_err();
+        assert_eq!((fault.kind().as_str(), fault.to_string().as_str()), ("error_rate_limited", "Too fast"));
+        for text in ["{}", "[]", r#"{"message_type":"client_msg","payload":1}"#, r#"{"message_type":"device_msg"}"#] {
+            assert_eq!(heard(text).unwrap_err().kind(), "protocol", "{text}");
+        }
+    }
 }

@@ -8,14 +8,13 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use super::register::section;
 use crate::child::Child;
 use crate::descriptors;
-use crate::fault::Faults;
+use crate::fault::{Faults, total};
 use crate::hostile::{Counts, Orders, only_loopback};
 use crate::load::{Load, Shape, Target, Window};
-use crate::meter::{Memory, Meter};
-use crate::table::{self, Table};
+use crate::meter::{Memory, Meter, peak_while, resident};
+use crate::table::{self, Table, section};
 
 /// The hidden subcommand that attacks.
 pub const SUBCOMMAND: &str = "hostile-worker";
@@ -69,6 +68,14 @@ pub struct Report {
     pub pair_faults: Faults,
 }
 
+impl super::Report for Report {
+    const SCENARIO: &'static str = "hostile";
+
+    fn faults(&self) -> u64 {
+        total(&self.pair_faults)
+    }
+}
+
 /// Runs it.
 ///
 /// # Errors
@@ -76,15 +83,15 @@ pub struct Report {
 pub async fn run(options: &Options) -> Result<Report> {
     let Options { orders, beside, quiet, recover, meter, .. } = options;
     only_loopback(&orders.endpoint).await?;
-    descriptors::make_room(2 * beside.pairs)?;
+    descriptors::make_room(beside.connections())?;
     let target = Target::Server { endpoint: orders.endpoint.clone(), prefix: options.prefix.clone() };
     let load = Load::start(&target, *beside).await?;
     let quiet = load.window(*quiet, *meter).await?;
-    let before_bytes = rss(*meter)?;
+    let before_bytes = resident(*meter)?;
     let (attacked, attack) = load.watch(attack(options), *meter).await?;
     let Attacked { attacks, attacker_cpu, peak_bytes } = attack?;
     sleep(*recover).await;
-    let after_bytes = rss(*meter)?;
+    let after_bytes = resident(*meter)?;
     let pair_faults = load.stop().await;
     Ok(Report {
         connections: orders.connections,
@@ -98,10 +105,6 @@ pub async fn run(options: &Options) -> Result<Report> {
         memory_ratio: meter.map(|_| after_bytes as f64 / before_bytes as f64),
         pair_faults,
     })
-}
-
-fn rss(meter: Option<Meter>) -> Result<u64> {
-    meter.map_or(Ok(0), |meter| meter.rss())
 }
 
 struct Attacked {
@@ -126,18 +129,23 @@ async fn attack(options: &Options) -> Result<Attacked> {
     arguments.extend(options.arguments.clone());
     let worker = Child::start(&options.program, &arguments)?;
     let attacker = Meter::new(worker.pid()?)?;
-    let (mut peak_bytes, mut attacker_cpu) = (0, Duration::ZERO);
+    let output = watched(worker, attacker);
+    let (peak_bytes, output) = peak_while(options.meter, output).await?;
+    let (output, attacker_cpu) = output?;
+    let attacks = serde_json::from_str(&output).context("the worker's report")?;
+    Ok(Attacked { attacks, attacker_cpu, peak_bytes })
+}
+
+/// What a worker prints until it ends by itself, and the CPU it used.
+async fn watched(worker: Child, meter: Meter) -> Result<(String, Duration)> {
+    let mut cpu = Duration::ZERO;
     let output = worker.output();
     tokio::pin!(output);
     loop {
-        peak_bytes = peak_bytes.max(rss(options.meter)?);
         // It may end between two looks; then the last one counts.
-        attacker_cpu = attacker.cpu().unwrap_or(attacker_cpu);
+        cpu = meter.cpu().unwrap_or(cpu);
         tokio::select! {
-            output = &mut output => {
-                let attacks = serde_json::from_str(&output?).context("the worker's report")?;
-                return Ok(Attacked { attacks, attacker_cpu, peak_bytes });
-            }
+            output = &mut output => return Ok((output?, cpu)),
             () = sleep(LOOK_EVERY) => {}
         }
     }

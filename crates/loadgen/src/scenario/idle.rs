@@ -10,8 +10,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::crowd::{Arrival, Crowd, Member};
 use crate::descriptors;
-use crate::fault::Faults;
-use crate::meter::{Memory, Meter};
+use crate::fault::{Faults, total};
+use crate::link::dial::{Dial, sources};
+use crate::meter::{Memory, Meter, resident};
 use crate::table::{self, Table};
 
 /// What to do.
@@ -38,6 +39,10 @@ pub struct Options {
 pub struct Report {
     /// Connections that were open at the end.
     pub connections: usize,
+    /// Addresses they came from.
+    pub source_addresses: usize,
+    /// Whether the connections were encrypted.
+    pub tls: bool,
     /// Whether each had carried a message.
     pub relayed: bool,
     /// How long it took to open them.
@@ -50,15 +55,27 @@ pub struct Report {
     pub faults: Faults,
 }
 
+impl super::Report for Report {
+    const SCENARIO: &'static str = "idle";
+
+    fn faults(&self) -> u64 {
+        total(&self.faults)
+    }
+}
+
 /// Runs it.
 ///
 /// # Errors
 /// When the process to look at is gone, or there are too few file descriptors.
 pub async fn run(options: &Options) -> Result<Report> {
     descriptors::make_room(options.connections)?;
-    let before_bytes = rss(options)?;
+    descriptors::server_has_room(options.meter, options.connections)?;
+    let sources = sources(&options.endpoint, options.connections).await?;
+    let source_addresses = sources.len();
+    let before_bytes = resident(options.meter)?;
     let crowd = Crowd::new(Arrival {
-        endpoint: options.endpoint.clone(),
+        dial: Dial::from(&options.endpoint),
+        sources,
         prefix: options.prefix.clone(),
         at_once: 64,
         per_second: Some(options.connect_rate),
@@ -70,14 +87,16 @@ pub async fn run(options: &Options) -> Result<Report> {
     }
     let connect_seconds = start.elapsed().as_secs_f64();
     sleep(options.settle).await;
-    let peak_bytes = rss(options)?;
+    let peak_bytes = resident(options.meter)?;
     let (connections, faults) = (crowd.len(), crowd.faults());
     crowd.stop().await;
     sleep(options.settle).await;
-    let memory = Memory { before_bytes, peak_bytes, after_bytes: rss(options)? };
+    let memory = Memory { before_bytes, peak_bytes, after_bytes: resident(options.meter)? };
     let added = peak_bytes as f64 - before_bytes as f64;
     Ok(Report {
         connections,
+        source_addresses,
+        tls: options.endpoint.is_tls(),
         relayed: options.relay,
         connect_seconds,
         bytes_per_connection: options.meter.map(|_| added / connections.max(1) as f64),
@@ -86,14 +105,13 @@ pub async fn run(options: &Options) -> Result<Report> {
     })
 }
 
-fn rss(options: &Options) -> Result<u64> {
-    options.meter.map_or(Ok(0), |meter| meter.rss())
-}
-
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new();
         table.row("connections open", self.connections);
+        let addresses = if self.source_addresses == 1 { "address" } else { "addresses" };
+        let tls = if self.tls { "with TLS" } else { "without TLS" };
+        table.row("from", format!("{} {addresses}, {tls}", self.source_addresses));
         table.row("a message each way first", if self.relayed { "yes" } else { "no" });
         table.row("opened in", format!("{:.1} s", self.connect_seconds));
         if let Some(memory) = &self.memory {

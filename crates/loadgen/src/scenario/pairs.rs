@@ -7,9 +7,10 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::descriptors;
-use crate::fault::Faults;
+use crate::fault::{Faults, total};
 use crate::load::{Load, Shape, Target, Window};
-use crate::meter::{Memory, Meter};
+use crate::meter::{Memory, Meter, resident};
+use crate::sizes::Sizes;
 use crate::table::{self, Table};
 
 /// What to do.
@@ -32,9 +33,9 @@ pub struct Options {
 pub struct Report {
     /// How many were asked for.
     pub pairs: usize,
-    /// Bytes of a payload.
-    pub payload_bytes: usize,
-    /// Messages of a pair under way at once.
+    /// Bytes of a payload, or `session`.
+    pub payload_bytes: Sizes,
+    /// Messages of a pair under way at once, in the closed loop.
     pub in_flight: usize,
     /// What was measured.
     #[serde(flatten)]
@@ -43,6 +44,17 @@ pub struct Report {
     pub memory: Option<Memory>,
     /// What went wrong, from beginning to end.
     pub faults: Faults,
+    /// The load.
+    #[serde(skip)]
+    pub shape: Shape,
+}
+
+impl super::Report for Report {
+    const SCENARIO: &'static str = "pairs";
+
+    fn faults(&self) -> u64 {
+        total(&self.faults)
+    }
 }
 
 /// Runs it.
@@ -52,27 +64,25 @@ pub struct Report {
 /// some of the pairs is in the report.
 pub async fn run(options: &Options) -> Result<Report> {
     let Options { target, shape, warmup, duration, meter } = options;
-    descriptors::make_room(shape.pairs * 2)?;
-    let before_bytes = rss(*meter)?;
+    descriptors::make_room(shape.connections())?;
+    descriptors::server_has_room(*meter, shape.connections())?;
+    let before_bytes = resident(*meter)?;
     let load = Load::start(target, *shape).await?;
     tokio::time::sleep(*warmup).await;
     let window = load.window(*duration, *meter).await?;
-    let loaded_bytes = rss(*meter)?;
+    let loaded_bytes = resident(*meter)?;
     let faults = load.stop().await;
-    let after_bytes = rss(*meter)?;
+    let after_bytes = resident(*meter)?;
     let memory = meter.map(|_| Memory { before_bytes, peak_bytes: loaded_bytes.max(before_bytes), after_bytes });
-    Ok(Report { pairs: shape.pairs, payload_bytes: shape.payload, in_flight: shape.in_flight, window, memory, faults })
-}
-
-fn rss(meter: Option<Meter>) -> Result<u64> {
-    meter.map_or(Ok(0), |meter| meter.rss())
+    let Shape { pairs, sizes, in_flight, .. } = *shape;
+    Ok(Report { pairs, payload_bytes: sizes, in_flight, window, memory, faults, shape: *shape })
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new();
         table.row("pairs", self.pairs);
-        table.row("payload", format!("{} bytes, {} in flight", self.payload_bytes, self.in_flight));
+        table.row("payload", self.shape.describe());
         table.window(&self.window);
         if let Some(memory) = &self.memory {
             table.memory(memory);

@@ -8,7 +8,10 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 use super::{floor, pairs};
-use crate::fault::{self, Faults};
+use crate::fault::{self, Faults, total};
+use crate::latency::Spread;
+use crate::load::Shape;
+use crate::sizes::Sizes;
 use crate::table;
 
 /// What to do.
@@ -25,8 +28,8 @@ pub struct Options {
 /// What came of it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// Bytes of a payload.
-    pub payload_bytes: usize,
+    /// Bytes of a payload, or `session`.
+    pub payload_bytes: Sizes,
     /// Pairs of a device and a client.
     pub pairs: usize,
     /// Messages of a pair under way at once.
@@ -35,6 +38,17 @@ pub struct Report {
     pub rounds: Vec<Round>,
     /// Over the rounds.
     pub ratio: Spread,
+    /// The load.
+    #[serde(skip)]
+    pub shape: Shape,
+}
+
+impl super::Report for Report {
+    const SCENARIO: &'static str = "ratio";
+
+    fn faults(&self) -> u64 {
+        self.rounds.iter().map(|round| total(&round.faults)).sum()
+    }
 }
 
 /// The floor, and then the server.
@@ -54,17 +68,6 @@ pub struct Round {
     pub faults: Faults,
 }
 
-/// Over some figures.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Spread {
-    /// The smallest.
-    pub min: f64,
-    /// The middle one.
-    pub median: f64,
-    /// The largest.
-    pub max: f64,
-}
-
 /// Runs it.
 ///
 /// # Errors
@@ -78,9 +81,9 @@ pub async fn run(options: &Options) -> Result<Report> {
         let server = pairs::run(&options.server).await?;
         rounds.push(round(floor, &server)?);
     }
-    let ratio = spread(rounds.iter().map(|round| round.ratio).collect());
+    let ratio = Spread::of(rounds.iter().map(|round| round.ratio))?;
     let shape = options.server.shape;
-    Ok(Report { payload_bytes: shape.payload, pairs: shape.pairs, in_flight: shape.in_flight, rounds, ratio })
+    Ok(Report { payload_bytes: shape.sizes, pairs: shape.pairs, in_flight: shape.in_flight, rounds, ratio, shape })
 }
 
 fn round(floor: pairs::Report, server: &pairs::Report) -> Result<Round> {
@@ -90,10 +93,7 @@ fn round(floor: pairs::Report, server: &pairs::Report) -> Result<Round> {
     };
     let (floor_us, server_us) = (cost(&floor)?, cost(server)?);
     let mut faults = floor.faults;
-    for (kind, more) in &server.faults {
-        let entry = faults.entry(kind).or_insert_with(|| fault::FaultCount { count: 0, ..more.clone() });
-        entry.count += more.count;
-    }
+    fault::add(&mut faults, &server.faults);
     Ok(Round {
         floor_us,
         server_us,
@@ -104,18 +104,9 @@ fn round(floor: pairs::Report, server: &pairs::Report) -> Result<Round> {
     })
 }
 
-fn spread(mut figures: Vec<f64>) -> Spread {
-    figures.sort_by(f64::total_cmp);
-    let middle = figures.len() / 2;
-    let median =
-        if figures.len() % 2 == 1 { figures[middle] } else { f64::midpoint(figures[middle - 1], figures[middle]) };
-    Spread { min: figures[0], median, max: figures[figures.len() - 1] }
-}
-
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pairs, payload_bytes, in_flight, ratio, .. } = self;
-        writeln!(f, "{pairs} pairs, payload {payload_bytes} bytes, {in_flight} in flight")?;
+        writeln!(f, "{} pairs; {}", self.pairs, self.shape.describe())?;
         writeln!(f, "round  floor \u{b5}s  server \u{b5}s  ratio  floor fwd/s  server fwd/s")?;
         for (n, round) in self.rounds.iter().enumerate() {
             writeln!(
@@ -129,23 +120,11 @@ impl fmt::Display for Report {
                 round.server_forwards_per_second,
             )?;
         }
-        let Spread { min, median, max } = ratio;
+        let Spread { min, median, max } = self.ratio;
         writeln!(f, "CPU of a forward: {median:.2} \u{d7} the floor (from {min:.2} to {max:.2})")?;
         self.rounds.iter().try_for_each(|round| match round.faults.is_empty() {
             true => Ok(()),
             false => f.write_str(&table::faults(&round.faults)),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_of_an_even_number_lies_between() {
-        let spread = spread(vec![4.0, 1.0, 2.0, 3.0]);
-        assert!((spread.median - 2.5).abs() < 1e-9, "{spread:?}");
-        assert!((spread.min - 1.0).abs() < 1e-9 && (spread.max - 4.0).abs() < 1e-9);
     }
 }

@@ -9,10 +9,11 @@ use tokio::time::Instant;
 
 use crate::crowd::{Arrival, Crowd, Member};
 use crate::descriptors;
-use crate::fault::{Fault, Faults, count};
+use crate::fault::{Fault, Faults, count, total};
+use crate::link::dial::{Dial, sources};
 use crate::load::{Load, Shape, Target, Window};
 use crate::meter::Meter;
-use crate::table::{self, Table};
+use crate::table::{self, Table, section};
 
 /// What to do.
 #[derive(Clone, Debug)]
@@ -50,6 +51,14 @@ pub struct Report {
     pub pair_faults: Faults,
 }
 
+impl super::Report for Report {
+    const SCENARIO: &'static str = "register";
+
+    fn faults(&self) -> u64 {
+        total(&self.device_faults) + total(&self.pair_faults)
+    }
+}
+
 /// Runs it.
 ///
 /// # Errors
@@ -57,11 +66,14 @@ pub struct Report {
 pub async fn run(options: &Options) -> Result<Report> {
     let Options { target, devices, at_once, beside, quiet, meter } = options;
     let Target::Server { endpoint, prefix } = target else { anyhow::bail!("the floor registers nothing") };
-    descriptors::make_room(devices + 2 * beside.pairs)?;
+    let connections = devices + beside.connections();
+    descriptors::make_room(connections)?;
+    descriptors::server_has_room(*meter, connections)?;
     let load = Load::start(target, *beside).await?;
     let quiet = load.window(*quiet, *meter).await?;
     let crowd = Crowd::new(Arrival {
-        endpoint: endpoint.clone(),
+        dial: Dial::from(endpoint),
+        sources: sources(endpoint, *devices).await?,
         prefix: format!("{prefix}-registered"),
         at_once: *at_once,
         per_second: None,
@@ -100,11 +112,4 @@ impl fmt::Display for Report {
         section(f, "The pairs meanwhile", &self.meanwhile)?;
         write!(f, "devices: {}pairs: {}", table::faults(&self.device_faults), table::faults(&self.pair_faults))
     }
-}
-
-/// A heading and what the pairs did.
-pub(crate) fn section(f: &mut fmt::Formatter<'_>, heading: &str, window: &Window) -> fmt::Result {
-    let mut table = Table::new();
-    table.window(window);
-    writeln!(f, "{heading}\n{table}")
 }

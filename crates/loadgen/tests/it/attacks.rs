@@ -5,6 +5,7 @@ use cuttlebone_loadgen::hostile::{Attack, Orders};
 use cuttlebone_loadgen::scenario::hostile;
 use cuttlebone_loadgen::{Meter, total};
 
+use crate::charts::draw;
 use crate::fake::{FakeServer, Fate, shape};
 
 fn options(endpoint: Endpoint) -> hostile::Options {
@@ -37,6 +38,7 @@ async fn every_attack_is_made_and_honest_pairs_go_on() {
     }
     assert_eq!(total(&report.pair_faults), 0, "{report}");
     assert!(report.attacked.round_trips > 0 && report.p99_ratio > 0.0, "{report}");
+    draw(&report);
     assert!(report.memory.unwrap().peak_bytes > 0);
 }
 

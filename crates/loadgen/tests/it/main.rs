@@ -3,7 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod attacks;
+mod charts;
+mod comeback;
 mod crowds;
+mod encrypted;
 mod fake;
 mod load;
 mod program;
+mod turns;

@@ -29,7 +29,8 @@ async fn pairs_prints_a_table_and_writes_json() {
     }
     let output = loadgen(&[&pairs[..], &["--json", "-"]].concat()).await;
     let report = json(&output);
-    assert_eq!(report["pairs"], 2);
+    assert_eq!((&report["pairs"], &report["scenario"]), (&2.into(), &"pairs".into()));
+    assert!(report["command"].as_array().unwrap().contains(&"--duration".into()));
     assert!(report["round_trips"].as_u64().unwrap() > 0);
     assert!(report["cpu"]["us_per_forward"].is_number());
 }
@@ -80,6 +81,47 @@ async fn ratio_takes_turns() {
     assert_eq!(report["rounds"].as_array().unwrap().len(), 2);
     let ratio = |name: &str| report["ratio"][name].as_f64().unwrap();
     assert!(0.0 < ratio("min") && ratio("min") <= ratio("median") && ratio("median") <= ratio("max"), "{report}");
+}
+
+#[tokio::test]
+async fn a_chart_is_drawn_from_a_report() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (report, svg) = (folder.join("floor.json"), folder.join("floor.svg"));
+    let (json, out) = (report.to_str().unwrap(), svg.to_str().unwrap());
+    let floor = loadgen(&["floor", "--pairs", "1", "--duration", "0.1", "--warmup", "0", "--json", json]).await;
+    assert!(floor.status.success(), "{floor:?}");
+    let chart = loadgen(&["chart", "--from", json, "--out", out]).await;
+    assert!(chart.status.success(), "{chart:?}");
+    let drawn = std::fs::read_to_string(&svg).unwrap();
+    assert!(drawn.contains("Round trips through the floor") && drawn.contains(">milliseconds<"), "{drawn}");
+    let wrong = loadgen(&["chart", "--from", out, "--out", out]).await;
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("is no JSON"), "{wrong:?}");
+}
+
+#[tokio::test]
+async fn versus_compares_any_load_on_the_command_line() {
+    let (a, b) = (FakeServer::start(Fate::PassedOn).await, FakeServer::start(Fate::PassedOn).await);
+    let (a, b, pid) = (a.url(), b.url(), std::process::id().to_string());
+    let common = ["versus", "--a", &a, "--b", &b, "--pid-a", &pid, "--pid-b", &pid, "--rounds", "1", "--json", "-"];
+    let load = ["pairs", "--pairs", "2", "--duration", "0.5", "--warmup", "0"];
+    let report = json(&loadgen(&[&common[..], &load].concat()).await);
+    assert_eq!((&report["load"], &report["scenario"]), (&"pairs".into(), &"versus".into()));
+    for name in ["p50_ratio", "p99_ratio", "rate_ratio", "cpu_ratio"] {
+        assert!(report[name]["median"].as_f64().unwrap() > 0.0, "{report}");
+    }
+}
+
+#[tokio::test]
+async fn a_fault_of_a_disturbed_pair_is_an_exit_code() {
+    let server = FakeServer::start(Fate::Altered).await;
+    let url = server.url();
+    let arguments = ["isolation", "viewer", "--url", &url, "--clients", "2", "--rounds", "1"];
+    let short = ["--duration", "0.1", "--warmup", "0.1", "--json", "-"];
+    let output = loadgen(&[&arguments[..], &short].concat()).await;
+    let report = json(&output);
+    assert_eq!((&report["disturbance"], output.status.code()), (&"never_reads".into(), Some(1)));
+    assert!(report["faults"]["altered"]["count"].as_u64().unwrap() > 0, "{report}");
 }
 
 #[tokio::test]
