@@ -1,10 +1,11 @@
 //! Logs: readable text or one JSON object a line, on standard error; the level can change while running.
 //!
 //! Invariant: what a peer sent can neither begin a new line nor steer a terminal. Control characters,
-//! line separators and direction overrides are written as escapes in both formats.
+//! line separators and direction overrides are written as escapes in both formats. Nobody waits for a log to be read.
 
 mod escape;
 mod fields;
+mod lines;
 
 use std::io::IsTerminal;
 
@@ -14,6 +15,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
 use escape::EscapedJson;
+use lines::Lines;
+pub(crate) use lines::flush;
 
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,11 +87,12 @@ pub(crate) fn start(settings: &LogSettings) -> Result<LogHandle, String> {
     };
     let (level, handle) = reload::Layer::new(filter(&settings.level)?);
     let registry = tracing_subscriber::registry().with(level);
+    let lines = Lines::start().map_err(|error| error.to_string())?;
     let started = if json {
-        let layer = fmt::layer().json().flatten_event(true).with_writer(|| EscapedJson(std::io::stderr()));
+        let layer = fmt::layer().json().flatten_event(true).with_writer(move || EscapedJson(lines.clone()));
         registry.with(layer).try_init()
     } else {
-        let layer = fmt::layer().fmt_fields(fields::EscapedFields).with_ansi(terminal).with_writer(std::io::stderr);
+        let layer = fmt::layer().fmt_fields(fields::EscapedFields).with_ansi(terminal).with_writer(lines);
         registry.with(layer).try_init()
     };
     started.map_err(|error| error.to_string())?;

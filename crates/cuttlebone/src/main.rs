@@ -24,7 +24,9 @@ const CONFIG_FAULT: u8 = 78;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    match commands::run(cli.command) {
+    let outcome = commands::run(cli.command);
+    logging::flush();
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             eprintln!("cuttlebone: {error:#}");

@@ -26,9 +26,6 @@ use crate::{clock, serve};
 /// How long the loop waits after a failure: the first time, and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-/// How many at once are told that there is no place; more are only hung up on.
-const TURNED_AWAY_AT_ONCE: usize = 64;
-
 /// How long telling one may take.
 const TURNING_AWAY: Duration = Duration::from_millis(500);
 
@@ -39,6 +36,8 @@ pub(crate) struct Door {
     pub(crate) leaves_queue: bool,
     pub(crate) tls: bool,
     pub(crate) admission: Arc<Admission>,
+    /// How many at once are told that there is no place; more are only hung up on.
+    pub(crate) turned_away: usize,
     pub(crate) router: Router,
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) app: Arc<App>,
@@ -47,7 +46,7 @@ pub(crate) struct Door {
 /// Accepts until `stop`, then closes the listener. Connections that are in its queue by then would be reset: they are taken
 /// as well, and told to come back.
 pub(crate) async fn run(door: Door, stop: CancellationToken) {
-    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_AT_ONCE));
+    let turned_away = Arc::new(Semaphore::new(door.turned_away));
     let mut backoff = BACKOFF.0;
     while let Some(accepted) = stop.run_until_cancelled(door.listener.accept()).await {
         match accepted {

@@ -22,9 +22,33 @@ pub(crate) fn raise_limit() -> Option<u64> {
     }
 }
 
+/// What of the open files is for whom; the rest is for listeners, logs and the runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shares {
+    /// Connections of the public listener.
+    pub(crate) connections: usize,
+    /// Those that are being told that there is no place.
+    pub(crate) turned_away: usize,
+    /// Connections of the metrics listener: it answers while the public one is full.
+    pub(crate) metrics: usize,
+}
+
+impl Shares {
+    /// At most what is `wanted` of each, and no more in all than `limit` is enough for.
+    pub(crate) fn within(limit: Option<u64>, wanted: Self) -> Self {
+        let connections = connection_cap(wanted.connections, limit);
+        let rest = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX) - connections);
+        Self {
+            connections,
+            turned_away: wanted.turned_away.min(rest / 8).max(1),
+            metrics: wanted.metrics.min(rest / 4).max(1),
+        }
+    }
+}
+
 /// How many of `wanted` connections fit under `limit` open files: nine tenths of it without the reserve, half of a limit that
 /// is smaller than the reserve, at least one.
-pub(crate) fn connection_cap(wanted: usize, limit: Option<u64>) -> usize {
+fn connection_cap(wanted: usize, limit: Option<u64>) -> usize {
     let Some(limit) = limit else { return wanted };
     let most = (limit / 10 * 9).saturating_sub(RESERVED).max(limit.min(RESERVED) / 2).max(1);
     wanted.min(usize::try_from(most).unwrap_or(usize::MAX))
@@ -45,6 +69,19 @@ mod tests {
     fn tiny_limit_still_serves() {
         assert_eq!(connection_cap(50_000, Some(64)), 32);
         assert_eq!(connection_cap(50_000, Some(1)), 1);
+    }
+
+    #[test]
+    fn every_share_fits_under_the_limit() {
+        let wanted = Shares { connections: 50_000, turned_away: 64, metrics: 32 };
+        assert_eq!(Shares::within(None, wanted), wanted);
+        assert_eq!(Shares::within(Some(20_000), wanted), Shares { connections: 17_744, ..wanted });
+        assert_eq!(Shares::within(Some(64), wanted), Shares { connections: 32, turned_away: 4, metrics: 8 });
+        for limit in 40..2000 {
+            let Shares { connections, turned_away, metrics } = Shares::within(Some(limit), wanted);
+            let sum = (connections + turned_away + metrics) as u64;
+            assert!(sum + 12 <= limit, "{sum} of {limit}");
+        }
     }
 
     #[test]

@@ -36,6 +36,7 @@ mod tasks;
 
 pub use cuttlebone_transport::Rate;
 pub use cuttlebone_transport::tls::{TlsError, TlsSettings};
+pub use metrics::process::{count_dropped_log_line, dropped_log_lines};
 pub use panics::log_location_only;
 pub use resume_key::ResumeKey;
 pub use server::{BindError, Server, ServerHandle, Sockets, Summary};

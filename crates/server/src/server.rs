@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::accept::{self, Door};
 use crate::admission::{Admission, Bounds};
 use crate::app::App;
+use crate::descriptors::Shares;
 use crate::ids::SystemRandom;
 use crate::memory::Watch;
 use crate::metrics::{Metrics, Timeout, endpoint};
@@ -27,6 +28,9 @@ use crate::{clock, descriptors, router};
 
 /// Connections to the metrics listener at once.
 const METRICS_CONNECTIONS: usize = 32;
+
+/// Connections at once that are told that there is no place.
+const TURNED_AWAY: usize = 64;
 
 /// How long aborted tasks may take to be dropped.
 const ABORTING: Duration = Duration::from_secs(1);
@@ -109,7 +113,8 @@ impl Server {
     /// As [`Server::bind`].
     pub fn bind_with(mut settings: Settings, sockets: Sockets) -> Result<Self, BindError> {
         settings.validate().map_err(BindError::Settings)?;
-        settings.connections.max = cap(settings.connections.max);
+        let shares = shares(settings.connections.max);
+        settings.connections.max = shares.connections;
         let tls = settings.tls.as_ref().map(|tls| tls.load()).transpose()?;
         let leaves_queue = sockets.public.is_some();
         let (listener, local_addr) = listen(&settings, settings.listen, tls.as_ref(), sockets.public)?;
@@ -126,10 +131,18 @@ impl Server {
 
         let router = router::router(Arc::clone(&app));
         let tasks = Arc::clone(&app.tasks);
-        let public =
-            Door { listener, leaves_queue, tls: tls.is_some(), admission, router, tasks, app: Arc::clone(&app) };
+        let public = Door {
+            listener,
+            leaves_queue,
+            tls: tls.is_some(),
+            admission,
+            turned_away: shares.turned_away,
+            router,
+            tasks,
+            app: Arc::clone(&app),
+        };
         let (metrics, metrics_addr) = match metrics_listener {
-            Some((listener, address)) => (Some(metrics_door(listener, &app)), Some(address)),
+            Some((listener, address)) => (Some(metrics_door(listener, &app, shares)), Some(address)),
             None => (None, None),
         };
         Ok(Self { public, metrics, local_addr, metrics_addr, tls, app })
@@ -223,13 +236,14 @@ async fn drain(app: &App) -> Summary {
 }
 
 /// Serves as long as anything does, so that its tasks stop with the abort and not before.
-fn metrics_door(listener: Listener, app: &Arc<App>) -> Door {
+fn metrics_door(listener: Listener, app: &Arc<App>, shares: Shares) -> Door {
     let abort = &app.tasks.abort;
     Door {
         listener,
         leaves_queue: true,
         tls: false,
-        admission: Admission::new(Bounds::of(METRICS_CONNECTIONS, None)),
+        admission: Admission::new(Bounds::of(shares.metrics, None)),
+        turned_away: 1,
         router: endpoint::router(Arc::clone(app)),
         tasks: Tasks::new(Arc::clone(&app.metrics), abort.clone(), abort.clone()),
         app: Arc::clone(app),
@@ -264,16 +278,18 @@ pub(crate) fn tokens(key: Option<ResumeKey>) -> Tokens {
     }
 }
 
-/// The connections that the limit of open files is enough for.
-fn cap(wanted: usize) -> usize {
+/// What the limit of open files is enough for.
+fn shares(wanted: usize) -> Shares {
     let limit = descriptors::raise_limit();
-    let most = descriptors::connection_cap(wanted, limit);
+    let all = Shares { connections: wanted, turned_away: TURNED_AWAY, metrics: METRICS_CONNECTIONS };
+    let shares = Shares::within(limit, all);
+    let most = shares.connections;
     if most < wanted {
         tracing::warn!(wanted, most, open_files = limit, "the limit of open files allows fewer connections");
     } else {
         tracing::info!(most, open_files = limit, "connections");
     }
-    most
+    shares
 }
 
 fn join(faults: &[Fault]) -> String {

@@ -6,3 +6,4 @@ mod help;
 mod program;
 mod serve;
 mod sockets;
+mod threats;

@@ -1,6 +1,6 @@
 //! Starts the program with an environment of its own, and reads what it says.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 
@@ -70,6 +70,18 @@ impl Running {
     pub(crate) fn signal(&self, name: &str) {
         let kill = Command::new("kill").args([name, &self.child.id().to_string()]).status().expect("kill runs");
         assert!(kill.success());
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Stops it, and gives what it logged and nobody has read.
+    pub(crate) fn stop_and_read_log(mut self) -> String {
+        self.signal("-TERM");
+        let mut log = String::new();
+        self.stderr.read_to_string(&mut log).expect("UTF-8");
+        log
     }
 
     /// Waits for the end; the exit code.

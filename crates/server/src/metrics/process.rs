@@ -2,12 +2,28 @@
 
 use std::fmt;
 use std::fs;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
+
+/// The log belongs to the process, as this collector does.
+static DROPPED_LOG_LINES: AtomicU64 = AtomicU64::new(0);
+
+/// Counts a line that the log of this process had no room for: nobody reads it.
+pub fn count_dropped_log_line() {
+    DROPPED_LOG_LINES.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How many lines the log of this process had no room for so far.
+#[must_use]
+pub fn dropped_log_lines() -> u64 {
+    DROPPED_LOG_LINES.load(Ordering::Relaxed)
+}
 
 /// Memory and open files, where `/proc` tells them; elsewhere they are left out.
 #[derive(Debug)]
@@ -26,6 +42,9 @@ impl Collector for Process {
             let metric = encoder.encode_descriptor("process_open_fds", help, None, MetricType::Gauge)?;
             ConstGauge::new(files).encode(metric)?;
         }
+        let help = "Log lines that were dropped because standard error was not read";
+        let metric = encoder.encode_descriptor("dropped_log_lines", help, None, MetricType::Counter)?;
+        ConstCounter::new(dropped_log_lines()).encode(metric)?;
         Ok(())
     }
 }
