@@ -5,10 +5,12 @@
 //!   [`Machines`] the hub alone with a clock of its own.
 //! - [`RawPeer`] sends whatever bytes a test wants and breaks its connection when told.
 //! - [`TestServer`] is a real server on a free port, [`Authority`] makes certificates.
+//! - [`fault_proxy`] passes TCP connections on, and delays, stalls, slices and cuts them when told.
 //! - [`conformance`] plays many transcripts against one server and prints a table.
 
 mod certificates;
 pub mod conformance;
+pub mod fault_proxy;
 mod machines;
 mod raw_peer;
 mod runner;
