@@ -69,7 +69,7 @@ const FINAL_CODES = new Set(['forbidden', 'unauthorized', 'invalid_device_id', '
 const FINAL_CLOSES = new Set([1003, 1007, 1008, 4003]);
 
 /** Close codes that do not end a session: the connection broke, the server restarts. */
-const BROKEN_CLOSES = new Set([null, 1006, 1012]);
+const BROKEN_CLOSES = new Set([1006, 1012]);
 
 /** The session can't be resumed, but a new one can begin. */
 const CANNOT_RESUME = 'cannot_resume';
@@ -242,7 +242,6 @@ export class SignalingClient extends Emitter {
 
   #flush() {
     for (let text = this.#outbox.next(); text !== undefined; text = this.#outbox.next()) this.#socket?.send(text);
-    if (this.#token === null) this.#outbox.restart();
   }
 
   #connect() {
@@ -360,7 +359,7 @@ export class SignalingClient extends Emitter {
   #onLost(closeCode) {
     const error = this.#lastError;
     const anew = this.#token !== null && error?.code === CANNOT_RESUME;
-    const resuming = this.#token !== null && !anew && (!this.#deviceKnown || BROKEN_CLOSES.has(closeCode));
+    const resuming = this.#token !== null && !anew && (!this.#deviceKnown || BROKEN_CLOSES.has(closeCode ?? 1006));
     this.#detach();
     if (!resuming) this.#endSession();
     if (anew) this.#deviceEverKnown = false;

@@ -40,6 +40,14 @@ test('what the other side has not got waits again, before what waits', () => {
   assert.deepEqual(takeAll(outbox), []);
 });
 
+test('what waits again counts towards the bounds', () => {
+  const outbox = new Outbox(9, 10);
+  addAll(outbox, ['1234567']);
+  takeAll(outbox);
+  outbox.rewind(0);
+  assert.deepEqual(addAll(outbox, ['1234', '123']), [false, true]);
+});
+
 test('keeps the newest of what was sent, and says when older is asked for', () => {
   const outbox = new Outbox(2, 99);
   for (const text of ['a', 'b', 'c']) {
@@ -60,7 +68,7 @@ test('keeps no more characters than it may', () => {
     outbox.add(text);
     outbox.next();
   }
-  assert.equal(outbox.rewind(1), true);
+  assert.equal(outbox.rewind(0), false);
   assert.deepEqual(takeAll(outbox), ['1234', '123']);
 });
 

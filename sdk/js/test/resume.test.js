@@ -387,7 +387,22 @@ test('never is never', () => {
 test('what the server says twice is taken once', () => {
   const all = steady();
   all.socket().says(deviceInfo('again'));
-  assert.equal(all.names().filter((name) => name === 'deviceInfo').length, 1);
+  assert.deepEqual(all.names(), ['connecting', 'deviceInfo']);
+});
+
+test('a restart without a count is none', () => {
+  const all = steady();
+  for (const nonsense of [undefined, -1, '0']) all.socket().says({ message_type: 'cuttlebone_draining', cuttlebone_received: nonsense });
+  assert.equal(all.client.ready, true);
+});
+
+test('a connection stands for a while whatever it carries', () => {
+  const all = start();
+  greet(all.socket(), 'one');
+  all.socket().says(deviceMsg('a'));
+  all.clock.fireLast();
+  all.socket().closes(1006);
+  assert.equal(all.last('lost').retryInMs, 0);
 });
 
 /**

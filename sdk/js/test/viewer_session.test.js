@@ -146,6 +146,16 @@ timed('leaves the picture alone while signaling is away, and after it', async ()
   assert.deepEqual([pcs.length, pc().closed, requests(), problems], [1, false, 1, []]);
 });
 
+timed('what the server said against an attempt is forgotten when it is back', async () => {
+  const { session, signaling } = await connected();
+  const error = { text: 'Busy', code: 'overloaded' };
+  signaling.tells('error', error);
+  signaling.tells('lost', { error, closeCode: 1013, retryInMs: 3000, resuming: true });
+  assert.equal(session.state.problem?.code, 'overloaded');
+  signaling.resumes();
+  assert.equal(session.state.problem, null);
+});
+
 timed('a negotiation goes on over a broken connection', async () => {
   const { session, signaling, pcs, pc, requests, names } = start();
   signaling.deviceArrives();
