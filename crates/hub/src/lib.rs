@@ -20,6 +20,7 @@ mod mailbox;
 mod observer;
 mod registry;
 mod request;
+mod resume_token;
 mod seat;
 mod settings;
 
@@ -27,8 +28,9 @@ pub use device::{Attachment, Device};
 pub use event::{DeviceSummary, Event};
 pub use item::{Item, Notice};
 pub use mailbox::{Inbox, Mailbox, PushError, Received, Urgent};
-pub use observer::{Direction, Observer, Unobserved};
+pub use observer::{Direction, Observer, ResumeOutcome, Unobserved};
 pub use registry::{Counts, IdSource, Probe, Registration, Registry, Resolution, Waiting};
 pub use request::{Answer, AttachRequest, RegisterRequest, Request};
+pub use resume_token::{TokenKey, Tokens};
 pub use seat::{ClientSeat, DeviceSeat, Next, Seat, SeatOptions};
 pub use settings::{Bound, Settings};

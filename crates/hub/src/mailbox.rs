@@ -2,13 +2,21 @@
 //!
 //! Invariants:
 //! 1. Entries leave in the order they came (R1).
-//! 2. Forwards are bounded in frames and bytes; one always fits into an empty queue. Replies and notices are never
-//!    refused; how many there can be is bounded by who sends them (see [`Inbox::is_read_blocked`]).
+//! 2. Forwards are bounded in frames and bytes, in all and for each sender; one always fits into an empty queue. Replies
+//!    and notices are never refused; how many there can be is bounded by who sends them (see [`Inbox::is_read_blocked`]).
 //! 3. After [`Mailbox::seal`] nothing more is taken (R6).
-//! 4. A mailbox has at most one reader. A device's mailbox outlives its connection: the next one takes it over, and
-//!    the former reader is told so.
+//! 4. A mailbox has at most one reader, and may outlive its connection: the next one takes it over, and the former
+//!    reader is told so. So it is for devices, and for clients that asked to be resumed.
+//! 5. What a [`Sender`] has had taken changes in the critical section that takes it, so that after a takeover the count
+//!    is exact.
 //!
 //! Wakers are woken after the lock is released.
+
+mod budget;
+mod entry;
+mod history;
+mod inbox;
+mod sender;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,18 +28,17 @@ use tokio::sync::oneshot;
 
 use crate::item::{Item, Notice};
 use crate::settings::Bound;
-
-/// A session's own replies that may be queued before its peer is no longer read.
-const UNREAD_REPLIES: usize = 64;
-/// Bytes after which [`Inbox::poll_receive`] takes nothing more out: a few large messages are a batch as well.
-const BATCH_BYTES: usize = 16 * 1024;
-/// A queue that has grown beyond this is given back to the allocator when it is empty.
-const KEPT_CAPACITY: usize = 32;
+pub(crate) use budget::Budget;
+use entry::Entry;
+use history::History;
+pub use inbox::{Inbox, Received, Urgent};
+pub(crate) use sender::{SendPermit, Sender};
 
 /// The queue in front of one peer.
 #[derive(Debug)]
 pub struct Mailbox {
     state: Mutex<State>,
+    budget: Arc<Budget>,
 }
 
 #[derive(Debug)]
@@ -46,72 +53,87 @@ struct State {
     reader: u32,
     waker: Option<Waker>,
     room: Vec<Waker>,
-}
-
-#[derive(Debug)]
-enum Entry {
-    Forward(String),
-    Report(String),
-    Reply(String),
-    Notice(Notice),
-    Close(CloseCode),
-}
-
-impl Entry {
-    /// Written by the server, not passed on.
-    fn is_own(&self) -> bool {
-        matches!(self, Self::Report(_) | Self::Reply(_))
-    }
+    /// What the peer may ask for again, if it is one that does.
+    history: Option<Box<History>>,
+    /// What the budget was told of this mailbox.
+    charged: usize,
 }
 
 /// Why a forward was not taken.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PushError {
-    /// The queue is at its bound; the message comes back.
+    /// The queue, or the sender's share of it, is at its bound; the message comes back.
     Full(String),
     /// The peer is being closed.
     Sealed,
-}
-
-/// What a reader finds.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Received {
-    /// Entries were taken out.
-    Items,
-    /// Another connection reads this mailbox now.
-    Revoked,
-}
-
-/// What a reader has to know even while a write is stuck.
-#[derive(Debug)]
-pub enum Urgent {
-    /// The peer must be closed without waiting for what was written to it: it was evicted, or another connection reads
-    /// this mailbox.
-    Cut,
-    /// A [`Notice::Probe`].
-    Probe(Notice),
+    /// Another connection sends for this client now.
+    Superseded,
 }
 
 impl Mailbox {
-    /// Puts a peer's message in.
+    /// Puts a message for a client in.
     ///
     /// # Errors
     /// [`PushError::Full`] at the bound, [`PushError::Sealed`] after [`Mailbox::seal`].
     pub fn push(&self, text: String) -> Result<(), PushError> {
+        self.push_entry(text, None)
+    }
+
+    /// Puts a client's message for its device in, and counts it as taken.
+    ///
+    /// # Errors
+    /// As [`Mailbox::push`], and [`PushError::Superseded`].
+    pub(crate) fn push_from(&self, text: String, permit: &SendPermit) -> Result<(), PushError> {
+        self.push_entry(text, Some(permit))
+    }
+
+    fn push_entry(&self, text: String, permit: Option<&SendPermit>) -> Result<(), PushError> {
         let mut state = self.state.lock();
+        if permit.is_some_and(|permit| !permit.is_current()) {
+            return Err(PushError::Superseded);
+        }
         if state.sealed {
             return Err(PushError::Sealed);
         }
-        if !state.has_room(text.len()) {
+        if !state.has_room(text.len(), &self.budget) || permit.is_some_and(|permit| !permit.has_room(text.len())) {
             return Err(PushError::Full(text));
         }
         state.frames += 1;
         state.bytes += text.len();
-        state.queue.push_back(Entry::Forward(text));
+        let sender = permit.map(|permit| permit.take(text.len()));
+        state.queue.push_back(Entry::Forward { text, sender });
+        state.charge(&self.budget);
         let waker = state.waker.take();
         drop(state);
         wake(waker);
         Ok(())
+    }
+
+    /// Counts a client's message as taken that was answered with an error instead of being passed on.
+    pub(crate) fn count_refused(&self, permit: &SendPermit) {
+        let _state = self.state.lock();
+        if permit.is_current() {
+            permit.count();
+        }
+    }
+
+    /// Lets a new connection send for a client; permits of the former one are worth nothing from here on. Gives the new
+    /// permit and how many messages were taken.
+    pub(crate) fn supersede(&self, sender: &Arc<Sender>) -> (SendPermit, u32) {
+        let _state = self.state.lock();
+        (sender.supersede(), sender.taken())
+    }
+
+    /// How many messages of a client were taken and have been read, or still will be.
+    pub(crate) fn taken_from(&self, sender: &Sender) -> u32 {
+        let _state = self.state.lock();
+        sender.taken()
+    }
+
+    /// Begins to count a client's messages anew.
+    pub(crate) fn forget_count(&self, sender: &Sender) {
+        let _state = self.state.lock();
+        sender.forget_count();
     }
 
     /// Puts a message in that must reach the device, be it by its next connection.
@@ -139,8 +161,8 @@ impl Mailbox {
     }
 
     /// Puts the last words in: what is queued is still delivered, nothing more is taken (R6).
-    pub fn seal(&self, error: Option<String>, code: CloseCode) {
-        self.finish(error, code, false);
+    pub fn seal(&self, last_words: Option<String>, code: CloseCode) {
+        self.finish(last_words, code, false);
     }
 
     /// As [`Mailbox::seal`], for a peer that does not read: what is queued for it is given up.
@@ -148,13 +170,17 @@ impl Mailbox {
         self.finish(Some(error), code, true);
     }
 
-    /// Takes no more forwards, and gives up what is queued: the connection broke, nobody will read it. Gives the reports
-    /// that were never delivered.
+    /// Takes no more forwards, and gives up what is queued: nobody will read it. Forwards that were taken and not read
+    /// count as not taken. Gives the reports that were never delivered.
     pub fn abandon(&self) -> Vec<String> {
         let mut state = self.state.lock();
         state.sealed = true;
         let queue = std::mem::take(&mut state.queue);
+        for sender in queue.iter().filter_map(Entry::sender) {
+            sender.uncount();
+        }
         let room = state.clear();
+        state.charge(&self.budget);
         drop(state);
         room.into_iter().for_each(Waker::wake);
         queue.into_iter().filter_map(|entry| if let Entry::Report(text) = entry { Some(text) } else { None }).collect()
@@ -162,9 +188,10 @@ impl Mailbox {
 
     /// Whether a message of `len` bytes would be taken. If not, `cx` is woken when there is room again, or when the
     /// mailbox is sealed.
-    pub fn poll_room(&self, cx: &mut Context<'_>, len: usize) -> Poll<()> {
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>, len: usize, permit: &SendPermit) -> Poll<()> {
         let mut state = self.state.lock();
-        if state.sealed || state.has_room(len) {
+        let is_full = !state.has_room(len, &self.budget) || !permit.has_room(len);
+        if state.sealed || !is_full || !permit.is_current() {
             return Poll::Ready(());
         }
         if !state.room.iter().any(|waker| waker.will_wake(cx.waker())) {
@@ -176,6 +203,11 @@ impl Mailbox {
     /// Changes the bound. What is queued stays.
     pub(crate) fn set_bound(&self, bound: Bound) {
         self.state.lock().bound = bound;
+    }
+
+    /// From now on keeps what was read for a peer that may ask for it again.
+    pub(crate) fn keep_history(&self, bound: Bound) {
+        self.state.lock().history = Some(Box::new(History::new(bound)));
     }
 
     /// Messages and bytes of peers that are queued.
@@ -194,29 +226,59 @@ impl Mailbox {
         wake(waker);
     }
 
-    /// Gives the mailbox to a new reader. It finds what `former` (its own mailbox so far) holds, then `greeting`,
-    /// then what is queued here. Replies to the former connection are left out.
-    pub(crate) fn adopt(self: &Arc<Self>, former: &Self, greeting: String, bound: Bound) -> Inbox {
+    /// Gives a device's mailbox to a new reader. It finds what `former` (its own mailbox so far) holds, then `greeting`,
+    /// then what is queued here. Replies to the former connection are left out. Forwards longer than `longest` are, too:
+    /// gives their senders.
+    pub(crate) fn adopt(
+        self: &Arc<Self>,
+        former: &Self,
+        greeting: String,
+        bound: Bound,
+        longest: usize,
+    ) -> (Inbox, Vec<Arc<Sender>>) {
         let carried = std::mem::take(&mut former.state.lock().queue);
         let mut state = self.state.lock();
-        state.queue.retain(|entry| !matches!(entry, Entry::Reply(_)));
-        state.queue.push_front(Entry::Reply(greeting));
-        for entry in carried.into_iter().rev() {
-            state.queue.push_front(entry);
-        }
-        state.replies = state.queue.iter().filter(|entry| entry.is_own()).count();
+        let too_long = state.drop_longer_than(longest);
         state.bound = bound;
-        state.reader += 1;
-        let reader = state.reader;
-        let waker = state.waker.take();
+        let (reader, waker) = state.hand_over(carried, Some(greeting), Vec::new());
+        state.charge(&self.budget);
         drop(state);
         wake(waker);
-        Inbox { mailbox: Arc::clone(self), reader }
+        (Inbox::of(Arc::clone(self), reader), too_long)
+    }
+
+    /// Gives a client's mailbox to its next connection, which has had `received` forwards. It finds what `former` (its own
+    /// mailbox so far) holds, then `greeting`, then the forwards that it has not had. `greeting` is told whether these
+    /// are all: if not, both sides count from 0 again.
+    ///
+    /// Gives the reader, and whether these are all; nothing when the mailbox is being closed.
+    pub(crate) fn resume(
+        self: &Arc<Self>,
+        former: &Self,
+        received: Option<u32>,
+        greeting: impl FnOnce(bool) -> String,
+    ) -> Option<(Inbox, bool)> {
+        let mut state = self.state.lock();
+        if state.sealed {
+            return None;
+        }
+        let history = state.history.as_mut()?;
+        let replay = received.and_then(|received| history.after(received));
+        let is_whole = replay.is_some();
+        if !is_whole {
+            history.forget();
+        }
+        let carried = std::mem::take(&mut former.state.lock().queue);
+        let (reader, waker) = state.hand_over(carried, Some(greeting(is_whole)), replay.unwrap_or_default());
+        state.charge(&self.budget);
+        drop(state);
+        wake(waker);
+        Some((Inbox::of(Arc::clone(self), reader), is_whole))
     }
 
     /// The present reader.
     pub(crate) fn reader(self: &Arc<Self>) -> Inbox {
-        Inbox { mailbox: Arc::clone(self), reader: self.state.lock().reader }
+        Inbox::of(Arc::clone(self), self.state.lock().reader)
     }
 
     fn put(&self, entry: Entry) {
@@ -231,16 +293,17 @@ impl Mailbox {
         wake(waker);
     }
 
-    fn finish(&self, error: Option<String>, code: CloseCode, evict: bool) {
+    fn finish(&self, last_words: Option<String>, code: CloseCode, evict: bool) {
         let mut state = self.state.lock();
         if state.sealed {
             return;
         }
         let room = if evict { state.clear() } else { std::mem::take(&mut state.room) };
-        state.queue.extend(error.map(Entry::Reply));
+        state.queue.extend(last_words.map(Entry::Reply));
         state.queue.push_back(Entry::Close(code));
         state.sealed = true;
         state.evicted = evict;
+        state.charge(&self.budget);
         let waker = state.waker.take();
         drop(state);
         wake(waker);
@@ -248,128 +311,91 @@ impl Mailbox {
     }
 }
 
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.budget.change(self.state.get_mut().charged, 0);
+    }
+}
+
 impl State {
-    fn has_room(&self, len: usize) -> bool {
-        self.frames == 0 || (self.frames < self.bound.frames && self.bytes + len <= self.bound.bytes)
+    fn has_room(&self, len: usize, budget: &Budget) -> bool {
+        let bound = budget.tighten(self.bound);
+        self.frames == 0 || (self.frames < bound.frames && self.bytes + len <= bound.bytes)
     }
 
     fn clear(&mut self) -> Vec<Waker> {
         self.queue = VecDeque::new();
+        self.history = None;
         (self.frames, self.bytes, self.replies) = (0, 0, 0);
         std::mem::take(&mut self.room)
     }
 
+    /// Tells the budget what is held here, in steps.
+    fn charge(&mut self, budget: &Budget) {
+        let kept = self.history.as_ref().map_or(0, |history| history.bytes());
+        self.charged = budget.change(self.charged, self.bytes + kept);
+    }
+
+    /// A new reader's queue: what it has so far, the greeting, what it asked for again, what is queued.
+    fn hand_over(
+        &mut self,
+        carried: VecDeque<Entry>,
+        greeting: Option<String>,
+        replay: Vec<String>,
+    ) -> (u32, Option<Waker>) {
+        // What was asked for before and not read is asked for again.
+        self.queue.retain(|entry| !matches!(entry, Entry::Reply(_) | Entry::Replay(_)));
+        let replay = replay.into_iter().map(Entry::Replay);
+        let front = carried.into_iter().chain(greeting.map(Entry::Reply)).chain(replay);
+        let mut queue: VecDeque<Entry> = front.collect();
+        queue.append(&mut self.queue);
+        self.queue = queue;
+        self.replies = self.queue.iter().filter(|entry| entry.is_own()).count();
+        self.reader += 1;
+        (self.reader, self.waker.take())
+    }
+
+    fn drop_longer_than(&mut self, longest: usize) -> Vec<Arc<Sender>> {
+        let mut senders = Vec::new();
+        let mut kept = VecDeque::with_capacity(self.queue.len());
+        for entry in std::mem::take(&mut self.queue) {
+            match entry {
+                Entry::Forward { text, sender } if text.len() > longest => {
+                    self.frames -= 1;
+                    self.bytes -= text.len();
+                    if let Some(sender) = sender {
+                        sender.free(text.len());
+                        senders.push(sender);
+                    }
+                }
+                entry => kept.push_back(entry),
+            }
+        }
+        self.queue = kept;
+        senders
+    }
+
     fn pop(&mut self) -> Option<Item> {
         Some(match self.queue.pop_front()? {
-            Entry::Forward(text) => {
+            Entry::Forward { text, sender } => {
                 self.frames -= 1;
                 self.bytes -= text.len();
+                if let Some(sender) = sender {
+                    sender.free(text.len());
+                }
+                if let Some(history) = &mut self.history {
+                    history.keep(&text);
+                }
                 Item::Text(text)
             }
             Entry::Reply(text) | Entry::Report(text) => {
                 self.replies = self.replies.saturating_sub(1);
                 Item::Text(text)
             }
+            Entry::Replay(text) => Item::Text(text),
             Entry::Notice(notice) => Item::Notice(notice),
             Entry::Close(code) => Item::Close(code),
         })
-    }
-}
-
-/// The one reader of a mailbox.
-#[derive(Debug, Clone)]
-pub struct Inbox {
-    mailbox: Arc<Mailbox>,
-    reader: u32,
-}
-
-impl Inbox {
-    /// An empty mailbox and its reader.
-    #[must_use]
-    pub fn new(bound: Bound) -> Self {
-        let state = State {
-            queue: VecDeque::new(),
-            frames: 0,
-            bytes: 0,
-            replies: 0,
-            bound,
-            sealed: false,
-            evicted: false,
-            reader: 0,
-            waker: None,
-            room: Vec::new(),
-        };
-        Self { mailbox: Arc::new(Mailbox { state: Mutex::new(state) }), reader: 0 }
-    }
-
-    /// The mailbox itself, to put things in.
-    #[must_use]
-    pub fn mailbox(&self) -> &Arc<Mailbox> {
-        &self.mailbox
-    }
-
-    /// Takes out entries until there are `most` in `items`, or 16 KiB of messages came. Cancel safe.
-    pub fn poll_receive(&self, cx: &mut Context<'_>, most: usize, items: &mut Vec<Item>) -> Poll<Received> {
-        let mut state = self.mailbox.state.lock();
-        if state.reader != self.reader {
-            return Poll::Ready(Received::Revoked);
-        }
-        if state.queue.is_empty() {
-            keep_waker(&mut state.waker, cx);
-            return Poll::Pending;
-        }
-        let mut bytes = 0;
-        while items.len() < most && bytes < BATCH_BYTES {
-            let Some(item) = state.pop() else { break };
-            bytes += if let Item::Text(text) = &item { text.len() } else { 0 };
-            items.push(item);
-        }
-        if state.queue.is_empty() && state.queue.capacity() > KEPT_CAPACITY {
-            state.queue = VecDeque::new();
-        }
-        let room = if state.has_room(0) { std::mem::take(&mut state.room) } else { Vec::new() };
-        drop(state);
-        room.into_iter().for_each(Waker::wake);
-        Poll::Ready(Received::Items)
-    }
-
-    /// What can't wait until a write that is under way has ended. Cancel safe.
-    pub fn poll_urgent(&self, cx: &mut Context<'_>) -> Poll<Urgent> {
-        let mut state = self.mailbox.state.lock();
-        if state.evicted || state.reader != self.reader {
-            return Poll::Ready(Urgent::Cut);
-        }
-        if let Some(Entry::Notice(Notice::Probe(_))) = state.queue.front()
-            && let Some(Item::Notice(probe)) = state.pop()
-        {
-            return Poll::Ready(Urgent::Probe(probe));
-        }
-        keep_waker(&mut state.waker, cx);
-        Poll::Pending
-    }
-
-    /// Whether nobody else has taken the mailbox over.
-    #[must_use]
-    pub fn is_current(&self) -> bool {
-        self.mailbox.state.lock().reader == self.reader
-    }
-
-    /// Whether this is the present reader of `mailbox`.
-    pub(crate) fn is_reader_of(&self, mailbox: &Arc<Mailbox>) -> bool {
-        Arc::ptr_eq(&self.mailbox, mailbox) && self.is_current()
-    }
-
-    /// Whether the peer has left so many replies unread that it should not be read either.
-    #[must_use]
-    pub fn is_read_blocked(&self) -> bool {
-        self.mailbox.state.lock().replies >= UNREAD_REPLIES
-    }
-}
-
-fn keep_waker(slot: &mut Option<Waker>, cx: &Context<'_>) {
-    match slot {
-        Some(waker) => waker.clone_from(cx.waker()),
-        None => *slot = Some(cx.waker().clone()),
     }
 }
 
@@ -380,107 +406,4 @@ fn wake(waker: Option<Waker>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SMALL: Bound = Bound { frames: 2, bytes: 10 };
-
-    fn take(inbox: &Inbox, most: usize) -> Vec<String> {
-        let mut items = Vec::new();
-        let _ = inbox.poll_receive(&mut Context::from_waker(Waker::noop()), most, &mut items);
-        items.into_iter().map(|item| if let Item::Text(text) = item { text } else { format!("{item:?}") }).collect()
-    }
-
-    #[test]
-    fn r1_own_replies_do_not_overtake_queued_frames() {
-        let inbox = Inbox::new(SMALL);
-        inbox.mailbox().push("a".into()).expect("room");
-        inbox.mailbox().reply("b".into());
-        inbox.mailbox().push("c".into()).expect("room");
-        assert_eq!(take(&inbox, 2), ["a", "b"]);
-        assert_eq!(take(&inbox, 2), ["c"]);
-    }
-
-    #[test]
-    fn forwards_are_bounded_in_frames_and_bytes() {
-        let inbox = Inbox::new(SMALL);
-        inbox.mailbox().push("123456".into()).expect("room");
-        assert_eq!(inbox.mailbox().push("12345".into()), Err(PushError::Full("12345".into())));
-        inbox.mailbox().push("1234".into()).expect("room");
-        assert_eq!(inbox.mailbox().push(String::new()), Err(PushError::Full(String::new())));
-        inbox.mailbox().reply("never refused".into());
-        take(&inbox, 9);
-        inbox.mailbox().push("x".repeat(100)).expect("one message fits into an empty queue");
-    }
-
-    #[test]
-    fn room_wakes_who_waits_for_it() {
-        let inbox = Inbox::new(SMALL);
-        let mut cx = Context::from_waker(Waker::noop());
-        inbox.mailbox().push("1234567890".into()).expect("room");
-        assert!(inbox.mailbox().poll_room(&mut cx, 1).is_pending());
-        take(&inbox, 1);
-        assert!(inbox.mailbox().poll_room(&mut cx, 1).is_ready());
-        assert!(inbox.mailbox().state.lock().room.is_empty());
-    }
-
-    #[test]
-    fn r6_sealed_is_drained_to_the_close_and_takes_nothing_more() {
-        let inbox = Inbox::new(SMALL);
-        inbox.mailbox().push("a".into()).expect("room");
-        inbox.mailbox().seal(Some("error".into()), CloseCode::Policy);
-        assert_eq!(inbox.mailbox().push("late".into()), Err(PushError::Sealed));
-        inbox.mailbox().reply("late".into());
-        inbox.mailbox().seal(Some("late".into()), CloseCode::Normal);
-        assert_eq!(take(&inbox, 9), ["a", "error", "Close(Policy)"]);
-    }
-
-    #[test]
-    fn evicted_gives_up_what_is_queued() {
-        let inbox = Inbox::new(SMALL);
-        inbox.mailbox().push("a".into()).expect("room");
-        assert!(inbox.poll_urgent(&mut Context::from_waker(Waker::noop())).is_pending());
-        inbox.mailbox().evict("slow".into(), CloseCode::TooSlow);
-        let urgent = inbox.poll_urgent(&mut Context::from_waker(Waker::noop()));
-        assert!(matches!(urgent, Poll::Ready(Urgent::Cut)));
-        assert_eq!(take(&inbox, 9), ["slow", "Close(TooSlow)"]);
-    }
-
-    #[test]
-    fn a_probe_is_seen_before_what_is_queued_and_while_a_write_is_stuck() {
-        let inbox = Inbox::new(SMALL);
-        inbox.mailbox().push("a".into()).expect("room");
-        inbox.mailbox().probe(oneshot::channel().0);
-        let urgent = inbox.poll_urgent(&mut Context::from_waker(Waker::noop()));
-        assert!(matches!(urgent, Poll::Ready(Urgent::Probe(Notice::Probe(_)))));
-        inbox.mailbox().probe(oneshot::channel().0);
-        assert!(take(&inbox, 1)[0].contains("Probe"));
-        assert_eq!(take(&inbox, 9), ["a"]);
-    }
-
-    #[test]
-    fn a_new_reader_is_greeted_before_what_was_held() {
-        let first = Inbox::new(SMALL);
-        first.mailbox().push("held".into()).expect("room");
-        let second = Inbox::new(SMALL);
-        second.mailbox().reply("own".into());
-        let second = first.mailbox().adopt(second.mailbox(), "config".into(), SMALL);
-        assert_eq!(take(&second, 9), ["own", "config", "held"]);
-        assert!(!first.is_current());
-        let mut items = Vec::new();
-        let revoked = first.poll_receive(&mut Context::from_waker(Waker::noop()), 1, &mut items);
-        assert_eq!(revoked, Poll::Ready(Received::Revoked));
-    }
-
-    #[test]
-    fn a_peer_that_reads_no_replies_is_not_read() {
-        let inbox = Inbox::new(SMALL);
-        for _ in 0..UNREAD_REPLIES {
-            assert!(!inbox.is_read_blocked());
-            inbox.mailbox().reply("x".into());
-        }
-        assert!(inbox.is_read_blocked());
-        take(&inbox, 1);
-        assert!(!inbox.is_read_blocked());
-    }
-}
+mod tests;

@@ -11,6 +11,17 @@ pub enum Direction {
     ToClient,
 }
 
+/// What came of a client's wish to go on with its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ResumeOutcome {
+    /// It goes on, and nothing is lost.
+    Complete,
+    /// It keeps its id; what was under way may be lost.
+    Uncounted,
+    /// It can't.
+    Refused,
+}
+
 /// Hears of what happens in the hub. Every method is called with no lock held for long and must not block.
 pub trait Observer: Send + Sync {
     /// A message was queued for the other side; `bytes` of it as it is sent.
@@ -27,6 +38,10 @@ pub trait Observer: Send + Sync {
     fn held(&self) {}
     /// A device came back within its grace period.
     fn returned(&self) {}
+    /// A client asked to go on with its session.
+    fn resumed(&self, outcome: ResumeOutcome) {
+        let _ = outcome;
+    }
     /// A registration took an id over from a connection that did not answer.
     fn taken_over(&self) {}
 }

@@ -3,14 +3,16 @@
 //! Sharded by id; a shard is a small lock around a map of its devices and of the clients that wait for one.
 
 mod registration;
+mod resuming;
 mod waiting;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use cuttlebone_proto::{ClientId, DeviceId, IceServer, Reject, adb_port, encode};
+use cuttlebone_proto::limits::SMALL_READER_BYTES;
+use cuttlebone_proto::{ClientId, DeviceId, IceServer, Reject, Resume, adb_port, encode};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::sync::broadcast;
 use tokio::sync::oneshot::error::TryRecvError;
@@ -18,9 +20,10 @@ use tokio::sync::oneshot::error::TryRecvError;
 use crate::device::{Device, State};
 use crate::event::{DeviceSummary, Event};
 use crate::item::Notice;
-use crate::mailbox::Inbox;
+use crate::mailbox::{Budget, Inbox};
 use crate::observer::Observer;
 use crate::request::{Answer, AttachRequest, RegisterRequest, Request};
+use crate::resume_token::Tokens;
 use crate::settings::Settings;
 
 pub use registration::Registration;
@@ -44,6 +47,8 @@ pub struct Registry {
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) ids: Box<dyn IdSource>,
+    pub(crate) tokens: Tokens,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) observer: Arc<dyn Observer>,
     config: RwLock<Arc<str>>,
     shards: Box<[Mutex<Shard>]>,
@@ -52,6 +57,7 @@ pub(crate) struct Shared {
     waiting: AtomicUsize,
     waiters: AtomicU64,
     version: AtomicU64,
+    stopping: AtomicBool,
 }
 
 type Shard = HashMap<DeviceId, Entry>;
@@ -121,13 +127,17 @@ impl Registry {
         settings: Settings,
         ice_servers: &[IceServer],
         ids: Box<dyn IdSource>,
+        tokens: Tokens,
         observer: Arc<dyn Observer>,
     ) -> Self {
         let events = broadcast::Sender::new(settings.event_buffer);
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        let budget = Arc::new(Budget::new(settings.all_queues_bytes));
         let shared = Shared {
             settings,
             ids,
+            tokens,
+            budget,
             observer,
             config: RwLock::new(encode::config(ice_servers).into()),
             shards,
@@ -136,6 +146,7 @@ impl Registry {
             waiting: AtomicUsize::new(0),
             waiters: AtomicU64::new(0),
             version: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -152,9 +163,32 @@ impl Registry {
         self.shared.config.read().clone()
     }
 
-    /// Changes the ICE servers that peers get from now on.
+    /// Changes the ICE servers: every peer that was sent `config` is sent it again.
     pub fn set_ice_servers(&self, ice_servers: &[IceServer]) {
-        *self.shared.config.write() = encode::config(ice_servers).into();
+        let config: Arc<str> = encode::config(ice_servers).into();
+        *self.shared.config.write() = Arc::clone(&config);
+        // Whoever comes after this compares what it was sent (see `AttachRequest`), so nobody is left out.
+        for shard in &self.shared.shards {
+            for entry in shard.lock().values() {
+                if let Some(device) = &entry.device {
+                    device.send_config(&config);
+                }
+                entry.waiters.iter().for_each(|waiter| waiter.mailbox.reply(config.to_string()));
+            }
+        }
+    }
+
+    /// The server stops: nobody registers or attaches any more.
+    pub fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        // Whoever had a shard before is done when each has been had since.
+        self.shared.shards.iter().for_each(|shard| drop(shard.lock()));
+    }
+
+    /// Bytes that all queues hold, to within 4 KiB for each.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.shared.budget.used()
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -165,7 +199,7 @@ impl Registry {
     #[must_use]
     pub fn resolve(&self, request: Request, now_ms: u64) -> Resolution {
         match request {
-            Request::Attach(request) => Resolution::Answer(self.attach(&request)),
+            Request::Attach(request) => Resolution::Answer(self.attach(&request, now_ms)),
             Request::Register(request) => self.register(request, now_ms, None),
         }
     }
@@ -228,20 +262,31 @@ impl Registry {
         devices
     }
 
-    fn attach(&self, request: &AttachRequest) -> Answer {
+    fn attach(&self, request: &AttachRequest, now_ms: u64) -> Answer {
         let mut shard = self.shared.shard(request.device_id.as_str());
-        let present = shard.get(&request.device_id).and_then(|entry| entry.device.as_ref());
+        if self.shared.is_stopping() {
+            return Answer::Stopping;
+        }
+        let config = self.config();
+        if !Arc::ptr_eq(&request.config, &config) {
+            request.mailbox.reply(config.to_string());
+        }
+        let present = shard.get(&request.device_id).and_then(|entry| entry.device.clone());
+        if let Resume::Session { token, received } = &request.resume {
+            return self.shared.resume(&mut shard, present.as_ref(), request, (token, *received), now_ms);
+        }
+        let resumable = (request.resume == Resume::New).then(|| self.shared.token_time(now_ms));
         match present.filter(|device| !device.away.load(Ordering::Relaxed)) {
-            Some(device) => match device.attach(&self.shared, &request.mailbox) {
-                Ok(attachment) => Answer::Attached(attachment),
-                Err(reject) => Answer::Refused(reject),
-            },
-            None => waiting::wait(&self.shared, &mut shard, request),
+            Some(device) => device.attach(&self.shared, &request.mailbox, resumable).into(),
+            None => waiting::wait(&self.shared, &mut shard, request, self.shared.settings.waiting_per_device),
         }
     }
 
     fn register(&self, request: RegisterRequest, now_ms: u64, silent: Option<&Inbox>) -> Resolution {
         let mut shard = self.shared.shard(request.device_id.as_str());
+        if self.shared.is_stopping() {
+            return Resolution::Answer(Answer::Stopping);
+        }
         let held = shard.get(&request.device_id).and_then(|entry| entry.device.clone());
         let Some(device) = held else {
             return Resolution::Answer(self.publish(&mut shard, &request, VecDeque::new(), now_ms));
@@ -284,6 +329,7 @@ impl Registry {
             mailbox,
             small_reader: AtomicBool::new(request.small_reader),
             away: AtomicBool::new(false),
+            digest: OnceLock::new(),
             state: Mutex::new(State::with_former(former)),
         });
         let entry = shard.entry(request.device_id.clone()).or_default();
@@ -296,8 +342,11 @@ impl Registry {
     /// Gives a device that came back its queue, with what was held, and its clients.
     fn resume(&self, shard: &mut Shard, device: &Arc<Device>, request: RegisterRequest) -> Answer {
         let config = self.config().to_string();
-        let inbox = device.mailbox.adopt(&request.mailbox, config, self.shared.settings.device_queue);
+        let longest = if request.small_reader { SMALL_READER_BYTES } else { usize::MAX };
         device.small_reader.store(request.small_reader, Ordering::Relaxed);
+        let bound = self.shared.settings.device_queue;
+        let (inbox, too_large) = device.mailbox.adopt(&request.mailbox, config, bound, longest);
+        device.too_large(&self.shared, &too_large);
         device.away.store(false, Ordering::Relaxed);
         let entry = shard.entry(request.device_id).or_default();
         self.greet(entry, device);
@@ -317,6 +366,10 @@ impl Shared {
     fn shard(&self, device_id: &str) -> MutexGuard<'_, Shard> {
         let at = usize::try_from(self.hasher.hash_one(device_id) % SHARDS as u64).unwrap_or_default();
         self.shards[at].lock()
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
     }
 
     /// Tells the listeners, if there are any.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use cuttlebone_proto::{DeviceId, Reject};
+use cuttlebone_proto::{DeviceId, Reject, Resume};
 
 use crate::device::Attachment;
 use crate::mailbox::Mailbox;
@@ -33,7 +33,10 @@ pub struct RegisterRequest {
 #[derive(Debug)]
 pub struct AttachRequest {
     pub(crate) device_id: DeviceId,
+    pub(crate) resume: Resume,
     pub(crate) mailbox: Arc<Mailbox>,
+    /// The `config` that it was sent.
+    pub(crate) config: Arc<str>,
 }
 
 /// The answer to a [`Request`]. Dropping one undoes what it stands for.
@@ -49,4 +52,6 @@ pub enum Answer {
     Absent,
     /// It can't be had.
     Refused(Reject),
+    /// The server stops: come back to the next.
+    Stopping,
 }

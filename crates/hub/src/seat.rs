@@ -32,6 +32,8 @@ pub enum Next {
     Await(Request),
     /// Ping the peer: somebody wants to know whether it lives.
     Ping,
+    /// Write what the mailbox holds, the close at its end. Read on until the peer has closed too.
+    Draining,
     /// Read no more. Write what the mailbox holds, the close at its end, and go.
     Closing,
 }
@@ -112,7 +114,7 @@ impl Seat {
     /// connection has taken its device over.
     pub fn on_cut(&mut self, now: Instant) -> Next {
         match self {
-            Self::Client(seat) => seat.on_evicted(),
+            Self::Client(seat) => seat.on_cut(),
             Self::Device(seat) => seat.on_taken_over(now),
         }
     }
@@ -123,10 +125,10 @@ impl Seat {
     }
 
     /// An [`Item::Close`](crate::Item::Close) came out of the mailbox: the server closes. A client is gone for good
-    /// with that; a device may still come back.
-    pub fn on_closing(&mut self) {
+    /// with that, unless it is told to come back; a device may come back in any case.
+    pub fn on_closing(&mut self, code: CloseCode) {
         if let Self::Client(seat) = self {
-            seat.on_closing();
+            seat.on_closing(code);
         }
     }
 
@@ -135,15 +137,35 @@ impl Seat {
         both!(self, seat => seat.leave());
     }
 
-    /// The connection broke. Gives the time until which the seat is to be kept (it may come back, or count as there);
+    /// The connection broke, or was closed by the server. Gives the time until which the seat is to be kept (it may come back, or count as there);
     /// then, or at once if there is none, drop it.
     pub fn on_broken(&mut self, now: Instant) -> Option<Instant> {
         both!(self, seat => seat.on_broken(now))
     }
 
-    /// The server goes down: what is queued is still delivered, then the close.
-    pub fn on_shutdown(&mut self, code: CloseCode) {
-        both!(self, seat => seat.on_shutdown(code));
+    /// The server stops (see [`Registry::stop`], which comes before). A device goes first: what is queued for it is
+    /// delivered, and what it has sent is passed on. When its connection has ended its clients go, with all they are to
+    /// have. Nobody is told that the other side is gone: both are to come back to the next server.
+    pub fn on_shutdown(&mut self, code: CloseCode) -> Next {
+        both!(self, seat => seat.on_shutdown(code))
+    }
+
+    /// The server stops while the seat is kept for a connection that broke. Drop the seat after that: a device's at once, a
+    /// client's when all devices have gone.
+    pub fn on_shutdown_away(&mut self, code: CloseCode) {
+        match self {
+            Self::Client(seat) => seat.forget(),
+            Self::Device(seat) => seat.forget(code),
+        }
+    }
+
+    /// While the seat is kept for a connection that broke: ready when a client has come back by another connection, or
+    /// can't any more. Drop the seat then. Cancel safe.
+    pub fn poll_superseded(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Client(seat) => seat.poll_superseded(cx),
+            Self::Device(_) => Poll::Pending,
+        }
     }
 
     /// When [`Seat::on_timer`] is due, if nothing else comes.

@@ -18,6 +18,10 @@ pub struct Settings {
     pub client_queue: Bound,
     /// What may be queued for one device. Beyond it the client that sends is not read.
     pub device_queue: Bound,
+    /// What one client may have in its device's queue. Beyond it this client is not read; the others go on.
+    pub client_share: Bound,
+    /// Bytes that all queues together may hold. Beyond it each may hold 16 KiB only.
+    pub all_queues_bytes: usize,
     /// What is held for a device whose connection broke, until it is back.
     pub held: Bound,
     /// How long a client waits for room in its device's queue before it is closed (1013).
@@ -36,6 +40,12 @@ pub struct Settings {
     pub waiting: usize,
     /// How long after its connection broke a client counts as there.
     pub client_grace: Duration,
+    /// What is kept of the messages sent to a client that may resume its session.
+    pub resume_kept: Bound,
+    /// How long a resume token is good for.
+    pub resume_ttl: Duration,
+    /// How long after the start of the server tokens of an earlier process are honoured.
+    pub resume_after_restart: Duration,
     /// How many life-cycle events a listener may be behind.
     pub event_buffer: usize,
 }
@@ -45,6 +55,8 @@ impl Default for Settings {
         Self {
             client_queue: Bound { frames: 256, bytes: 1 << 20 },
             device_queue: Bound { frames: 1024, bytes: 4 << 20 },
+            client_share: Bound { frames: 64, bytes: 256 * 1024 },
+            all_queues_bytes: 1 << 30,
             held: Bound { frames: 1024, bytes: 1 << 20 },
             full_wait: Duration::from_secs(10),
             clients_per_device: 64,
@@ -54,6 +66,9 @@ impl Default for Settings {
             waiting_per_device: 16,
             waiting: 10_000,
             client_grace: Duration::from_secs(10),
+            resume_kept: Bound { frames: 256, bytes: 1 << 20 },
+            resume_ttl: Duration::from_secs(24 * 60 * 60),
+            resume_after_restart: Duration::from_secs(60),
             event_buffer: 1024,
         }
     }

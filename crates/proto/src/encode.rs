@@ -31,6 +31,32 @@ pub fn device_info(info: &str) -> String {
     splice(r#"{"message_type":"device_info","device_info":"#, info)
 }
 
+/// `device_info` of a session that can be resumed: with its token, and, where the counts are known, the number of
+/// `forward` that the server took. Source: protocol.md 2.6.
+#[must_use]
+pub fn resumable_device_info(info: &str, token: &str, received: Option<u32>) -> String {
+    let mut text = device_info(info);
+    text.pop();
+    text.push_str(r#","cuttlebone_resume":"#);
+    text.push_str(&json(&token));
+    if let Some(received) = received {
+        text.push_str(r#","cuttlebone_received":"#);
+        push_number(&mut text, received);
+    }
+    text.push('}');
+    text
+}
+
+/// `cuttlebone_draining`: the last message before a planned close, with the number of `forward` that the server took.
+/// Source: protocol.md 2.6.
+#[must_use]
+pub fn draining(received: u32) -> String {
+    let mut text = String::from(r#"{"message_type":"cuttlebone_draining","cuttlebone_received":"#);
+    push_number(&mut text, received);
+    text.push('}');
+    text
+}
+
 /// `client_disconnected`.
 #[must_use]
 pub fn client_disconnected(client_id: ClientId) -> String {
@@ -113,6 +139,15 @@ mod tests {
         );
         assert_eq!(device_msg("null"), r#"{"message_type":"device_msg","payload":null}"#);
         assert_eq!(device_info("[1 ]"), r#"{"message_type":"device_info","device_info":[1 ]}"#);
+        assert_eq!(
+            resumable_device_info("{}", "a-b", Some(0)),
+            r#"{"message_type":"device_info","device_info":{},"cuttlebone_resume":"a-b","cuttlebone_received":0}"#
+        );
+        assert_eq!(
+            resumable_device_info("{}", "a-b", None),
+            r#"{"message_type":"device_info","device_info":{},"cuttlebone_resume":"a-b"}"#
+        );
+        assert_eq!(draining(17), r#"{"message_type":"cuttlebone_draining","cuttlebone_received":17}"#);
         assert_eq!(client_disconnected(id(10)), r#"{"message_type":"client_disconnected","client_id":10}"#);
     }
 

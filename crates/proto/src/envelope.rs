@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use crate::ids::{ClientId, DeviceId};
 use crate::json::{Fault, Scanner, unescape};
+use crate::limits::RESUME_TOKEN_BYTES;
 use crate::number::whole_number;
 use crate::reject::Reject;
+use crate::resume::Resume;
 
 /// One message, borrowed from the text it came in. Values stay as they were written.
 ///
@@ -21,6 +23,8 @@ pub struct Envelope<'a> {
     pub device_info: Option<&'a str>,
     device_id: Option<&'a str>,
     client_id: Option<&'a str>,
+    resume: Option<&'a str>,
+    received: Option<&'a str>,
 }
 
 /// What stands under `device_id`.
@@ -67,6 +71,8 @@ impl<'a> Envelope<'a> {
             device_info: fields.device_info,
             device_id: fields.device_id,
             client_id: fields.client_id,
+            resume: fields.resume,
+            received: fields.received,
         })
     }
 
@@ -87,6 +93,22 @@ impl<'a> Envelope<'a> {
     pub fn client_id(&self) -> Option<ClientId> {
         whole_number(self.client_id?).and_then(ClientId::new)
     }
+
+    /// What `cuttlebone_resume` and `cuttlebone_received` ask for. Anything but `true` and a string asks for nothing.
+    #[must_use]
+    pub fn resume(&self) -> Resume {
+        match self.resume {
+            Some("true") => Resume::New,
+            Some(value) => string(value).map_or(Resume::NotAsked, |raw| self.session(raw)),
+            None => Resume::NotAsked,
+        }
+    }
+
+    /// A token that is too long can't be ours; an empty one is as good.
+    fn session(&self, raw: &str) -> Resume {
+        let token = if raw.len() > RESUME_TOKEN_BYTES { "".into() } else { unescape(raw).0 };
+        Resume::Session { token: token.as_ref().into(), received: self.received.and_then(whole_number) }
+    }
 }
 
 /// The raw text between the quotes, if `value` is a string.
@@ -101,6 +123,8 @@ struct Fields<'a> {
     device_info: Option<&'a str>,
     client_id: Option<&'a str>,
     payload: Option<&'a str>,
+    resume: Option<&'a str>,
+    received: Option<&'a str>,
     twice: bool,
 }
 
@@ -112,6 +136,8 @@ impl<'a> Fields<'a> {
             "device_info" => &mut self.device_info,
             "client_id" => &mut self.client_id,
             "payload" => &mut self.payload,
+            "cuttlebone_resume" => &mut self.resume,
+            "cuttlebone_received" => &mut self.received,
             _ => return,
         };
         self.twice |= slot.replace(value).is_some();
@@ -184,6 +210,25 @@ mod tests {
         assert_eq!(field(r#""a\u0000""#), DeviceIdField::Invalid);
         assert_eq!(field(r#""\ud800""#), DeviceIdField::Invalid);
         assert_eq!(field(r#""cvd\u002d1""#), DeviceIdField::Valid(DeviceId::new("cvd-1").expect("valid")));
+    }
+
+    #[test]
+    fn resuming_is_asked_for_by_true_or_by_a_token() {
+        let ask = |fields: &str| {
+            let text = format!(r#"{{"message_type":"connect"{fields}}}"#);
+            parse(&text).expect("valid").resume()
+        };
+        let session = |token: &str, received| Resume::Session { token: token.into(), received };
+        assert_eq!(ask(""), Resume::NotAsked);
+        for nothing in ["false", "null", "1", "{}"] {
+            assert_eq!(ask(&format!(r#","cuttlebone_resume":{nothing}"#)), Resume::NotAsked);
+        }
+        assert_eq!(ask(r#","cuttlebone_resume":true"#), Resume::New);
+        assert_eq!(ask(r#","cuttlebone_resume":"a\u0062","cuttlebone_received":7"#), session("ab", Some(7)));
+        assert_eq!(ask(r#","cuttlebone_resume":"a","cuttlebone_received":-1"#), session("a", None));
+        assert_eq!(ask(&format!(r#","cuttlebone_resume":"{}""#, "a".repeat(257))), session("", None));
+        let twice = r#"{"message_type":"connect","cuttlebone_resume":true,"cuttlebone_resume":true}"#;
+        assert_eq!(parse(twice), Err(Reject::InvalidMessage));
     }
 
     #[test]

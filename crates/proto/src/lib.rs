@@ -20,6 +20,7 @@ mod json;
 pub mod limits;
 mod number;
 mod reject;
+mod resume;
 mod session;
 
 pub use close_code::CloseCode;
@@ -29,4 +30,5 @@ pub use ice_server::IceServer;
 pub use ids::{ClientId, DeviceId, InvalidDeviceId};
 pub use limits::Limits;
 pub use reject::Reject;
-pub use session::{ClientEffect, ClientSession, ClientWait, DeviceEffect, DeviceSession};
+pub use resume::Resume;
+pub use session::{Ask, ClientEffect, ClientSession, ClientWait, DeviceEffect, DeviceSession};

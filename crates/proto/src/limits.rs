@@ -10,6 +10,8 @@ pub const NESTING: usize = 64;
 pub const SMALL_READER_BYTES: usize = 65_536;
 /// The subprotocols whose devices read at most [`SMALL_READER_BYTES`] at once.
 pub const SMALL_READER_SUBPROTOCOLS: [&str; 2] = ["webrtc-operator", "cf-webrtc-device"];
+/// The longest resume token that is looked at, in bytes; ours are shorter.
+pub const RESUME_TOKEN_BYTES: usize = 256;
 /// How much of an unknown `message_type` an error repeats, in characters. Source: protocol.md 2.1.
 pub const ECHOED_CHARS: usize = 64;
 

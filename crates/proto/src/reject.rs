@@ -69,6 +69,10 @@ pub enum Reject {
     TooSlow,
     /// The device does not read what its clients send.
     DeviceTooSlow,
+    /// The session of a resume token is over, or the token is not ours.
+    CannotResume,
+    /// The peer sends more than it may, and does not stop.
+    RateLimited,
     /// No first message in time.
     NoFirstMessage,
     /// The server failed.
@@ -118,6 +122,8 @@ impl Reject {
             Self::TooManyWaiting => ("too_many_waiting", "Connection failed: Too many clients are waiting", Some(C::Overloaded)),
             Self::TooSlow => ("too_slow", "Connection is too slow", Some(C::TooSlow)),
             Self::DeviceTooSlow => ("device_too_slow", "Forward failed: Device is too slow", Some(C::Overloaded)),
+            Self::CannotResume => ("cannot_resume", "Session cannot be resumed", Some(C::Policy)),
+            Self::RateLimited => ("rate_limited", "Rate limit exceeded", Some(C::RateLimited)),
             Self::NoFirstMessage => ("no_first_message", "No message in time", Some(C::Policy)),
             Self::Internal => ("internal_error", "Internal error", Some(C::Internal)),
         }

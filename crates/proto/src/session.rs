@@ -7,5 +7,5 @@
 mod client;
 mod device;
 
-pub use client::{ClientEffect, ClientSession, ClientWait};
+pub use client::{Ask, ClientEffect, ClientSession, ClientWait};
 pub use device::{DeviceEffect, DeviceSession};

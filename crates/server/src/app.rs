@@ -53,7 +53,8 @@ impl App {
     #[cfg(test)]
     pub(crate) fn for_test(settings: Settings) -> Arc<Self> {
         let (metrics, ids) = (Arc::new(Metrics::new()), Box::new(crate::ids::SystemRandom));
-        let registry = Registry::new(settings.hub.clone(), &[], ids, Arc::clone(&metrics) as _);
+        let tokens = crate::server::tokens(None);
+        let registry = Registry::new(settings.hub.clone(), &[], ids, tokens, Arc::clone(&metrics) as _);
         Self::new(settings, Arc::new(registry), metrics)
     }
 }

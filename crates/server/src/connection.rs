@@ -7,8 +7,10 @@
 //! last batch has been written, so that what a slow peer has not read stays bounded in the mailbox; 3. every wait has a
 //! deadline; 4. whatever way the task ends, dropping the seat takes the session out of the hub.
 
+mod away;
 mod clocks;
 mod directory;
+mod stage;
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -23,18 +25,17 @@ use crate::clock;
 use crate::context::{ConnectionContext, Role};
 use crate::metrics::{Counted, Refusal, Timeout};
 use clocks::Clocks;
+use stage::{End, Stage, Turn};
 
 /// Entries that leave the mailbox together, and with one write.
 const BATCH: usize = 32;
-/// Messages that a connection may read and write in one turn, and their bytes: then others have theirs. Small, for a
-/// message may have to wait for a turn of every busy connection.
-const TURN_MESSAGES: usize = 32;
-const TURN_BYTES: usize = 16 * 1024;
 /// How much of a device id a log line shows, in characters.
 const LOGGED_CHARS: usize = 64;
 /// Places for entries that an idle connection keeps.
 const KEPT_ITEMS: usize = 4;
-/// How long a peer that was sent a close may take to hang up.
+/// How long a device may take to read what its clients have sent, when the server stops: they wait for it.
+const LAST_WRITE: std::time::Duration = std::time::Duration::from_secs(2);
+/// How long a peer that was sent a close may take to close too, or to hang up.
 const HANG_UP: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Serves `conn` until it ends, then keeps its seat for as long as the session may still come back.
@@ -62,6 +63,7 @@ pub(crate) async fn run<C: Conn>(conn: C, role: Role, context: ConnectionContext
         answer: None,
         paused: None,
         stage: Stage::Open,
+        told: false,
         turn: Turn::default(),
     };
     let end = connection.serve(cancel.cancelled()).await;
@@ -72,7 +74,8 @@ pub(crate) async fn run<C: Conn>(conn: C, role: Role, context: ConnectionContext
     drop((permit, counted));
     let Some(until) = stays else { return };
     match away.try_admit(peer.ip()) {
-        Ok(_place) => drop(timeout_at(until.into(), all_told.cancelled()).await),
+        // Boxed by itself: few are away, and what is not away need not be as large.
+        Ok(_place) => Box::pin(away::keep(seat, until.into(), cancel, all_told)).await,
         Err(_) => metrics.refused(Refusal::AwayFull),
     }
 }
@@ -89,38 +92,9 @@ struct Connection<'a, C> {
     answer: Option<Pin<Box<dyn Future<Output = Answer> + Send>>>,
     paused: Option<Counted>,
     stage: Stage,
+    /// The server stops, and the seat knows.
+    told: bool,
     turn: Turn,
-}
-
-/// What a connection has read and written since others had their turn.
-#[derive(Debug, Default)]
-struct Turn {
-    messages: usize,
-    bytes: usize,
-}
-
-impl Turn {
-    fn count(&mut self, bytes: usize) {
-        self.messages += 1;
-        self.bytes += bytes;
-    }
-
-    fn is_over(&self) -> bool {
-        self.messages >= TURN_MESSAGES || self.bytes >= TURN_BYTES
-    }
-}
-
-/// How far the connection is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// Everything goes on.
-    Open,
-    /// Nothing is read; what the mailbox holds is written, up to the close.
-    Closing,
-    /// As before, and the mailbox is not kept waiting for a write that may never end.
-    Cut,
-    /// The close is queued: once it is written, this is over.
-    Closed,
 }
 
 /// Why the task is awake.
@@ -134,38 +108,6 @@ enum Wake {
     Timer,
     Flushed,
     WriteFailed,
-}
-
-/// How the connection ended.
-#[derive(Debug, PartialEq, Eq)]
-enum End {
-    /// The peer closed it.
-    Left,
-    /// The server closed it.
-    Closed,
-    /// It broke.
-    Broken,
-    /// The peer gave no sign of life.
-    Silent,
-    /// The peer took nothing of what was written.
-    Stuck,
-}
-
-impl End {
-    const fn reason(&self) -> &'static str {
-        match self {
-            Self::Left => "closed by the peer",
-            Self::Closed => "closed by the server",
-            Self::Broken => "broken",
-            Self::Silent => "nothing came from the peer for too long",
-            Self::Stuck => "the peer did not read for too long",
-        }
-    }
-
-    /// Whether the peer can still be told something.
-    const fn is_orderly(&self) -> bool {
-        matches!(self, Self::Left | Self::Closed)
-    }
 }
 
 impl<C: Conn> Connection<'_, C> {
@@ -201,7 +143,7 @@ impl<C: Conn> Connection<'_, C> {
         cancelled: Pin<&mut impl Future<Output = ()>>,
         mut timer: Pin<&mut tokio::time::Sleep>,
     ) -> Poll<Wake> {
-        if self.stage == Stage::Open && cancelled.poll(cx).is_ready() {
+        if !self.told && self.stage == Stage::Open && cancelled.poll(cx).is_ready() {
             return Poll::Ready(Wake::Cancelled);
         }
         let has_begun = self.turn.messages > 0;
@@ -234,7 +176,7 @@ impl<C: Conn> Connection<'_, C> {
                         self.seat.on_alive();
                     }
                     if self.stage != Stage::Cut {
-                        return if self.stage == Stage::Closed {
+                        return if matches!(self.stage, Stage::Closed | Stage::Parting) {
                             Poll::Pending
                         } else {
                             self.seat.inbox().poll_urgent(cx).map(Wake::Urgent)
@@ -249,6 +191,9 @@ impl<C: Conn> Connection<'_, C> {
                 return Poll::Ready(Wake::Flushed);
             }
         }
+        if self.stage == Stage::Parting {
+            return Poll::Pending;
+        }
         match self.seat.inbox().poll_receive(cx, BATCH, &mut self.items) {
             Poll::Ready(Received::Items) => Poll::Ready(Wake::Items),
             Poll::Ready(Received::Revoked) => Poll::Ready(Wake::Urgent(Urgent::Cut)),
@@ -258,7 +203,7 @@ impl<C: Conn> Connection<'_, C> {
 
     /// What the seat waits for: an answer, room, or its peer.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
-        if self.stage != Stage::Open {
+        if !self.stage.reads() {
             return Poll::Pending;
         }
         if let Some(answer) = &mut self.answer {
@@ -284,8 +229,8 @@ impl<C: Conn> Connection<'_, C> {
             Wake::Timer => return self.on_timer(),
             Wake::Items => return self.on_items(),
             Wake::Cancelled => {
-                self.seat.on_shutdown(CloseCode::Restart);
-                Next::Closing
+                self.told = true;
+                self.seat.on_shutdown(CloseCode::Restart)
             }
             Wake::Urgent(Urgent::Cut) => {
                 self.stage = Stage::Cut;
@@ -312,7 +257,11 @@ impl<C: Conn> Connection<'_, C> {
         self.seat.on_alive();
         let next = match incoming {
             Incoming::Text => self.seat.on_text(self.conn.text(), now.into_std()),
-            Incoming::Ping | Incoming::Pong => Next::Continue,
+            Incoming::Pong { mark: Some(mark) } => {
+                self.seat.inbox().confirm(mark);
+                Next::Continue
+            }
+            Incoming::Ping | Incoming::Pong { mark: None } => Next::Continue,
             Incoming::Binary => self.seat.on_violation(Reject::BinaryMessage, now.into_std()),
             Incoming::Violation(violation) => match reject(violation) {
                 Some(reject) => self.seat.on_violation(reject, now.into_std()),
@@ -331,7 +280,7 @@ impl<C: Conn> Connection<'_, C> {
     /// There is no message of the protocol for this: only the close code.
     fn on_broken_framing(&mut self) -> Option<End> {
         self.metrics.refused_with("framing");
-        self.seat.on_closing();
+        self.seat.on_closing(CloseCode::Protocol);
         self.close(CloseCode::Protocol);
         None
     }
@@ -349,7 +298,7 @@ impl<C: Conn> Connection<'_, C> {
                     self.go_on(next);
                 }
                 Item::Close(code) => {
-                    self.seat.on_closing();
+                    self.seat.on_closing(code);
                     self.close(code);
                 }
             }
@@ -368,7 +317,7 @@ impl<C: Conn> Connection<'_, C> {
         }
         match self.clocks.on_timer(now) {
             Some(clocks::Due::Ping) => {
-                self.conn.queue(Outgoing::Ping);
+                self.ping();
                 None
             }
             Some(clocks::Due::Message) if self.stage == Stage::Open => {
@@ -398,7 +347,11 @@ impl<C: Conn> Connection<'_, C> {
                 self.clocks.not_reading();
             }
             Next::Await(request) => self.ask(request),
-            Next::Ping => self.conn.queue(Outgoing::Ping),
+            Next::Ping => self.ping(),
+            Next::Draining => {
+                self.stage = Stage::Draining;
+                self.clocks.parting(clock::now() + LAST_WRITE);
+            }
             Next::Closing => {
                 if self.stage == Stage::Open {
                     self.stage = Stage::Closing;
@@ -426,6 +379,7 @@ impl<C: Conn> Connection<'_, C> {
             Answer::Attached(_) => "client attached",
             Answer::Waiting(_) => "client waits for its device",
             Answer::Absent | Answer::Refused(_) => "refused",
+            Answer::Stopping => "too late: the server stops",
         };
         tracing::info!(peer = %self.peer, device_id = shown(&self.seat), "{outcome}");
         self.seat.on_answer(answer, clock::now().into_std())
@@ -434,8 +388,17 @@ impl<C: Conn> Connection<'_, C> {
     fn close(&mut self, code: CloseCode) {
         self.metrics.closed(code);
         self.conn.queue(Outgoing::Close { code, reason: "" });
-        self.stage = Stage::Closed;
-        self.clocks.closing(clock::now());
+        if self.stage == Stage::Draining {
+            self.stage = Stage::Parting;
+            self.clocks.parting(clock::now() + HANG_UP);
+        } else {
+            self.stage = Stage::Closed;
+            self.clocks.closing(clock::now());
+        }
+    }
+
+    fn ping(&mut self) {
+        self.conn.queue(Outgoing::Ping { mark: self.seat.inbox().mark() });
     }
 }
 

@@ -24,6 +24,7 @@ mod listing;
 mod metrics;
 mod panics;
 mod problem;
+mod resume_key;
 mod router;
 mod routes;
 mod serve;
@@ -34,5 +35,6 @@ mod tasks;
 
 pub use cuttlebone_transport::tls::{TlsError, TlsSettings};
 pub use panics::log_location_only;
+pub use resume_key::ResumeKey;
 pub use server::{BindError, Server, Summary};
 pub use settings::{ConnectionSettings, Fault, HttpSettings, MessageSettings, Settings, Timeouts};

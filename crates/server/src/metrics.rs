@@ -10,7 +10,7 @@ pub(crate) mod endpoint;
 mod labels;
 mod process;
 
-use cuttlebone_hub::{Counts, Direction, Observer};
+use cuttlebone_hub::{Counts, Direction, Observer, ResumeOutcome};
 use cuttlebone_proto::{CloseCode, Reject};
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::TypedMetric;
@@ -43,6 +43,7 @@ pub(crate) struct Metrics {
     held: Counter,
     returns: Counter,
     takeovers: Counter,
+    resumes: PerLabel<ResumeOutcome, Counter>,
     evictions: Counter,
     paused_clients: Gauge,
     event_streams: Gauge,
@@ -102,6 +103,7 @@ impl Metrics {
             returns: declare.one("device_returns", "Devices that came back within their grace period"),
             takeovers: declare
                 .one("takeovers", "Registrations that took an id over from a connection that did not answer"),
+            resumes: declare.each("resumes", "Clients that asked to go on with their session, by what came of it"),
             evictions: declare
                 .one("queue_evictions", "Connections closed because they did not read what they were sent"),
             paused_clients: declare
@@ -193,6 +195,10 @@ impl Observer for Metrics {
 
     fn returned(&self) {
         self.returns.inc();
+    }
+
+    fn resumed(&self, outcome: ResumeOutcome) {
+        self.resumes.at(outcome).inc();
     }
 
     fn taken_over(&self) {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cuttlebone_hub::Registry;
+use cuttlebone_hub::{Registry, Tokens};
 use cuttlebone_transport::Listener;
 use cuttlebone_transport::tls::{Tls, TlsError};
 use thiserror::Error;
@@ -18,6 +18,7 @@ use crate::admission::Admission;
 use crate::app::App;
 use crate::ids::SystemRandom;
 use crate::metrics::{Metrics, Timeout, endpoint};
+use crate::resume_key::ResumeKey;
 use crate::settings::{Fault, Settings};
 use crate::tasks::Tasks;
 use crate::{clock, descriptors, router};
@@ -86,7 +87,9 @@ impl Server {
         let admission = Admission::new(settings.connections.max, settings.connections.per_address);
         let metrics = Arc::new(Metrics::new());
         let observer = Arc::clone(&metrics);
-        let registry = Registry::new(settings.hub.clone(), &settings.ice_servers, Box::new(SystemRandom), observer);
+        let tokens = tokens(settings.resume_key.clone());
+        let ids = Box::new(SystemRandom);
+        let registry = Registry::new(settings.hub.clone(), &settings.ice_servers, ids, tokens, observer);
         let app = App::new(settings, Arc::new(registry), metrics);
 
         let router = router::router(Arc::clone(&app));
@@ -150,6 +153,7 @@ async fn drain(app: &App) -> Summary {
     let open = app.tasks.len();
     tracing::info!(open, "stopping");
     let leave = async {
+        app.registry.stop();
         // Half of the time is for the last wave to say goodbye.
         app.waves.fire(open, longest / 2).await;
         app.tasks.ended().await;
@@ -184,6 +188,12 @@ fn listen(address: SocketAddr, tls: Option<&Tls>, send_buffer: usize) -> Result<
     listener.set_send_buffer(send_buffer).map_err(fault)?;
     let bound = listener.local_addr().map_err(fault)?;
     Ok((listener, bound))
+}
+
+/// Tokens of this process.
+pub(crate) fn tokens(key: Option<ResumeKey>) -> Tokens {
+    let process = getrandom::u64().expect("the system has random numbers once it has started");
+    Tokens::new(Box::new(key.unwrap_or_else(ResumeKey::random)), process, clock::unix_ms())
 }
 
 /// The connections that the limit of open files is enough for.

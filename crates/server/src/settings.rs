@@ -11,6 +11,8 @@ use std::time::Duration;
 use cuttlebone_proto::{IceServer, Limits};
 use cuttlebone_transport::tls::TlsSettings;
 
+use crate::resume_key::ResumeKey;
+
 pub use validate::Fault;
 
 /// Connections of one address where the config says `auto` and the server listens on more than loopback.
@@ -33,6 +35,8 @@ pub struct Settings {
     pub messages: MessageSettings,
     /// Queues, grace periods and counts of the hub.
     pub hub: cuttlebone_hub::Settings,
+    /// What signs resume tokens: `clients.resume_key`. `None` makes one at start, which no other process has.
+    pub resume_key: Option<ResumeKey>,
     /// The bounds of HTTP.
     pub http: HttpSettings,
     /// What `config` offers: `ice.servers`.
@@ -109,6 +113,7 @@ impl Default for Settings {
             timeouts: Timeouts::default(),
             messages: MessageSettings::default(),
             hub: cuttlebone_hub::Settings::default(),
+            resume_key: None,
             http: HttpSettings::default(),
             ice_servers: Vec::new(),
         }

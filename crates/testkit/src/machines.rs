@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use cuttlebone_hub::{IdSource, Registry, Seat, SeatOptions, Unobserved};
+use cuttlebone_hub::{IdSource, Registry, Seat, SeatOptions, TokenKey, Tokens, Unobserved};
 use cuttlebone_proto::ClientId;
 use cuttlebone_server::Settings;
 
@@ -63,12 +63,27 @@ impl IdSource for SeededIds {
     }
 }
 
+/// Signs tokens that nobody here tries to forge.
+struct Checksum;
+
+impl TokenKey for Checksum {
+    fn sign(&self, message: &[u8]) -> [u8; 32] {
+        let sum = message.iter().fold(1_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
+        std::array::from_fn(|at| sum.to_be_bytes()[at % 8])
+    }
+
+    fn verify(&self, message: &[u8], tag: &[u8]) -> bool {
+        self.sign(message) == tag
+    }
+}
+
 impl Machines {
     /// An empty hub with these settings.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let ids = Box::new(SeededIds::default());
-        let registry = Registry::new(settings.hub.clone(), &settings.ice_servers, ids, Arc::new(Unobserved));
+        let tokens = Tokens::new(Box::new(Checksum), 1, 0);
+        let registry = Registry::new(settings.hub.clone(), &settings.ice_servers, ids, tokens, Arc::new(Unobserved));
         let start = tokio::time::Instant::now().into_std();
         let clock = Clock { start, now: start };
         Self { registry, settings, clock, peers: BTreeMap::new(), former: Vec::new() }

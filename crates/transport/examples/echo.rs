@@ -75,7 +75,7 @@ async fn echo(upgrade: OnUpgrade, settings: Settings) {
                 conn.queue_binary(&payload);
                 conn.flush().await
             }
-            Incoming::Ping | Incoming::Pong => conn.flush().await,
+            Incoming::Ping | Incoming::Pong { .. } => conn.flush().await,
             Incoming::Violation(violation) => {
                 conn.queue(Outgoing::Close { code: violation.close(), reason: "" });
                 conn.shutdown().await

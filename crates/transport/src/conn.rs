@@ -16,7 +16,10 @@ pub enum Incoming {
     /// A ping. The answer is queued already.
     Ping,
     /// A pong.
-    Pong,
+    Pong {
+        /// What the ping carried that it answers; a peer may send anything.
+        mark: Option<u32>,
+    },
     /// A close frame, with its code if it had one. The answer is queued already.
     Closed(Option<u16>),
     /// The peer broke a rule.
@@ -74,8 +77,11 @@ impl Violation {
 pub enum Outgoing {
     /// A text message.
     Text(String),
-    /// A ping without a payload. While one waits to be written, another is left out.
-    Ping,
+    /// A ping. While one waits to be written, another is left out.
+    Ping {
+        /// Comes back with the pong: then the peer has read everything that was queued before.
+        mark: Option<u32>,
+    },
     /// A close frame. Whatever is queued after it is left out.
     Close {
         /// Why.

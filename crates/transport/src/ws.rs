@@ -113,7 +113,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> WsConn<IO> {
                 self.outbox.owe_pong(self.decoder.control());
                 Incoming::Ping
             }
-            Event::Pong => Incoming::Pong,
+            Event::Pong => Incoming::Pong { mark: mark(self.decoder.control()) },
             Event::Close(code) => {
                 self.outbox.push_close(code, "");
                 Incoming::Closed(code)
@@ -165,7 +165,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Conn for WsConn<IO> {
     fn queue(&mut self, out: Outgoing) {
         match out {
             Outgoing::Text(text) => self.outbox.push_text(text),
-            Outgoing::Ping => self.outbox.push_ping(),
+            Outgoing::Ping { mark: None } => self.outbox.push_ping(&[]),
+            Outgoing::Ping { mark: Some(mark) } => self.outbox.push_ping(&mark.to_be_bytes()),
             Outgoing::Close { code, reason } => self.outbox.push_close(Some(code.value()), reason),
             Outgoing::CloseRaw(1005) => self.outbox.push_close(None, ""),
             Outgoing::CloseRaw(code) => self.outbox.push_close(Some(code), ""),
@@ -188,6 +189,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Conn for WsConn<IO> {
     fn assembling(&self) -> bool {
         self.reading == Reading::Messages && self.decoder.is_assembling()
     }
+}
+
+/// The mark of the ping that a pong answers.
+fn mark(payload: &[u8]) -> Option<u32> {
+    payload.try_into().ok().map(u32::from_be_bytes)
 }
 
 impl From<cuttlebone_ws::Violation> for Violation {

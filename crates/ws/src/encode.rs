@@ -23,9 +23,9 @@ pub fn binary(out: &mut Vec<u8>, payload: &[u8]) {
     frame(out, Opcode::Binary, payload);
 }
 
-/// Appends a ping without a payload.
-pub fn ping(out: &mut Vec<u8>) {
-    frame(out, Opcode::Ping, &[]);
+/// Appends a ping. Of a payload over 125 bytes the rest is left out.
+pub fn ping(out: &mut Vec<u8>, payload: &[u8]) {
+    frame(out, Opcode::Ping, payload.get(..125).unwrap_or(payload));
 }
 
 /// Appends a pong. Of a payload over 125 bytes the rest is left out.
@@ -89,7 +89,7 @@ mod tests {
         let mut out = Vec::new();
         text(&mut out, "hé");
         binary(&mut out, &[1, 2]);
-        ping(&mut out);
+        ping(&mut out, b"");
         close(&mut out, Some(1000), "bye");
         close(&mut out, None, "left out");
         assert_eq!(out, b"\x81\x03h\xc3\xa9\x82\x02\x01\x02\x89\x00\x88\x05\x03\xe8bye\x88\x00");

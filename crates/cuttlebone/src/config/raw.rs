@@ -91,8 +91,11 @@ pub(crate) struct RawQueues {
     pub(crate) device_frames: u64,
     pub(crate) device_bytes: u64,
     pub(crate) full_wait_ms: u64,
+    pub(crate) share_frames: u64,
+    pub(crate) share_bytes: u64,
     pub(crate) held_frames: u64,
     pub(crate) held_bytes: u64,
+    pub(crate) all_bytes: u64,
 }
 
 /// `[devices]`
@@ -112,6 +115,12 @@ pub(crate) struct RawClients {
     pub(crate) waiting_per_device: u64,
     pub(crate) waiting: u64,
     pub(crate) grace_ms: u64,
+    pub(crate) resume_key: Secret,
+    pub(crate) resume_key_file: String,
+    pub(crate) resume_kept_frames: u64,
+    pub(crate) resume_kept_bytes: u64,
+    pub(crate) resume_token_ms: u64,
+    pub(crate) resume_after_restart_ms: u64,
 }
 
 /// `[http]`

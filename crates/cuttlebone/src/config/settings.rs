@@ -6,6 +6,7 @@
 mod check;
 mod ice;
 mod network;
+mod secrets;
 
 use std::ffi::OsString;
 
@@ -36,6 +37,7 @@ pub(super) fn check(
         timeouts: timeouts(&raw.timeouts),
         messages: messages(&raw.messages),
         hub: hub(&raw),
+        resume_key: secrets::resume_key(&raw.clients, &mut check),
         http: http(&raw.http),
         ice_servers: ice::servers(&raw.ice, &mut check),
     };
@@ -74,6 +76,8 @@ fn hub(raw: &RawConfig) -> cuttlebone_hub::Settings {
         client_queue: bound(queues.client_frames, queues.client_bytes),
         device_queue: bound(queues.device_frames, queues.device_bytes),
         held: bound(queues.held_frames, queues.held_bytes),
+        client_share: bound(queues.share_frames, queues.share_bytes),
+        all_queues_bytes: count(queues.all_bytes),
         full_wait: millis(queues.full_wait_ms),
         clients_per_device: count(devices.clients_per_device),
         device_grace: millis(devices.grace_ms),
@@ -82,6 +86,9 @@ fn hub(raw: &RawConfig) -> cuttlebone_hub::Settings {
         waiting_per_device: count(clients.waiting_per_device),
         waiting: count(clients.waiting),
         client_grace: millis(clients.grace_ms),
+        resume_kept: bound(clients.resume_kept_frames, clients.resume_kept_bytes),
+        resume_ttl: millis(clients.resume_token_ms),
+        resume_after_restart: millis(clients.resume_after_restart_ms),
         event_buffer: count(raw.http.event_buffer),
     }
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use cuttlebone_proto::CloseCode;
+
 use super::Shared;
 use crate::device::Device;
 use crate::event::Event;
@@ -39,6 +41,13 @@ impl Registration {
             self.device.mailbox.set_bound(self.shared.settings.held);
             self.device.away.store(true, Ordering::Relaxed);
             self.shared.announce(|| Event::Registered(self.device.summary()));
+        }
+    }
+
+    /// The server stops and this connection has ended, or is away: the clients are told to come back to the next server.
+    pub(crate) fn dismiss_clients(&self, code: CloseCode) {
+        if self.inbox.is_current() {
+            self.device.dismiss(code);
         }
     }
 

@@ -23,13 +23,14 @@ pub struct Waiting {
     key: u64,
 }
 
-pub(super) fn wait(shared: &Arc<Shared>, shard: &mut Shard, request: &AttachRequest) -> Answer {
+/// Lets a client wait for its device, unless `most` wait for it already.
+pub(super) fn wait(shared: &Arc<Shared>, shard: &mut Shard, request: &AttachRequest, most: usize) -> Answer {
     let settings = &shared.settings;
     if settings.client_wait.is_zero() {
         return Answer::Absent;
     }
     let here = shard.get(&request.device_id).map_or(0, |entry| entry.waiters.len());
-    if here >= settings.waiting_per_device || shared.waiting.load(Ordering::Relaxed) >= settings.waiting {
+    if here >= most || shared.waiting.load(Ordering::Relaxed) >= settings.waiting {
         return Answer::Refused(Reject::TooManyWaiting);
     }
     shared.waiting.fetch_add(1, Ordering::Relaxed);

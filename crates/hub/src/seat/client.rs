@@ -1,9 +1,10 @@
 //! A client's seat.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use cuttlebone_proto::{ClientEffect, ClientSession, ClientWait, CloseCode, DeviceId, Reject};
+use cuttlebone_proto::{Ask, ClientEffect, ClientSession, ClientWait, CloseCode, DeviceId, Reject};
 
 use super::{Next, SeatOptions, refuse};
 use crate::device::{Attachment, Delivery};
@@ -23,7 +24,8 @@ pub struct ClientSeat {
     depth: usize,
     deadline: Option<Instant>,
     device_id: Option<DeviceId>,
-    is_stopping: bool,
+    /// The `config` it was sent.
+    config: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -45,13 +47,13 @@ impl ClientSeat {
         Self {
             registry: registry.clone(),
             session: ClientSession::default(),
-            inbox: Inbox::new(registry.settings().client_queue),
+            inbox: Inbox::new(registry.settings().client_queue, &registry.shared().budget),
             link: Link::None,
             blocked: None,
             depth: options.depth,
             deadline: Some(now + options.first_message),
             device_id: None,
-            is_stopping: false,
+            config: None,
         }
     }
 
@@ -62,12 +64,14 @@ impl ClientSeat {
                 let delivery = attachment.forward(payload);
                 self.on_delivery(delivery, now)
             }
-            ClientEffect::Attach(device_id) => {
+            ClientEffect::Attach(ask) => {
                 self.deadline = None;
-                self.device_id = Some(device_id.clone());
+                self.device_id = Some(ask.device_id.clone());
                 // R2: config is queued before the client can be found by anybody.
-                self.inbox.mailbox().reply(self.registry.config().to_string());
-                self.ask(device_id)
+                let config = self.registry.config();
+                self.inbox.mailbox().reply(config.to_string());
+                self.config = Some(config);
+                self.ask(*ask)
             }
             ClientEffect::Reject(reject) => self.refuse(&reject),
             ClientEffect::Nothing => Next::Continue,
@@ -83,8 +87,10 @@ impl ClientSeat {
         match answer {
             Answer::Attached(attachment) => {
                 self.session.on_attached();
+                self.inbox = attachment.inbox();
                 self.link = Link::Attached(attachment);
                 self.deadline = None;
+                self.config = None;
                 Next::Continue
             }
             Answer::Waiting(place) => {
@@ -102,6 +108,7 @@ impl ClientSeat {
                 let effect = self.session.on_refused(reject);
                 self.carry_out(effect)
             }
+            Answer::Stopping => self.on_shutdown(CloseCode::Restart),
             Answer::Registered(_) => Next::Continue,
         }
     }
@@ -115,8 +122,14 @@ impl ClientSeat {
         self.carry_out(effect)
     }
 
-    /// The client did not read what its device sent: the error and the close are queued already.
-    pub(super) fn on_evicted(&mut self) -> Next {
+    /// The client did not read what its device sent (the error and the close are queued already), or another connection
+    /// of it goes on with the session.
+    pub(super) fn on_cut(&mut self) -> Next {
+        if !self.inbox.is_current() {
+            // Its last words come from a mailbox of its own.
+            self.inbox = Inbox::new(self.registry.settings().client_queue, &self.registry.shared().budget);
+            self.inbox.mailbox().seal(None, CloseCode::TakenOver);
+        }
         self.leave();
         Next::Closing
     }
@@ -145,30 +158,45 @@ impl ClientSeat {
     }
 
     pub(super) fn on_broken(&mut self, now: Instant) -> Option<Instant> {
-        self.inbox.mailbox().abandon();
-        match &mut self.link {
-            Link::Attached(attachment) if attachment.is_known_to_device() => {
-                attachment.linger();
-                Some(now + self.registry.settings().client_grace)
-            }
+        self.blocked = None;
+        match &self.link {
+            Link::Attached(attachment) if attachment.linger() => Some(now + self.registry.settings().client_grace),
             Link::Attached(_) | Link::Waiting { .. } | Link::None => {
                 self.leave();
+                self.inbox.mailbox().abandon();
                 None
             }
         }
     }
 
-    /// The client keeps its place: the device is not told that it is gone, and keeps its picture running.
-    pub(super) fn on_shutdown(&mut self, code: CloseCode) {
-        self.is_stopping = true;
+    /// A client that is attached is told when its device's connection has ended, and no message of either is under way.
+    pub(super) fn on_shutdown(&mut self, code: CloseCode) -> Next {
+        if let Link::Attached(_) = self.link {
+            return Next::Continue;
+        }
         self.inbox.mailbox().seal(None, code);
+        Next::Closing
     }
 
-    /// The close is on its way to the client: it is gone for good, unless it is to come back after a restart.
-    pub(super) fn on_closing(&mut self) {
-        if !self.is_stopping {
-            self.leave();
+    /// The close is on its way to the client: it is gone for good, unless it is to come back after a restart. Then its
+    /// device is told nothing, and keeps its picture running.
+    pub(super) fn on_closing(&mut self, code: CloseCode) {
+        if code == CloseCode::Restart {
+            self.forget();
         }
+        self.leave();
+    }
+
+    /// The server stops while the client's connection is away.
+    pub(super) fn forget(&mut self) {
+        if let Link::Attached(attachment) = &mut self.link {
+            attachment.forget();
+        }
+    }
+
+    /// Ready when another connection has resumed the session, or it is over.
+    pub(super) fn poll_superseded(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.inbox.poll_urgent(cx).map(drop)
     }
 
     pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
@@ -176,7 +204,7 @@ impl ClientSeat {
             return Poll::Ready(Next::Continue);
         };
         loop {
-            std::task::ready!(attachment.device_mailbox().poll_room(cx, blocked.text.len()));
+            std::task::ready!(attachment.poll_room(cx, blocked.text.len()));
             match attachment.push(std::mem::take(&mut blocked.text)) {
                 // Somebody else was faster.
                 Delivery::Full(text) => blocked.text = text,
@@ -201,9 +229,11 @@ impl ClientSeat {
     }
 
     /// Gives up the place among those who wait first: the answer may be a new one.
-    fn ask(&mut self, device_id: DeviceId) -> Next {
+    fn ask(&mut self, ask: Ask) -> Next {
         self.link = Link::None;
-        Next::Await(Request::Attach(AttachRequest { device_id, mailbox: self.inbox.mailbox().clone() }))
+        let Ask { device_id, resume } = ask;
+        let config = self.config.get_or_insert_with(|| self.registry.config()).clone();
+        Next::Await(Request::Attach(AttachRequest { device_id, resume, mailbox: self.inbox.mailbox().clone(), config }))
     }
 
     fn on_delivery(&mut self, delivery: Delivery, now: Instant) -> Next {
@@ -220,13 +250,17 @@ impl ClientSeat {
 
     fn carry_out(&mut self, effect: ClientEffect<'_>) -> Next {
         match effect {
-            ClientEffect::Attach(device_id) => self.ask(device_id),
+            ClientEffect::Attach(ask) => self.ask(*ask),
             ClientEffect::Reject(reject) => self.refuse(&reject),
             ClientEffect::Nothing | ClientEffect::ToDevice(_) => Next::Continue,
         }
     }
 
     fn refuse(&mut self, reject: &Reject) -> Next {
+        if !self.inbox.is_current() {
+            // What this connection did is no matter of the one that goes on with the session.
+            return self.on_cut();
+        }
         if reject.close().is_some() {
             self.leave();
         }

@@ -20,6 +20,8 @@ pub struct DeviceSeat {
     registration: Option<Registration>,
     /// When the connection was lost, if the device may still come back.
     lost: Option<Instant>,
+    /// How it was told to go, if the server stops.
+    stopping: Option<CloseCode>,
     probes: Vec<oneshot::Sender<()>>,
     depth: usize,
     small_reader: bool,
@@ -32,9 +34,10 @@ impl DeviceSeat {
         Self {
             registry: registry.clone(),
             session: DeviceSession::default(),
-            inbox: Inbox::new(registry.settings().device_queue),
+            inbox: Inbox::new(registry.settings().device_queue, &registry.shared().budget),
             registration: None,
             lost: None,
+            stopping: None,
             probes: Vec::new(),
             depth: options.depth,
             small_reader: options.small_reader,
@@ -91,6 +94,7 @@ impl DeviceSeat {
                 let effect = self.session.on_refused(reject);
                 self.carry_out(effect, now)
             }
+            Answer::Stopping => self.on_shutdown(CloseCode::Restart),
             Answer::Attached(_) | Answer::Waiting(_) | Answer::Absent => Next::Continue,
         }
     }
@@ -124,12 +128,19 @@ impl DeviceSeat {
     }
 
     pub(super) fn leave(&mut self) {
+        if let (Some(code), Some(registration)) = (self.stopping, &self.registration) {
+            registration.dismiss_clients(code);
+        }
         self.registration = None;
     }
 
     /// A device that is closed because of what it sent is treated as one whose connection broke: it will be back, and
     /// its clients need not notice (protocol.md 3.1).
     pub(super) fn on_broken(&mut self, now: Instant) -> Option<Instant> {
+        if self.stopping.is_some() {
+            self.leave();
+            return None;
+        }
         self.lose(now);
         self.probes.clear();
         let registration = self.registration.as_ref()?;
@@ -140,8 +151,21 @@ impl DeviceSeat {
         self.lost.map(|lost| lost + self.registry.settings().device_grace)
     }
 
-    pub(super) fn on_shutdown(&mut self, code: CloseCode) {
+    /// What clients have sent is still delivered, and nothing more is taken from them. What the device still sends is
+    /// passed on until it has closed.
+    pub(super) fn on_shutdown(&mut self, code: CloseCode) -> Next {
         self.inbox.mailbox().seal(None, code);
+        if self.registration.is_none() || self.lost.is_some() {
+            return Next::Closing;
+        }
+        self.stopping = Some(code);
+        Next::Draining
+    }
+
+    /// The server stops while the device's connection is away.
+    pub(super) fn forget(&mut self, code: CloseCode) {
+        self.stopping = Some(code);
+        self.leave();
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -183,6 +207,6 @@ impl DeviceSeat {
 
     /// Leaves the device's mailbox to its next connection.
     fn detach(&mut self) {
-        self.inbox = Inbox::new(self.registry.settings().device_queue);
+        self.inbox = Inbox::new(self.registry.settings().device_queue, &self.registry.shared().budget);
     }
 }

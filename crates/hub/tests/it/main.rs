@@ -2,4 +2,5 @@
 
 mod lifecycle;
 mod peer;
+mod resume;
 mod rules;

@@ -6,7 +6,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use cuttlebone_hub::{
-    Bound, IdSource, Item, Next, Received, Registry, Resolution, Seat, SeatOptions, Settings, Unobserved,
+    Bound, IdSource, Item, Next, Received, Registry, Resolution, Seat, SeatOptions, Settings, TokenKey, Tokens,
+    Unobserved,
 };
 use cuttlebone_proto::ClientId;
 
@@ -24,7 +25,27 @@ pub(crate) const OPTIONS: SeatOptions =
     SeatOptions { depth: 64, first_message: Duration::from_secs(10), small_reader: false };
 
 pub(crate) fn registry(settings: Settings) -> Registry {
-    Registry::new(settings, &[], Box::<Counting>::default(), Arc::new(Unobserved))
+    registry_of(settings, 1, 0)
+}
+
+/// The registry of a process of this number, which began at this time. All have the same key.
+pub(crate) fn registry_of(settings: Settings, process: u64, started_ms: u64) -> Registry {
+    let tokens = Tokens::new(Box::new(Sum), process, started_ms);
+    Registry::new(settings, &[], Box::<Counting>::default(), tokens, Arc::new(Unobserved))
+}
+
+/// A hash that nobody here tries to forge.
+struct Sum;
+
+impl TokenKey for Sum {
+    fn sign(&self, message: &[u8]) -> [u8; 32] {
+        let sum = message.iter().fold(7_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
+        std::array::from_fn(|at| sum.to_be_bytes()[at % 8])
+    }
+
+    fn verify(&self, message: &[u8], tag: &[u8]) -> bool {
+        self.sign(message) == tag
+    }
 }
 
 pub(crate) fn tiny() -> Settings {
@@ -42,17 +63,18 @@ pub(crate) struct Peer {
     pub(crate) seat: Seat,
     pub(crate) registry: Registry,
     pub(crate) now: Instant,
+    pub(crate) now_ms: u64,
 }
 
 impl Peer {
     pub(crate) fn device(registry: &Registry) -> Self {
         let now = start();
-        Self { seat: Seat::device(registry, &OPTIONS, now), registry: registry.clone(), now }
+        Self { seat: Seat::device(registry, &OPTIONS, now), registry: registry.clone(), now, now_ms: 0 }
     }
 
     pub(crate) fn client(registry: &Registry) -> Self {
         let now = start();
-        Self { seat: Seat::client(registry, &OPTIONS, now), registry: registry.clone(), now }
+        Self { seat: Seat::client(registry, &OPTIONS, now), registry: registry.clone(), now, now_ms: 0 }
     }
 
     pub(crate) fn registered(registry: &Registry, info: &str) -> Self {
@@ -87,7 +109,7 @@ impl Peer {
 
     fn settle(&mut self, next: Next) -> Next {
         let Next::Await(request) = next else { return next };
-        let mut resolution = self.registry.resolve(request, 0);
+        let mut resolution = self.registry.resolve(request, self.now_ms);
         loop {
             match resolution {
                 Resolution::Answer(answer) => return self.seat.on_answer(answer, self.now),
@@ -116,7 +138,7 @@ impl Peer {
                                 self.settle(next);
                             }
                             Item::Close(code) => {
-                                self.seat.on_closing();
+                                self.seat.on_closing(code);
                                 texts.push(format!("close {}", code.value()));
                             }
                         }

@@ -3,6 +3,7 @@
 use crate::envelope::{DeviceIdField, Envelope};
 use crate::ids::DeviceId;
 use crate::reject::Reject;
+use crate::resume::Resume;
 
 /// What the caller has to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,11 +12,20 @@ pub enum ClientEffect<'a> {
     Nothing,
     /// Send `config`, find the device and feed the answer back: [`ClientSession::on_attached`],
     /// [`ClientSession::on_absent`] or [`ClientSession::on_refused`]. Read no further message before.
-    Attach(DeviceId),
+    Attach(Box<Ask>),
     /// Pass the payload on to the device.
     ToDevice(&'a str),
     /// Send the error, and close if it says so.
     Reject(Reject),
+}
+
+/// What a client asked for with its `connect`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// The device.
+    pub device_id: DeviceId,
+    /// Whether the session is to outlive a broken connection.
+    pub resume: Resume,
 }
 
 /// What a client session waits for, and so which timer runs.
@@ -39,8 +49,8 @@ pub struct ClientSession {
 enum State {
     #[default]
     Fresh,
-    Attaching(DeviceId),
-    Waiting(DeviceId),
+    Attaching(Box<Ask>),
+    Waiting(Box<Ask>),
     Attached,
     Closed,
 }
@@ -76,8 +86,9 @@ impl ClientSession {
 
     /// The device is not there: wait for it.
     pub fn on_absent(&mut self) {
-        if let State::Attaching(device_id) = &self.state {
-            self.state = State::Waiting(device_id.clone());
+        match std::mem::take(&mut self.state) {
+            State::Attaching(ask) => self.state = State::Waiting(ask),
+            other => self.state = other,
         }
     }
 
@@ -88,10 +99,9 @@ impl ClientSession {
 
     /// The device that the client waits for has registered.
     pub fn on_device_ready(&mut self) -> ClientEffect<'static> {
-        let State::Waiting(device_id) = &self.state else { return ClientEffect::Nothing };
-        let device_id = device_id.clone();
-        self.state = State::Attaching(device_id.clone());
-        ClientEffect::Attach(device_id)
+        let State::Waiting(ask) = &self.state else { return ClientEffect::Nothing };
+        let ask = ask.clone();
+        self.attach(ask)
     }
 
     /// The device is gone for good.
@@ -103,8 +113,8 @@ impl ClientSession {
     pub fn on_timeout(&mut self) -> ClientEffect<'static> {
         match &self.state {
             State::Fresh => self.reject(Reject::NoFirstMessage),
-            State::Waiting(device_id) => {
-                let reject = Reject::DeviceNotFound(device_id.clone());
+            State::Waiting(ask) => {
+                let reject = Reject::DeviceNotFound(ask.device_id.clone());
                 self.reject(reject)
             }
             State::Attaching(_) | State::Attached | State::Closed => ClientEffect::Nothing,
@@ -128,11 +138,13 @@ impl ClientSession {
         match envelope.device_id() {
             DeviceIdField::Missing => self.reject(Reject::ConnectWithoutDeviceId),
             DeviceIdField::Invalid => self.reject(Reject::InvalidDeviceId),
-            DeviceIdField::Valid(device_id) => {
-                self.state = State::Attaching(device_id.clone());
-                ClientEffect::Attach(device_id)
-            }
+            DeviceIdField::Valid(device_id) => self.attach(Box::new(Ask { device_id, resume: envelope.resume() })),
         }
+    }
+
+    fn attach(&mut self, ask: Box<Ask>) -> ClientEffect<'static> {
+        self.state = State::Attaching(ask.clone());
+        ClientEffect::Attach(ask)
     }
 
     fn on_forward<'a>(&mut self, envelope: &Envelope<'a>) -> ClientEffect<'a> {
@@ -167,9 +179,13 @@ mod tests {
         DeviceId::new("d").expect("valid")
     }
 
+    fn ask(resume: Resume) -> ClientEffect<'static> {
+        ClientEffect::Attach(Box::new(Ask { device_id: device(), resume }))
+    }
+
     fn attached() -> ClientSession {
         let mut session = ClientSession::default();
-        assert_eq!(session.on_text(CONNECT, 64), ClientEffect::Attach(device()));
+        assert_eq!(session.on_text(CONNECT, 64), ask(Resume::NotAsked));
         session.on_attached();
         session
     }
@@ -182,10 +198,10 @@ mod tests {
     #[test]
     fn client_first_waits_and_attaches_when_the_device_is_ready() {
         let mut session = ClientSession::default();
-        session.on_text(CONNECT, 64);
+        session.on_text(r#"{"message_type":"connect","device_id":"d","cuttlebone_resume":true}"#, 64);
         session.on_absent();
         assert_eq!(session.waits_for(), ClientWait::Device);
-        assert_eq!(session.on_device_ready(), ClientEffect::Attach(device()));
+        assert_eq!(session.on_device_ready(), ask(Resume::New));
         session.on_attached();
         assert_eq!(session.on_text(FORWARD, 64), ClientEffect::ToDevice(r#"{"a" : 1}"#));
     }

@@ -86,7 +86,7 @@ impl Clocks {
     /// The peer was asked for more: `assembling` if it is in the middle of a message, `is_message` if one was complete.
     /// A ping in the middle of a message gives it no more time.
     pub(super) fn reading(&mut self, assembling: bool, is_message: bool) {
-        if !assembling {
+        if !assembling || self.closing {
             self.message_until = None;
         } else if is_message || self.message_until.is_none() {
             self.message_until = Some(clock::now() + self.timeouts.message);
@@ -113,6 +113,13 @@ impl Clocks {
         if !self.closing {
             self.write_until = None;
         }
+    }
+
+    /// The server stops, and the peer has until then to read what is queued for it, or to close too.
+    pub(super) fn parting(&mut self, until: Instant) {
+        self.closing = true;
+        self.write_until = Some(until);
+        self.message_until = None;
     }
 
     /// From now on the whole rest has the time of one write.

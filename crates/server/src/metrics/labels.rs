@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use cuttlebone_hub::Direction;
+use cuttlebone_hub::{Direction, ResumeOutcome};
 use cuttlebone_proto::CloseCode;
 use prometheus_client::metrics::family::Family;
 
@@ -105,6 +105,19 @@ impl Label for Direction {
     }
 }
 
+impl Label for ResumeOutcome {
+    const KEY: &'static str = "outcome";
+    const ALL: &'static [Self] = &[Self::Complete, Self::Uncounted, Self::Refused];
+
+    fn text(self) -> String {
+        match self {
+            Self::Complete => "complete".into(),
+            Self::Uncounted => "uncounted".into(),
+            Self::Refused => "refused".into(),
+        }
+    }
+}
+
 impl Label for CloseCode {
     const KEY: &'static str = "code";
     const ALL: &'static [Self] = &Self::ALL;
@@ -146,6 +159,11 @@ mod tests {
             texts.len() == L::ALL.len()
         }
         assert!(distinct::<Peer>() && distinct::<Direction>() && distinct::<Refusal>());
-        assert!(distinct::<AcceptError>() && distinct::<Timeout>() && distinct::<CloseCode>());
+        assert!(
+            distinct::<ResumeOutcome>()
+                && distinct::<AcceptError>()
+                && distinct::<Timeout>()
+                && distinct::<CloseCode>()
+        );
     }
 }

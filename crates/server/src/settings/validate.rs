@@ -83,6 +83,9 @@ impl Settings {
         faults.holds_a_message("queues.client_bytes", hub.client_queue.bytes, message);
         faults.within("queues.device_frames", hub.device_queue.frames, 1..=1_000_000);
         faults.holds_a_message("queues.device_bytes", hub.device_queue.bytes, message);
+        faults.within("queues.share_frames", hub.client_share.frames, 1..=1_000_000);
+        faults.within("queues.share_bytes", hub.client_share.bytes, 1024..=usize::MAX);
+        faults.within("queues.all_bytes", hub.all_queues_bytes, 1 << 20..=usize::MAX);
         faults.within("queues.held_frames", hub.held.frames, 0..=1_000_000);
         faults.time_or_none("queues.full_wait_ms", hub.full_wait);
     }
@@ -96,6 +99,9 @@ impl Settings {
         faults.within("clients.waiting_per_device", hub.waiting_per_device, 0..=1_000_000);
         faults.within("clients.waiting", hub.waiting, 0..=10_000_000);
         faults.time_or_none("clients.grace_ms", hub.client_grace);
+        faults.within("clients.resume_kept_frames", hub.resume_kept.frames, 0..=1_000_000);
+        faults.time("clients.resume_token_ms", hub.resume_ttl);
+        faults.time_or_none("clients.resume_after_restart_ms", hub.resume_after_restart);
     }
 
     fn check_http(&self, faults: &mut Faults) {

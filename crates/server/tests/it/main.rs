@@ -10,5 +10,6 @@ mod limits;
 mod metrics;
 mod patience;
 mod requests;
+mod resume;
 mod support;
 mod tls;

@@ -95,7 +95,7 @@ impl World {
             }
             Next::Await(request) => peer.waiting = Waiting::Answer(request),
             Next::Ping => peer.pinged = true,
-            Next::Closing => {
+            Next::Closing | Next::Draining => {
                 peer.closing = true;
                 peer.waiting = Waiting::Nothing;
                 let key = peer.client_key();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use cuttlebone_hub::{Item, Received, Urgent};
+use cuttlebone_proto::CloseCode;
 
 use super::World;
 use crate::peer::{Greeting, Role};
@@ -47,7 +48,7 @@ impl World {
     fn cut(&mut self, slot: usize) {
         let Some(peer) = &mut self.slots[slot] else { return };
         let _ = peer.seat.on_cut(self.now);
-        peer.seat.on_closing();
+        peer.seat.on_closing(CloseCode::TooSlow);
         self.break_off(slot);
     }
 
@@ -59,8 +60,8 @@ impl World {
                 let next = peer.seat.on_notice(notice);
                 self.carry_out(slot, next);
             }
-            Item::Close(_) => {
-                peer.seat.on_closing();
+            Item::Close(code) => {
+                peer.seat.on_closing(code);
                 self.break_off(slot);
             }
         }

@@ -140,7 +140,7 @@ impl Peer {
             }
             Item::Close(code) => {
                 if let Some(seat) = &mut self.seat {
-                    seat.on_closing();
+                    seat.on_closing(code);
                 }
                 self.received.push_back(Received::Close(Some(code.value())));
                 self.end(clock, Received::End(None));
@@ -212,7 +212,8 @@ impl Peer {
         match next {
             Next::Continue => {}
             Next::Paused => self.paused = true,
-            Next::Closing => self.stage = Stage::Closing,
+            // No server of this world is ever stopped.
+            Next::Closing | Next::Draining => self.stage = Stage::Closing,
             Next::Await(request) => self.resolved(registry.resolve(request, clock.unix_ms()), registry, clock),
             Next::Ping => {
                 self.received.push_back(Received::Ping(Vec::new()));

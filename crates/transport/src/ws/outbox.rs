@@ -61,10 +61,10 @@ impl Outbox {
         self.push(|bytes| encode::binary(bytes, payload));
     }
 
-    pub(super) fn push_ping(&mut self) {
+    pub(super) fn push_ping(&mut self, payload: &[u8]) {
         if !self.has_ping {
             self.has_ping = true;
-            self.push(encode::ping);
+            self.push(|bytes| encode::ping(bytes, payload));
         }
     }
 

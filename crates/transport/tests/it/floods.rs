@@ -13,7 +13,7 @@ async fn control_frames_beyond_the_budget_are_a_violation() {
         let (mut conn, mut peer) = raw_pair(1 << 20);
         peer.write_all(&frame(first, &[7; 125]).repeat(51)).await.unwrap();
         for _ in 0..50 {
-            assert!(matches!(conn.next().await, Incoming::Ping | Incoming::Pong));
+            assert!(matches!(conn.next().await, Incoming::Ping | Incoming::Pong { .. }));
         }
         assert_eq!(conn.next().await, Incoming::Violation(Violation::ControlFlood));
         assert_eq!(conn.next().now_or_never(), None);
@@ -45,7 +45,7 @@ async fn pings_of_a_peer_that_does_not_read_cost_no_memory() {
         for _ in 0..20_000 {
             assert_eq!(conn.next().await, Incoming::Ping);
             let _ = conn.flush().now_or_never();
-            conn.queue(Outgoing::Ping);
+            conn.queue(Outgoing::Ping { mark: None });
             assert!(conn.queued_bytes() <= 2 * 127 + 2, "{}", conn.queued_bytes());
         }
     };

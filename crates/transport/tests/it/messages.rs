@@ -60,7 +60,7 @@ async fn binary_and_pong_are_told() {
     peer.send(Message::pong("x")).await.unwrap();
     assert_eq!(conn.next().await, Incoming::Binary);
     assert_eq!(conn.binary(), [1, 2, 3]);
-    assert_eq!(conn.next().await, Incoming::Pong);
+    assert_eq!(conn.next().await, Incoming::Pong { mark: None });
     assert_eq!(conn.queued_bytes(), 0);
 }
 
@@ -120,6 +120,6 @@ async fn assembling_tells_half_messages_from_none() {
         assert!(conn.assembling(), "{half:x?}");
     }
     peer.write_all(&frame(PONG, b"")).await.unwrap();
-    assert_eq!(conn.next().await, Incoming::Pong);
+    assert_eq!(conn.next().await, Incoming::Pong { mark: None });
     assert!(!conn.assembling());
 }

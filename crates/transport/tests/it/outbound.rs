@@ -51,7 +51,7 @@ async fn what_is_queued_leaves_in_one_write() {
     for i in 0..32 {
         conn.queue(Outgoing::Text(format!("message {i}")));
     }
-    conn.queue(Outgoing::Ping);
+    conn.queue(Outgoing::Ping { mark: None });
     conn.flush().await.unwrap();
     conn.flush().await.unwrap();
     drop(conn);
@@ -129,11 +129,11 @@ async fn peer_that_never_quite_catches_up_does_not_make_the_buffer_grow() {
 #[tokio::test]
 async fn second_ping_and_everything_after_a_close_is_left_out() {
     let (mut conn, mut peer) = raw_pair(1000);
-    conn.queue(Outgoing::Ping);
-    conn.queue(Outgoing::Ping);
+    conn.queue(Outgoing::Ping { mark: None });
+    conn.queue(Outgoing::Ping { mark: None });
     conn.queue(Outgoing::Close { code: CloseCode::Restart, reason: "" });
     conn.queue(Outgoing::Close { code: CloseCode::Normal, reason: "" });
-    conn.queue(Outgoing::Ping);
+    conn.queue(Outgoing::Ping { mark: None });
     conn.shutdown().await.unwrap();
     let mut written = Vec::new();
     peer.read_to_end(&mut written).await.unwrap();

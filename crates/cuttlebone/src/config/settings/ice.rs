@@ -4,7 +4,9 @@ use cuttlebone_proto::IceServer;
 use cuttlebone_server::Settings;
 
 use super::super::raw::{RawIce, RawIceServer};
+use super::super::secret::Secret;
 use super::check::Check;
+use super::secrets;
 
 /// The key of the list, and what the faults of one entry begin with.
 pub(super) const KEY: &str = "ice.servers";
@@ -27,27 +29,6 @@ fn entry(index: usize, raw: &RawIceServer, check: &mut Check<'_>) -> IceServer {
 }
 
 fn credential(key: &str, raw: &RawIceServer, check: &mut Check<'_>) -> Option<String> {
-    let path = match (&raw.credential, &raw.credential_file) {
-        (None, None) => return None,
-        (Some(secret), None) => return Some(secret.expose().to_owned()),
-        (Some(_), Some(_)) => {
-            check.fault(&format!("{key}.credential_file"), "give credential or credential_file, not both");
-            return None;
-        }
-        (None, Some(path)) => path,
-    };
-    let file_key = format!("{key}.credential_file");
-    match std::fs::read_to_string(path) {
-        Ok(text) => match text.lines().next().filter(|line| !line.is_empty()) {
-            Some(line) => Some(line.to_owned()),
-            None => {
-                check.fault(&file_key, format!("{path}: the first line is empty"));
-                None
-            }
-        },
-        Err(error) => {
-            check.fault(&file_key, format!("cannot read {path}: {error}"));
-            None
-        }
-    }
+    let secret = raw.credential.as_ref().map(Secret::expose);
+    secrets::read(&format!("{key}.credential"), secret, raw.credential_file.as_deref(), check)
 }

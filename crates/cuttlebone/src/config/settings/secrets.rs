@@ -1,0 +1,46 @@
+//! Secrets: written in the configuration, or in a file of their own.
+
+use cuttlebone_server::ResumeKey;
+
+use super::super::raw::RawClients;
+use super::check::Check;
+
+/// The secret of `key`, or the first line of the file of `{key}_file`.
+pub(super) fn read(key: &str, secret: Option<&str>, file: Option<&str>, check: &mut Check<'_>) -> Option<String> {
+    let file_key = format!("{key}_file");
+    let path = match (secret, file) {
+        (secret, None) => return secret.map(ToOwned::to_owned),
+        (Some(_), Some(_)) => {
+            let name = key.rsplit('.').next().unwrap_or(key);
+            check.fault(&file_key, format!("give {name} or {name}_file, not both"));
+            return None;
+        }
+        (None, Some(path)) => path,
+    };
+    match std::fs::read_to_string(path) {
+        Ok(text) => match text.lines().next().filter(|line| !line.is_empty()) {
+            Some(line) => Some(line.to_owned()),
+            None => {
+                check.fault(&file_key, format!("{path}: the first line is empty"));
+                None
+            }
+        },
+        Err(error) => {
+            check.fault(&file_key, format!("cannot read {path}: {error}"));
+            None
+        }
+    }
+}
+
+/// `clients.resume_key`; an empty text is none.
+pub(super) fn resume_key(raw: &RawClients, check: &mut Check<'_>) -> Option<ResumeKey> {
+    let given = |text| Some(text).filter(|text: &&str| !text.is_empty());
+    let (secret, file) = (given(raw.resume_key.expose()), given(raw.resume_key_file.as_str()));
+    let secret = read("clients.resume_key", secret, file, check)?;
+    let key = ResumeKey::new(secret.as_bytes());
+    if key.is_none() {
+        let named = if file.is_some() { "clients.resume_key_file" } else { "clients.resume_key" };
+        check.fault(named, "needs at least 32 bytes, such as `openssl rand -base64 32` gives");
+    }
+    key
+}

@@ -1,0 +1,109 @@
+//! What was sent to a peer and may be asked for again. Source: protocol.md 2.6.
+
+use std::collections::VecDeque;
+
+use crate::settings::Bound;
+
+/// The last forwards that a client was sent, bounded in frames and bytes.
+#[derive(Debug)]
+pub(super) struct History {
+    kept: VecDeque<String>,
+    bytes: usize,
+    bound: Bound,
+    /// Forwards that were sent since counting began, those that are not kept any more included.
+    sent: u32,
+}
+
+impl History {
+    pub(super) fn new(bound: Bound) -> Self {
+        Self { kept: VecDeque::new(), bytes: 0, bound, sent: 0 }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Forwards that were sent since counting began.
+    pub(super) fn sent(&self) -> u32 {
+        self.sent
+    }
+
+    /// Keeps a copy of what is sent now.
+    pub(super) fn keep(&mut self, text: &str) {
+        self.sent = self.sent.wrapping_add(1);
+        self.bytes += text.len();
+        self.kept.push_back(text.to_owned());
+        while self.kept.len() > self.bound.frames || self.bytes > self.bound.bytes {
+            self.drop_first();
+        }
+    }
+
+    /// What came after the first `received`; nothing if that is not all there any more, or was never sent.
+    pub(super) fn after(&mut self, received: u32) -> Option<Vec<String>> {
+        self.confirm(received).then(|| self.kept.iter().cloned().collect())
+    }
+
+    /// The peer has had the first `received`: they are not kept any longer. False if it can't have.
+    pub(super) fn confirm(&mut self, received: u32) -> bool {
+        let missing = self.sent.wrapping_sub(received) as usize;
+        if missing > self.kept.len() {
+            return false;
+        }
+        while self.kept.len() > missing {
+            self.drop_first();
+        }
+        if self.kept.is_empty() {
+            self.kept = VecDeque::new();
+        }
+        true
+    }
+
+    /// Counts from 0 again.
+    pub(super) fn forget(&mut self) {
+        *self = Self::new(self.bound);
+    }
+
+    fn drop_first(&mut self) {
+        if let Some(text) = self.kept.pop_front() {
+            self.bytes -= text.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(texts: &[&str], bound: Bound) -> History {
+        let mut history = History::new(bound);
+        texts.iter().for_each(|text| history.keep(text));
+        history
+    }
+
+    #[test]
+    fn what_came_after_can_be_had_again_and_again() {
+        let mut history = sent(&["a", "b", "c"], Bound { frames: 9, bytes: 99 });
+        assert_eq!(history.after(1), Some(vec!["b".into(), "c".into()]));
+        assert_eq!(history.after(1), Some(vec!["b".into(), "c".into()]));
+        assert_eq!(history.after(3), Some(vec![]));
+        assert_eq!((history.bytes(), history.sent()), (0, 3));
+    }
+
+    #[test]
+    fn what_is_gone_or_was_never_sent_can_not_be_had() {
+        let mut history = sent(&["a", "b", "c"], Bound { frames: 2, bytes: 99 });
+        assert_eq!(history.after(0), None);
+        assert_eq!(history.after(4), None);
+        assert_eq!(history.after(1), Some(vec!["b".into(), "c".into()]));
+        assert_eq!(history.after(0), None, "it was confirmed");
+    }
+
+    #[test]
+    fn it_is_bounded_in_bytes_too() {
+        let mut history = sent(&["aaaa", "bbbb", "cc"], Bound { frames: 9, bytes: 6 });
+        assert_eq!(history.bytes(), 6);
+        assert_eq!(history.after(1), Some(vec!["bbbb".into(), "cc".into()]));
+        history.keep("longer than all");
+        assert_eq!((history.after(3), history.after(4)), (None, Some(vec![])));
+    }
+}

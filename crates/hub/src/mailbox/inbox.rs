@@ -1,0 +1,160 @@
+//! The reading end of a mailbox.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use super::entry::Entry;
+use super::{Budget, Mailbox, State};
+use crate::item::{Item, Notice};
+use crate::settings::Bound;
+
+/// A session's own replies that may be queued before its peer is no longer read.
+pub(super) const UNREAD_REPLIES: usize = 64;
+/// Bytes after which [`Inbox::poll_receive`] takes nothing more out: a few large messages are a batch as well.
+const BATCH_BYTES: usize = 16 * 1024;
+/// A queue that has grown beyond this is given back to the allocator when it is empty.
+const KEPT_CAPACITY: usize = 32;
+
+/// What a reader finds.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received {
+    /// Entries were taken out.
+    Items,
+    /// Another connection reads this mailbox now.
+    Revoked,
+}
+
+/// What a reader has to know even while a write is stuck.
+#[derive(Debug)]
+pub enum Urgent {
+    /// The peer must be closed without waiting for what was written to it: it was evicted, or another connection reads
+    /// this mailbox.
+    Cut,
+    /// A [`Notice::Probe`].
+    Probe(Notice),
+}
+
+/// The one reader of a mailbox.
+#[derive(Debug, Clone)]
+pub struct Inbox {
+    mailbox: Arc<Mailbox>,
+    reader: u32,
+}
+
+impl Inbox {
+    /// An empty mailbox and its reader.
+    pub(crate) fn new(bound: Bound, budget: &Arc<Budget>) -> Self {
+        let state = State {
+            queue: VecDeque::new(),
+            frames: 0,
+            bytes: 0,
+            replies: 0,
+            bound,
+            sealed: false,
+            evicted: false,
+            reader: 0,
+            waker: None,
+            room: Vec::new(),
+            history: None,
+            charged: 0,
+        };
+        Self::of(Arc::new(Mailbox { state: state.into(), budget: Arc::clone(budget) }), 0)
+    }
+
+    pub(super) fn of(mailbox: Arc<Mailbox>, reader: u32) -> Self {
+        Self { mailbox, reader }
+    }
+
+    /// The mailbox itself, to put things in.
+    #[must_use]
+    pub fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
+    /// Takes out entries until there are `most` in `items`, or 16 KiB of messages came. Cancel safe.
+    pub fn poll_receive(&self, cx: &mut Context<'_>, most: usize, items: &mut Vec<Item>) -> Poll<Received> {
+        let mut state = self.mailbox.state.lock();
+        if state.reader != self.reader {
+            return Poll::Ready(Received::Revoked);
+        }
+        if state.queue.is_empty() {
+            keep_waker(&mut state.waker, cx);
+            return Poll::Pending;
+        }
+        let mut bytes = 0;
+        while items.len() < most && bytes < BATCH_BYTES {
+            let Some(item) = state.pop() else { break };
+            bytes += if let Item::Text(text) = &item { text.len() } else { 0 };
+            items.push(item);
+        }
+        if state.queue.is_empty() && state.queue.capacity() > KEPT_CAPACITY {
+            state.queue = VecDeque::new();
+        }
+        let room = if state.has_room(0, &self.mailbox.budget) { std::mem::take(&mut state.room) } else { Vec::new() };
+        state.charge(&self.mailbox.budget);
+        drop(state);
+        room.into_iter().for_each(Waker::wake);
+        Poll::Ready(Received::Items)
+    }
+
+    /// What can't wait until a write that is under way has ended. Cancel safe.
+    pub fn poll_urgent(&self, cx: &mut Context<'_>) -> Poll<Urgent> {
+        let mut state = self.mailbox.state.lock();
+        if state.evicted || state.reader != self.reader {
+            return Poll::Ready(Urgent::Cut);
+        }
+        if let Some(Entry::Notice(Notice::Probe(_))) = state.queue.front()
+            && let Some(Item::Notice(probe)) = state.pop()
+        {
+            return Poll::Ready(Urgent::Probe(probe));
+        }
+        keep_waker(&mut state.waker, cx);
+        Poll::Pending
+    }
+
+    /// Forwards that were taken out since counting began, if they are counted: a ping that carries the number, and comes
+    /// back, says that the peer has had them.
+    #[must_use]
+    pub fn mark(&self) -> Option<u32> {
+        let state = self.mailbox.state.lock();
+        let unread = state.queue.iter().filter(|entry| matches!(entry, Entry::Replay(_))).count();
+        let unread = u32::try_from(unread).unwrap_or(u32::MAX);
+        state.history.as_ref().map(|history| history.sent().wrapping_sub(unread))
+    }
+
+    /// The peer has had everything up to a [`Inbox::mark`]: it is not kept any longer.
+    pub fn confirm(&self, mark: u32) {
+        let mut state = self.mailbox.state.lock();
+        if state.reader == self.reader
+            && let Some(history) = &mut state.history
+        {
+            history.confirm(mark);
+            state.charge(&self.mailbox.budget);
+        }
+    }
+
+    /// Whether nobody else has taken the mailbox over.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.mailbox.state.lock().reader == self.reader
+    }
+
+    /// Whether this is the present reader of `mailbox`.
+    pub(crate) fn is_reader_of(&self, mailbox: &Arc<Mailbox>) -> bool {
+        Arc::ptr_eq(&self.mailbox, mailbox) && self.is_current()
+    }
+
+    /// Whether the peer has left so many replies unread that it should not be read either.
+    #[must_use]
+    pub fn is_read_blocked(&self) -> bool {
+        self.mailbox.state.lock().replies >= UNREAD_REPLIES
+    }
+}
+
+fn keep_waker(slot: &mut Option<Waker>, cx: &Context<'_>) {
+    match slot {
+        Some(waker) => waker.clone_from(cx.waker()),
+        None => *slot = Some(cx.waker().clone()),
+    }
+}

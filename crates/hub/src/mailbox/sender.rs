@@ -1,0 +1,95 @@
+//! A client as one of the senders into its device's mailbox.
+//!
+//! Invariant: everything here is read and changed under the lock of that mailbox only; the atomics are for the compiler.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use cuttlebone_proto::ClientId;
+
+use crate::settings::Bound;
+
+/// What one client has in its device's mailbox, and has had taken.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    client_id: ClientId,
+    share: Bound,
+    frames: AtomicUsize,
+    bytes: AtomicUsize,
+    taken: AtomicU32,
+    epoch: AtomicU32,
+}
+
+/// The right of one connection of a client to send. A later connection's permit makes it worthless.
+#[derive(Debug)]
+pub(crate) struct SendPermit {
+    sender: Arc<Sender>,
+    epoch: u32,
+}
+
+impl Sender {
+    /// A client that may have `share` in the mailbox at a time.
+    pub(crate) fn new(client_id: ClientId, share: Bound) -> Arc<Self> {
+        Arc::new(Self {
+            client_id,
+            share,
+            frames: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            taken: AtomicU32::new(0),
+            epoch: AtomicU32::new(0),
+        })
+    }
+
+    /// The client.
+    pub(crate) fn client_id(&self) -> ClientId {
+        self.client_id
+    }
+
+    /// Messages taken, those left out that were never read.
+    pub(super) fn taken(&self) -> u32 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn supersede(self: &Arc<Self>) -> SendPermit {
+        let epoch = self.epoch.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        SendPermit { sender: Arc::clone(self), epoch }
+    }
+
+    pub(super) fn forget_count(&self) {
+        self.taken.store(0, Ordering::Relaxed);
+    }
+
+    /// A message was taken that nobody will read.
+    pub(super) fn uncount(&self) {
+        self.taken.store(self.taken().saturating_sub(1), Ordering::Relaxed);
+    }
+
+    /// A message of `len` bytes left the mailbox.
+    pub(super) fn free(&self, len: usize) {
+        self.frames.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(len, Ordering::Relaxed);
+    }
+}
+
+impl SendPermit {
+    pub(super) fn is_current(&self) -> bool {
+        self.sender.epoch.load(Ordering::Relaxed) == self.epoch
+    }
+
+    pub(super) fn has_room(&self, len: usize) -> bool {
+        let (frames, bytes) = (self.sender.frames.load(Ordering::Relaxed), self.sender.bytes.load(Ordering::Relaxed));
+        frames == 0 || (frames < self.sender.share.frames && bytes + len <= self.sender.share.bytes)
+    }
+
+    /// Counts a message of `len` bytes as queued and taken.
+    pub(super) fn take(&self, len: usize) -> Arc<Sender> {
+        self.sender.frames.fetch_add(1, Ordering::Relaxed);
+        self.sender.bytes.fetch_add(len, Ordering::Relaxed);
+        self.count();
+        Arc::clone(&self.sender)
+    }
+
+    pub(super) fn count(&self) {
+        self.sender.taken.store(self.sender.taken().wrapping_add(1), Ordering::Relaxed);
+    }
+}

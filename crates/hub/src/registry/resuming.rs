@@ -1,0 +1,99 @@
+//! Clients that come back to their session. Source: protocol.md 2.6.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use cuttlebone_proto::Reject;
+
+use super::{Shard, Shared, waiting};
+use crate::device::{Attachment, Device, TokenTime};
+use crate::observer::ResumeOutcome;
+use crate::request::{Answer, AttachRequest};
+use crate::resume_token::Claims;
+
+impl Shared {
+    /// Until when a token that is given now is good.
+    pub(super) fn token_time(&self, now_ms: u64) -> TokenTime {
+        TokenTime { expires_ms: now_ms.saturating_add(millis(self.settings.resume_ttl)) }
+    }
+
+    /// Answers a client that came with a token and the number of messages it has had.
+    pub(super) fn resume(
+        self: &Arc<Self>,
+        shard: &mut Shard,
+        present: Option<&Arc<Device>>,
+        request: &AttachRequest,
+        (token, received): (&str, Option<u32>),
+        now_ms: u64,
+    ) -> Answer {
+        let Some(claims) = self.tokens.read(token, &request.device_id, now_ms) else { return self.refuse(None, None) };
+        let time = self.token_time(now_ms);
+        match present {
+            Some(device) if device.digest(self) != claims.info => self.refuse(None, None),
+            Some(device) => match device.resume(self, &request.mailbox, claims.client_id, received, time) {
+                Ok(Some(attachment)) => Answer::Attached(attachment),
+                Ok(None) => self.readmit(shard, device, request, claims, now_ms),
+                Err(reject) => Answer::Refused(reject),
+            },
+            None if self.may_be_unknown(claims, now_ms) => self.wait(shard, request),
+            None => self.refuse(None, None),
+        }
+    }
+
+    /// A client of a device that is here, whose session is not.
+    fn readmit(
+        self: &Arc<Self>,
+        shard: &mut Shard,
+        device: &Arc<Device>,
+        request: &AttachRequest,
+        claims: Claims,
+        now_ms: u64,
+    ) -> Answer {
+        if !self.may_be_unknown(claims, now_ms) {
+            return self.refuse(Some(device), Some(claims));
+        }
+        if device.away.load(Ordering::Relaxed) {
+            return self.wait(shard, request);
+        }
+        match device.readmit(self, &request.mailbox, claims.client_id, self.token_time(now_ms)) {
+            Ok(Some(attachment)) => {
+                self.observer.resumed(ResumeOutcome::Uncounted);
+                Answer::Attached(attachment)
+            }
+            Ok(None) => self.refuse(None, None),
+            Err(reject) => Answer::Refused(reject),
+        }
+    }
+
+    /// Whether the session may be one of an earlier process, whose clients are still coming back.
+    fn may_be_unknown(&self, claims: Claims, now_ms: u64) -> bool {
+        !self.tokens.is_own(claims) && self.tokens.age_ms(now_ms) <= millis(self.settings.resume_after_restart)
+    }
+
+    /// As many may wait as may be attached: they were.
+    fn wait(self: &Arc<Self>, shard: &mut Shard, request: &AttachRequest) -> Answer {
+        let most = self.settings.waiting_per_device + self.settings.clients_per_device;
+        waiting::wait(self, shard, request, most)
+    }
+
+    /// The session is over. A device that may know the client of an earlier process is told.
+    fn refuse(&self, device: Option<&Arc<Device>>, claims: Option<Claims>) -> Answer {
+        if let (Some(device), Some(claims)) = (device, claims)
+            && !self.tokens.is_own(claims)
+        {
+            device.disown(claims.client_id);
+        }
+        self.observer.resumed(ResumeOutcome::Refused);
+        Answer::Refused(Reject::CannotResume)
+    }
+}
+
+impl From<Result<Attachment, Reject>> for Answer {
+    fn from(result: Result<Attachment, Reject>) -> Self {
+        result.map_or_else(Self::Refused, Self::Attached)
+    }
+}
+
+fn millis(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

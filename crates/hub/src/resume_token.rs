@@ -1,0 +1,176 @@
+//! The tokens by which a client goes on with its session. Source: protocol.md 2.6.
+//!
+//! A token names the process that gave it, the client id, the device with its `device_info`, and an expiry, and carries a
+//! keyed hash of all that. So it says the same to a restarted server, and to another node with the same key.
+
+use cuttlebone_proto::{ClientId, DeviceId};
+
+/// Bytes of the claims, in the order of [`Claims`], big endian.
+const CLAIMS: usize = 8 + 4 + 8 + 8;
+const TAG: usize = 32;
+
+/// A keyed hash, such as HMAC-SHA256. The hub itself has no cryptography.
+pub trait TokenKey: Send + Sync {
+    /// The keyed hash of `message`.
+    fn sign(&self, message: &[u8]) -> [u8; TAG];
+    /// Whether `tag` is the keyed hash of `message`, in constant time.
+    fn verify(&self, message: &[u8], tag: &[u8]) -> bool;
+}
+
+/// What makes tokens and reads them.
+pub struct Tokens {
+    key: Box<dyn TokenKey>,
+    process: u64,
+    started_ms: u64,
+}
+
+/// What a token of ours says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Claims {
+    process: u64,
+    pub(crate) client_id: ClientId,
+    expires_ms: u64,
+    pub(crate) info: u64,
+}
+
+impl Tokens {
+    /// Tokens of a process that is named by a random number, and began at `started_ms` after 1970.
+    #[must_use]
+    pub fn new(key: Box<dyn TokenKey>, process: u64, started_ms: u64) -> Self {
+        Self { key, process, started_ms }
+    }
+
+    /// A short hash of a `device_info`.
+    pub(crate) fn digest(&self, info: &str) -> u64 {
+        let tag = self.key.sign(info.as_bytes());
+        tag.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+    }
+
+    /// The token of a client.
+    pub(crate) fn issue(&self, device_id: &DeviceId, client_id: ClientId, info: u64, expires_ms: u64) -> String {
+        let claims = Claims { process: self.process, client_id, expires_ms, info }.to_bytes();
+        let tag = self.key.sign(&message(&claims, device_id));
+        claims.iter().chain(&tag).fold(String::with_capacity(2 * (CLAIMS + TAG)), |mut text, byte| {
+            text.extend([byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])));
+            text
+        })
+    }
+
+    /// What a token says, if it is one of ours for this device and has not expired.
+    pub(crate) fn read(&self, token: &str, device_id: &DeviceId, now_ms: u64) -> Option<Claims> {
+        let bytes = from_hex(token)?;
+        let (claims, tag) = bytes.split_at_checked(CLAIMS)?;
+        if tag.len() != TAG || !self.key.verify(&message(claims, device_id), tag) {
+            return None;
+        }
+        Claims::from_bytes(claims).filter(|claims| now_ms < claims.expires_ms)
+    }
+
+    /// Whether this process gave the token.
+    pub(crate) fn is_own(&self, claims: Claims) -> bool {
+        claims.process == self.process
+    }
+
+    /// Milliseconds since this process began.
+    pub(crate) fn age_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.started_ms)
+    }
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tokens")
+    }
+}
+
+impl Claims {
+    fn to_bytes(self) -> [u8; CLAIMS] {
+        let mut bytes = [0; CLAIMS];
+        bytes[..8].copy_from_slice(&self.process.to_be_bytes());
+        bytes[8..12].copy_from_slice(&self.client_id.value().to_be_bytes());
+        bytes[12..20].copy_from_slice(&self.expires_ms.to_be_bytes());
+        bytes[20..].copy_from_slice(&self.info.to_be_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let number = |from: usize, len: usize| -> Option<u64> {
+            Some(bytes.get(from..from + len)?.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+        };
+        Some(Self {
+            process: number(0, 8)?,
+            client_id: ClientId::new(u32::try_from(number(8, 4)?).ok()?)?,
+            expires_ms: number(12, 8)?,
+            info: number(20, 8)?,
+        })
+    }
+}
+
+/// What is hashed. The claims have a fixed length, so no other pair gives the same message. When clients have identities,
+/// theirs belongs in here.
+fn message(claims: &[u8], device_id: &DeviceId) -> Vec<u8> {
+    [b"cuttlebone resume 1\0", claims, device_id.as_str().as_bytes()].concat()
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    if text.len() != 2 * (CLAIMS + TAG) {
+        return None;
+    }
+    let digit = |char: u8| char::from(char).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    text.as_bytes().chunks(2).map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keyed enough to tell keys and messages apart.
+    struct Toy(u8);
+
+    impl TokenKey for Toy {
+        fn sign(&self, message: &[u8]) -> [u8; TAG] {
+            let sum =
+                message.iter().fold(u64::from(self.0), |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
+            std::array::from_fn(|at| sum.to_be_bytes()[at % 8])
+        }
+
+        fn verify(&self, message: &[u8], tag: &[u8]) -> bool {
+            self.sign(message) == tag
+        }
+    }
+
+    fn tokens(key: u8, process: u64) -> Tokens {
+        Tokens::new(Box::new(Toy(key)), process, 1_000)
+    }
+
+    fn device(id: &str) -> DeviceId {
+        DeviceId::new(id).expect("valid")
+    }
+
+    #[test]
+    fn a_token_says_what_it_was_given_for() {
+        let client_id = ClientId::new(ClientId::MAX).expect("valid");
+        let token = tokens(1, 7).issue(&device("d"), client_id, 99, 5_000);
+        assert_eq!(token.len(), 120);
+        let claims = tokens(1, 8).read(&token, &device("d"), 4_999).expect("of the same key");
+        assert_eq!((claims.client_id, claims.info), (client_id, 99));
+        assert!(tokens(1, 7).is_own(claims) && !tokens(1, 8).is_own(claims));
+    }
+
+    #[test]
+    fn no_other_key_device_or_time_will_do_and_no_digit_may_change() {
+        let token = tokens(1, 7).issue(&device("d"), ClientId::new(1).expect("valid"), 0, 5_000);
+        assert_eq!(tokens(2, 7).read(&token, &device("d"), 0), None);
+        assert_eq!(tokens(1, 7).read(&token, &device("e"), 0), None);
+        assert_eq!(tokens(1, 7).read(&token, &device("d"), 5_000), None);
+        for at in 0..token.len() {
+            let mut changed = token.clone().into_bytes();
+            changed[at] = if changed[at] == b'0' { b'1' } else { b'0' };
+            let changed = String::from_utf8(changed).expect("ASCII");
+            assert_eq!(tokens(1, 7).read(&changed, &device("d"), 0), None, "digit {at}");
+        }
+        for bad in ["", "00", &token[1..], &format!("{token}00"), &"\u{e9}".repeat(60), &"+1".repeat(60)] {
+            assert_eq!(tokens(1, 7).read(bad, &device("d"), 0), None, "{bad}");
+        }
+    }
+}
