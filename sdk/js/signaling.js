@@ -98,6 +98,13 @@ const STEADY_MS = 1000;
 /** All clients of a server that restarts come back within this time. */
 const RESTART_SPREAD_MS = 500;
 
+/**
+ * A server holds a session whose connection broke for a while only (10 s by default), so for about that long no delay
+ * is so long that this could pass in between.
+ */
+const URGENT_MS = 15_000;
+const URGENT_DELAY_MS = 2000;
+
 /** `readyState` of a WebSocket that is open. */
 const OPEN = 1;
 
@@ -150,6 +157,8 @@ export class SignalingClient extends Emitter {
   #deviceKnown = false;
   #deviceEverKnown = false;
   #steady = false;
+  /** The sum of the delays since the session was last of use. */
+  #delayedMs = 0;
   #stopped = true;
 
   #outbox;
@@ -313,7 +322,9 @@ export class SignalingClient extends Emitter {
     this.#token = next;
     this.#deviceKnown = true;
     this.#deviceEverKnown = true;
-    this.#timer = this.#setTimer(() => this.#onSteady(), STEADY_MS);
+    this.#backoff.reset();
+    this.#delayedMs = 0;
+    this.#timer = this.#setTimer(() => (this.#steady = true), STEADY_MS);
     this.#dropAbandoned();
     this.#flush();
     if (resumed) this.emit('resumed', { deviceInfo, maybeLost: !complete });
@@ -350,11 +361,6 @@ export class SignalingClient extends Emitter {
     this.#timer = this.#setTimer(() => this.#onTimeout(), this.#openTimeoutMs);
   }
 
-  #onSteady() {
-    this.#steady = true;
-    this.#backoff.reset();
-  }
-
   /** @param {number | null} closeCode */
   #onLost(closeCode) {
     const error = this.#lastError;
@@ -377,8 +383,12 @@ export class SignalingClient extends Emitter {
    * @param {boolean} resuming
    */
   #delay(closeCode, resuming) {
-    if (!resuming || !this.#steady) return this.#backoff.next(FLOOR_MS.get(closeCode ?? 0) ?? 0);
-    return closeCode === 1012 ? this.#backoff.within(RESTART_SPREAD_MS) : 0;
+    if (resuming && this.#steady) return closeCode === 1012 ? this.#backoff.within(RESTART_SPREAD_MS) : 0;
+    const floorMs = FLOOR_MS.get(closeCode ?? 0) ?? 0;
+    const urgent = resuming && floorMs === 0 && this.#delayedMs < URGENT_MS;
+    const delayMs = Math.min(this.#backoff.next(floorMs), urgent ? URGENT_DELAY_MS : Infinity);
+    this.#delayedMs += delayMs;
+    return delayMs;
   }
 
   /**

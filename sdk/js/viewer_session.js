@@ -13,7 +13,7 @@
 import { Backoff } from './backoff.js';
 import { Emitter } from './emitter.js';
 import { InputSender } from './input.js';
-import { Peer, fingerprint } from './peer.js';
+import { Peer, endOf } from './peer.js';
 import { StatsSampler } from './stats.js';
 
 /** @typedef {import('./signaling.js').SignalingClient} SignalingClient */
@@ -315,10 +315,10 @@ export class ViewerSession extends Emitter {
    * @param {string} sdp
    */
   #peerForOffer(sdp) {
-    const from = fingerprint(sdp);
-    const known = [this.#next, this.#peer].find((peer) => peer && peer.remoteFingerprint === from);
+    const from = endOf(sdp);
+    const known = [this.#next, this.#peer].find((peer) => peer && peer.remoteEnd === from);
     if (known) return known;
-    return this.#next && !this.#next.remoteFingerprint ? this.#next : this.#newPeer();
+    return this.#next && !this.#next.remoteEnd ? this.#next : this.#newPeer();
   }
 
   /** @param {Problem} problem */

@@ -89,20 +89,31 @@ test('a broken connection is resumed at once, with the newest token and the coun
   assert.equal(all.names().filter((name) => name === 'deviceInfo').length, 1);
 });
 
-test('delays grow while the server is away, and while no connection lasts', () => {
+test('attempts are close together as long as the server may hold the session, then delays grow', () => {
   const all = steady();
-  for (const expected of [0, 1000, 2000, 4000]) {
+  for (const expected of [0, 1000, ...Array(7).fill(2000), 8000, 8000]) {
     all.socket().closes(1006);
     assert.equal(all.last('lost').retryInMs, expected);
     all.clock.fireLast();
   }
   greet(all.socket(), 'two', { cuttlebone_received: 0 });
-  all.socket().closes(1006);
-  assert.equal(all.last('lost').retryInMs, 8000, 'it did not last');
-  comesBack(all, 'three', { cuttlebone_received: 0 });
   all.clock.fireLast();
+  for (const expected of [0, 1000, 2000]) {
+    all.socket().closes(1006);
+    assert.equal(all.last('lost').retryInMs, expected, 'it was back');
+    all.clock.fireLast();
+  }
+});
+
+test('connections that break at once follow each other with a delay that does not grow', () => {
+  const all = steady();
   all.socket().closes(1006);
-  assert.equal(all.last('lost').retryInMs, 0, 'it did');
+  comesBack(all, 'two', { cuttlebone_received: 0 });
+  for (let n = 0; n < 20; n += 1) {
+    all.socket().closes(1006);
+    assert.equal(all.last('lost').retryInMs, 1000);
+    comesBack(all, 'next', { cuttlebone_received: 0 });
+  }
 });
 
 test('what is sent meanwhile waits, no more than may, and follows what is sent again', () => {

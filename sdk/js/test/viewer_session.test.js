@@ -58,9 +58,9 @@ class FakeSignaling extends Emitter {
     this.tells('deviceInfo', { deviceInfo: {} });
   }
 
-  /** @param {string} fingerprint */
-  async offers(fingerprint) {
-    this.tells('message', { payload: { type: 'offer', sdp: sdp(fingerprint) } });
+  /** @param {string} fingerprint @param {number} [session] */
+  async offers(fingerprint, session) {
+    this.tells('message', { payload: { type: 'offer', sdp: sdp(fingerprint, session) } });
     for (let turn = 0; turn < 10; turn += 1) await Promise.resolve();
   }
 }
@@ -274,6 +274,16 @@ timed('an offer of a device that started again gets a peer of its own', async ()
   assert.equal(pcs[0]?.closed, false);
   pc().becomes('connected');
   assert.deepEqual([pcs[0]?.closed, session.state.name], [true, 'connected']);
+});
+
+timed('a device that uses one certificate for all gets a new peer for a new session all the same', async () => {
+  const { signaling, pcs, pc } = await connected();
+  signaling.tells('lost', { error: null, closeCode: 1001, retryInMs: 500, resuming: false });
+  signaling.tells('connecting', { resuming: false });
+  signaling.deviceArrives();
+  await signaling.offers('AA', 2);
+  pc().becomes('connected');
+  assert.deepEqual(pcs.map(({ closed }) => closed), [true, false]);
 });
 
 timed('a fresh config reaches the living peer', async () => {

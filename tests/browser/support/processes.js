@@ -44,6 +44,15 @@ export class Program {
     return this.#log;
   }
 
+  /**
+   * Of a demo device: the ids of the clients that had a picture of it, once for each picture.
+   *
+   * @returns {string[]}
+   */
+  get pictures() {
+    return [...this.#log.matchAll(/viewer connected\W+client\W+(\d+)/g)].map(([, id]) => String(id));
+  }
+
   /** @param {NodeJS.Signals} [signal] */
   async stop(signal = 'SIGTERM') {
     this.#child.kill(signal);
