@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use cuttlebone_proto::CloseCode;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use crate::item::{Item, Notice};
@@ -68,6 +68,15 @@ pub enum PushError {
     Sealed,
     /// Another connection sends for this client now.
     Superseded,
+}
+
+/// What a client says that it has had.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Had {
+    /// So many forwards, if it said so, of the count of this number; see [`History::count`].
+    OfCount(u32, Option<u32>),
+    /// Something of another process.
+    Unknown,
 }
 
 impl Mailbox {
@@ -173,7 +182,10 @@ impl Mailbox {
     /// Takes no more forwards, and gives up what is queued: nobody will read it. Forwards that were taken and not read
     /// count as not taken. Gives the reports that were never delivered.
     pub fn abandon(&self) -> Vec<String> {
-        let mut state = self.state.lock();
+        self.give_up(self.state.lock())
+    }
+
+    fn give_up(&self, mut state: MutexGuard<'_, State>) -> Vec<String> {
         state.sealed = true;
         let queue = std::mem::take(&mut state.queue);
         for sender in queue.iter().filter_map(Entry::sender) {
@@ -247,29 +259,33 @@ impl Mailbox {
         (Inbox::of(Arc::clone(self), reader), too_long)
     }
 
-    /// Gives a client's mailbox to its next connection, which has had `received` forwards. It finds what `former` (its own
-    /// mailbox so far) holds, then `greeting`, then the forwards that it has not had. `greeting` is told whether these
-    /// are all: if not, both sides count from 0 again.
+    /// Gives a client's mailbox to its next connection, which says what it has had. It finds what `former` (its own mailbox
+    /// so far) holds, then `greeting`, then the forwards that it has not had. `greeting` is told whether these are all, and
+    /// the number of the count: if they are not, both sides count from 0 again.
     ///
     /// Gives the reader, and whether these are all; nothing when the mailbox is being closed.
     pub(crate) fn resume(
         self: &Arc<Self>,
         former: &Self,
-        received: Option<u32>,
-        greeting: impl FnOnce(bool) -> String,
+        had: Had,
+        greeting: impl FnOnce(bool, u32) -> String,
     ) -> Option<(Inbox, bool)> {
         let mut state = self.state.lock();
         if state.sealed {
             return None;
         }
         let history = state.history.as_mut()?;
-        let replay = received.and_then(|received| history.after(received));
+        let replay = match had {
+            Had::OfCount(count, Some(received)) if count == history.count() => history.after(received),
+            Had::OfCount(..) | Had::Unknown => None,
+        };
         let is_whole = replay.is_some();
         if !is_whole {
             history.forget();
         }
+        let count = history.count();
         let carried = std::mem::take(&mut former.state.lock().queue);
-        let (reader, waker) = state.hand_over(carried, Some(greeting(is_whole)), replay.unwrap_or_default());
+        let (reader, waker) = state.hand_over(carried, Some(greeting(is_whole, count)), replay.unwrap_or_default());
         state.charge(&self.budget);
         drop(state);
         wake(waker);

@@ -303,7 +303,7 @@ impl Registry {
             self.shared.observer.taken_over();
         }
         if device.info == request.device_info {
-            return Resolution::Answer(self.resume(&mut shard, &device, request));
+            return Resolution::Answer(self.resume(&mut shard, &device, request, now_ms));
         }
         // Another device_info: for the clients this is another device. It may have kept its table of them (protocol.md
         // 3.2), so it is told that they are gone.
@@ -336,11 +336,11 @@ impl Registry {
         entry.device = Some(Arc::clone(&device));
         self.greet(entry, &device);
         let inbox = device.mailbox.reader();
-        Answer::Registered(Registration::new(Arc::clone(&self.shared), device, inbox))
+        Answer::Registered(Registration::new(Arc::clone(&self.shared), device, inbox, now_ms))
     }
 
     /// Gives a device that came back its queue, with what was held, and its clients.
-    fn resume(&self, shard: &mut Shard, device: &Arc<Device>, request: RegisterRequest) -> Answer {
+    fn resume(&self, shard: &mut Shard, device: &Arc<Device>, request: RegisterRequest, now_ms: u64) -> Answer {
         let config = self.config().to_string();
         let longest = if request.small_reader { SMALL_READER_BYTES } else { usize::MAX };
         device.small_reader.store(request.small_reader, Ordering::Relaxed);
@@ -350,7 +350,7 @@ impl Registry {
         device.away.store(false, Ordering::Relaxed);
         let entry = shard.entry(request.device_id).or_default();
         self.greet(entry, device);
-        Answer::Registered(Registration::new(Arc::clone(&self.shared), Arc::clone(device), inbox))
+        Answer::Registered(Registration::new(Arc::clone(&self.shared), Arc::clone(device), inbox, now_ms))
     }
 
     /// Announces a device that can be reached now, to listeners and to the clients that wait for it.

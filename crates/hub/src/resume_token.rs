@@ -1,12 +1,15 @@
 //! The tokens by which a client goes on with its session. Source: protocol.md 2.6.
 //!
-//! A token names the process that gave it, the client id, the device with its `device_info`, and an expiry, and carries a
-//! keyed hash of all that. So it says the same to a restarted server, and to another node with the same key.
+//! A token names the process that gave it, the client id, the count that the session's messages belong to, the device with
+//! its `device_info`, and an expiry, and carries a keyed hash of all that. So it says the same to a restarted server, and
+//! to another node with the same key.
+
+use std::time::Duration;
 
 use cuttlebone_proto::{ClientId, DeviceId};
 
 /// Bytes of the claims, in the order of [`Claims`], big endian.
-const CLAIMS: usize = 8 + 4 + 8 + 8;
+const CLAIMS: usize = 8 + 4 + 4 + 8 + 8;
 const TAG: usize = 32;
 
 /// A keyed hash, such as HMAC-SHA256. The hub itself has no cryptography.
@@ -22,6 +25,7 @@ pub struct Tokens {
     key: Box<dyn TokenKey>,
     process: u64,
     started_ms: u64,
+    is_shared: bool,
 }
 
 /// What a token of ours says.
@@ -29,15 +33,23 @@ pub struct Tokens {
 pub(crate) struct Claims {
     process: u64,
     pub(crate) client_id: ClientId,
+    /// How often counting had begun anew: numbers of an earlier count mean nothing to a later.
+    pub(crate) count: u32,
     expires_ms: u64,
-    pub(crate) info: u64,
+    info: u64,
 }
 
 impl Tokens {
     /// Tokens of a process that is named by a random number, and began at `started_ms` after 1970.
     #[must_use]
     pub fn new(key: Box<dyn TokenKey>, process: u64, started_ms: u64) -> Self {
-        Self { key, process, started_ms }
+        Self { key, process, started_ms, is_shared: false }
+    }
+
+    /// The key is that of earlier processes too: their clients may come back to this one.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self { is_shared: true, ..self }
     }
 
     /// A short hash of a `device_info`.
@@ -46,9 +58,14 @@ impl Tokens {
         tag.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
     }
 
-    /// The token of a client.
-    pub(crate) fn issue(&self, device_id: &DeviceId, client_id: ClientId, info: u64, expires_ms: u64) -> String {
-        let claims = Claims { process: self.process, client_id, expires_ms, info }.to_bytes();
+    /// What a token for a client says.
+    pub(crate) fn claim(&self, client_id: ClientId, info: u64, expires_ms: u64) -> Claims {
+        Claims { process: self.process, client_id, count: 0, expires_ms, info }
+    }
+
+    /// The token that says so.
+    pub(crate) fn issue(&self, device_id: &DeviceId, claims: Claims) -> String {
+        let claims = claims.to_bytes();
         let tag = self.key.sign(&message(&claims, device_id));
         claims.iter().chain(&tag).fold(String::with_capacity(2 * (CLAIMS + TAG)), |mut text, byte| {
             text.extend([byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])));
@@ -71,9 +88,10 @@ impl Tokens {
         claims.process == self.process
     }
 
-    /// Milliseconds since this process began.
-    pub(crate) fn age_ms(&self, now_ms: u64) -> u64 {
-        now_ms.saturating_sub(self.started_ms)
+    /// How long clients of an earlier process may still come back, if they have `within` from the start of this one.
+    pub(crate) fn time_for_others(&self, within: Duration, now_ms: u64) -> Duration {
+        let age = Duration::from_millis(now_ms.saturating_sub(self.started_ms));
+        if self.is_shared { within.saturating_sub(age) } else { Duration::ZERO }
     }
 }
 
@@ -84,12 +102,23 @@ impl std::fmt::Debug for Tokens {
 }
 
 impl Claims {
+    /// The same, of a later count.
+    pub(crate) fn counted(self, count: u32) -> Self {
+        Self { count, ..self }
+    }
+
+    /// Whether the token was given for a device of this `device_info`.
+    pub(crate) fn is_for(self, info: u64) -> bool {
+        self.info == info
+    }
+
     fn to_bytes(self) -> [u8; CLAIMS] {
         let mut bytes = [0; CLAIMS];
         bytes[..8].copy_from_slice(&self.process.to_be_bytes());
         bytes[8..12].copy_from_slice(&self.client_id.value().to_be_bytes());
-        bytes[12..20].copy_from_slice(&self.expires_ms.to_be_bytes());
-        bytes[20..].copy_from_slice(&self.info.to_be_bytes());
+        bytes[12..16].copy_from_slice(&self.count.to_be_bytes());
+        bytes[16..24].copy_from_slice(&self.expires_ms.to_be_bytes());
+        bytes[24..].copy_from_slice(&self.info.to_be_bytes());
         bytes
     }
 
@@ -100,8 +129,9 @@ impl Claims {
         Some(Self {
             process: number(0, 8)?,
             client_id: ClientId::new(u32::try_from(number(8, 4)?).ok()?)?,
-            expires_ms: number(12, 8)?,
-            info: number(20, 8)?,
+            count: u32::try_from(number(12, 4)?).ok()?,
+            expires_ms: number(16, 8)?,
+            info: number(24, 8)?,
         })
     }
 }
@@ -150,16 +180,19 @@ mod tests {
     #[test]
     fn a_token_says_what_it_was_given_for() {
         let client_id = ClientId::new(ClientId::MAX).expect("valid");
-        let token = tokens(1, 7).issue(&device("d"), client_id, 99, 5_000);
-        assert_eq!(token.len(), 120);
+        let told = tokens(1, 7).claim(client_id, 99, 5_000).counted(3);
+        let token = tokens(1, 7).issue(&device("d"), told);
+        assert_eq!(token.len(), 128);
         let claims = tokens(1, 8).read(&token, &device("d"), 4_999).expect("of the same key");
-        assert_eq!((claims.client_id, claims.info), (client_id, 99));
+        assert_eq!(claims, told);
+        assert!(claims.is_for(99) && !claims.is_for(98));
         assert!(tokens(1, 7).is_own(claims) && !tokens(1, 8).is_own(claims));
     }
 
     #[test]
     fn no_other_key_device_or_time_will_do_and_no_digit_may_change() {
-        let token = tokens(1, 7).issue(&device("d"), ClientId::new(1).expect("valid"), 0, 5_000);
+        let claims = tokens(1, 7).claim(ClientId::new(1).expect("valid"), 0, 5_000);
+        let token = tokens(1, 7).issue(&device("d"), claims);
         assert_eq!(tokens(2, 7).read(&token, &device("d"), 0), None);
         assert_eq!(tokens(1, 7).read(&token, &device("e"), 0), None);
         assert_eq!(tokens(1, 7).read(&token, &device("d"), 5_000), None);

@@ -125,10 +125,10 @@ impl Seat {
     }
 
     /// An [`Item::Close`](crate::Item::Close) came out of the mailbox: the server closes. A client is gone for good
-    /// with that, unless it is told to come back; a device may come back in any case.
-    pub fn on_closing(&mut self, code: CloseCode) {
+    /// with that (where the server stops, its device has gone before and is told nothing); a device may still come back.
+    pub fn on_closing(&mut self) {
         if let Self::Client(seat) = self {
-            seat.on_closing(code);
+            seat.leave();
         }
     }
 

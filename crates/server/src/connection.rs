@@ -280,7 +280,7 @@ impl<C: Conn> Connection<'_, C> {
     /// There is no message of the protocol for this: only the close code.
     fn on_broken_framing(&mut self) -> Option<End> {
         self.metrics.refused_with("framing");
-        self.seat.on_closing(CloseCode::Protocol);
+        self.seat.on_closing();
         self.close(CloseCode::Protocol);
         None
     }
@@ -298,7 +298,7 @@ impl<C: Conn> Connection<'_, C> {
                     self.go_on(next);
                 }
                 Item::Close(code) => {
-                    self.seat.on_closing(code);
+                    self.seat.on_closing();
                     self.close(code);
                 }
             }

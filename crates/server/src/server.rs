@@ -193,7 +193,11 @@ fn listen(address: SocketAddr, tls: Option<&Tls>, send_buffer: usize) -> Result<
 /// Tokens of this process.
 pub(crate) fn tokens(key: Option<ResumeKey>) -> Tokens {
     let process = getrandom::u64().expect("the system has random numbers once it has started");
-    Tokens::new(Box::new(key.unwrap_or_else(ResumeKey::random)), process, clock::unix_ms())
+    let tokens = |key| Tokens::new(Box::new(key), process, clock::unix_ms());
+    match key {
+        Some(key) => tokens(key).shared(),
+        None => tokens(ResumeKey::random()),
+    }
 }
 
 /// The connections that the limit of open files is enough for.

@@ -4,20 +4,30 @@
 //! break, peers that do not read, answers that take their time, a clock that jumps. Every choice follows from a seed, so
 //! a failing run is repeated by its number.
 
+mod continuity;
 mod dice;
 mod ledger;
 mod peer;
 mod world;
 
+pub use continuity::Continuity;
 pub use dice::Dice;
 pub use world::World;
 
-/// One run from its seed.
+/// One run of the crowd, from its seed.
 ///
 /// # Panics
 /// Where an invariant breaks.
-pub fn run_seed(seed: u64, steps: usize, seats: usize) {
+pub fn run_crowd(seed: u64, steps: usize, seats: usize) {
     World::new(Dice::seeded(seed), seats).run(steps);
+}
+
+/// One run of a few sessions over broken connections and restarts, from its seed.
+///
+/// # Panics
+/// Where an invariant breaks.
+pub fn run_continuity(seed: u64, steps: usize) {
+    Continuity::new(Dice::seeded(seed)).run(steps);
 }
 
 /// Any bytes as the choices of a run: the body of the fuzz target `hub`.
@@ -26,4 +36,5 @@ pub fn run_seed(seed: u64, steps: usize, seats: usize) {
 /// Where an invariant breaks.
 pub fn run_bytes(bytes: &[u8]) {
     World::new(Dice::scripted(bytes), 16).run_script();
+    Continuity::new(Dice::scripted(bytes)).run_script();
 }

@@ -14,10 +14,13 @@ struct Options {
     /// Only this seed.
     #[arg(long)]
     seed: Option<u64>,
+    /// Which world.
+    #[arg(long, value_enum, default_value_t = Which::Both)]
+    world: Which,
     /// Steps of each run.
     #[arg(long, default_value_t = 300)]
     steps: usize,
-    /// Peers at a time.
+    /// Peers at a time, in the crowd.
     #[arg(long, default_value_t = 100)]
     seats: usize,
     /// Seeds that failed once, one a line: run first, and added to.
@@ -25,10 +28,33 @@ struct Options {
     failing: Option<PathBuf>,
 }
 
+/// The worlds there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Which {
+    /// Many peers that fight over few device ids.
+    Crowd,
+    /// Few sessions, over broken connections, restarts and crashes.
+    Continuity,
+    /// One after the other.
+    Both,
+}
+
+impl Options {
+    fn run(&self, seed: u64) {
+        if self.world != Which::Continuity {
+            cuttlebone_sim::run_crowd(seed, self.steps, self.seats);
+        }
+        if self.world != Which::Crowd {
+            // Its steps are small ones.
+            cuttlebone_sim::run_continuity(seed, 10 * self.steps);
+        }
+    }
+}
+
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     if let Some(seed) = options.seed {
-        cuttlebone_sim::run_seed(seed, options.steps, options.seats);
+        options.run(seed);
         println!("seed {seed}: ok");
         return Ok(());
     }
@@ -42,8 +68,7 @@ fn main() -> anyhow::Result<()> {
         for _ in 0..workers {
             scope.spawn(|| {
                 while let Some(&seed) = seeds.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
-                    let run = || cuttlebone_sim::run_seed(seed, options.steps, options.seats);
-                    if catch_unwind(AssertUnwindSafe(run)).is_err() {
+                    if catch_unwind(AssertUnwindSafe(|| options.run(seed))).is_err() {
                         eprintln!(
                             "seed {seed} failed: sim --seed {seed} --steps {} --seats {}",
                             options.steps, options.seats

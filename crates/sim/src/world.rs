@@ -33,9 +33,17 @@ pub struct World {
     next_key: u64,
 }
 
-struct Ids(Mutex<Dice>);
+/// Ids that look random and follow from the seed.
+pub(crate) struct SeededIds(Mutex<Dice>);
 
-impl IdSource for Ids {
+impl SeededIds {
+    /// Those of one server of a run.
+    pub(crate) fn new(dice: &Dice, process: u64) -> Self {
+        Self(Mutex::new(Dice::seeded(dice.clone().draw() ^ process)))
+    }
+}
+
+impl IdSource for SeededIds {
     fn draw(&self) -> ClientId {
         loop {
             let bits = self.0.lock().draw() as u32 & ClientId::MAX;
@@ -50,12 +58,12 @@ impl World {
     /// A world of `seats` slots, all of them empty.
     #[must_use]
     pub fn new(dice: Dice, seats: usize) -> Self {
-        let ids = Ids(Mutex::new(Dice::seeded(dice.clone().draw())));
+        let ids = SeededIds::new(&dice, 0);
         Self {
             dice,
             now: start(),
             ticks: 0,
-            registry: Registry::new(settings(), &[], Box::new(ids), tokens(), Arc::new(Unobserved)),
+            registry: Registry::new(settings(), &[], Box::new(ids), tokens(1, 0), Arc::new(Unobserved)),
             slots: (0..seats).map(|_| None).collect(),
             ledger: Ledger::default(),
             next_key: 0,
@@ -190,8 +198,9 @@ impl TokenKey for Checksum {
     }
 }
 
-fn tokens() -> Tokens {
-    Tokens::new(Box::new(Checksum), 1, 0)
+/// Tokens of a server; all have the same key.
+pub(crate) fn tokens(process: u64, started_ms: u64) -> Tokens {
+    Tokens::new(Box::new(Checksum), process, started_ms)
 }
 
 /// Small, so that every bound is met.
@@ -209,6 +218,6 @@ fn settings() -> Settings {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a run needs some moment to begin with; only differences matter")]
-fn start() -> Instant {
+pub(crate) fn start() -> Instant {
     Instant::now()
 }

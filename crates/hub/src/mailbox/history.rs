@@ -12,11 +12,13 @@ pub(super) struct History {
     bound: Bound,
     /// Forwards that were sent since counting began, those that are not kept any more included.
     sent: u32,
+    /// How often counting has begun anew.
+    count: u32,
 }
 
 impl History {
     pub(super) fn new(bound: Bound) -> Self {
-        Self { kept: VecDeque::new(), bytes: 0, bound, sent: 0 }
+        Self { kept: VecDeque::new(), bytes: 0, bound, sent: 0, count: 0 }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -26,6 +28,11 @@ impl History {
     /// Forwards that were sent since counting began.
     pub(super) fn sent(&self) -> u32 {
         self.sent
+    }
+
+    /// How often counting has begun anew.
+    pub(super) fn count(&self) -> u32 {
+        self.count
     }
 
     /// Keeps a copy of what is sent now.
@@ -60,7 +67,7 @@ impl History {
 
     /// Counts from 0 again.
     pub(super) fn forget(&mut self) {
-        *self = Self::new(self.bound);
+        *self = Self { count: self.count.wrapping_add(1), ..Self::new(self.bound) };
     }
 
     fn drop_first(&mut self) {

@@ -134,6 +134,14 @@ impl Inbox {
         }
     }
 
+    /// As [`Mailbox::abandon`], unless another connection has taken the mailbox over.
+    pub(crate) fn abandon(&self) {
+        let state = self.mailbox.state.lock();
+        if state.reader == self.reader {
+            self.mailbox.give_up(state);
+        }
+    }
+
     /// Whether nobody else has taken the mailbox over.
     #[must_use]
     pub fn is_current(&self) -> bool {

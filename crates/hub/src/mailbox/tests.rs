@@ -170,20 +170,26 @@ fn a_client_that_resumes_gets_what_it_has_not_had_once_and_in_order() {
     first.mailbox().reply("of the old connection".into());
     let connection = empty();
     connection.mailbox().reply("config".into());
-    let resume = |received| first.mailbox().resume(connection.mailbox(), received, |whole| whole.to_string());
-    let (second, is_whole) = resume(Some(1)).expect("open");
+    let resume = |had: Option<(u32, u32)>| {
+        let had = had.map_or(Had::Unknown, |(received, count)| Had::OfCount(count, Some(received)));
+        first.mailbox().resume(connection.mailbox(), had, |whole, count| format!("{whole} {count}"))
+    };
+    let (second, is_whole) = resume(Some((1, 0))).expect("open");
     assert!(is_whole && !first.is_current());
-    assert_eq!(take(&second, 2), ["config", "true"]);
-    let (third, _) = resume(Some(1)).expect("open");
-    assert_eq!(take(&third, 9), ["true", "b", "c"]);
+    assert_eq!(take(&second, 2), ["config", "true 0"]);
+    let (third, _) = resume(Some((1, 0))).expect("open");
+    assert_eq!(take(&third, 9), ["true 0", "b", "c"]);
     let (fourth, is_whole) = resume(None).expect("open");
     assert!(!is_whole);
     first.mailbox().push("d".into()).expect("room");
-    assert_eq!(take(&fourth, 9), ["false", "d"]);
-    let (fifth, _) = resume(Some(0)).expect("open");
-    assert_eq!(take(&fifth, 9), ["true", "d"]);
+    assert_eq!(take(&fourth, 9), ["false 1", "d"]);
+    let (fifth, _) = resume(Some((0, 1))).expect("open");
+    assert_eq!(take(&fifth, 9), ["true 1", "d"]);
+    let (sixth, is_whole) = resume(Some((1, 0))).expect("open");
+    assert!(!is_whole, "the number is of an earlier count");
+    assert_eq!(take(&sixth, 9), ["false 2"]);
     first.mailbox().seal(None, CloseCode::Policy);
-    assert!(resume(Some(1)).is_none());
+    assert!(resume(Some((1, 2))).is_none());
 }
 
 #[test]
@@ -199,7 +205,8 @@ fn what_came_back_with_a_pong_is_not_kept() {
     take(&inbox, 1);
     inbox.confirm(1);
     inbox.confirm(9);
-    let (inbox, _) = inbox.mailbox().resume(empty().mailbox(), Some(1), |_| String::new()).expect("open");
+    let (inbox, _) =
+        inbox.mailbox().resume(empty().mailbox(), Had::OfCount(0, Some(1)), |_, _| String::new()).expect("open");
     assert_eq!(inbox.mark(), Some(1), "what is to be sent again has not been sent");
     assert_eq!(take(&inbox, 9), ["", "b"]);
 }

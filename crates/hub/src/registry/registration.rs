@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use cuttlebone_proto::CloseCode;
 
@@ -17,11 +18,18 @@ pub struct Registration {
     shared: Arc<Shared>,
     device: Arc<Device>,
     inbox: Inbox,
+    time_for_others: Duration,
 }
 
 impl Registration {
-    pub(super) fn new(shared: Arc<Shared>, device: Arc<Device>, inbox: Inbox) -> Self {
-        Self { shared, device, inbox }
+    pub(super) fn new(shared: Arc<Shared>, device: Arc<Device>, inbox: Inbox, now_ms: u64) -> Self {
+        let time_for_others = shared.time_for_others(now_ms);
+        Self { shared, device, inbox, time_for_others }
+    }
+
+    /// From the registration on: how long clients of an earlier process may still come back.
+    pub(crate) fn time_for_others(&self) -> Duration {
+        self.time_for_others
     }
 
     /// The reader of the device's mailbox.

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use cuttlebone_proto::Reject;
 
 use super::{Shard, Shared, waiting};
 use crate::device::{Attachment, Device, TokenTime};
+use crate::mailbox::Had;
 use crate::observer::ResumeOutcome;
 use crate::request::{Answer, AttachRequest};
 use crate::resume_token::Claims;
@@ -28,9 +30,11 @@ impl Shared {
     ) -> Answer {
         let Some(claims) = self.tokens.read(token, &request.device_id, now_ms) else { return self.refuse(None, None) };
         let time = self.token_time(now_ms);
+        // Numbers of another process's count mean nothing here.
+        let had = if self.tokens.is_own(claims) { Had::OfCount(claims.count, received) } else { Had::Unknown };
         match present {
-            Some(device) if device.digest(self) != claims.info => self.refuse(None, None),
-            Some(device) => match device.resume(self, &request.mailbox, claims.client_id, received, time) {
+            Some(device) if !claims.is_for(device.digest(self)) => self.refuse(None, None),
+            Some(device) => match device.resume(self, &request.mailbox, claims.client_id, had, time) {
                 Ok(Some(attachment)) => Answer::Attached(attachment),
                 Ok(None) => self.readmit(shard, device, request, claims, now_ms),
                 Err(reject) => Answer::Refused(reject),
@@ -65,9 +69,14 @@ impl Shared {
         }
     }
 
+    /// How long clients of an earlier process may still come back.
+    pub(super) fn time_for_others(&self, now_ms: u64) -> Duration {
+        self.tokens.time_for_others(self.settings.resume_after_restart, now_ms)
+    }
+
     /// Whether the session may be one of an earlier process, whose clients are still coming back.
     fn may_be_unknown(&self, claims: Claims, now_ms: u64) -> bool {
-        !self.tokens.is_own(claims) && self.tokens.age_ms(now_ms) <= millis(self.settings.resume_after_restart)
+        !self.tokens.is_own(claims) && !self.time_for_others(now_ms).is_zero()
     }
 
     /// As many may wait as may be attached: they were.
@@ -94,6 +103,6 @@ impl From<Result<Attachment, Reject>> for Answer {
     }
 }
 
-fn millis(time: std::time::Duration) -> u64 {
+fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

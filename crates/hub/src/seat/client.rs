@@ -163,7 +163,7 @@ impl ClientSeat {
             Link::Attached(attachment) if attachment.linger() => Some(now + self.registry.settings().client_grace),
             Link::Attached(_) | Link::Waiting { .. } | Link::None => {
                 self.leave();
-                self.inbox.mailbox().abandon();
+                self.inbox.abandon();
                 None
             }
         }
@@ -176,15 +176,6 @@ impl ClientSeat {
         }
         self.inbox.mailbox().seal(None, code);
         Next::Closing
-    }
-
-    /// The close is on its way to the client: it is gone for good, unless it is to come back after a restart. Then its
-    /// device is told nothing, and keeps its picture running.
-    pub(super) fn on_closing(&mut self, code: CloseCode) {
-        if code == CloseCode::Restart {
-            self.forget();
-        }
-        self.leave();
     }
 
     /// The server stops while the client's connection is away.

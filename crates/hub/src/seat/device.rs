@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use cuttlebone_proto::{CloseCode, DeviceEffect, DeviceId, DeviceSession, Reject, encode};
+use cuttlebone_proto::{ClientId, CloseCode, DeviceEffect, DeviceId, DeviceSession, Reject, encode};
 use tokio::sync::oneshot;
 
 use super::{Next, SeatOptions, keep, refuse};
@@ -26,6 +26,8 @@ pub struct DeviceSeat {
     depth: usize,
     small_reader: bool,
     deadline: Option<Instant>,
+    /// Until then clients of an earlier process may come back.
+    others_until: Option<Instant>,
     device_id: Option<DeviceId>,
 }
 
@@ -42,6 +44,7 @@ impl DeviceSeat {
             depth: options.depth,
             small_reader: options.small_reader,
             deadline: Some(now + options.first_message),
+            others_until: None,
             device_id: None,
         }
     }
@@ -49,10 +52,7 @@ impl DeviceSeat {
     pub(super) fn on_text(&mut self, text: &str, now: Instant) -> Next {
         match self.session.on_text(text, self.depth) {
             DeviceEffect::ToClient { client_id, payload } => {
-                let Some(registration) = &self.registration else { return Next::Continue };
-                if !registration.device().to_client(self.registry.shared(), client_id, payload) {
-                    self.inbox.mailbox().report(encode::client_disconnected(client_id));
-                }
+                self.to_client(client_id, payload, now);
                 Next::Continue
             }
             DeviceEffect::Register { device_id, device_info } => {
@@ -87,6 +87,8 @@ impl DeviceSeat {
             Answer::Registered(registration) => {
                 self.session.on_registered();
                 self.inbox = registration.inbox();
+                self.deadline = registration.device().expected_until();
+                self.others_until = Some(now + registration.time_for_others());
                 self.registration = Some(registration);
                 Next::Continue
             }
@@ -117,12 +119,15 @@ impl DeviceSeat {
     }
 
     pub(super) fn on_timer(&mut self, now: Instant) -> Next {
-        if !self.session.waits_for_first_message() {
-            self.deadline = None;
-        }
         if self.deadline.is_none_or(|deadline| now < deadline) {
             return Next::Continue;
         }
+        if let Some(registration) = &self.registration {
+            registration.device().give_up_expected(now);
+            self.deadline = registration.device().expected_until();
+            return Next::Continue;
+        }
+        self.deadline = None;
         let effect = self.session.on_timeout();
         self.carry_out(effect, now)
     }
@@ -184,6 +189,21 @@ impl DeviceSeat {
         match effect {
             DeviceEffect::Reject(reject) => self.refuse(&reject, now),
             DeviceEffect::Nothing | DeviceEffect::Register { .. } | DeviceEffect::ToClient { .. } => Next::Continue,
+        }
+    }
+
+    fn to_client(&mut self, client_id: ClientId, payload: &str, now: Instant) {
+        let Some(registration) = &self.registration else { return };
+        let (device, shared) = (registration.device(), self.registry.shared());
+        if device.to_client(shared, client_id, payload) {
+            return;
+        }
+        let until = now + shared.settings.client_grace;
+        if self.others_until.is_some_and(|others| now < others) && device.expect(shared, client_id, until) {
+            self.deadline = Some(self.deadline.map_or(until, |deadline| deadline.min(until)));
+            device.to_client(shared, client_id, payload);
+        } else {
+            self.inbox.mailbox().report(encode::client_disconnected(client_id));
         }
     }
 

@@ -256,12 +256,7 @@ fn long_after_a_crash_the_session_is_over_and_the_device_is_told_once() {
     let before = registry_of(Settings::default(), 1, 0);
     let _device = Peer::registered(&before, "1");
     let session = begin(&before);
-    let after = registry_of(Settings { resume_after_restart: Duration::ZERO, ..Settings::default() }, 2, 0);
-    let mut device = Peer::registered(&after, "1");
-    device.received();
-    // `resolve` is told the time 0; the process began at 0.
-    assert_eq!(told(&resume(&after, &session.token, 0).received()[1]), info(None));
-    let late = registry_of(Settings { resume_after_restart: Duration::ZERO, ..Settings::default() }, 2, 0);
+    let late = registry_of(Settings { resume_after_restart: Duration::from_millis(1), ..Settings::default() }, 2, 0);
     let mut device = Peer::registered(&late, "1");
     device.received();
     for _ in 0..2 {
@@ -358,4 +353,59 @@ fn new_ice_servers_reach_everybody() {
     for peer in [&mut device, &mut client, &mut waiting] {
         assert_eq!(peer.received(), [config]);
     }
+}
+
+#[test]
+fn the_late_end_of_a_connection_harms_not_the_one_that_took_its_session_over() {
+    let hub = registry(Settings::default());
+    let mut device = Peer::registered(&hub, "1");
+    let Session { mut client, token } = begin(&hub);
+    let mut again = resume(&hub, &token, 0);
+    assert!(client.seat.on_broken(client.now).is_none());
+    drop(client);
+    device.forward_to(1, "5");
+    assert_eq!(again.received()[2..], [message(5)]);
+}
+
+#[test]
+fn what_a_device_sends_to_a_client_of_before_the_restart_waits_for_it() {
+    let before = registry_of(Settings::default(), 1, 0);
+    let _device = Peer::registered(&before, "1");
+    let session = begin(&before);
+    let after = registry_of(Settings::default(), 2, 0);
+    let mut device = Peer::registered(&after, "1");
+    device.forward_to(1, "7");
+    assert_eq!(device.received().len(), 1, "config, and no client_disconnected");
+    let mut client = resume(&after, &session.token, 9);
+    let texts = client.received();
+    assert_eq!(told(&texts[1]), info(None));
+    assert_eq!(texts[2..], [message(7)]);
+    device.seat.on_timer(device.seat.deadline().expect("somebody was expected"));
+    assert!(device.received().is_empty(), "it came in time");
+}
+
+#[test]
+fn a_client_of_before_the_restart_that_does_not_come_is_gone_after_the_grace_period() {
+    let settings = Settings { clients_per_device: 2, ..Settings::default() };
+    let after = registry_of(settings, 2, 0);
+    let mut device = Peer::registered(&after, "1");
+    for id in [5, 6, 7] {
+        device.forward_to(id, "1");
+    }
+    let gone = |id: u32| format!(r#"{{"message_type":"client_disconnected","client_id":{id}}}"#);
+    assert_eq!(device.received()[1..], [gone(7)], "no more are expected than there may be");
+    let until = device.seat.deadline().expect("a time");
+    assert_eq!(until - device.now, Settings::default().client_grace);
+    device.seat.on_timer(until);
+    assert_eq!(device.received(), [gone(5), gone(6)]);
+    assert_eq!(device.seat.deadline(), None);
+    assert_eq!(after.list()[0].viewers, 0);
+}
+
+#[test]
+fn long_after_a_start_nobody_is_expected() {
+    let after = registry_of(Settings { resume_after_restart: Duration::ZERO, ..Settings::default() }, 2, 0);
+    let mut device = Peer::registered(&after, "1");
+    device.forward_to(5, "1");
+    assert_eq!(device.received()[1..], [r#"{"message_type":"client_disconnected","client_id":5}"#]);
 }

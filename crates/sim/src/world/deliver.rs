@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use cuttlebone_hub::{Item, Received, Urgent};
-use cuttlebone_proto::CloseCode;
 
 use super::World;
 use crate::peer::{Greeting, Role};
@@ -48,7 +47,7 @@ impl World {
     fn cut(&mut self, slot: usize) {
         let Some(peer) = &mut self.slots[slot] else { return };
         let _ = peer.seat.on_cut(self.now);
-        peer.seat.on_closing(CloseCode::TooSlow);
+        peer.seat.on_closing();
         self.break_off(slot);
     }
 
@@ -60,8 +59,8 @@ impl World {
                 let next = peer.seat.on_notice(notice);
                 self.carry_out(slot, next);
             }
-            Item::Close(code) => {
-                peer.seat.on_closing(code);
+            Item::Close(_) => {
+                peer.seat.on_closing();
                 self.break_off(slot);
             }
         }

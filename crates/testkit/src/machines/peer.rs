@@ -140,7 +140,7 @@ impl Peer {
             }
             Item::Close(code) => {
                 if let Some(seat) = &mut self.seat {
-                    seat.on_closing(code);
+                    seat.on_closing();
                 }
                 self.received.push_back(Received::Close(Some(code.value())));
                 self.end(clock, Received::End(None));

@@ -1,0 +1,190 @@
+//! How clients come to their device: new ones, those that go on with their session, and those that an earlier process knew.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use cuttlebone_proto::{ClientId, Reject, encode};
+
+use super::attachment::Attachment;
+use super::{Client, Device, State};
+use crate::mailbox::{Had, Inbox, Mailbox, SendPermit, Sender};
+use crate::observer::ResumeOutcome;
+use crate::registry::Shared;
+use crate::resume_token::Claims;
+
+/// Until when the tokens of a client that attaches now are good.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TokenTime {
+    /// In milliseconds since 1970.
+    pub(crate) expires_ms: u64,
+}
+
+impl Device {
+    /// Attaches a client: draws its id and queues `device_info` for it before it can be sent anything else (R2). With a
+    /// `token` time, the client asked for its session to outlive a broken connection.
+    pub(crate) fn attach(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        client: &Arc<Mailbox>,
+        resumable: Option<TokenTime>,
+    ) -> Result<Attachment, Reject> {
+        let mut state = self.state.lock();
+        let client_id = state.unused_id(|| shared.ids.draw());
+        self.admit(shared, &mut state, client, client_id, resumable)
+    }
+
+    /// Attaches a client that an earlier process knew by `client_id`. The device knows it, as far as we know.
+    ///
+    /// Gives nothing where the id is in use, or its session was over before.
+    pub(crate) fn readmit(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        client: &Arc<Mailbox>,
+        client_id: ClientId,
+        time: TokenTime,
+    ) -> Result<Option<Attachment>, Reject> {
+        let mut state = self.state.lock();
+        if state.is_used(client_id) {
+            return Ok(None);
+        }
+        let mut attachment = self.admit(shared, &mut state, client, client_id, Some(time))?;
+        attachment.told = true;
+        if let Some(entry) = state.clients.get_mut(&client_id) {
+            entry.told = true;
+        }
+        Ok(Some(attachment))
+    }
+
+    /// Gives the session of a client to its next connection, which says what it has `had` of the device's messages.
+    ///
+    /// Gives nothing where there is no such session.
+    pub(crate) fn resume(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        client: &Mailbox,
+        client_id: ClientId,
+        had: Had,
+        time: TokenTime,
+    ) -> Result<Option<Attachment>, Reject> {
+        let mut state = self.state.lock();
+        let is_full = state.viewers() >= shared.settings.clients_per_device;
+        // A client that is expected is one of an earlier process.
+        let may_resume =
+            |entry: &&mut Client| entry.resumable && (entry.expected_until.is_none() || matches!(had, Had::Unknown));
+        let Some(entry) = state.clients.get_mut(&client_id).filter(may_resume) else { return Ok(None) };
+        if entry.lingers && is_full {
+            return Err(Reject::TooManyClients);
+        }
+        let (permit, taken) = self.mailbox.supersede(&entry.sender);
+        let claims = self.claim(shared, client_id, time);
+        let greet = |is_whole: bool, count| {
+            let token = shared.tokens.issue(&self.id, claims.counted(count));
+            encode::resumable_device_info(&self.info, &token, is_whole.then_some(taken))
+        };
+        let Some((inbox, is_whole)) = entry.mailbox.resume(client, had, greet) else { return Ok(None) };
+        if !is_whole {
+            self.mailbox.forget_count(&entry.sender);
+        }
+        let told = entry.told;
+        entry.expected_until = None;
+        if std::mem::replace(&mut entry.lingers, false) {
+            state.lingering -= 1;
+            self.announce_viewers(shared, &state);
+        }
+        shared.observer.resumed(if is_whole { ResumeOutcome::Complete } else { ResumeOutcome::Uncounted });
+        Ok(Some(self.attachment(shared, inbox, client_id, permit, told)))
+    }
+
+    /// A client whose session can't be resumed, and that the device may still know, is gone for good.
+    pub(crate) fn disown(&self, client_id: ClientId) {
+        let mut state = self.state.lock();
+        if !state.is_used(client_id) {
+            state.remember(client_id);
+            self.mailbox.report(encode::client_disconnected(client_id));
+        }
+    }
+
+    fn admit(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        state: &mut State,
+        client: &Arc<Mailbox>,
+        client_id: ClientId,
+        resumable: Option<TokenTime>,
+    ) -> Result<Attachment, Reject> {
+        if state.viewers() >= shared.settings.clients_per_device {
+            return Err(Reject::TooManyClients);
+        }
+        match resumable {
+            None => client.reply(encode::device_info(&self.info)),
+            Some(time) => {
+                client.keep_history(shared.settings.resume_kept);
+                let token = shared.tokens.issue(&self.id, self.claim(shared, client_id, time));
+                client.reply(encode::resumable_device_info(&self.info, &token, None));
+            }
+        }
+        let sender = Sender::new(client_id, shared.settings.client_share);
+        let (permit, _) = self.mailbox.supersede(&sender);
+        let resumable = resumable.is_some();
+        let mailbox = Arc::clone(client);
+        let entry = Client { mailbox, sender, told: false, lingers: false, resumable, expected_until: None };
+        state.clients.insert(client_id, entry);
+        self.announce_viewers(shared, state);
+        Ok(self.attachment(shared, client.reader(), client_id, permit, false))
+    }
+
+    fn attachment(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        inbox: Inbox,
+        client_id: ClientId,
+        permit: SendPermit,
+        told: bool,
+    ) -> Attachment {
+        let (shared, device) = (Arc::clone(shared), Arc::clone(self));
+        Attachment { shared, device, inbox, client_id, permit, told, left: false }
+    }
+
+    /// The hash of `device_info` that tokens name.
+    pub(crate) fn digest(&self, shared: &Shared) -> u64 {
+        *self.digest.get_or_init(|| shared.tokens.digest(&self.info))
+    }
+
+    fn claim(&self, shared: &Shared, client_id: ClientId, time: TokenTime) -> Claims {
+        shared.tokens.claim(client_id, self.digest(shared), time.expires_ms)
+    }
+
+    /// A device may have kept a client of an earlier process, and send to it before the client is back: what it sends is
+    /// held until then. Gives `false` if too many clients are here or expected.
+    pub(crate) fn expect(&self, shared: &Shared, client_id: ClientId, until: Instant) -> bool {
+        let mut state = self.state.lock();
+        if state.is_used(client_id) || state.clients.len() >= shared.settings.clients_per_device {
+            return false;
+        }
+        let mailbox = Arc::clone(Inbox::new(shared.settings.client_queue, &shared.budget).mailbox());
+        mailbox.keep_history(shared.settings.resume_kept);
+        let sender = Sender::new(client_id, shared.settings.client_share);
+        let client =
+            Client { mailbox, sender, told: true, lingers: true, resumable: true, expected_until: Some(until) };
+        state.clients.insert(client_id, client);
+        state.lingering += 1;
+        true
+    }
+
+    /// When the first client that is expected has to be here.
+    pub(crate) fn expected_until(&self) -> Option<Instant> {
+        self.state.lock().clients.values().filter_map(|client| client.expected_until).min()
+    }
+
+    /// Clients that were expected and did not come are gone for good.
+    pub(crate) fn give_up_expected(&self, now: Instant) {
+        let mut state = self.state.lock();
+        let is_late = |client: &Client| client.expected_until.is_some_and(|until| until <= now);
+        let late: Vec<_> = state.clients.extract_if(.., |_, client| is_late(client)).collect();
+        for (client_id, _) in late {
+            state.lingering -= 1;
+            state.remember(client_id);
+            self.mailbox.report(encode::client_disconnected(client_id));
+        }
+    }
+}
