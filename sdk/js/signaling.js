@@ -168,6 +168,8 @@ export class SignalingClient extends Emitter {
   #received = 0;
   /** @type {number | null} the number of `forward` the server had when it said that it restarts */
   #drained = null;
+  /** How often this session was asked for since the last answer. */
+  #asked = 0;
 
   /** @param {SignalingOptions} options */
   constructor(options) {
@@ -270,6 +272,7 @@ export class SignalingClient extends Emitter {
   #onOpen(socket) {
     const session = this.#token === null ? {} : { cuttlebone_resume: this.#token, cuttlebone_received: this.#received };
     const wish = this.#resume ? { cuttlebone_resume: true, ...session } : {};
+    this.#asked += 1;
     socket.send(JSON.stringify({ message_type: 'connect', device_id: this.#deviceId, ...wish }));
   }
 
@@ -320,6 +323,7 @@ export class SignalingClient extends Emitter {
     if (this.#token !== null && next === null) this.#endSession();
     const complete = resumed && this.#recount(taken);
     this.#token = next;
+    this.#asked = 0;
     this.#deviceKnown = true;
     this.#deviceEverKnown = true;
     this.#backoff.reset();
@@ -334,13 +338,16 @@ export class SignalingClient extends Emitter {
   /**
    * Settles what is to be sent again, and whether the counting goes on.
    *
+   * After a planned restart nothing is lost, though the next process does not know the counts. But if it was asked before
+   * and its answer did not arrive, what it sent after that answer may not have arrived either.
+   *
    * @param {unknown} taken the number of `forward` the server took; nothing where it does not know
    * @returns {boolean} false if messages may be lost
    */
   #recount(taken) {
     const counted = isCount(taken);
     const known = counted ? taken : this.#drained;
-    const complete = known !== null && this.#outbox.rewind(known);
+    const complete = known !== null && this.#outbox.rewind(known) && (counted || this.#asked === 1);
     if (!counted) {
       this.#outbox.restart();
       this.#received = 0;
