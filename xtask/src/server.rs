@@ -22,12 +22,14 @@ impl Running {
 
     /// Builds and starts our server; gives it and its address as `ws://…`, once it accepts.
     pub(crate) fn server() -> Result<(Self, String)> {
-        Self::serve(&build("cuttlebone")?)
+        Self::serve(&build("cuttlebone")?, &[])
     }
 
-    /// Starts a server that is built already.
-    pub(crate) fn serve(program: &str) -> Result<(Self, String)> {
-        let mut server = Self::start(command(program, &SERVE))?;
+    /// Starts a server that is built already, with these variables.
+    pub(crate) fn serve(program: &str, variables: &[(&str, &str)]) -> Result<(Self, String)> {
+        let mut serve = command(program, &SERVE);
+        serve.envs(variables.iter().copied());
+        let mut server = Self::start(serve)?;
         let line = server.first_line()?;
         match line.strip_prefix("listening on http://") {
             Some(address) => Ok((server, format!("ws://{address}"))),

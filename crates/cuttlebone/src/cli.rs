@@ -59,7 +59,7 @@ Every key can also be set by a variable: CUTTLEBONE__TIMEOUTS__PING_MS=5000 cutt
 Flags win over variables, variables over the file. `cuttlebone config-doc` lists the keys.
 
 Signals: SIGTERM and SIGINT close all connections and stop (a second one stops at once);
-SIGHUP reads log.level again.";
+SIGHUP reads log.level and ice.servers again.";
 
 /// Flags of `serve`.
 #[derive(Debug, Args)]

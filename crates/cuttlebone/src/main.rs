@@ -8,6 +8,7 @@ mod commands;
 mod config;
 mod logging;
 mod signals;
+mod sockets;
 
 use std::process::ExitCode;
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use cuttlebone_transport::{Accepted, Listener};
+use futures_util::FutureExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -17,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::Admission;
 use crate::app::App;
 use crate::link::Link;
-use crate::metrics::AcceptError;
-use crate::problem::RETRY_AFTER_SECONDS;
+use crate::metrics::{AcceptError, Refusal};
+use crate::problem::retry_after_seconds;
 use crate::tasks::Tasks;
 use crate::{clock, serve};
 
@@ -34,6 +35,8 @@ const TURNING_AWAY: Duration = Duration::from_millis(500);
 /// One listener and what it serves.
 pub(crate) struct Door {
     pub(crate) listener: Listener,
+    /// Whether connections that wait when this server stops are somebody else's: the socket goes on without it.
+    pub(crate) leaves_queue: bool,
     pub(crate) tls: bool,
     pub(crate) admission: Arc<Admission>,
     pub(crate) router: Router,
@@ -41,7 +44,8 @@ pub(crate) struct Door {
     pub(crate) app: Arc<App>,
 }
 
-/// Accepts until `stop`, then closes the listener.
+/// Accepts until `stop`, then closes the listener. Connections that are in its queue by then would be reset: they are taken
+/// as well, and told to come back.
 pub(crate) async fn run(door: Door, stop: CancellationToken) {
     let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_AT_ONCE));
     let mut backoff = BACKOFF.0;
@@ -63,6 +67,9 @@ pub(crate) async fn run(door: Door, stop: CancellationToken) {
             }
         }
     }
+    while let (false, Some(Ok(accepted))) = (door.leaves_queue, door.listener.accept().now_or_never()) {
+        door.admit(accepted, &turned_away);
+    }
 }
 
 impl Door {
@@ -81,30 +88,36 @@ impl Door {
             }
             Err(reason) => {
                 self.app.metrics.refused(reason);
-                self.turn_away(accepted, turned_away);
+                self.turn_away(accepted, reason, turned_away);
             }
         }
     }
 
-    /// Says 503 where that costs no handshake.
-    fn turn_away(&self, accepted: Accepted, turned_away: &Arc<Semaphore>) {
+    /// Says why where that costs no handshake.
+    fn turn_away(&self, accepted: Accepted, reason: Refusal, turned_away: &Arc<Semaphore>) {
         if self.tls {
             return;
         }
         let Ok(place) = Arc::clone(turned_away).try_acquire_owned() else { return };
         self.tasks.spawn(async move {
             // Whoever does not take the answer in time is hung up on all the same.
-            let _ = timeout(TURNING_AWAY, say_full(accepted)).await;
+            let _ = timeout(TURNING_AWAY, refuse(accepted, reason)).await;
             drop(place);
         });
     }
 }
 
-async fn say_full(accepted: Accepted) -> io::Result<()> {
-    let body = r#"{"error":"Too many connections","cuttlebone_code":"overloaded"}"#;
-    let length = body.len();
+/// Answers before there is a request: 429 where it is the address that has too many, 503 where it is everybody.
+async fn refuse(accepted: Accepted, reason: Refusal) -> io::Result<()> {
+    let (status, body) = if reason.is_of_address() {
+        let body = r#"{"error":"Too many connections from this address","cuttlebone_code":"rate_limited"}"#;
+        ("429 Too Many Requests", body)
+    } else {
+        ("503 Service Unavailable", r#"{"error":"Too many connections","cuttlebone_code":"overloaded"}"#)
+    };
+    let (seconds, length) = (retry_after_seconds(), body.len());
     let answer = format!(
-        "HTTP/1.1 503 Service Unavailable\r\nretry-after: {RETRY_AFTER_SECONDS}\r\ncontent-type: application/json\r\n\
+        "HTTP/1.1 {status}\r\nretry-after: {seconds}\r\ncontent-type: application/json\r\n\
          content-length: {length}\r\nconnection: close\r\n\r\n{body}"
     );
     let mut socket = accepted.handshake().await?;

@@ -1,87 +1,145 @@
-//! How many connections may be open, in all and of one address.
+//! How many connections may be open and how fast they may come, in all and of one address.
 //!
 //! Invariants: 1. a place is taken before any work is done for a connection; 2. it is given back when the last clone of
-//! its permit is dropped; 3. addresses without a connection are not remembered.
+//! its permit is dropped; 3. addresses are remembered as long as they have a connection or a rate to keep, and the latter
+//! in a bounded number; 4. who is turned away costs nobody a token.
 
-use std::collections::HashMap;
+mod addresses;
+
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use cuttlebone_transport::{Bucket, Rate};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
+use crate::clock;
 use crate::metrics::Refusal;
+use addresses::Addresses;
 
 /// The bits of an IPv6 address that a provider hands out as one: the first 64.
 const SUBNET: u128 = !0 << 64;
 
+/// The bounds of one listener.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Open connections.
+    pub(crate) max: usize,
+    /// Those of them that have had no response yet.
+    pub(crate) pending: usize,
+    /// How fast they may come.
+    pub(crate) rate: Rate,
+    /// The same for one address.
+    pub(crate) address: AddressBounds,
+}
+
+/// What one address may have: an IPv4 address, or an IPv6 /64.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AddressBounds {
+    pub(crate) max: Option<usize>,
+    pub(crate) pending: Option<usize>,
+    pub(crate) rate: Rate,
+}
+
+impl Bounds {
+    /// Open connections alone.
+    pub(crate) const fn of(max: usize, per_address: Option<usize>) -> Self {
+        let address = AddressBounds { max: per_address, pending: None, rate: Rate::OFF };
+        Self { max, pending: usize::MAX, rate: Rate::OFF, address }
+    }
+}
+
 /// The places of one listener.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    max: usize,
-    per_address: Option<usize>,
+    bounds: Bounds,
+    epoch: Instant,
     taken: Mutex<Taken>,
 }
 
 #[derive(Debug, Default)]
 struct Taken {
     all: usize,
-    by_address: HashMap<IpAddr, usize>,
+    pending: usize,
+    came: Bucket,
+    addresses: Addresses,
 }
 
 /// A place among the open connections. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionPermit {
-    _place: Arc<Place>,
+    place: Arc<Place>,
 }
 
 #[derive(Debug)]
 struct Place {
     admission: Arc<Admission>,
     address: IpAddr,
+    is_pending: AtomicBool,
 }
 
 impl Admission {
-    pub(crate) fn new(max: usize, per_address: Option<usize>) -> Arc<Self> {
-        Arc::new(Self { max, per_address, taken: Mutex::default() })
+    pub(crate) fn new(bounds: Bounds) -> Arc<Self> {
+        Arc::new(Self { bounds, epoch: clock::now(), taken: Mutex::default() })
     }
 
     /// Takes a place for a connection from `address`, or says which bound is reached.
     pub(crate) fn try_admit(self: &Arc<Self>, address: IpAddr) -> Result<ConnectionPermit, Refusal> {
         let address = group(address);
-        self.taken.lock().take(address, self.max, self.per_address)?;
-        Ok(ConnectionPermit { _place: Arc::new(Place { admission: Arc::clone(self), address }) })
+        self.taken.lock().take(&self.bounds, address, self.now())?;
+        let place = Place { admission: Arc::clone(self), address, is_pending: AtomicBool::new(true) };
+        Ok(ConnectionPermit { place: Arc::new(place) })
+    }
+
+    /// Nanoseconds since this was made.
+    fn now(&self) -> u64 {
+        u64::try_from((clock::now() - self.epoch).as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+impl ConnectionPermit {
+    /// The connection has had its first response: it may be one of many that idle.
+    pub(crate) fn settle(&self) {
+        if self.place.is_pending.swap(false, Ordering::Relaxed) {
+            self.place.admission.taken.lock().settle(self.place.address);
+        }
     }
 }
 
 impl Taken {
-    fn take(&mut self, address: IpAddr, max: usize, per_address: Option<usize>) -> Result<(), Refusal> {
-        if self.all >= max {
+    fn take(&mut self, bounds: &Bounds, address: IpAddr, now: u64) -> Result<(), Refusal> {
+        if self.all >= bounds.max {
             return Err(Refusal::Full);
         }
-        if let Some(per_address) = per_address {
-            if self.by_address.get(&address).is_some_and(|count| *count >= per_address) {
-                return Err(Refusal::AddressFull);
-            }
-            *self.by_address.entry(address).or_default() += 1;
+        if self.pending >= bounds.pending {
+            return Err(Refusal::PendingFull);
         }
+        self.addresses.check(&bounds.address, address, now)?;
+        if !self.came.take(bounds.rate, now) {
+            return Err(Refusal::AcceptRate);
+        }
+        self.addresses.take(&bounds.address, address, now);
         self.all += 1;
+        self.pending += 1;
         Ok(())
     }
 
-    fn give_back(&mut self, address: IpAddr) {
-        self.all -= 1;
-        if let Some(count) = self.by_address.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                self.by_address.remove(&address);
-            }
-        }
+    fn settle(&mut self, address: IpAddr) {
+        self.pending -= 1;
+        self.addresses.settle(address);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.admission.taken.lock().give_back(self.address);
+        let now = self.admission.now();
+        let mut taken = self.admission.taken.lock();
+        if *self.is_pending.get_mut() {
+            taken.settle(self.address);
+        }
+        taken.all -= 1;
+        taken.addresses.give_back(self.address, now);
     }
 }
 
@@ -96,45 +154,93 @@ fn group(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+    use tokio::time::advance;
+
+    const TEN: Bounds = Bounds::of(10, Some(2));
 
     fn ip(text: &str) -> IpAddr {
         text.parse().expect("an address")
     }
 
+    fn refusal(admission: &Arc<Admission>, address: &str) -> Refusal {
+        admission.try_admit(ip(address)).expect_err("refused")
+    }
+
     #[test]
     fn place_is_free_again_when_the_last_clone_is_dropped() {
-        let admission = Admission::new(1, None);
+        let admission = Admission::new(Bounds::of(1, None));
         let permit = admission.try_admit(ip("192.0.2.1")).expect("free");
         let clone = permit.clone();
         drop(permit);
-        assert_eq!(admission.try_admit(ip("192.0.2.2")).unwrap_err(), Refusal::Full);
+        assert_eq!(refusal(&admission, "192.0.2.2"), Refusal::Full);
         drop(clone);
         assert!(admission.try_admit(ip("192.0.2.2")).is_ok());
     }
 
     #[test]
     fn one_address_can_not_take_all_places() {
-        let admission = Admission::new(10, Some(2));
+        let admission = Admission::new(TEN);
         let _held = [admission.try_admit(ip("192.0.2.1")), admission.try_admit(ip("::ffff:192.0.2.1"))];
-        assert_eq!(admission.try_admit(ip("192.0.2.1")).unwrap_err(), Refusal::AddressFull);
+        assert_eq!(refusal(&admission, "192.0.2.1"), Refusal::AddressFull);
         assert!(admission.try_admit(ip("192.0.2.2")).is_ok());
     }
 
     #[test]
-    fn addresses_of_one_ipv6_subnet_count_as_one() {
-        let admission = Admission::new(10, Some(1));
-        let _held = admission.try_admit(ip("2001:db8:0:1::1"));
-        assert_eq!(admission.try_admit(ip("2001:db8:0:1:ffff::2")).unwrap_err(), Refusal::AddressFull);
+    fn t55_addresses_of_one_ipv6_subnet_count_as_one() {
+        let admission = Admission::new(Bounds { max: 10_000, ..TEN });
+        let all = (0..1000).map(|host| ip(&format!("2001:db8:0:1::{host:x}")));
+        let admitted: Vec<_> = all.filter_map(|address| admission.try_admit(address).ok()).collect();
+        assert_eq!(admitted.len(), 2);
+        assert_eq!(refusal(&admission, "2001:db8:0:1:ffff::2"), Refusal::AddressFull);
         assert!(admission.try_admit(ip("2001:db8:0:2::1")).is_ok());
     }
 
     #[test]
-    fn addresses_that_left_are_forgotten() {
-        let admission = Admission::new(10, Some(2));
-        let permits: Vec<_> = (0..5u8).map(|last| admission.try_admit(IpAddr::from([192, 0, 2, last]))).collect();
-        assert_eq!(admission.taken.lock().by_address.len(), 5);
-        drop(permits);
+    fn connections_without_a_response_are_bounded_until_they_have_one() {
+        let address = AddressBounds { max: None, pending: Some(2), rate: Rate::OFF };
+        let admission = Admission::new(Bounds { max: 10, pending: 3, rate: Rate::OFF, address });
+        let first = admission.try_admit(ip("192.0.2.1")).expect("free");
+        let second = admission.try_admit(ip("192.0.2.1")).expect("free");
+        assert_eq!(refusal(&admission, "192.0.2.1"), Refusal::AddressPendingFull);
+        let _held = admission.try_admit(ip("192.0.2.2")).expect("free");
+        assert_eq!(refusal(&admission, "192.0.2.3"), Refusal::PendingFull);
+        first.settle();
+        first.settle();
+        let fourth = admission.try_admit(ip("192.0.2.1")).expect("one had its response");
+        assert_eq!(refusal(&admission, "192.0.2.3"), Refusal::PendingFull);
+        drop((second, fourth, first));
         let taken = admission.taken.lock();
-        assert_eq!((taken.all, taken.by_address.len()), (0, 0));
+        assert_eq!((taken.all, taken.pending), (1, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn t33_connections_of_one_address_come_at_a_rate() {
+        let rate = Rate { per_second: 20, burst: 100 };
+        let address = AddressBounds { max: None, pending: None, rate };
+        let admission = Admission::new(Bounds { address, ..TEN });
+        // Ten thousand in ten seconds, each gone at once.
+        let mut admitted = 0;
+        for _ in 0..10_000 {
+            advance(Duration::from_millis(1)).await;
+            admitted += usize::from(admission.try_admit(ip("192.0.2.1")).is_ok());
+        }
+        assert!((299..=301).contains(&admitted), "{admitted}");
+        assert_eq!(refusal(&admission, "192.0.2.1"), Refusal::AddressRate);
+        assert!(admission.try_admit(ip("192.0.2.2")).is_ok(), "another address has its own");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_come_at_a_rate_in_all_and_who_is_refused_costs_nothing() {
+        let address = AddressBounds { max: None, pending: None, rate: Rate { per_second: 1, burst: 1 } };
+        let admission = Admission::new(Bounds { rate: Rate { per_second: 1, burst: 3 }, address, ..TEN });
+        assert!(admission.try_admit(ip("192.0.2.1")).is_ok());
+        for _ in 0..10 {
+            assert_eq!(refusal(&admission, "192.0.2.1"), Refusal::AddressRate);
+        }
+        assert!(admission.try_admit(ip("192.0.2.2")).is_ok() && admission.try_admit(ip("192.0.2.3")).is_ok());
+        assert_eq!(refusal(&admission, "192.0.2.4"), Refusal::AcceptRate);
+        advance(Duration::from_secs(1)).await;
+        assert!(admission.try_admit(ip("192.0.2.4")).is_ok(), "its own token was not taken");
     }
 }

@@ -6,7 +6,7 @@ use cuttlebone_hub::Registry;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Bounds};
 use crate::drain::Waves;
 use crate::feed::Feed;
 use crate::listing::Listings;
@@ -40,7 +40,7 @@ impl App {
             feed: Feed::new(settings.hub.event_buffer),
             listings: Listings::default(),
             event_streams: Arc::new(Semaphore::new(settings.http.event_streams)),
-            away: Admission::new(settings.connections.max, settings.connections.per_address),
+            away: Admission::new(Bounds::of(settings.connections.max, settings.connections.per_address)),
             waves: Waves::new(),
             tasks: Tasks::new(Arc::clone(&metrics), CancellationToken::new(), CancellationToken::new()),
             settings: Arc::new(settings),

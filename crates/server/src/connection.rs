@@ -10,6 +10,7 @@
 mod away;
 mod clocks;
 mod directory;
+mod rates;
 mod stage;
 
 use std::future::Future;
@@ -218,6 +219,7 @@ impl<C: Conn> Connection<'_, C> {
         let incoming = self.conn.poll_next(cx).map(Wake::Incoming);
         let is_message = matches!(incoming, Poll::Ready(Wake::Incoming(Incoming::Text | Incoming::Binary)));
         self.clocks.reading(self.conn.assembling(), is_message);
+        self.note_pause();
         incoming
     }
 
@@ -416,6 +418,7 @@ const fn reject(violation: Violation) -> Option<Reject> {
         Violation::TooLarge => Some(Reject::MessageTooLarge),
         Violation::TooManyFragments => Some(Reject::TooManyFragments),
         Violation::ControlFlood => Some(Reject::TooManyControlFrames),
+        Violation::RateExceeded => Some(Reject::RateLimited),
         Violation::Protocol => None,
     }
 }

@@ -33,8 +33,11 @@ mod settings;
 mod stall;
 mod tasks;
 
+pub use cuttlebone_transport::Rate;
 pub use cuttlebone_transport::tls::{TlsError, TlsSettings};
 pub use panics::log_location_only;
 pub use resume_key::ResumeKey;
-pub use server::{BindError, Server, Summary};
-pub use settings::{ConnectionSettings, Fault, HttpSettings, MessageSettings, Settings, Timeouts};
+pub use server::{BindError, Server, ServerHandle, Sockets, Summary};
+pub use settings::{
+    ConnectionSettings, DataLimits, Fault, HttpSettings, LimitSettings, MessageSettings, Settings, Timeouts,
+};

@@ -40,6 +40,7 @@ impl Link {
     }
 
     pub(crate) fn set_responded(&self) {
+        self.permit.settle();
         self.responded.store(true, Ordering::Relaxed);
     }
 
@@ -64,7 +65,9 @@ impl Link {
     #[cfg(test)]
     pub(crate) fn for_test() -> Arc<Self> {
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-        let permit = crate::admission::Admission::new(1, None).try_admit(peer.ip()).expect("a place");
+        let permit = crate::admission::Admission::new(crate::admission::Bounds::of(1, None))
+            .try_admit(peer.ip())
+            .expect("a place");
         Self::new(peer, permit, crate::clock::now())
     }
 }

@@ -12,6 +12,7 @@ mod process;
 
 use cuttlebone_hub::{Counts, Direction, Observer, ResumeOutcome};
 use cuttlebone_proto::{CloseCode, Reject};
+use cuttlebone_transport::Metered;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::counter::Counter;
@@ -40,6 +41,7 @@ pub(crate) struct Metrics {
     rejects: Family<[(&'static str, &'static str); 1], Counter>,
     panics: Counter,
     pauses: Counter,
+    rate_pauses: PerLabel<Metered, Counter>,
     held: Counter,
     returns: Counter,
     takeovers: Counter,
@@ -99,6 +101,8 @@ impl Metrics {
             rejects: declare.one("rejects", "Refusals of the protocol, by the word in cuttlebone_code"),
             panics: declare.one("panics", "Connections that ended in a fault of the server"),
             pauses: declare.one("pauses", "Times that a client was not read because the queue of its device was full"),
+            rate_pauses: declare
+                .each("rate_pauses", "Times that a peer was not read because it had sent more than its rate"),
             held: declare.one("held_messages", "Messages held for a device whose connection broke"),
             returns: declare.one("device_returns", "Devices that came back within their grace period"),
             takeovers: declare
@@ -151,6 +155,11 @@ impl Metrics {
     /// A peer was late.
     pub(crate) fn timed_out(&self, which: Timeout) {
         self.timeouts.at(which).inc();
+    }
+
+    /// A peer was not read for a while.
+    pub(crate) fn rate_paused(&self, by: Metered) {
+        self.rate_pauses.at(by).inc();
     }
 
     /// A connection ended in a panic.

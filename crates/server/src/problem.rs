@@ -2,8 +2,11 @@
 
 use axum::response::{IntoResponse, Response};
 use cuttlebone_proto::encode;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{self, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
+
+/// The least and the most that somebody who was turned away is told to wait, in seconds.
+const RETRY_AFTER: (u16, u16) = (3, 9);
 
 /// An answer with `status` and `{"error":text,"cuttlebone_code":code}`. `text` may repeat what a peer sent.
 pub(crate) fn problem(status: StatusCode, code: &'static str, text: &str) -> Response {
@@ -38,9 +41,14 @@ pub(crate) fn body_not_accepted() -> Response {
 /// 503 that names a time to come back.
 pub(crate) fn unavailable(code: &'static str, text: &str) -> Response {
     let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, code, text);
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after_seconds()));
     response
 }
 
-/// When somebody who was turned away may come back, in seconds.
-pub(crate) const RETRY_AFTER_SECONDS: &str = "5";
+/// When somebody who was turned away may come back: at random, so that all who are do not come back together.
+pub(crate) fn retry_after_seconds() -> u16 {
+    let mut random = [0_u8; 1];
+    // Without random numbers they come back together.
+    let _ = getrandom::fill(&mut random);
+    RETRY_AFTER.0 + u16::from(random[0]) % (RETRY_AFTER.1 - RETRY_AFTER.0 + 1)
+}

@@ -1,11 +1,12 @@
 //! Binding, serving and stopping.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use cuttlebone_hub::{Registry, Tokens};
+use cuttlebone_proto::IceServer;
 use cuttlebone_transport::Listener;
 use cuttlebone_transport::tls::{Tls, TlsError};
 use thiserror::Error;
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accept::{self, Door};
-use crate::admission::Admission;
+use crate::admission::{Admission, Bounds};
 use crate::app::App;
 use crate::ids::SystemRandom;
 use crate::metrics::{Metrics, Timeout, endpoint};
@@ -37,6 +38,28 @@ pub struct Server {
     metrics_addr: Option<SocketAddr>,
     tls: Option<Tls>,
     app: Arc<App>,
+}
+
+/// Sockets that listen already, in place of those that the settings name.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    /// Where devices, clients and browsers connect.
+    pub public: Option<TcpListener>,
+    /// Where `/metrics` is served.
+    pub metrics: Option<TcpListener>,
+}
+
+/// What can be changed while a server runs. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ServerHandle {
+    registry: Arc<Registry>,
+}
+
+impl ServerHandle {
+    /// Changes what `config` offers. Every peer that was sent `config` is sent it again.
+    pub fn set_ice_servers(&self, ice_servers: &[IceServer]) {
+        self.registry.set_ice_servers(ice_servers);
+    }
 }
 
 /// Why a server can't start.
@@ -74,17 +97,25 @@ impl Server {
     ///
     /// # Errors
     /// [`BindError`], before anything is served.
-    pub fn bind(mut settings: Settings) -> Result<Self, BindError> {
+    pub fn bind(settings: Settings) -> Result<Self, BindError> {
+        Self::bind_with(settings, Sockets::default())
+    }
+
+    /// As [`Server::bind`], on sockets that listen already: a connection that comes while one process stops and the next
+    /// starts waits in such a socket, and is not refused. What the settings say of an address is left aside then.
+    ///
+    /// # Errors
+    /// As [`Server::bind`].
+    pub fn bind_with(mut settings: Settings, sockets: Sockets) -> Result<Self, BindError> {
         settings.validate().map_err(BindError::Settings)?;
         settings.connections.max = cap(settings.connections.max);
         let tls = settings.tls.as_ref().map(|tls| tls.load()).transpose()?;
-        let (listener, local_addr) = listen(settings.listen, tls.as_ref(), settings.connections.send_buffer)?;
-        let metrics_listener = settings
-            .metrics_listen
-            .map(|address| listen(address, None, settings.connections.send_buffer))
-            .transpose()?;
+        let leaves_queue = sockets.public.is_some();
+        let (listener, local_addr) = listen(&settings, settings.listen, tls.as_ref(), sockets.public)?;
+        let metrics_listener =
+            settings.metrics_listen.map(|address| listen(&settings, address, None, sockets.metrics)).transpose()?;
 
-        let admission = Admission::new(settings.connections.max, settings.connections.per_address);
+        let admission = Admission::new(settings.connections.bounds());
         let metrics = Arc::new(Metrics::new());
         let observer = Arc::clone(&metrics);
         let tokens = tokens(settings.resume_key.clone());
@@ -94,12 +125,19 @@ impl Server {
 
         let router = router::router(Arc::clone(&app));
         let tasks = Arc::clone(&app.tasks);
-        let public = Door { listener, tls: tls.is_some(), admission, router, tasks, app: Arc::clone(&app) };
+        let public =
+            Door { listener, leaves_queue, tls: tls.is_some(), admission, router, tasks, app: Arc::clone(&app) };
         let (metrics, metrics_addr) = match metrics_listener {
             Some((listener, address)) => (Some(metrics_door(listener, &app)), Some(address)),
             None => (None, None),
         };
         Ok(Self { public, metrics, local_addr, metrics_addr, tls, app })
+    }
+
+    /// To change it while it runs.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle { registry: Arc::clone(&self.app.registry) }
     }
 
     /// Where it listens.
@@ -174,18 +212,29 @@ fn metrics_door(listener: Listener, app: &Arc<App>) -> Door {
     let abort = &app.tasks.abort;
     Door {
         listener,
+        leaves_queue: true,
         tls: false,
-        admission: Admission::new(METRICS_CONNECTIONS, None),
+        admission: Admission::new(Bounds::of(METRICS_CONNECTIONS, None)),
         router: endpoint::router(Arc::clone(app)),
         tasks: Tasks::new(Arc::clone(&app.metrics), abort.clone(), abort.clone()),
         app: Arc::clone(app),
     }
 }
 
-fn listen(address: SocketAddr, tls: Option<&Tls>, send_buffer: usize) -> Result<(Listener, SocketAddr), BindError> {
+fn listen(
+    settings: &Settings,
+    address: SocketAddr,
+    tls: Option<&Tls>,
+    socket: Option<TcpListener>,
+) -> Result<(Listener, SocketAddr), BindError> {
     let fault = |source| BindError::Listen { address, source };
-    let listener = Listener::bind(address, tls).map_err(fault)?;
-    listener.set_send_buffer(send_buffer).map_err(fault)?;
+    let listener = match socket {
+        Some(socket) => Listener::inherit(socket, tls),
+        None if settings.reuse_port => Listener::bind_beside_others(address, tls),
+        None => Listener::bind(address, tls),
+    };
+    let listener = listener.map_err(fault)?;
+    listener.set_send_buffer(settings.connections.send_buffer).map_err(fault)?;
     let bound = listener.local_addr().map_err(fault)?;
     Ok((listener, bound))
 }

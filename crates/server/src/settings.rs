@@ -3,26 +3,36 @@
 //! One struct a section of the config file, durations as [`Duration`]. Invariant: a [`Settings`] that [`Settings::validate`]
 //! passes can be served; [`Server::bind`](crate::Server::bind) refuses any other.
 
+mod limits;
 mod validate;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use cuttlebone_proto::{IceServer, Limits};
+use cuttlebone_transport::Rate;
 use cuttlebone_transport::tls::TlsSettings;
 
+use crate::admission::{AddressBounds, Bounds};
 use crate::resume_key::ResumeKey;
 
+pub use limits::{DataLimits, LimitSettings};
 pub use validate::Fault;
 
 /// Connections of one address where the config says `auto` and the server listens on more than loopback.
 const AUTO_PER_ADDRESS: usize = 128;
+/// The same for those that have had no response yet.
+const AUTO_PENDING_PER_ADDRESS: usize = 64;
+/// The same for those that come within a second.
+const AUTO_PER_ADDRESS_PER_SECOND: u32 = 20;
 
 /// Everything the server needs to know, with the documented defaults.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Where devices, clients and browsers connect: `server.listen`. Port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Whether other processes may listen on the same address beside this one: `server.reuse_port`.
+    pub reuse_port: bool,
     /// Where `/metrics` is served: `server.metrics_listen`. `None` is off.
     pub metrics_listen: Option<SocketAddr>,
     /// Where the certificate comes from: `tls`. `None` is plain HTTP.
@@ -33,6 +43,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// The bounds of one message.
     pub messages: MessageSettings,
+    /// How much one connection may send.
+    pub limits: LimitSettings,
     /// Queues, grace periods and counts of the hub.
     pub hub: cuttlebone_hub::Settings,
     /// What signs resume tokens: `clients.resume_key`. `None` makes one at start, which no other process has.
@@ -50,6 +62,14 @@ pub struct ConnectionSettings {
     pub max: usize,
     /// Of one IPv4 address or one IPv6 /64: `connections.per_address`. `None` is no limit.
     pub per_address: Option<usize>,
+    /// Of those in all, the ones that have had no response yet: `connections.pending`.
+    pub pending: usize,
+    /// The same of one address: `connections.pending_per_address`. `None` is no limit.
+    pub pending_per_address: Option<usize>,
+    /// How fast they may come: `connections.accept_per_second`, `connections.accept_burst`.
+    pub rate: Rate,
+    /// The same of one address: `connections.per_address_per_second`, `connections.per_address_burst`.
+    pub rate_per_address: Rate,
     /// Bytes that the system may keep for a peer that does not read: `connections.send_buffer_bytes`.
     pub send_buffer: usize,
 }
@@ -58,8 +78,30 @@ impl ConnectionSettings {
     /// What `connections.per_address = "auto"` means for a server that listens on `listen`: no limit on loopback only.
     #[must_use]
     pub fn auto_per_address(listen: SocketAddr) -> Option<usize> {
-        if listen.ip().to_canonical().is_loopback() { None } else { Some(AUTO_PER_ADDRESS) }
+        (!is_loopback(listen)).then_some(AUTO_PER_ADDRESS)
     }
+
+    /// What `connections.pending_per_address = "auto"` means: no limit on loopback only.
+    #[must_use]
+    pub fn auto_pending_per_address(listen: SocketAddr) -> Option<usize> {
+        (!is_loopback(listen)).then_some(AUTO_PENDING_PER_ADDRESS)
+    }
+
+    /// What `connections.per_address_per_second = "auto"` means: as many as come on loopback only.
+    #[must_use]
+    pub fn auto_per_address_per_second(listen: SocketAddr) -> u32 {
+        if is_loopback(listen) { 0 } else { AUTO_PER_ADDRESS_PER_SECOND }
+    }
+
+    pub(crate) fn bounds(&self) -> Bounds {
+        let address =
+            AddressBounds { max: self.per_address, pending: self.pending_per_address, rate: self.rate_per_address };
+        Bounds { max: self.max, pending: self.pending, rate: self.rate, address }
+    }
+}
+
+fn is_loopback(listen: SocketAddr) -> bool {
+    listen.ip().to_canonical().is_loopback()
 }
 
 /// How long each step may take: `timeouts`.
@@ -107,11 +149,13 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            reuse_port: false,
             metrics_listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090)),
             tls: None,
             connections: ConnectionSettings::default(),
             timeouts: Timeouts::default(),
             messages: MessageSettings::default(),
+            limits: LimitSettings::default(),
             hub: cuttlebone_hub::Settings::default(),
             resume_key: None,
             http: HttpSettings::default(),
@@ -122,7 +166,15 @@ impl Default for Settings {
 
 impl Default for ConnectionSettings {
     fn default() -> Self {
-        Self { max: 50_000, per_address: None, send_buffer: 256 * 1024 }
+        Self {
+            max: 50_000,
+            per_address: None,
+            pending: 4_096,
+            pending_per_address: None,
+            rate: Rate { per_second: 5_000, burst: 10_000 },
+            rate_per_address: Rate { per_second: 0, burst: 100 },
+            send_buffer: 256 * 1024,
+        }
     }
 }
 

@@ -39,7 +39,7 @@ pub fn settings_with(changes: &BTreeMap<String, Value>) -> Result<Settings, Sett
 }
 
 fn set(settings: &mut Settings, key: &str, value: &Value) -> Result<(), SettingsError> {
-    let Settings { timeouts, messages, hub, ice_servers, .. } = settings;
+    let Settings { timeouts, messages, limits, hub, ice_servers, .. } = settings;
     match key {
         "timeouts.first_message_ms" => timeouts.first_message = time(key, value)?,
         "timeouts.idle_ms" => timeouts.idle = time(key, value)?,
@@ -48,6 +48,9 @@ fn set(settings: &mut Settings, key: &str, value: &Value) -> Result<(), Settings
         "messages.max_bytes" => messages.limits.message_bytes = read(key, value)?,
         "messages.max_depth" => messages.limits.depth = read(key, value)?,
         "messages.max_fragments" => messages.max_fragments = read(key, value)?,
+        "limits.client_messages_per_second" => limits.client.messages.per_second = read(key, value)?,
+        "limits.client_messages_burst" => limits.client.messages.burst = read(key, value)?,
+        "limits.patience_ms" => limits.patience = time(key, value)?,
         "queues.client_frames" => hub.client_queue.frames = read(key, value)?,
         "queues.device_frames" => hub.device_queue.frames = read(key, value)?,
         "queues.held_frames" => hub.held.frames = read(key, value)?,

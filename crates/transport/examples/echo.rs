@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::net::SocketAddr;
 
-use cuttlebone_transport::ws::{ControlBudget, Limits, Settings, WsConn};
+use cuttlebone_transport::ws::{Limits, Settings, WsConn};
 use cuttlebone_transport::{Conn, ConnExt, Incoming, Listener, Outgoing, Stream, handshake};
 use hyper::body::Incoming as Body;
 use hyper::server::conn::http1;
@@ -26,7 +26,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let settings = Settings {
         // The suite cuts 4 MiB into fragments of 64 bytes.
         limits: Limits { message_bytes, fragments: 1 << 20 },
-        control: ControlBudget::default(),
+        ..Settings::default()
     };
     let listener = Listener::bind(address, None)?;
     let tracker = TaskTracker::new();

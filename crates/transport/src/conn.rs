@@ -5,6 +5,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use cuttlebone_proto::CloseCode;
+use tokio::time::Instant;
 
 /// What came from the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,12 +42,14 @@ pub enum Violation {
     Protocol,
     /// More pings and pongs than anyone needs.
     ControlFlood,
+    /// More than its rate for too long.
+    RateExceeded,
 }
 
 impl Violation {
     /// Every violation.
-    pub const ALL: [Self; 5] =
-        [Self::NotUtf8, Self::TooLarge, Self::TooManyFragments, Self::Protocol, Self::ControlFlood];
+    pub const ALL: [Self; 6] =
+        [Self::NotUtf8, Self::TooLarge, Self::TooManyFragments, Self::Protocol, Self::ControlFlood, Self::RateExceeded];
 
     /// The code of the close frame that answers it.
     #[must_use]
@@ -56,6 +59,7 @@ impl Violation {
             Self::TooLarge => CloseCode::TooLarge,
             Self::TooManyFragments | Self::ControlFlood => CloseCode::Policy,
             Self::Protocol => CloseCode::Protocol,
+            Self::RateExceeded => CloseCode::RateLimited,
         }
     }
 
@@ -68,8 +72,34 @@ impl Violation {
             Self::TooManyFragments => "too_many_fragments",
             Self::Protocol => "framing",
             Self::ControlFlood => "control_flood",
+            Self::RateExceeded => "rate_exceeded",
         }
     }
+}
+
+/// What of a peer is counted against its rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Metered {
+    /// Messages.
+    Messages,
+    /// Bytes.
+    Bytes,
+    /// Frames of any kind.
+    Frames,
+}
+
+impl Metered {
+    /// Everything that is counted.
+    pub const ALL: [Self; 3] = [Self::Messages, Self::Bytes, Self::Frames];
+}
+
+/// A peer that has sent more than its rate is not read for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pause {
+    /// Which rate it was that asks for the longest wait.
+    pub by: Metered,
+    /// When it is read again.
+    pub until: Instant,
 }
 
 /// What goes to the peer.
@@ -103,8 +133,12 @@ pub trait Conn: Send + Unpin {
     /// The next thing that came. Cancel safe.
     ///
     /// A text stays readable by [`Self::text`] until the next call. [`Incoming::Broken`] comes again and
-    /// again.
+    /// again. During a [`Self::pause`] it is pending and wakes nobody: the caller polls again when that is over.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming>;
+
+    /// Until when nothing is read from the peer, because it has sent more than its rate. What is queued is written all the
+    /// same. A close that is queued ends the pause.
+    fn pause(&self) -> Option<Pause>;
 
     /// The text of the last [`Incoming::Text`].
     fn text(&self) -> &str;

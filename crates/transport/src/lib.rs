@@ -13,17 +13,20 @@
 //! 1. A connection that waits holds no buffer: reading goes through one scratch buffer per thread.
 //! 2. What is queued leaves in as few writes as the socket allows, in the order it was queued.
 //! 3. Nothing that a peer can do without our sending makes the outbound side grow.
+//! 4. A peer that sends more than its [`Rate`] is read later, and nothing of it is lost; see [`ws::DataRates`].
 //!
 //! There is no time-out and no task in here: deadlines, back-off after a failed accept and cancellation
 //! are the caller's.
 
 mod conn;
 mod listener;
+mod rate;
 mod stream;
 pub mod tls;
 pub mod ws;
 
-pub use conn::{Conn, ConnExt, Incoming, Outgoing, Violation};
+pub use conn::{Conn, ConnExt, Incoming, Metered, Outgoing, Pause, Violation};
 pub use cuttlebone_ws::handshake;
 pub use listener::{Accepted, Listener};
+pub use rate::{Bucket, Rate};
 pub use stream::Stream;

@@ -38,8 +38,31 @@ impl Listener {
     /// # Errors
     /// Those of the system: address in use, not allowed, not ours.
     pub fn bind(address: SocketAddr, tls: Option<&Tls>) -> io::Result<Self> {
+        Self::listen(address, tls, false)
+    }
+
+    /// As [`Self::bind`], beside others that listen on the same address in the same way (`SO_REUSEPORT`): each gets a part
+    /// of the connections.
+    ///
+    /// # Errors
+    /// As [`Self::bind`].
+    pub fn bind_beside_others(address: SocketAddr, tls: Option<&Tls>) -> io::Result<Self> {
+        Self::listen(address, tls, true)
+    }
+
+    /// Takes over a socket that listens already. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn inherit(socket: std::net::TcpListener, tls: Option<&Tls>) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self { tcp: TcpListener::from_std(socket)?, tls: tls.map(Tls::acceptor) })
+    }
+
+    fn listen(address: SocketAddr, tls: Option<&Tls>, beside_others: bool) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
+        socket.set_reuse_port(beside_others)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;

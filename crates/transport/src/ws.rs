@@ -1,30 +1,40 @@
 //! WebSocket connections, after the upgrade.
 
-mod budget;
 mod inbox;
+mod meter;
 mod outbox;
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-pub use budget::ControlBudget;
 pub use cuttlebone_ws::Limits;
 use cuttlebone_ws::{Decoded, Decoder, Event};
+pub use meter::DataRates;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use self::budget::Bucket;
 use self::inbox::{Inbox, with_scratch};
+use self::meter::{Credit, Meter};
 use self::outbox::Outbox;
-use crate::conn::{Conn, Incoming, Outgoing, Violation};
+use crate::conn::{Conn, Incoming, Outgoing, Pause, Violation};
+use crate::rate::Rate;
 
 /// The bounds of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
     /// What a message may be.
     pub limits: Limits,
-    /// How many pings and pongs may come.
-    pub control: ControlBudget,
+    /// How many pings and pongs may come; more are a violation.
+    pub control: Rate,
+    /// How much may come; more has to wait.
+    pub data: DataRates,
+}
+
+impl Default for Settings {
+    /// Pings and pongs far above what any peer needs, and as many data as come.
+    fn default() -> Self {
+        Self { limits: Limits::default(), control: Rate { per_second: 10, burst: 50 }, data: DataRates::OFF }
+    }
 }
 
 /// A WebSocket on which this program is the server.
@@ -34,7 +44,7 @@ pub struct WsConn<IO> {
     decoder: Decoder,
     inbox: Inbox,
     outbox: Outbox,
-    control: Bucket,
+    meter: Meter,
     reading: Reading,
 }
 
@@ -58,7 +68,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> WsConn<IO> {
             decoder: Decoder::new(settings.limits),
             inbox: Inbox::default(),
             outbox,
-            control: Bucket::new(settings.control),
+            meter: Meter::new(settings.data, settings.control),
             reading: Reading::Messages,
         }
     }
@@ -82,8 +92,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> WsConn<IO> {
 
     /// Reads what was left over from an earlier read.
     fn read_inbox(&mut self) -> Option<Incoming> {
+        let frames = self.decoder.frames();
         let Decoded { consumed, event } = self.decoder.decode(self.inbox.unread());
         self.inbox.consume(consumed);
+        self.count(frames, event);
         event.map(|event| self.on_event(event))
     }
 
@@ -99,16 +111,52 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> WsConn<IO> {
         if self.reading == Reading::Discard {
             return Poll::Ready(None);
         }
+        self.meter.on_read(filled.len());
+        let frames = self.decoder.frames();
         let Decoded { consumed, event } = self.decoder.decode(filled);
         self.inbox.keep(filled.get(consumed..).unwrap_or_default());
+        self.count(frames, event);
         Poll::Ready(event.map(|event| self.on_event(event)))
+    }
+
+    /// Counts what came since there were `frames`.
+    fn count(&mut self, frames: u32, event: Option<Event>) {
+        let is_message = matches!(event, Some(Event::Text | Event::Binary));
+        self.meter.on_frames(self.decoder.frames().wrapping_sub(frames), is_message);
+    }
+
+    /// Whether the peer may be read now; if not, what to say instead.
+    fn poll_credit(&mut self) -> Poll<Option<Incoming>> {
+        match self.meter.credit() {
+            Credit::Read => Poll::Ready(None),
+            Credit::Exceeded => Poll::Ready(Some(self.fail(Violation::RateExceeded))),
+            Credit::Wait => {
+                self.decoder.release();
+                if self.inbox.is_empty() {
+                    self.inbox.clear();
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Reads no further message.
+    fn fail(&mut self, violation: Violation) -> Incoming {
+        self.discard();
+        Incoming::Violation(violation)
+    }
+
+    fn discard(&mut self) {
+        self.reading = Reading::Discard;
+        self.inbox.clear();
+        self.meter.stop();
     }
 
     fn on_event(&mut self, event: Event) -> Incoming {
         let incoming = match event {
             Event::Text => Incoming::Text,
             Event::Binary => Incoming::Binary,
-            Event::Ping | Event::Pong if !self.control.take() => Incoming::Violation(Violation::ControlFlood),
+            Event::Ping | Event::Pong if !self.meter.take_control() => Incoming::Violation(Violation::ControlFlood),
             Event::Ping => {
                 self.outbox.owe_pong(self.decoder.control());
                 Incoming::Ping
@@ -121,8 +169,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> WsConn<IO> {
             Event::Violation(violation) => Incoming::Violation(violation.into()),
         };
         if matches!(incoming, Incoming::Closed(_) | Incoming::Violation(_)) {
-            self.reading = Reading::Discard;
-            self.inbox.clear();
+            self.discard();
         }
         incoming
     }
@@ -139,6 +186,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Conn for WsConn<IO> {
         if self.reading == Reading::Ended {
             return Poll::Ready(Incoming::Broken);
         }
+        if let Some(instead) = ready!(self.poll_credit()) {
+            return Poll::Ready(instead);
+        }
         if !self.inbox.is_empty()
             && let Some(incoming) = self.read_inbox()
         {
@@ -146,10 +196,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Conn for WsConn<IO> {
         }
         with_scratch(|scratch| {
             loop {
+                if let Some(instead) = ready!(self.poll_credit()) {
+                    return Poll::Ready(instead);
+                }
                 match self.poll_read(cx, scratch) {
                     Poll::Ready(Some(incoming)) => return Poll::Ready(incoming),
                     Poll::Ready(None) => {}
                     Poll::Pending => {
+                        self.meter.on_nothing_to_read();
                         self.rest();
                         return Poll::Pending;
                     }
@@ -158,11 +212,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Conn for WsConn<IO> {
         })
     }
 
+    fn pause(&self) -> Option<Pause> {
+        self.meter.pause()
+    }
+
     fn text(&self) -> &str {
         self.decoder.text()
     }
 
     fn queue(&mut self, out: Outgoing) {
+        if matches!(out, Outgoing::Close { .. } | Outgoing::CloseRaw(_)) {
+            self.meter.stop();
+        }
         match out {
             Outgoing::Text(text) => self.outbox.push_text(text),
             Outgoing::Ping { mark: None } => self.outbox.push_ping(&[]),

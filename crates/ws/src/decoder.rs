@@ -74,6 +74,7 @@ pub struct Decoder {
     head: [u8; header::MAX_LEN],
     head_len: u8,
     message: Option<Message>,
+    frames: u32,
     tail: Tail,
     text: String,
     binary: Vec<u8>,
@@ -115,6 +116,7 @@ impl Decoder {
             head: [0; header::MAX_LEN],
             head_len: 0,
             message: None,
+            frames: 0,
             tail: Tail::default(),
             text: String::new(),
             binary: Vec::new(),
@@ -153,6 +155,12 @@ impl Decoder {
     #[must_use]
     pub fn control(&self) -> &[u8] {
         &self.control
+    }
+
+    /// Frames of any kind that have begun so far, counted modulo 2^32: for one who bounds their rate.
+    #[must_use]
+    pub fn frames(&self) -> u32 {
+        self.frames
     }
 
     /// True while a frame or a message has begun and is not complete.
@@ -247,6 +255,7 @@ impl Decoder {
 
     /// Starts a frame whose header is allowed.
     fn begin(&mut self, header: Header) -> Result<(), Violation> {
+        self.frames = self.frames.wrapping_add(1);
         let kind = match header.opcode {
             Opcode::Continuation => self.message.map_or(Opcode::Continuation, |message| message.kind),
             other => other,

@@ -15,6 +15,7 @@ pub(crate) struct RawConfig {
     pub(crate) connections: RawConnections,
     pub(crate) timeouts: RawTimeouts,
     pub(crate) messages: RawMessages,
+    pub(crate) limits: RawLimits,
     pub(crate) queues: RawQueues,
     pub(crate) devices: RawDevices,
     pub(crate) clients: RawClients,
@@ -28,6 +29,7 @@ pub(crate) struct RawConfig {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawServer {
     pub(crate) listen: String,
+    pub(crate) reuse_port: bool,
     pub(crate) metrics_listen: String,
     pub(crate) allow_anonymous: bool,
 }
@@ -47,14 +49,20 @@ pub(crate) struct RawTls {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawConnections {
     pub(crate) max: u64,
-    pub(crate) per_address: RawPerAddress,
+    pub(crate) per_address: RawAuto,
+    pub(crate) pending: u64,
+    pub(crate) pending_per_address: RawAuto,
+    pub(crate) accept_per_second: u64,
+    pub(crate) accept_burst: u64,
+    pub(crate) per_address_per_second: RawAuto,
+    pub(crate) per_address_burst: u64,
     pub(crate) send_buffer_bytes: u64,
 }
 
 /// A number, or the word `auto`. A variable gives the number as text.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(untagged, expecting = "expected a number or \"auto\"")]
-pub(crate) enum RawPerAddress {
+pub(crate) enum RawAuto {
     Number(u64),
     Word(String),
 }
@@ -80,6 +88,27 @@ pub(crate) struct RawMessages {
     pub(crate) max_bytes: u64,
     pub(crate) max_depth: u64,
     pub(crate) max_fragments: u64,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawLimits {
+    pub(crate) client_messages_per_second: u64,
+    pub(crate) client_messages_burst: u64,
+    pub(crate) client_bytes_per_second: u64,
+    pub(crate) client_bytes_burst: u64,
+    pub(crate) client_frames_per_second: u64,
+    pub(crate) client_frames_burst: u64,
+    pub(crate) device_messages_per_second: u64,
+    pub(crate) device_messages_burst: u64,
+    pub(crate) device_bytes_per_second: u64,
+    pub(crate) device_bytes_burst: u64,
+    pub(crate) device_frames_per_second: u64,
+    pub(crate) device_frames_burst: u64,
+    pub(crate) control_frames_per_second: u64,
+    pub(crate) control_frames_burst: u64,
+    pub(crate) patience_ms: u64,
 }
 
 /// `[queues]`

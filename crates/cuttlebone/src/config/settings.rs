@@ -5,6 +5,7 @@
 
 mod check;
 mod ice;
+mod limits;
 mod network;
 mod secrets;
 
@@ -31,11 +32,13 @@ pub(super) fn check(
     let network = network::network(&raw, &mut check, variables);
     let settings = Settings {
         listen: network.listen,
+        reuse_port: raw.server.reuse_port,
         metrics_listen: network.metrics_listen,
         tls: network.tls,
         connections: network.connections,
         timeouts: timeouts(&raw.timeouts),
         messages: messages(&raw.messages),
+        limits: limits::limits(&raw.limits),
         hub: hub(&raw),
         resume_key: secrets::resume_key(&raw.clients, &mut check),
         http: http(&raw.http),

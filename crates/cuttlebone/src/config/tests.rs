@@ -58,11 +58,14 @@ fn every_key_of_the_reference_changes_something() {
     let words = [
         ("server.listen", "127.0.0.2:8081"),
         ("server.metrics_listen", ""),
+        ("server.reuse_port", "true"),
         ("tls.mode", "self-signed"),
         ("tls.state_dir", "/elsewhere"),
         ("connections.per_address", "7"),
         ("clients.resume_key", "0123456789abcdef0123456789abcdef"),
         ("clients.resume_key_file", "src/main.rs"),
+        ("connections.pending_per_address", "7"),
+        ("connections.per_address_per_second", "7"),
         ("ice.servers", "[{urls = [\"stun:stun.example\"]}]"),
         ("log.format", "json"),
         ("log.level", "debug"),
@@ -178,7 +181,9 @@ fn an_address_that_is_not_loopback_must_be_meant() {
     let text = faults(file);
     assert!(text.contains("--allow-anonymous") && text.contains("line 2"), "{text}");
     let config = load(&format!("{file}allow_anonymous = true"), &[], Vec::new()).expect("no fault");
-    assert_eq!(config.settings.connections.per_address, Some(128));
+    let connections = config.settings.connections;
+    assert_eq!((connections.per_address, connections.pending_per_address), (Some(128), Some(64)));
+    assert_eq!((connections.rate_per_address.per_second, connections.rate_per_address.burst), (20, 100));
 }
 
 #[test]

@@ -5,3 +5,4 @@ mod demo;
 mod help;
 mod program;
 mod serve;
+mod sockets;

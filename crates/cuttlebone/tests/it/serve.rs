@@ -48,10 +48,21 @@ fn hangup_takes_a_new_log_level_and_keeps_the_old_when_the_file_is_bad() {
     let (mut running, _) = serve(&["--config", &path]);
     file("reload.toml", "[log]\nlevel = \"debug\"\n");
     running.signal("-HUP");
-    assert!(running.log_line("reloaded the log level").contains("debug"));
+    assert!(running.log_line("reloaded log.level").contains("debug"));
     file("reload.toml", "[log]\nlevel = \"loud\"\n");
     running.signal("-HUP");
     assert!(running.log_line("kept the old configuration").contains("log.level"));
+}
+
+#[test]
+fn hangup_takes_new_ice_servers() {
+    let path = file("ice.toml", "[ice]\nservers = []\n");
+    let (mut running, url) = serve(&["--config", &path, "--log-format", "json"]);
+    assert!(get(&url, "/infra_config").contains(r#""ice_servers":[]"#));
+    file("ice.toml", "[[ice.servers]]\nurls = [\"stun:stun.example\"]\n");
+    running.signal("-HUP");
+    running.log_line("reloaded log.level and ice.servers");
+    assert!(get(&url, "/infra_config").contains("stun:stun.example"));
 }
 
 #[test]

@@ -25,9 +25,12 @@ pub(super) enum Due {
 #[derive(Debug)]
 pub(super) struct Clocks {
     timeouts: Timeouts,
+    /// When something came last, or when the peer is read again: from then on it is silent.
     heard: Instant,
     ping_at: Instant,
     message_until: Option<Instant>,
+    /// When the peer is read again, if the transport holds it back.
+    read_at: Option<Instant>,
     write_until: Option<Instant>,
     unwritten: usize,
     closing: bool,
@@ -40,6 +43,7 @@ impl Clocks {
             heard: now,
             ping_at: now + jittered(timeouts.ping),
             message_until: None,
+            read_at: None,
             write_until: None,
             unwritten: 0,
             closing: false,
@@ -53,13 +57,17 @@ impl Clocks {
             due = far(self.heard);
         }
         let seat = if self.closing { None } else { seat.deadline().map(Instant::from_std) };
-        [seat, self.message_until, self.write_until].into_iter().flatten().fold(due, Instant::min)
+        [seat, self.message_until, self.read_at, self.write_until].into_iter().flatten().fold(due, Instant::min)
     }
 
     /// What is due at `now`, one at a time.
     pub(super) fn on_timer(&mut self, now: Instant) -> Option<Due> {
         if self.write_until.is_some_and(|until| until <= now) {
             return Some(Due::Write);
+        }
+        if self.read_at.is_some_and(|at| at <= now) {
+            // Being awake is all that this one is for.
+            self.read_at = None;
         }
         if self.closing {
             return None;
@@ -80,7 +88,7 @@ impl Clocks {
 
     /// Something came.
     pub(super) fn heard(&mut self, now: Instant) {
-        self.heard = now;
+        self.heard = self.heard.max(now);
     }
 
     /// The peer was asked for more: `assembling` if it is in the middle of a message, `is_message` if one was complete.
@@ -96,6 +104,20 @@ impl Clocks {
     /// The peer is not read for a while: an unfinished message is not its fault.
     pub(super) fn not_reading(&mut self) {
         self.message_until = None;
+    }
+
+    /// Until when the transport does not read the peer, if it does not. Gives whether that is news. Meanwhile the peer can
+    /// neither be heard nor end its message, so both get as much more time.
+    pub(super) fn held_back(&mut self, until: Option<Instant>) -> bool {
+        let is_news = until.is_some() && until != self.read_at;
+        if let Some(until) = until.filter(|_| is_news) {
+            let now = clock::now();
+            let more = until.saturating_duration_since(self.read_at.unwrap_or(now).max(now));
+            self.message_until = self.message_until.map(|at| at + more);
+            self.heard = self.heard.max(until);
+        }
+        self.read_at = until;
+        is_news
     }
 
     /// A write did not end; `unwritten` bytes are left. Gives whether some of it went since it got stuck.
@@ -127,6 +149,7 @@ impl Clocks {
         if !std::mem::replace(&mut self.closing, true) {
             self.write_until = Some(now + self.timeouts.write);
             self.message_until = None;
+            self.read_at = None;
         }
     }
 }
@@ -136,4 +159,36 @@ fn jittered(interval: std::time::Duration) -> std::time::Duration {
     let mut random = [0_u8; 1];
     let _ = getrandom::fill(&mut random);
     interval.mul_f64(0.9 + f64::from(random[0]) / 1275.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::App;
+    use crate::settings::Settings;
+    use cuttlebone_hub::SeatOptions;
+    use std::time::Duration;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn peer_that_is_held_back_wakes_the_task_once() {
+        let app = App::for_test(Settings::default());
+        let options = SeatOptions { depth: 1, first_message: SECOND * 60, small_reader: false };
+        let seat = Seat::client(&app.registry, &options, clock::now().into_std());
+        let mut clocks = Clocks::new(app.settings.timeouts, clock::now());
+        let until = clock::now() + SECOND;
+        assert!(clocks.held_back(Some(until)) && !clocks.held_back(Some(until)), "news once");
+        assert_eq!(clocks.due(&seat), until);
+        tokio::time::advance(SECOND).await;
+        // The seat may wait for something else meanwhile: nobody asks the transport.
+        assert_eq!(clocks.on_timer(clock::now()), None);
+        assert!(clocks.due(&seat) > clock::now(), "not due again and again");
+        // A device is read on while the server stops.
+        clocks.parting(clock::now() + SECOND * 9);
+        clocks.held_back(Some(clock::now() + SECOND));
+        tokio::time::advance(SECOND).await;
+        assert_eq!(clocks.on_timer(clock::now()), None);
+        assert_eq!(clocks.due(&seat), clock::now() + SECOND * 8);
+    }
 }

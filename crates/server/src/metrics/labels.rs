@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use cuttlebone_hub::{Direction, ResumeOutcome};
 use cuttlebone_proto::CloseCode;
+use cuttlebone_transport::Metered;
 use prometheus_client::metrics::family::Family;
 
 /// An enum whose variants are the only values of a label.
@@ -52,12 +53,27 @@ label! {
         Full = "full",
         /// As many of its address as there may be.
         AddressFull = "address_full",
+        /// As many without a response as there may be.
+        PendingFull = "pending_full",
+        /// As many of its address without a response as there may be.
+        AddressPendingFull = "address_pending_full",
+        /// They came too fast.
+        AcceptRate = "rate",
+        /// Those of its address came too fast.
+        AddressRate = "address_rate",
         /// As many sessions with a broken connection as there may be: this one ended at once.
         AwayFull = "away_full",
         /// As many streams of events as there may be.
         EventStreamsFull = "event_streams_full",
         /// The server is stopping.
         Draining = "draining",
+    }
+}
+
+impl Refusal {
+    /// Whether another address would have been served.
+    pub(crate) const fn is_of_address(self) -> bool {
+        matches!(self, Self::AddressFull | Self::AddressPendingFull | Self::AddressRate)
     }
 }
 
@@ -118,6 +134,19 @@ impl Label for ResumeOutcome {
     }
 }
 
+impl Label for Metered {
+    const KEY: &'static str = "bucket";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn text(self) -> String {
+        match self {
+            Self::Messages => "messages".into(),
+            Self::Bytes => "bytes".into(),
+            Self::Frames => "frames".into(),
+        }
+    }
+}
+
 impl Label for CloseCode {
     const KEY: &'static str = "code";
     const ALL: &'static [Self] = &Self::ALL;
@@ -159,11 +188,7 @@ mod tests {
             texts.len() == L::ALL.len()
         }
         assert!(distinct::<Peer>() && distinct::<Direction>() && distinct::<Refusal>());
-        assert!(
-            distinct::<ResumeOutcome>()
-                && distinct::<AcceptError>()
-                && distinct::<Timeout>()
-                && distinct::<CloseCode>()
-        );
+        assert!(distinct::<ResumeOutcome>() && distinct::<Metered>());
+        assert!(distinct::<AcceptError>() && distinct::<Timeout>() && distinct::<CloseCode>());
     }
 }

@@ -4,6 +4,7 @@
 //! first message races nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -24,6 +25,7 @@ use crate::context::{ConnectionContext, Role};
 use crate::link::Link;
 use crate::metrics::{Refusal, Timeout};
 use crate::problem;
+use crate::settings::Settings;
 
 /// A device.
 pub(crate) async fn register_device(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -86,10 +88,23 @@ async fn connect(socket: OnUpgrade, link: Arc<Link>, deadline: Instant, role: Ro
 }
 
 async fn run(socket: Upgraded, role: Role, context: ConnectionContext) {
-    let messages = context.settings.messages;
-    let limits = ws::Limits { message_bytes: messages.limits.message_bytes, fragments: messages.max_fragments };
-    let conn = WsConn::new(TokioIo::new(socket), ws::Settings { limits, ..ws::Settings::default() });
+    let conn = WsConn::new(TokioIo::new(socket), bounds(&context.settings, role));
     connection::run(conn, role, context).await;
+}
+
+/// What a peer of this role may send.
+fn bounds(settings: &Settings, role: Role) -> ws::Settings {
+    let (messages, limits) = (&settings.messages, &settings.limits);
+    // A device is only slowed: closing it would cost all of its clients.
+    let (data, patience) = match role {
+        Role::Client => (limits.client, limits.patience),
+        Role::Device => (limits.device, Duration::ZERO),
+    };
+    ws::Settings {
+        limits: ws::Limits { message_bytes: messages.limits.message_bytes, fragments: messages.max_fragments },
+        control: limits.control_frames,
+        data: ws::DataRates { messages: data.messages, bytes: data.bytes, frames: data.frames, patience },
+    }
 }
 
 fn refuse(app: &App, refusal: handshake::Refusal) -> Response {
@@ -123,7 +138,6 @@ fn offers_small_reader(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Settings;
     use http::HeaderValue;
     use hyper::body::Incoming;
     use hyper::server::conn::http1;

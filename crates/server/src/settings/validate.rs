@@ -5,11 +5,15 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use cuttlebone_proto::IceServer;
+use cuttlebone_transport::Rate;
 
 use super::Settings;
 
 /// The longest time that any key may name: a day. A larger one is a slip of the unit.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The largest rate that is not simply none.
+const MOST_A_SECOND: u32 = 1 << 30;
 
 /// One setting that can't be served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +41,7 @@ impl Settings {
         self.check_connections(&mut faults);
         self.check_timeouts(&mut faults);
         self.check_messages(&mut faults);
+        self.check_limits(&mut faults);
         self.check_queues(&mut faults);
         self.check_hub(&mut faults);
         self.check_http(&mut faults);
@@ -54,6 +59,13 @@ impl Settings {
         if let Some(per_address) = self.connections.per_address {
             faults.within("connections.per_address", per_address, 1..=10_000_000);
         }
+        faults.within("connections.pending", self.connections.pending, 1..=10_000_000);
+        if let Some(pending) = self.connections.pending_per_address {
+            faults.within("connections.pending_per_address", pending, 1..=10_000_000);
+        }
+        faults.rate("connections.accept_per_second", "connections.accept_burst", self.connections.rate);
+        let per_address = self.connections.rate_per_address;
+        faults.rate("connections.per_address_per_second", "connections.per_address_burst", per_address);
         faults.within("connections.send_buffer_bytes", self.connections.send_buffer, 4_096..=16 << 20);
     }
 
@@ -74,6 +86,19 @@ impl Settings {
         faults.within("messages.max_bytes", self.messages.limits.message_bytes, 1024..=64 * 1024 * 1024);
         faults.within("messages.max_depth", self.messages.limits.depth, 1..=1000);
         faults.within("messages.max_fragments", self.messages.max_fragments, 1..=1_000_000);
+    }
+
+    fn check_limits(&self, faults: &mut Faults) {
+        let limits = &self.limits;
+        let (client, device) = (&limits.client, &limits.device);
+        faults.rate("limits.client_messages_per_second", "limits.client_messages_burst", client.messages);
+        faults.bytes("limits.client_bytes_per_second", "limits.client_bytes_burst", client.bytes);
+        faults.rate("limits.client_frames_per_second", "limits.client_frames_burst", client.frames);
+        faults.rate("limits.device_messages_per_second", "limits.device_messages_burst", device.messages);
+        faults.bytes("limits.device_bytes_per_second", "limits.device_bytes_burst", device.bytes);
+        faults.rate("limits.device_frames_per_second", "limits.device_frames_burst", device.frames);
+        faults.rate("limits.control_frames_per_second", "limits.control_frames_burst", limits.control_frames);
+        faults.time_or_none("limits.patience_ms", limits.patience);
     }
 
     fn check_queues(&self, faults: &mut Faults) {
@@ -137,6 +162,19 @@ impl Faults {
         self.check(range.contains(&value), key, || format!("must be {} to {}, is {value}", range.start(), range.end()));
     }
 
+    /// A rate that is not off lets something through, and is full again within the longest time.
+    fn rate(&mut self, key: &'static str, burst_key: &'static str, rate: Rate) {
+        self.check(rate.per_second <= MOST_A_SECOND, key, || format!("must be at most {MOST_A_SECOND}"));
+        self.check(rate.is_off() || rate.burst > 0, burst_key, || "must be above 0".into());
+        self.check(rate.filling() <= LONGEST, burst_key, || "must be full again within a day".into());
+    }
+
+    /// As [`Self::rate`]. One read may be of some 32 KiB, and the wait for it is short.
+    fn bytes(&mut self, key: &'static str, burst_key: &'static str, rate: Rate) {
+        self.check(rate.is_off() || rate.per_second >= 4096, key, || "must be 0, or at least 4096".into());
+        self.rate(key, burst_key, rate);
+    }
+
     fn time(&mut self, key: &'static str, value: Duration) {
         self.check(!value.is_zero(), key, || "must be above 0".into());
         self.time_or_none(key, value);
@@ -158,6 +196,7 @@ impl Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::LimitSettings;
 
     fn keys(settings: &Settings) -> Vec<&'static str> {
         settings.validate().err().unwrap_or_default().iter().map(|fault| fault.key).collect()
@@ -186,6 +225,23 @@ mod tests {
         settings.timeouts.response = Duration::ZERO;
         settings.timeouts.drain = Duration::ZERO;
         assert_eq!(keys(&settings), ["timeouts.handshake_ms", "timeouts.response_ms"]);
+    }
+
+    #[test]
+    fn rate_that_lets_nothing_through_is_a_fault_and_one_that_is_off_is_not() {
+        let mut settings = Settings { limits: LimitSettings::OFF, ..Settings::default() };
+        assert_eq!(keys(&settings), Vec::<&str>::new());
+        settings.limits.client.messages = Rate { per_second: 1, burst: 0 };
+        settings.limits.client.bytes = Rate { per_second: 4095, burst: 1 };
+        settings.limits.device.frames = Rate { per_second: u32::MAX, burst: 1 };
+        settings.limits.control_frames = Rate { per_second: 1, burst: u32::MAX };
+        let expected = [
+            "limits.client_messages_burst",
+            "limits.client_bytes_per_second",
+            "limits.device_frames_per_second",
+            "limits.control_frames_burst",
+        ];
+        assert_eq!(keys(&settings), expected);
     }
 
     #[test]

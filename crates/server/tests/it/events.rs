@@ -91,7 +91,8 @@ async fn streams_are_bounded_and_a_place_is_free_again_when_its_watcher_leaves()
     let mut refused = Peer::connect(server.addr).await;
     refused.send(STREAM).await;
     let answer = refused.answer().await;
-    assert_eq!((answer.status, answer.header("retry-after")), (503, "5"));
+    assert_eq!(answer.status, 503);
+    assert!(!answer.header("retry-after").is_empty());
     assert_eq!(server.metric(r#"cuttlebone_refused_connections_total{reason="event_streams_full"}"#).await, 1);
     assert_eq!(server.metric("cuttlebone_event_streams").await, 1);
     drop(watcher);

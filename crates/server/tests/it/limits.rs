@@ -1,10 +1,20 @@
 //! How many, and how large.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use cuttlebone_server::Rate;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpSocket;
+use tokio::time::Instant;
 
-use crate::support::{Peer, Running, request};
+use crate::support::{Answer, Peer, Running, request};
+
+/// When the answer says to come back, in seconds.
+fn retry_after(answer: &Answer) -> u64 {
+    answer.header("retry-after").parse().expect("seconds")
+}
 
 async fn from(address: &str, server: &Running) -> Peer {
     let socket = TcpSocket::new_v4().expect("a socket");
@@ -19,7 +29,8 @@ async fn one_too_many_is_told_503_and_when_to_come_back() {
     // Both are upgraded, and their places went with them.
     let mut third = Peer::connect(server.addr).await;
     let answer = third.answer().await;
-    assert_eq!((answer.status, answer.header("retry-after")), (503, "5"));
+    assert_eq!(answer.status, 503);
+    assert!((3..=9).contains(&retry_after(&answer)), "{answer:?}");
     assert!(third.is_closed().await);
     assert_eq!(server.metric(r#"cuttlebone_refused_connections_total{reason="full"}"#).await, 1);
     drop(held);
@@ -50,7 +61,7 @@ async fn one_address_leaves_places_for_others() {
         peer.send("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
         assert_eq!(peer.answer().await.status, 200);
     }
-    assert_eq!(from("127.0.0.2", &server).await.answer().await.status, 503);
+    assert_eq!(from("127.0.0.2", &server).await.answer().await.status, 429);
     let mut other = from("127.0.0.3", &server).await;
     other.send("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
     assert_eq!(other.answer().await.status, 200);
@@ -81,4 +92,77 @@ async fn sessions_whose_connection_broke_are_bounded_as_connections_are() {
     }
     server.until_metric(r#"cuttlebone_refused_connections_total{reason="away_full"}"#, |count| count == 1).await;
     server.until_metric("cuttlebone_devices", |devices| devices == 2).await;
+}
+
+#[tokio::test]
+async fn connections_over_the_rate_are_told_503_at_once_and_to_come_back_at_different_times() {
+    let server = Running::with(|settings| settings.connections.rate = Rate { per_second: 1, burst: 10 });
+    let (mut served, mut moments, mut took) = (0, BTreeSet::new(), Vec::new());
+    for _ in 0..40 {
+        let begun = Instant::now();
+        let mut peer = Peer::connect(server.addr).await;
+        peer.socket.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+        let answer = peer.answer().await;
+        if answer.status == 200 {
+            served += 1;
+        } else {
+            assert_eq!(answer.status, 503);
+            took.push(begun.elapsed());
+            assert!(answer.text().contains(r#""cuttlebone_code":"overloaded""#), "{}", answer.text());
+            moments.insert(retry_after(&answer));
+        }
+    }
+    assert!((10..=14).contains(&served), "{served}");
+    took.sort_unstable();
+    assert!(took[took.len() / 2] < Duration::from_millis(100), "{took:?}");
+    assert!(moments.len() > 2 && moments.iter().all(|seconds| (3..=9).contains(seconds)), "{moments:?}");
+    assert!(server.metric(r#"cuttlebone_refused_connections_total{reason="rate"}"#).await >= 26);
+}
+
+#[tokio::test]
+async fn connections_of_one_address_over_its_rate_are_told_429_and_others_are_served() {
+    let server = Running::with(|settings| settings.connections.rate_per_address = Rate { per_second: 1, burst: 2 });
+    let mut refused = 0;
+    for _ in 0..10 {
+        let mut peer = from("127.0.0.2", &server).await;
+        peer.send("GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+        let answer = peer.answer().await;
+        refused += u64::from(answer.status == 429);
+        if answer.status == 429 {
+            assert!((3..=9).contains(&retry_after(&answer)));
+            assert!(answer.text().contains(r#""cuttlebone_code":"rate_limited""#), "{}", answer.text());
+        }
+    }
+    assert!((6..=8).contains(&refused), "{refused}");
+    assert_eq!(server.get("/livez").await.status, 200);
+    assert_eq!(server.metric(r#"cuttlebone_refused_connections_total{reason="address_rate"}"#).await, refused);
+}
+
+#[tokio::test]
+async fn connections_without_a_response_are_bounded_and_those_that_had_one_are_not_among_them() {
+    let server = Running::with(|settings| {
+        settings.connections.pending = 3;
+        settings.connections.pending_per_address = Some(2);
+    });
+    // Each of these has had its answer.
+    let mut settled = vec![];
+    for _ in 0..5 {
+        let mut peer = from("127.0.0.2", &server).await;
+        peer.send("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        assert_eq!(peer.answer().await.status, 200);
+        settled.push(peer);
+    }
+    let upgraded = server.websocket("/connect_client").await;
+    let mut silent = vec![from("127.0.0.2", &server).await, from("127.0.0.2", &server).await];
+    assert_eq!(from("127.0.0.2", &server).await.answer().await.status, 429);
+    silent.push(from("127.0.0.3", &server).await);
+    assert_eq!(from("127.0.0.4", &server).await.answer().await.status, 503);
+    for reason in ["pending_full", "address_pending_full"] {
+        let series = format!(r#"cuttlebone_refused_connections_total{{reason="{reason}"}}"#);
+        assert_eq!(server.metric(&series).await, 1, "{reason}");
+    }
+    silent.clear();
+    server.until_metric(r#"cuttlebone_connections{role="http"}"#, |open| open <= 6).await;
+    assert_eq!(server.get("/livez").await.status, 200);
+    drop(upgraded);
 }

@@ -24,6 +24,7 @@ struct Account {
     over: bool,
     /// Since when the viewer has not been attached.
     away_since: Option<Instant>,
+    may_be_reported: bool,
     reported: u64,
 }
 
@@ -92,6 +93,11 @@ impl Book {
         down.uncertain = down.sent;
     }
 
+    /// The device was gone for good: from here on the session may be reported gone.
+    pub(super) fn may_be_reported(&mut self, key: SessionKey) {
+        self.account(key).may_be_reported = true;
+    }
+
     /// The viewer is told that what was under way may be lost.
     pub(super) fn is_told(&mut self, key: SessionKey, unsent: u64) {
         let account = self.account(key);
@@ -118,7 +124,7 @@ impl Book {
     pub(super) fn device_reads_gone(&mut self, key: SessionKey, is_answer: bool, now: Instant, grace: Duration) {
         let account = self.account(key);
         let is_late = account.away_since.is_some_and(|since| now - since >= grace);
-        assert!(account.over || is_late, "client_disconnected for a session that goes on");
+        assert!(account.over || account.may_be_reported || is_late, "client_disconnected for a session that goes on");
         account.reported += u64::from(!is_answer);
     }
 

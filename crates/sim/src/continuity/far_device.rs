@@ -44,6 +44,7 @@ impl Continuity {
         self.devices[at].lives += 1;
         for viewer in self.viewers.iter().filter(|viewer| viewer.device == at) {
             self.book.loses_all_down(viewer.session);
+            self.book.may_be_reported(viewer.session);
         }
     }
 

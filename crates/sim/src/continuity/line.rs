@@ -71,7 +71,7 @@ pub(super) struct Line {
     /// A viewer's session.
     session: Option<SessionKey>,
     /// Its server stops.
-    is_stopped: bool,
+    pub(super) is_stopped: bool,
 }
 
 impl Line {
@@ -244,13 +244,15 @@ impl Continuity {
         }
     }
 
-    /// The connection breaks for the far end: what is under way is lost, both ways.
+    /// The connection breaks for the far end: what is under way to it is lost. What is under way from it may have
+    /// arrived, and be read by a server that does not know yet.
     pub(super) fn cut(&mut self, at: usize) {
         let line = &mut self.lines[at];
         if std::mem::replace(&mut line.is_cut, true) {
             return;
         }
-        let (up, down) = (std::mem::take(&mut line.up), std::mem::take(&mut line.down));
+        let down = std::mem::take(&mut line.down);
+        let up = if self.dice.once_in(2) { VecDeque::new() } else { std::mem::take(&mut line.up) };
         for text in up.iter().filter_map(|up| if let Up::Text(text) = up { Some(text) } else { None }) {
             self.lose_up(at, text);
         }

@@ -155,7 +155,8 @@ impl Continuity {
             }
             Some("cuttlebone_draining") => self.viewer_is_drained(at, count.expect("a count")),
             _ => {
-                // An error: the session is over, whatever it says.
+                assert!(message["error"].is_string(), "a message without a type is an error: {text}");
+                // The session is over, whatever it says.
                 if let Some(line) = self.viewers[at].line {
                     self.lines[line].is_cut = true;
                 }
@@ -183,7 +184,10 @@ impl Continuity {
         }
         let viewer = &mut self.viewers[at];
         (viewer.greeted, viewer.drained) = (true, Drained::No);
-        self.book.is_away(viewer.session, None);
+        // On a server that stops it is on its way to the next already.
+        if viewer.line.is_none_or(|line| !self.lines[line].is_stopped) {
+            self.book.is_away(viewer.session, None);
+        }
         self.viewer_writes(at);
     }
 

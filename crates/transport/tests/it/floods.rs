@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use cuttlebone_transport::ws::{ControlBudget, Limits, Settings, WsConn};
-use cuttlebone_transport::{Conn, ConnExt, Incoming, Outgoing, Violation};
+use cuttlebone_transport::ws::{Limits, Settings, WsConn};
+use cuttlebone_transport::{Conn, ConnExt, Incoming, Outgoing, Rate, Violation};
 use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -34,7 +34,7 @@ async fn control_frames_within_the_budget_go_on_for_ever() {
 #[tokio::test]
 async fn pings_of_a_peer_that_does_not_read_cost_no_memory() {
     let (ours, mut peer) = tokio::io::duplex(64);
-    let control = ControlBudget { per_second: 1_000_000, burst: 1_000_000 };
+    let control = Rate { per_second: 1_000_000, burst: 1_000_000 };
     let mut conn = WsConn::new(ours, Settings { control, ..SETTINGS });
     let flood = async {
         for _ in 0..20_000 {

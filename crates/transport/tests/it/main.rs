@@ -7,6 +7,7 @@ mod listener;
 mod messages;
 mod outbound;
 mod peer;
+mod rates;
 mod tls_files;
 mod tls_sockets;
 mod violations;

@@ -1,12 +1,14 @@
 //! The other end.
 
-use cuttlebone_transport::ws::{ControlBudget, Limits, Settings, WsConn};
+use cuttlebone_transport::Rate;
+use cuttlebone_transport::ws::{DataRates, Limits, Settings, WsConn};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio_websockets::{ClientBuilder, WebSocketStream};
 
 pub(crate) const SETTINGS: Settings = Settings {
     limits: Limits { message_bytes: 256 * 1024, fragments: 256 },
-    control: ControlBudget { per_second: 10, burst: 50 },
+    control: Rate { per_second: 10, burst: 50 },
+    data: DataRates::OFF,
 };
 
 /// A connection with a client at the other end of a pipe that holds `bytes`.

@@ -60,3 +60,20 @@ fn count_begins_anew_with_each_message() {
     let message = [frame(false, TEXT, b"a"), frame(true, CONTINUATION, b"b")].concat();
     assert_eq!(feed(&mut limited(2, 2), &message.repeat(3)).len(), 3);
 }
+
+#[test]
+fn frames_of_every_kind_are_counted_however_the_stream_is_cut() {
+    let stream = [
+        frame(false, TEXT, b"a"),
+        frame(false, CONTINUATION, b""),
+        frame(true, PING, b"p"),
+        frame(true, CONTINUATION, b""),
+        frame(true, BINARY, b"b"),
+    ]
+    .concat();
+    let mut whole = Decoder::new(Limits::default());
+    feed(&mut whole, &stream);
+    let mut cut = Decoder::new(Limits::default());
+    stream.iter().for_each(|byte| drop(feed(&mut cut, &[*byte])));
+    assert_eq!((whole.frames(), cut.frames()), (5, 5));
+}

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use cuttlebone_server::Rate;
+
 use super::super::merge::Merged;
 use super::super::{Fault, Faults};
 
@@ -35,4 +37,10 @@ pub(super) fn count(value: u64) -> usize {
 /// A time.
 pub(super) fn millis(value: u64) -> Duration {
     Duration::from_millis(value)
+}
+
+/// A rate; a number that is too large for one is as good as its largest.
+pub(super) fn rate(per_second: u64, burst: u64) -> Rate {
+    let part = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    Rate { per_second: part(per_second), burst: part(burst) }
 }

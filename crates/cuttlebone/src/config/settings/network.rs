@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use cuttlebone_server::{ConnectionSettings, TlsSettings};
 
-use super::super::raw::{RawConfig, RawConnections, RawPerAddress, RawTls};
-use super::check::{Check, count};
+use super::super::raw::{RawAuto, RawConfig, RawConnections, RawTls};
+use super::check::{Check, count, rate};
 
 /// What of the settings is about the network.
 pub(super) struct Network {
@@ -102,16 +102,32 @@ fn state_dir(configured: &str, variables: &[(OsString, OsString)]) -> Option<Pat
 }
 
 fn connections(raw: &RawConnections, listen: SocketAddr, check: &mut Check<'_>) -> ConnectionSettings {
-    let per_address = match &raw.per_address {
-        RawPerAddress::Number(number) => Some(count(*number)),
-        RawPerAddress::Word(word) if word == "auto" => ConnectionSettings::auto_per_address(listen),
-        RawPerAddress::Word(word) => {
+    let per_address = number_or_auto("connections.per_address", &raw.per_address, check);
+    let pending = number_or_auto("connections.pending_per_address", &raw.pending_per_address, check);
+    let per_second = number_or_auto("connections.per_address_per_second", &raw.per_address_per_second, check);
+    let auto_per_second = ConnectionSettings::auto_per_address_per_second(listen).into();
+    ConnectionSettings {
+        max: count(raw.max),
+        per_address: per_address.map(count).or_else(|| ConnectionSettings::auto_per_address(listen)),
+        pending: count(raw.pending),
+        pending_per_address: pending.map(count).or_else(|| ConnectionSettings::auto_pending_per_address(listen)),
+        rate: rate(raw.accept_per_second, raw.accept_burst),
+        rate_per_address: rate(per_second.unwrap_or(auto_per_second), raw.per_address_burst),
+        send_buffer: count(raw.send_buffer_bytes),
+    }
+}
+
+/// The number, or nothing for `auto`.
+fn number_or_auto(key: &str, raw: &RawAuto, check: &mut Check<'_>) -> Option<u64> {
+    match raw {
+        RawAuto::Number(number) => Some(*number),
+        RawAuto::Word(word) if word == "auto" => None,
+        RawAuto::Word(word) => {
             let number = word.trim().parse().ok();
             if number.is_none() {
-                check.fault("connections.per_address", format!("expected a number or \"auto\", not {word:?}"));
+                check.fault(key, format!("expected a number or \"auto\", not {word:?}"));
             }
             number
         }
-    };
-    ConnectionSettings { max: count(raw.max), per_address, send_buffer: count(raw.send_buffer_bytes) }
+    }
 }

@@ -1,0 +1,36 @@
+//! Listening sockets that a service manager hands over: `LISTEN_FDS`, as systemd and others do it.
+//!
+//! The first is for devices, clients and browsers, the second, if there is one, for `/metrics`. While one process stops and
+//! the next starts, connections wait in them.
+
+use std::net::TcpListener;
+
+use anyhow::{Context, Result};
+use cuttlebone_server::Sockets;
+use listenfd::ListenFd;
+
+use crate::config::Override;
+
+/// What messages call the place where such an address comes from.
+const ORIGIN: &str = "LISTEN_FDS";
+
+/// The sockets that were handed over, if any.
+pub(crate) fn inherited() -> Result<Sockets> {
+    let mut handed = ListenFd::from_env();
+    let mut take = |at| {
+        let socket = handed.take_tcp_listener(at);
+        socket.with_context(|| format!("socket {at} of LISTEN_FDS is no listening TCP socket"))
+    };
+    Ok(Sockets { public: take(0)?, metrics: take(1)? })
+}
+
+/// Their addresses, as values of the configuration: what it says of an address holds for these.
+pub(crate) fn overrides(sockets: &Sockets) -> Result<Vec<Override>> {
+    let address = |key, socket: &Option<TcpListener>| {
+        let Some(socket) = socket else { return Ok(None) };
+        let address = socket.local_addr().context("a socket of LISTEN_FDS has no address")?.to_string();
+        anyhow::Ok(Some(Override { flag: ORIGIN, key: ("server", key), value: address.into() }))
+    };
+    let both = [address("listen", &sockets.public)?, address("metrics_listen", &sockets.metrics)?];
+    Ok(both.into_iter().flatten().collect())
+}
