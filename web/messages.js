@@ -20,6 +20,7 @@ const BY_CODE = new Map([
   ['too_large_for_device', { title: 'A message was too large for this device', hint: 'The device reads at most 64 KiB at once. The session goes on, without that message.' }],
   ['missing_device_id', { title: 'No device chosen', hint: 'The address of this page names no device. Pick one from the list.' }],
   ['invalid_device_id', { title: 'This can not be a device id', hint: 'An id has at most 256 bytes and no control characters. Pick a device from the list.' }],
+  ['cannot_resume', { title: 'The server no longer knows this session', hint: 'The connection was away for too long, or the server was started anew. A new session begins by itself.' }],
   ['second_connect', { title: 'This connection already has a device', hint: PAGE_FAULT }],
   ['not_connected', { title: 'Something was sent before the device was there', hint: PAGE_FAULT }],
   // The server's bounds.

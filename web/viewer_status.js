@@ -19,6 +19,17 @@ import { explain } from './messages.js';
 const WAS_HERE = new Set(['device_disconnected', 'device_left', 'path_lost']);
 
 /**
+ * What is said beside a picture that goes on, by the state of the signaling.
+ *
+ * @type {Partial<Record<State['signaling'], [Words['tone'], string]>>}
+ */
+const BESIDE_PICTURE = {
+  away: ['busy', 'Signaling away, resuming'],
+  waiting: ['warn', 'Signaling lost, retrying'],
+  lost: ['warn', 'Signaling lost, retrying'],
+};
+
+/**
  * @param {State} state
  * @param {{ deviceId: string, hasPicture: boolean }} page
  * @returns {Words}
@@ -51,9 +62,9 @@ export function describe(state, page) {
  */
 function connected(state, hasPicture) {
   const how = state.relayed === null ? 'Connected' : state.relayed ? 'Connected, relayed' : 'Connected directly';
-  const label = state.signaling === 'ok' ? how : 'Signaling lost, retrying';
+  const [tone, label] = BESIDE_PICTURE[state.signaling] ?? ['good', how];
   const first = words(
-    state.signaling === 'ok' ? 'good' : 'warn',
+    tone,
     label,
     'Waiting for the first picture',
     'The connection stands, but the device has not sent a picture yet. Its screen may be off.',

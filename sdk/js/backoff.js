@@ -26,6 +26,15 @@ export class Backoff {
     return Math.round(Math.max(floorMs, ceiling) * (0.5 + this.#random() / 2) + floorMs / 2);
   }
 
+  /**
+   * A moment before `ms` have passed, for an attempt that need not wait but should not come in step with others.
+   *
+   * @param {number} ms
+   */
+  within(ms) {
+    return Math.round(this.#random() * ms);
+  }
+
   /** To be called when an attempt went well. */
   reset() {
     this.#attempts = 0;

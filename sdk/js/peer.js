@@ -88,9 +88,9 @@ export class Peer extends Emitter {
     return this.#state === 'dead';
   }
 
-  /** The fingerprint of the device's end; null before its offer. */
-  get remoteFingerprint() {
-    return fingerprint(this.#pc.remoteDescription?.sdp ?? '');
+  /** Who is at the device's end; null before its offer. */
+  get remoteEnd() {
+    return endOf(this.#pc.remoteDescription?.sdp ?? '');
   }
 
   /** The device's control channel, once it is open. */
@@ -295,10 +295,14 @@ export function readCandidate(payload) {
 }
 
 /**
- * The first certificate fingerprint of a description: who is at the other end.
+ * Who made a description: its first certificate fingerprint, and the session id of its origin, which stays the same
+ * for the life of a peer connection (RFC 8829, 5.2.2). A device may use one certificate for all of its own.
  *
  * @param {string} sdp
+ * @returns {string | null}
  */
-export function fingerprint(sdp) {
-  return /^a=fingerprint:\S+ +(\S+)/m.exec(sdp)?.[1]?.toUpperCase() ?? null;
+export function endOf(sdp) {
+  const fingerprint = /^a=fingerprint:\S+ +(\S+)/m.exec(sdp)?.[1]?.toUpperCase();
+  const session = /^o=\S+ +(\d+) /m.exec(sdp)?.[1];
+  return fingerprint ? `${fingerprint} ${session ?? ''}` : null;
 }

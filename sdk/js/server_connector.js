@@ -43,11 +43,22 @@ export function createParentController() {
   return new ParentController();
 }
 
-/** The way to one device. Made by `createConnector`. */
+/**
+ * The way to one device. Made by `createConnector`.
+ *
+ * A broken connection is opened again, and the page notices nothing: what it sends meanwhile waits, and each message
+ * passes once, both ways. Where the server no longer knows the session, a new one begins, in which the device takes the
+ * page for somebody else and knows nothing of its peer connection. The picture may go on all the same, so the page is
+ * left alone. But the rest of an old negotiation would be nonsense to the device, and can crash it. So sending rejects
+ * (`cannot_resume`) until the page asks for a new offer, by `{type: 'request-offer'}`. A page that never does so has to
+ * be loaded again before it can negotiate again.
+ */
 class Connector {
   #newClient;
   /** @type {SignalingClient | null} */
   #client = null;
+  /** Whether the device knows nothing of what the page has negotiated. */
+  #anew = false;
   /** @type {((message: any) => void) | null} */
   #onDeviceMsg = null;
   /** @type {any[]} */
@@ -73,8 +84,8 @@ class Connector {
   }
 
   /**
-   * Opens the way to a device. Takes as long as the server is ready to wait for it; a broken connection is opened
-   * again meanwhile. Rejects with the server's reason (`error.code` is its stable word, if it has one).
+   * Opens the way to a device. Takes as long as the server is ready to wait for it. Rejects with the server's reason
+   * (`error.code` is its stable word, if it has one).
    *
    * @param {string} id
    * @returns {Promise<{ deviceInfo: any, infraConfig: any }>}
@@ -83,11 +94,20 @@ class Connector {
     this.#client?.close();
     const client = this.#newClient(id);
     this.#client = client;
+    this.#anew = false;
     return new Promise((resolve, reject) => {
       /** @type {any} */
       let infraConfig = null;
+      let begun = false;
       client.on('config', ({ raw }) => (infraConfig = raw));
-      client.on('deviceInfo', ({ deviceInfo }) => resolve({ deviceInfo, infraConfig }));
+      client.on('deviceInfo', ({ deviceInfo }) => {
+        this.#anew = begun;
+        begun = true;
+        resolve({ deviceInfo, infraConfig });
+      });
+      client.on('resumed', ({ maybeLost }) => {
+        if (maybeLost) console.warn('The signaling server lost count: messages to or from the device may be lost');
+      });
       client.on('message', ({ payload }) => this.#onMessage(payload));
       client.on('closed', ({ error, closeCode }) => reject(refusal(error, closeCode)));
       client.start();
@@ -95,14 +115,18 @@ class Connector {
   }
 
   /**
-   * Sends a message to the device. Rejects when it can't be delivered.
+   * Sends a message to the device, or keeps it while the connection is broken. Rejects when it can't be delivered.
    *
    * @param {any} message
    * @returns {Promise<void>}
    */
   async sendToDevice(message) {
-    if (!this.#client?.ready) throw new Error('There is no connection to the device');
+    if (!this.#client?.inSession) throw new Error('There is no connection to the device');
+    if (this.#anew && message?.type !== 'request-offer') {
+      throw Object.assign(new Error('The device knows this page no longer'), { code: 'cannot_resume' });
+    }
     this.#client.send(message);
+    this.#anew = false;
   }
 
   /**

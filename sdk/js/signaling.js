@@ -1,14 +1,19 @@
 /**
- * The client side of the signaling protocol: one WebSocket to `connect_client`, opened again when it breaks.
+ * The client side of the signaling protocol: one session with a device, over a WebSocket to `connect_client` that is
+ * opened again when it breaks.
  *
  * 1. Nothing is sent before the device is known: what `send` is given earlier waits, bounded.
- * 2. A new socket is a new client for the device. What waited for the old one is thrown away, never sent late.
- * 3. The server's error text comes before the loss that it explains, and is repeated there.
- * 4. After `closed` nothing else is emitted.
+ * 2. Where the server allows it (protocol.md 2.6), a session outlives its sockets. What `send` is given meanwhile
+ *    waits, bounded, and each message passes once and in order, both ways. Where that is in doubt, `resumed` says so.
+ * 3. A new session is a new client for the device. What waited in the old one is thrown away, never sent late.
+ * 4. The server's error text comes before the loss that it explains, and is repeated there.
+ * 5. After `closed` nothing else is emitted.
  */
 
 import { Backoff } from './backoff.js';
 import { Emitter } from './emitter.js';
+import { Outbox } from './outbox.js';
+import { watchPage } from './page_watch.js';
 
 /** @typedef {{ urls: string[], username?: string, credential?: string }} IceServer */
 
@@ -23,15 +28,19 @@ import { Emitter } from './emitter.js';
  * @property {ServerError | null} error what the server said before it closed
  * @property {number | null} closeCode of the WebSocket; null when it could not be opened in time
  * @property {number | null} retryInMs null when it is not tried again
+ * @property {boolean} resuming whether the next try goes on with this session
  */
 
 /**
  * @typedef {object} SignalingEvents
  * @property {{ iceServers: IceServer[], raw: Record<string, any> }} config may come again at any time
- * @property {{ deviceInfo: any }} deviceInfo the device is there, messages can pass
+ * @property {{ deviceInfo: any }} deviceInfo a session has begun: the device is there, and messages can pass. If there
+ *   was one before, it is over: to the device this is another client
+ * @property {{ deviceInfo: any, maybeLost: boolean }} resumed the session goes on over a new socket, and the device
+ *   noticed nothing. maybeLost: messages that were under way, to or from the device, may be lost
  * @property {{ payload: any }} message from the device
  * @property {ServerError} error
- * @property {{}} connecting a socket is being opened
+ * @property {{ resuming: boolean }} connecting a socket is being opened
  * @property {Loss} lost
  * @property {Loss} closed for good
  */
@@ -40,11 +49,14 @@ import { Emitter } from './emitter.js';
  * @typedef {object} SignalingOptions
  * @property {string} deviceId
  * @property {string | URL} [url] of `connect_client`; relative to the page if not given
- * @property {'always' | 'until-device' | 'never'} [reconnect] when a lost socket is opened again
+ * @property {boolean} [resume] whether to ask for a session that outlives its sockets; yes, if not given
+ * @property {'always' | 'until-device' | 'never'} [reconnect] when a lost socket is opened again. until-device: until a
+ *   session has begun, and then as long as it can be resumed; one that can not be resumed any more is begun anew
  * @property {Backoff} [backoff]
- * @property {number} [openTimeoutMs]
- * @property {number} [maxPending] messages that may wait for the device
- * @property {number} [maxPendingBytes] of those, and of what the socket has not written yet
+ * @property {number} [openTimeoutMs] how long a socket may take to open, and the server then to say something
+ * @property {number} [maxPending] messages that may wait for the device, and that are kept for sending again
+ * @property {number} [maxPendingBytes] of each of those, and of what the socket has not written yet
+ * @property {typeof watchPage} [watch] says when to look after the connection
  * @property {(url: string) => WebSocket} [open]
  * @property {(run: () => void, ms: number) => any} [setTimer]
  * @property {(timer: any) => void} [clearTimer]
@@ -55,6 +67,12 @@ const FINAL_CODES = new Set(['forbidden', 'unauthorized', 'invalid_device_id', '
 
 /** Close codes after which another attempt would fare no better: binary, not UTF-8, policy, credential expired. */
 const FINAL_CLOSES = new Set([1003, 1007, 1008, 4003]);
+
+/** Close codes that do not end a session: the connection broke, the server restarts. */
+const BROKEN_CLOSES = new Set([1006, 1012]);
+
+/** The session can't be resumed, but a new one can begin. */
+const CANNOT_RESUME = 'cannot_resume';
 
 /** Error codes that pass with time, whatever the close code says. */
 const PASSING_CODES = new Set([
@@ -73,6 +91,22 @@ const PASSING_CODES = new Set([
 
 /** How long to stay away at least, by close code: overloaded, rate limited. */
 const FLOOR_MS = new Map([[1013, 3000], [4029, 5000]]);
+
+/** How long a connection has to stand until its loss is answered by an attempt without delay. */
+const STEADY_MS = 1000;
+
+/** All clients of a server that restarts come back within this time. */
+const RESTART_SPREAD_MS = 500;
+
+/**
+ * A server holds a session whose connection broke for a while only (10 s by default), so for about that long no delay
+ * is so long that this could pass in between.
+ */
+const URGENT_MS = 15_000;
+const URGENT_DELAY_MS = 2000;
+
+/** `readyState` of a WebSocket that is open. */
+const OPEN = 1;
 
 /** A message could not be taken for sending. */
 export class SendError extends Error {
@@ -96,38 +130,59 @@ export function socketUrl(path, base = document.baseURI) {
 export class SignalingClient extends Emitter {
   #deviceId;
   #url;
+  #resume;
   #reconnect;
   #backoff;
   #openTimeoutMs;
-  #maxPending;
   #maxPendingBytes;
+  #watch;
   #open;
   #setTimer;
   #clearTimer;
 
   /** @type {WebSocket | null} */
   #socket = null;
+  /**
+   * A socket that was given up without a close, which would end the session. It is closed when it is not needed for
+   * that any more.
+   *
+   * @type {WebSocket | null}
+   */
+  #abandoned = null;
   /** @type {any} */
   #timer = null;
+  #unwatch = () => {};
   /** @type {ServerError | null} */
   #lastError = null;
-  /** @type {string[]} */
-  #pending = [];
-  #pendingBytes = 0;
   #deviceKnown = false;
   #deviceEverKnown = false;
+  #steady = false;
+  /** The sum of the delays since the session was last of use. */
+  #delayedMs = 0;
   #stopped = true;
+
+  #outbox;
+  /** @type {string | null} the right to resume the session; null where there is none */
+  #token = null;
+  /** The number of `device_msg` in this counting. */
+  #received = 0;
+  /** @type {number | null} the number of `forward` the server had when it said that it restarts */
+  #drained = null;
+  /** How often this session was asked for since the last answer. */
+  #asked = 0;
 
   /** @param {SignalingOptions} options */
   constructor(options) {
     super();
     this.#deviceId = options.deviceId;
     this.#url = String(options.url ?? socketUrl('connect_client'));
+    this.#resume = options.resume ?? true;
     this.#reconnect = options.reconnect ?? 'always';
     this.#backoff = options.backoff ?? new Backoff();
     this.#openTimeoutMs = options.openTimeoutMs ?? 10_000;
-    this.#maxPending = options.maxPending ?? 256;
     this.#maxPendingBytes = options.maxPendingBytes ?? 1_048_576;
+    this.#outbox = new Outbox(options.maxPending ?? 256, this.#maxPendingBytes);
+    this.#watch = options.watch ?? watchPage;
     this.#open = options.open ?? ((url) => new WebSocket(url));
     this.#setTimer = options.setTimer ?? ((run, ms) => setTimeout(run, ms));
     this.#clearTimer = options.clearTimer ?? ((timer) => clearTimeout(timer));
@@ -139,7 +194,12 @@ export class SignalingClient extends Emitter {
 
   /** Whether messages reach the device now. */
   get ready() {
-    return this.#deviceKnown;
+    return this.#deviceKnown && this.#drained === null;
+  }
+
+  /** Whether there is a session: messages reach the device now, or when a broken connection is back. */
+  get inSession() {
+    return this.#deviceKnown || this.#token !== null;
   }
 
   /** Opens the first socket. Once closed, a client may be started again. */
@@ -148,6 +208,7 @@ export class SignalingClient extends Emitter {
     this.#stopped = false;
     this.#deviceEverKnown = false;
     this.#backoff.reset();
+    this.#unwatch = this.#watch({ retry: () => this.retryNow(), renew: () => this.renew() });
     this.#connect();
   }
 
@@ -157,66 +218,72 @@ export class SignalingClient extends Emitter {
     this.#connect();
   }
 
-  /** Closes for good. The device drops this client at once. */
+  /**
+   * For when the connection may be dead without the browser having noticed: goes on over a new one. Where the session
+   * can't be resumed, only a delay is cut short.
+   */
+  renew() {
+    if (this.#deviceKnown && this.#token !== null) this.#abandon();
+    this.retryNow();
+  }
+
+  /** Closes for good. The device drops this client at once; while the connection is broken, after the grace period. */
   close() {
     if (this.#stopped) return;
     const socket = this.#detach();
     socket?.close(1000);
-    this.#finish({ error: null, closeCode: 1000, retryInMs: null });
+    this.#finish({ error: null, closeCode: 1000, retryInMs: null, resuming: false });
   }
 
   /**
-   * Sends a payload to the device, or keeps it until the device is known.
+   * Sends a payload to the device, or keeps it until the device is known, or a broken connection is back.
    *
    * @param {any} payload any JSON value
    * @throws {SendError} when there is no connection, or too much is waiting already
    */
   send(payload) {
     const text = JSON.stringify({ message_type: 'forward', payload });
-    if (!this.#socket) throw new SendError('There is no connection to the signaling server');
-    if (!this.#deviceKnown) {
-      this.#keep(text);
-    } else if (this.#socket.bufferedAmount + text.length > this.#maxPendingBytes) {
+    if (!this.#socket && !this.inSession) throw new SendError('There is no connection to the signaling server');
+    if (this.ready && this.#socket && this.#socket.bufferedAmount + text.length > this.#maxPendingBytes) {
       throw new SendError('The connection to the signaling server is too slow');
-    } else {
-      this.#socket.send(text);
     }
+    if (!this.#outbox.add(text)) throw new SendError('Too many messages are waiting for the device');
+    if (this.ready) this.#flush();
   }
 
-  /** @param {string} text */
-  #keep(text) {
-    if (this.#pending.length >= this.#maxPending || this.#pendingBytes + text.length > this.#maxPendingBytes) {
-      throw new SendError('Too many messages are waiting for the device');
-    }
-    this.#pending.push(text);
-    this.#pendingBytes += text.length;
+  #flush() {
+    for (let text = this.#outbox.next(); text !== undefined; text = this.#outbox.next()) this.#socket?.send(text);
   }
 
   #connect() {
     this.#clearTimer(this.#timer);
     this.#lastError = null;
+    this.#steady = false;
     const socket = this.#open(this.#url);
     this.#socket = socket;
     this.#timer = this.#setTimer(() => this.#onTimeout(), this.#openTimeoutMs);
     socket.onopen = () => this.#onOpen(socket);
     socket.onmessage = (event) => this.#onText(event.data);
     socket.onclose = (event) => this.#onLost(event.code);
-    this.emit('connecting', {});
+    this.emit('connecting', { resuming: this.#token !== null });
   }
 
   /** @param {WebSocket} socket */
   #onOpen(socket) {
-    this.#clearTimer(this.#timer);
-    socket.send(JSON.stringify({ message_type: 'connect', device_id: this.#deviceId }));
+    const session = this.#token === null ? {} : { cuttlebone_resume: this.#token, cuttlebone_received: this.#received };
+    const wish = this.#resume ? { cuttlebone_resume: true, ...session } : {};
+    this.#asked += 1;
+    socket.send(JSON.stringify({ message_type: 'connect', device_id: this.#deviceId, ...wish }));
   }
 
   #onTimeout() {
-    this.#socket?.close();
+    this.#abandon();
     this.#onLost(null);
   }
 
   /** @param {unknown} text */
   #onText(text) {
+    if (!this.#deviceKnown) this.#clearTimer(this.#timer);
     const message = parseObject(text);
     if (!message) {
       this.emit('error', { text: 'The server sent something that is not a message', code: 'bad_server_message' });
@@ -236,45 +303,111 @@ export class SignalingClient extends Emitter {
         this.emit('config', { iceServers: Array.isArray(message.ice_servers) ? message.ice_servers : [], raw: message });
         break;
       case 'device_info':
-        this.#onDeviceInfo(message.device_info);
+        if (!this.#deviceKnown) this.#onDeviceInfo(message);
         break;
       case 'device_msg':
+        this.#received += 1;
         this.emit('message', { payload: message.payload });
+        break;
+      case 'cuttlebone_draining':
+        this.#onDraining(message.cuttlebone_received);
         break;
       default: // Later servers may say more than this client knows.
     }
   }
 
-  /** @param {any} deviceInfo */
-  #onDeviceInfo(deviceInfo) {
+  /** @param {Record<string, any>} message */
+  #onDeviceInfo({ device_info: deviceInfo, cuttlebone_resume: token, cuttlebone_received: taken }) {
+    const next = this.#resume && typeof token === 'string' ? token : null;
+    const resumed = this.#token !== null && next !== null;
+    if (this.#token !== null && next === null) this.#endSession();
+    const complete = resumed && this.#recount(taken);
+    this.#token = next;
+    this.#asked = 0;
     this.#deviceKnown = true;
     this.#deviceEverKnown = true;
     this.#backoff.reset();
-    const pending = this.#takePending();
-    this.emit('deviceInfo', { deviceInfo });
-    for (const text of pending) this.#socket?.send(text);
+    this.#delayedMs = 0;
+    this.#timer = this.#setTimer(() => (this.#steady = true), STEADY_MS);
+    this.#dropAbandoned();
+    this.#flush();
+    if (resumed) this.emit('resumed', { deviceInfo, maybeLost: !complete });
+    else this.emit('deviceInfo', { deviceInfo });
+  }
+
+  /**
+   * Settles what is to be sent again, and whether the counting goes on.
+   *
+   * After a planned restart nothing is lost, though the next process does not know the counts. But if it was asked before
+   * and its answer did not arrive, what it sent after that answer may not have arrived either.
+   *
+   * @param {unknown} taken the number of `forward` the server took; nothing where it does not know
+   * @returns {boolean} false if messages may be lost
+   */
+  #recount(taken) {
+    const counted = isCount(taken);
+    const known = counted ? taken : this.#drained;
+    const complete = known !== null && this.#outbox.rewind(known) && (counted || this.#asked === 1);
+    if (!counted) {
+      this.#outbox.restart();
+      this.#received = 0;
+    }
+    this.#drained = null;
+    return complete;
+  }
+
+  /**
+   * The server has sent all it holds, takes nothing more, and closes.
+   *
+   * @param {unknown} taken
+   */
+  #onDraining(taken) {
+    if (!this.ready || this.#token === null || !isCount(taken)) return;
+    this.#drained = taken;
+    this.#clearTimer(this.#timer);
+    this.#timer = this.#setTimer(() => this.#onTimeout(), this.#openTimeoutMs);
   }
 
   /** @param {number | null} closeCode */
   #onLost(closeCode) {
-    this.#detach();
     const error = this.#lastError;
-    if (!this.#mayRetry(error, closeCode)) {
-      this.#finish({ error, closeCode, retryInMs: null });
+    const anew = this.#token !== null && error?.code === CANNOT_RESUME;
+    const resuming = this.#token !== null && !anew && (!this.#deviceKnown || BROKEN_CLOSES.has(closeCode ?? 1006));
+    this.#detach();
+    if (!resuming) this.#endSession();
+    if (anew) this.#deviceEverKnown = false;
+    if (!this.#mayRetry(error, closeCode, resuming, anew)) {
+      this.#finish({ error, closeCode, retryInMs: null, resuming: false });
       return;
     }
-    const retryInMs = this.#backoff.next(FLOOR_MS.get(closeCode ?? 0) ?? 0);
+    const retryInMs = anew ? 0 : this.#delay(closeCode, resuming);
     this.#timer = this.#setTimer(() => this.#connect(), retryInMs);
-    this.emit('lost', { error, closeCode, retryInMs });
+    this.emit('lost', { error, closeCode, retryInMs, resuming });
+  }
+
+  /**
+   * @param {number | null} closeCode
+   * @param {boolean} resuming
+   */
+  #delay(closeCode, resuming) {
+    if (resuming && this.#steady) return closeCode === 1012 ? this.#backoff.within(RESTART_SPREAD_MS) : 0;
+    const floorMs = FLOOR_MS.get(closeCode ?? 0) ?? 0;
+    const urgent = resuming && floorMs === 0 && this.#delayedMs < URGENT_MS;
+    const delayMs = Math.min(this.#backoff.next(floorMs), urgent ? URGENT_DELAY_MS : Infinity);
+    this.#delayedMs += delayMs;
+    return delayMs;
   }
 
   /**
    * @param {ServerError | null} error
    * @param {number | null} closeCode
+   * @param {boolean} resuming
+   * @param {boolean} anew
    */
-  #mayRetry(error, closeCode) {
+  #mayRetry(error, closeCode, resuming, anew) {
     if (this.#reconnect === 'never') return false;
-    if (this.#reconnect === 'until-device' && (this.#deviceEverKnown || error)) return false;
+    if (anew) return true;
+    if (this.#reconnect === 'until-device' && !resuming && (this.#deviceEverKnown || error)) return false;
     if (error?.code && FINAL_CODES.has(error.code)) return false;
     if (error?.code && PASSING_CODES.has(error.code)) return true;
     return !FINAL_CLOSES.has(closeCode ?? 0);
@@ -283,7 +416,17 @@ export class SignalingClient extends Emitter {
   /** @param {Loss} loss */
   #finish(loss) {
     this.#stopped = true;
+    this.#unwatch();
+    this.#endSession();
     this.emit('closed', loss);
+  }
+
+  #endSession() {
+    this.#token = null;
+    this.#drained = null;
+    this.#received = 0;
+    this.#outbox.clear();
+    this.#dropAbandoned();
   }
 
   /** Lets go of the socket, so that nothing it still does is heard. */
@@ -293,15 +436,20 @@ export class SignalingClient extends Emitter {
     this.#clearTimer(this.#timer);
     this.#socket = null;
     this.#deviceKnown = false;
-    this.#takePending();
     return socket;
   }
 
-  #takePending() {
-    const pending = this.#pending;
-    this.#pending = [];
-    this.#pendingBytes = 0;
-    return pending;
+  /** Gives the socket up, without a close where that would end a session. */
+  #abandon() {
+    const socket = this.#detach();
+    this.#dropAbandoned();
+    if (this.#token !== null && socket?.readyState === OPEN) this.#abandoned = socket;
+    else socket?.close();
+  }
+
+  #dropAbandoned() {
+    this.#abandoned?.close(1000);
+    this.#abandoned = null;
   }
 }
 
@@ -317,4 +465,12 @@ function parseObject(text) {
   } catch {
     return null;
   }
+}
+
+/**
+ * @param {unknown} value
+ * @returns {value is number}
+ */
+function isCount(value) {
+  return Number.isSafeInteger(value) && Number(value) >= 0;
 }

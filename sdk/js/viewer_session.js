@@ -1,8 +1,10 @@
 /**
  * Watching one device: keeps a peer connection alive over one signaling client, and says in one word how it stands.
  *
- * 1. The picture is kept as long as it lives. Without signaling it goes on; when signaling is back, this side is a
- *    new client for the device, which will drop the old one, so a new peer connection is made beside the old.
+ * 1. The picture is kept as long as it lives. Without signaling it goes on, and so does a negotiation. When signaling
+ *    is back, a session that was resumed goes on where it was, and is negotiated again only if that is needed. In a new
+ *    session this side is a new client for the device, which will drop the old one, so a new peer connection is made
+ *    beside the old.
  * 2. The old peer is closed when the new one is connected, so that the picture does not go black in between.
  * 3. At most two peers exist: `#peer` shows, `#next` is being made. What the device says goes to the newest.
  * 4. A peer that never connected is tried again after a growing delay; one that was lost, at once.
@@ -11,7 +13,7 @@
 import { Backoff } from './backoff.js';
 import { Emitter } from './emitter.js';
 import { InputSender } from './input.js';
-import { Peer, fingerprint } from './peer.js';
+import { Peer, endOf } from './peer.js';
 import { StatsSampler } from './stats.js';
 
 /** @typedef {import('./signaling.js').SignalingClient} SignalingClient */
@@ -23,7 +25,8 @@ import { StatsSampler } from './stats.js';
  * @typedef {object} State
  * @property {'idle' | 'connecting' | 'waiting' | 'negotiating' | 'connected' | 'lost' | 'retrying' | 'failed' | 'closed'} name
  *   lost: no signaling, no picture; retrying: signaling, but the last try for a picture came to nothing
- * @property {'ok' | 'waiting' | 'lost'} signaling waiting: the server is there, the device is not
+ * @property {'ok' | 'waiting' | 'away' | 'lost'} signaling waiting: the server is there, the device is not; away: the
+ *   connection broke, and the session is being resumed
  * @property {boolean} interrupted connected, but nothing comes from the device at the moment
  * @property {boolean | null} relayed once connected and known
  * @property {number | null} retryAt `Date.now()` of the next try
@@ -56,7 +59,7 @@ export class ViewerSession extends Emitter {
   #times;
   #backoff;
 
-  /** @type {'idle' | 'connecting' | 'waiting' | 'ready' | 'lost' | 'closed'} */
+  /** @type {'idle' | 'connecting' | 'waiting' | 'ready' | 'away' | 'lost' | 'closed'} */
   #link = 'idle';
   /** @type {IceServer[]} */
   #iceServers = [];
@@ -68,6 +71,8 @@ export class ViewerSession extends Emitter {
   /** @type {boolean | null} */
   #relayed = null;
   #interrupted = false;
+  /** Whether a picture has to be asked for as soon as there is signaling. */
+  #due = false;
   /** @type {number | null} */
   #retryAt = null;
   /** @type {any} */
@@ -97,7 +102,7 @@ export class ViewerSession extends Emitter {
   /** Does not wait for the end of the delay, if there is one. After a failure, starts anew. */
   retryNow() {
     if (this.#link === 'closed') this.#signaling.start();
-    else if (this.#link === 'lost') this.#signaling.retryNow();
+    else if (this.#link === 'lost' || this.#link === 'away') this.#signaling.retryNow();
     else if (this.#link === 'ready' && this.#retryAt !== null) this.#negotiate();
   }
 
@@ -111,7 +116,7 @@ export class ViewerSession extends Emitter {
   get state() {
     return {
       name: this.#stateName(),
-      signaling: this.#link === 'ready' ? 'ok' : this.#link === 'waiting' ? 'waiting' : 'lost',
+      signaling: this.#link === 'ready' ? 'ok' : this.#link === 'waiting' || this.#link === 'away' ? this.#link : 'lost',
       interrupted: this.#interrupted,
       relayed: this.#peer?.connected ? this.#relayed : null,
       retryAt: this.#retryAt,
@@ -150,6 +155,8 @@ export class ViewerSession extends Emitter {
     switch (this.#link) {
       case 'ready':
         return this.#retryAt === null ? 'negotiating' : 'retrying';
+      case 'away':
+        return this.#next ? 'negotiating' : 'lost';
       case 'closed':
         return this.#problem ? 'failed' : 'closed';
       default:
@@ -159,14 +166,17 @@ export class ViewerSession extends Emitter {
 
   /** @param {SignalingClient} signaling */
   #listen(signaling) {
-    signaling.on('connecting', () => this.#onLink('connecting'));
+    signaling.on('connecting', ({ resuming }) => this.#onLink(resuming ? 'away' : 'connecting'));
     signaling.on('config', ({ iceServers }) => this.#onConfig(iceServers));
     signaling.on('deviceInfo', ({ deviceInfo }) => this.#onDeviceInfo(deviceInfo));
+    signaling.on('resumed', ({ maybeLost }) => this.#onResumed(maybeLost));
     signaling.on('message', ({ payload }) => this.#onPayload(payload));
     signaling.on('error', ({ text, code }) => this.#onProblem({ text, code: code ?? 'server_error' }));
-    signaling.on('lost', ({ error, closeCode, retryInMs }) => {
-      if (!error) this.#onProblem({ text: null, code: 'signaling_lost', closeCode });
-      this.#onLink('lost', retryInMs);
+    signaling.on('lost', ({ error, closeCode, retryInMs, resuming }) => {
+      // As long as the picture or its negotiation goes on, a session that is being resumed is no trouble.
+      const calm = resuming && (this.#peer || this.#next);
+      if (!error && !calm) this.#onProblem({ text: null, code: 'signaling_lost', closeCode });
+      this.#onLink(resuming ? 'away' : 'lost', retryInMs);
     });
     signaling.on('closed', ({ error, closeCode }) => {
       if (!error && closeCode !== 1000) this.#onProblem({ text: null, code: 'signaling_closed', closeCode });
@@ -176,14 +186,14 @@ export class ViewerSession extends Emitter {
   }
 
   /**
-   * @param {'connecting' | 'waiting' | 'lost' | 'closed'} link
+   * @param {'connecting' | 'waiting' | 'away' | 'lost' | 'closed'} link
    * @param {number | null} [retryInMs]
    */
   #onLink(link, retryInMs = null) {
     clearTimeout(this.#retryTimer);
     this.#link = link;
     this.#retryAt = retryInMs === null ? null : Date.now() + retryInMs;
-    if (link !== 'waiting') this.#dropNext();
+    if (link !== 'waiting' && link !== 'away') this.#dropNext();
     this.#announce();
   }
 
@@ -203,7 +213,17 @@ export class ViewerSession extends Emitter {
     this.#negotiate();
   }
 
+  /** @param {boolean} maybeLost */
+  #onResumed(maybeLost) {
+    this.#link = 'ready';
+    this.#retryAt = null;
+    if (this.#peer || this.#problem?.code === 'signaling_lost') this.#problem = null;
+    if (this.#due || (this.#next && maybeLost)) this.#negotiate();
+    else this.#announce();
+  }
+
   #negotiate() {
+    this.#due = false;
     this.#retryAt = null;
     clearTimeout(this.#retryTimer);
     const peer = this.#newPeer();
@@ -259,20 +279,27 @@ export class ViewerSession extends Emitter {
     this.#onProblem(problem);
     if (peer === this.#next) {
       this.#next = null;
-      this.#retryLater();
+      this.#due = true;
+      this.#retryLater(problem);
     } else if (peer === this.#peer) {
       this.#peer = null;
       this.#interrupted = false;
-      if (this.#link === 'ready' && !this.#next) this.#negotiate();
+      this.#due = !this.#next;
+      if (this.#link === 'ready' && this.#due) this.#negotiate();
     }
     this.#announce();
   }
 
-  #retryLater() {
+  /** @param {Problem} problem */
+  #retryLater({ code }) {
     if (this.#link !== 'ready') return;
     const delay = this.#backoff.next();
     this.#retryAt = Date.now() + delay;
-    this.#retryTimer = setTimeout(() => this.#negotiate(), delay);
+    this.#retryTimer = setTimeout(() => {
+      // No answer at all: it may be the connection to the server that is dead.
+      if (code === 'no_offer') this.#signaling.renew();
+      this.#negotiate();
+    }, delay);
   }
 
   /** @param {any} payload */
@@ -288,10 +315,10 @@ export class ViewerSession extends Emitter {
    * @param {string} sdp
    */
   #peerForOffer(sdp) {
-    const from = fingerprint(sdp);
-    const known = [this.#next, this.#peer].find((peer) => peer && peer.remoteFingerprint === from);
+    const from = endOf(sdp);
+    const known = [this.#next, this.#peer].find((peer) => peer && peer.remoteEnd === from);
     if (known) return known;
-    return this.#next && !this.#next.remoteFingerprint ? this.#next : this.#newPeer();
+    return this.#next && !this.#next.remoteEnd ? this.#next : this.#newPeer();
   }
 
   /** @param {Problem} problem */

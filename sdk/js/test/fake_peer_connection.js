@@ -1,7 +1,7 @@
 /** An RTCPeerConnection that does what a test says. */
 
-/** @param {string} fingerprint */
-export const sdp = (fingerprint) => `v=0\r\na=fingerprint:sha-256 ${fingerprint}\r\n`;
+/** @param {string} fingerprint @param {number} [session] */
+export const sdp = (fingerprint, session = 1) => `v=0\r\no=- ${session} 2 IN IP4 0.0.0.0\r\na=fingerprint:sha-256 ${fingerprint}\r\n`;
 
 export class FakePeerConnection {
   connectionState = 'new';

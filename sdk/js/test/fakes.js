@@ -35,6 +35,7 @@ export class FakeSocket {
   /** @type {any[]} */
   sent = [];
   bufferedAmount = 0;
+  readyState = 0;
   /** @type {number | undefined} */
   closedWith;
 
@@ -50,10 +51,12 @@ export class FakeSocket {
 
   /** @param {number} [code] */
   close(code) {
+    this.readyState = 2;
     this.closedWith = code;
   }
 
   open() {
+    this.readyState = 1;
     this.onopen?.({});
   }
 
@@ -64,6 +67,7 @@ export class FakeSocket {
 
   /** @param {number} code */
   closes(code) {
+    this.readyState = 3;
     this.onclose?.({ code });
   }
 }

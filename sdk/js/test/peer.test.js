@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
 
-import { CLIENT_CHANNELS, Peer, fingerprint, readCandidate } from '../peer.js';
+import { CLIENT_CHANNELS, Peer, endOf, readCandidate } from '../peer.js';
 import { FakePeerConnection, sdp } from './fake_peer_connection.js';
 import { record } from './fakes.js';
 
@@ -132,7 +132,8 @@ test('the end that is closed by this side tells nobody', () => {
   assert.deepEqual([pc.closed, events], [true, []]);
 });
 
-test('a fingerprint is read wherever it stands', () => {
-  assert.equal(fingerprint('v=0\r\nm=video\r\na=fingerprint:sha-256 ab:cd\r\n'), 'AB:CD');
-  assert.equal(fingerprint(''), null);
+test('who made a description is read wherever it stands', () => {
+  assert.equal(endOf('v=0\r\no=- 17 2 IN IP4 0.0.0.0\r\nm=video\r\na=fingerprint:sha-256 ab:cd\r\n'), 'AB:CD 17');
+  assert.equal(endOf('v=0\r\na=fingerprint:sha-256 ab:cd\r\n'), 'AB:CD ');
+  assert.equal(endOf('v=0\r\no=- 17 2 IN IP4 0.0.0.0\r\n'), null);
 });

@@ -5,6 +5,7 @@ import { Backoff } from '../backoff.js';
 import { SendError, SignalingClient, socketUrl } from '../signaling.js';
 import { Clock, FakeSocket, record } from './fakes.js';
 
+const CONNECT = { message_type: 'connect', device_id: 'cvd-1', cuttlebone_resume: true };
 const CONFIG = { message_type: 'config', ice_servers: [{ urls: ['stun:127.0.0.1'] }] };
 const DEVICE_INFO = { message_type: 'device_info', device_info: { hardware: {} } };
 
@@ -41,7 +42,7 @@ test('connects, and passes messages both ways', () => {
   socket().says({ message_type: 'device_msg', payload: { type: 'offer' } });
   client.send({ type: 'request-offer' });
   assert.deepEqual(socket().sent, [
-    { message_type: 'connect', device_id: 'cvd-1' },
+    CONNECT,
     { message_type: 'forward', payload: { type: 'request-offer' } },
   ]);
   assert.deepEqual(events.map(([name]) => name), ['config', 'deviceInfo', 'message']);
@@ -67,7 +68,7 @@ test('what waited for a lost socket is not sent on the next', () => {
   socket().closes(1006);
   clock.fireLast();
   greet(socket());
-  assert.deepEqual(socket().sent, [{ message_type: 'connect', device_id: 'cvd-1' }]);
+  assert.deepEqual(socket().sent, [CONNECT]);
 });
 
 test('a socket that takes nothing off refuses more', () => {

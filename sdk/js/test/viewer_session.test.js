@@ -12,10 +12,16 @@ class FakeSignaling extends Emitter {
   sent = [];
   starts = 0;
   retries = 0;
+  renewals = 0;
 
   start() {
     this.starts += 1;
-    this.emit('connecting', {});
+    this.emit('connecting', { resuming: false });
+  }
+
+  renew() {
+    this.renewals += 1;
+    this.emit('connecting', { resuming: true });
   }
 
   retryNow() {
@@ -36,14 +42,25 @@ class FakeSignaling extends Emitter {
     this.emit(name, detail);
   }
 
+  breaks() {
+    this.tells('lost', { error: null, closeCode: 1006, retryInMs: 0, resuming: true });
+  }
+
+  /** @param {boolean} [maybeLost] */
+  resumes(maybeLost = false) {
+    this.tells('connecting', { resuming: true });
+    this.tells('config', { iceServers: [{ urls: ['stun:127.0.0.1'] }], raw: {} });
+    this.tells('resumed', { deviceInfo: {}, maybeLost });
+  }
+
   deviceArrives() {
     this.tells('config', { iceServers: [{ urls: ['stun:127.0.0.1'] }], raw: {} });
     this.tells('deviceInfo', { deviceInfo: {} });
   }
 
-  /** @param {string} fingerprint */
-  async offers(fingerprint) {
-    this.tells('message', { payload: { type: 'offer', sdp: sdp(fingerprint) } });
+  /** @param {string} fingerprint @param {number} [session] */
+  async offers(fingerprint, session) {
+    this.tells('message', { payload: { type: 'offer', sdp: sdp(fingerprint, session) } });
     for (let turn = 0; turn < 10; turn += 1) await Promise.resolve();
   }
 }
@@ -93,7 +110,7 @@ timed('goes from connecting by waiting and negotiating to connected', async () =
 
 timed('keeps the picture when signaling is lost', async () => {
   const { session, signaling, pc } = await connected();
-  signaling.tells('lost', { error: null, closeCode: 1006, retryInMs: 500 });
+  signaling.tells('lost', { error: null, closeCode: 1006, retryInMs: 500, resuming: false });
   assert.equal(session.state.name, 'connected');
   assert.equal(session.state.signaling, 'lost');
   assert.equal(session.state.retryAt, Date.now() + 500);
@@ -101,13 +118,112 @@ timed('keeps the picture when signaling is lost', async () => {
   assert.equal(pc().closed, false);
 });
 
-timed('makes a new picture beside the old when signaling is back', async () => {
+timed('makes a new picture beside the old when a new session begins', async () => {
   const { session, signaling, pcs, pc, requests } = await connected();
-  signaling.tells('lost', { error: null, closeCode: 1006, retryInMs: 500 });
-  signaling.tells('connecting', {});
+  signaling.tells('lost', { error: null, closeCode: 1006, retryInMs: 500, resuming: false });
+  signaling.tells('connecting', { resuming: false });
   signaling.deviceArrives();
   assert.equal(requests(), 2);
   assert.deepEqual([pcs.length, pcs[0]?.closed, session.state.name], [2, false, 'connected']);
+  await signaling.offers('BB');
+  pc().becomes('connected');
+  assert.deepEqual([pcs[0]?.closed, session.state.name, session.state.problem], [true, 'connected', null]);
+});
+
+timed('leaves the picture alone while signaling is away, and after it', async () => {
+  const { session, signaling, pcs, pc, requests } = await connected();
+  /** @type {any[]} */
+  const problems = [];
+  session.on('problem', (problem) => problems.push(problem));
+  for (const maybeLost of [false, true]) {
+    signaling.breaks();
+    assert.deepEqual([session.state.name, session.state.signaling, session.state.problem], ['connected', 'away', null]);
+    signaling.tells('lost', { error: null, closeCode: null, retryInMs: 700, resuming: true });
+    assert.deepEqual([session.state.signaling, session.state.retryAt], ['away', Date.now() + 700]);
+    signaling.resumes(maybeLost);
+    assert.deepEqual([session.state.name, session.state.signaling, session.state.retryAt], ['connected', 'ok', null]);
+  }
+  assert.deepEqual([pcs.length, pc().closed, requests(), problems], [1, false, 1, []]);
+});
+
+timed('what the server said against an attempt is forgotten when it is back', async () => {
+  const { session, signaling } = await connected();
+  const error = { text: 'Busy', code: 'overloaded' };
+  signaling.tells('error', error);
+  signaling.tells('lost', { error, closeCode: 1013, retryInMs: 3000, resuming: true });
+  assert.equal(session.state.problem?.code, 'overloaded');
+  signaling.resumes();
+  assert.equal(session.state.problem, null);
+});
+
+timed('a negotiation goes on over a broken connection', async () => {
+  const { session, signaling, pcs, pc, requests, names } = start();
+  signaling.deviceArrives();
+  signaling.breaks();
+  assert.deepEqual([session.state.name, session.state.signaling], ['negotiating', 'away']);
+  signaling.resumes();
+  await signaling.offers('AA');
+  signaling.breaks();
+  pc().becomes('connected');
+  assert.deepEqual([session.state.name, session.state.signaling], ['connected', 'away']);
+  signaling.resumes();
+  assert.deepEqual([pcs.length, requests(), names], [1, 1, ['connecting', 'waiting', 'negotiating', 'connected']]);
+});
+
+timed('a negotiation of which something may be lost is begun again', async () => {
+  const { session, signaling, pcs, requests } = start();
+  signaling.deviceArrives();
+  await signaling.offers('AA');
+  signaling.breaks();
+  signaling.resumes(true);
+  assert.deepEqual([pcs.length, pcs[0]?.closed, requests(), session.state.name], [2, true, 2, 'negotiating']);
+});
+
+timed('a picture that dies while signaling is away is asked for as soon as it is back', async () => {
+  const { session, signaling, pcs, pc, requests } = await connected();
+  signaling.breaks();
+  pc().becomes('failed');
+  assert.deepEqual([session.state.name, session.state.problem?.code, requests()], ['lost', 'path_lost', 1]);
+  session.retryNow();
+  assert.equal(signaling.retries, 1);
+  signaling.resumes();
+  assert.deepEqual([session.state.name, requests(), pcs.length], ['negotiating', 2, 2]);
+});
+
+timed('a try that was put off is made as soon as signaling is back', async () => {
+  const { session, signaling, requests } = start();
+  signaling.deviceArrives();
+  mock.timers.tick(15_000);
+  assert.equal(session.state.name, 'retrying');
+  signaling.breaks();
+  assert.deepEqual([session.state.name, session.state.problem?.code], ['lost', 'signaling_lost']);
+  signaling.resumes();
+  assert.deepEqual([session.state.name, requests()], ['negotiating', 2]);
+  mock.timers.tick(5000);
+  assert.equal(requests(), 2, 'and not again when its time comes');
+});
+
+timed('a device that does not answer is asked over another connection', async () => {
+  const { session, signaling, requests } = start();
+  signaling.deviceArrives();
+  mock.timers.tick(15_000);
+  mock.timers.tick(1000);
+  assert.deepEqual([signaling.renewals, requests(), session.state.name], [1, 2, 'negotiating']);
+  signaling.resumes();
+  assert.equal(requests(), 2);
+});
+
+timed('a session that can not be resumed makes a new picture beside the old', async () => {
+  const { session, signaling, pcs, pc, requests } = await connected();
+  signaling.breaks();
+  signaling.tells('connecting', { resuming: true });
+  const error = { text: 'Session cannot be resumed', code: 'cannot_resume' };
+  signaling.tells('error', error);
+  signaling.tells('lost', { error, closeCode: 1008, retryInMs: 0, resuming: false });
+  assert.deepEqual([session.state.name, session.state.signaling, session.state.problem?.code], ['connected', 'lost', 'cannot_resume']);
+  signaling.tells('connecting', { resuming: false });
+  signaling.deviceArrives();
+  assert.deepEqual([requests(), pcs.length, pcs[0]?.closed], [2, 2, false]);
   await signaling.offers('BB');
   pc().becomes('connected');
   assert.deepEqual([pcs[0]?.closed, session.state.name, session.state.problem], [true, 'connected', null]);
@@ -129,7 +245,7 @@ timed('a short silence is told, and forgotten when it is over', async () => {
 
 timed('a picture that dies without signaling waits for it', async () => {
   const { session, signaling, pc, requests } = await connected();
-  signaling.tells('lost', { error: null, closeCode: 1006, retryInMs: 500 });
+  signaling.tells('lost', { error: null, closeCode: 1006, retryInMs: 500, resuming: false });
   pc().becomes('failed');
   assert.deepEqual([session.state.name, requests()], ['lost', 1]);
 });
@@ -142,6 +258,7 @@ timed('a negotiation that comes to nothing is tried again after a growing delay'
   assert.equal(session.state.retryAt, Date.now() + 1000);
   mock.timers.tick(1000);
   assert.deepEqual([session.state.name, requests()], ['negotiating', 2]);
+  signaling.resumes();
   mock.timers.tick(15_000);
   assert.equal(session.state.retryAt, Date.now() + 2000);
   session.retryNow();
@@ -159,6 +276,16 @@ timed('an offer of a device that started again gets a peer of its own', async ()
   assert.deepEqual([pcs[0]?.closed, session.state.name], [true, 'connected']);
 });
 
+timed('a device that uses one certificate for all gets a new peer for a new session all the same', async () => {
+  const { signaling, pcs, pc } = await connected();
+  signaling.tells('lost', { error: null, closeCode: 1001, retryInMs: 500, resuming: false });
+  signaling.tells('connecting', { resuming: false });
+  signaling.deviceArrives();
+  await signaling.offers('AA', 2);
+  pc().becomes('connected');
+  assert.deepEqual(pcs.map(({ closed }) => closed), [true, false]);
+});
+
 timed('a fresh config reaches the living peer', async () => {
   const { signaling, pc } = await connected();
   signaling.tells('config', { iceServers: [{ urls: ['turn:127.0.0.1'] }], raw: {} });
@@ -168,7 +295,7 @@ timed('a fresh config reaches the living peer', async () => {
 timed('a refusal ends it, and it can be started again', async () => {
   const { session, signaling } = start();
   signaling.tells('error', { text: 'No', code: 'forbidden' });
-  signaling.tells('closed', { error: { text: 'No', code: 'forbidden' }, closeCode: 1008, retryInMs: null });
+  signaling.tells('closed', { error: { text: 'No', code: 'forbidden' }, closeCode: 1008, retryInMs: null, resuming: false });
   assert.deepEqual([session.state.name, session.state.problem], ['failed', { text: 'No', code: 'forbidden' }]);
   session.retryNow();
   assert.equal(signaling.starts, 2);

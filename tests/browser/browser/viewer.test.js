@@ -143,14 +143,15 @@ test('two viewers at once', async () => {
 
 test('the picture outlives the signaling server, and is renewed when it is back', async () => {
   const own = await Server.start();
-  startDevice('cvd-1', own);
+  const device = startDevice('cvd-1', own);
   const page = await view('cvd-1', own);
   await waitForPicture(page);
   await own.stop('SIGKILL');
-  await status(page, 'Signaling lost, retrying');
+  await status(page, 'Signaling away, resuming');
   await waitForFrames(page);
   const again = await Server.start({ port: own.port });
   try {
+    await until('a picture for another client', () => new Set(device.pictures).size === 2);
     await waitForPicture(page);
     await waitForFrames(page);
   } finally {

@@ -48,6 +48,37 @@ export function framesEachSecond(page, seconds) {
   );
 }
 
+/**
+ * Notes the time of each frame that is shown from now on.
+ *
+ * @param {Page} page
+ */
+export function watchFrames(page) {
+  return page.locator('video.showing').evaluate((/** @type {HTMLVideoElement} */ video) => {
+    const frames = [performance.now()];
+    Object.assign(globalThis, { frames });
+    const note = () => {
+      frames.push(performance.now());
+      video.requestVideoFrameCallback(note);
+    };
+    video.requestVideoFrameCallback(note);
+  });
+}
+
+/**
+ * The frames since `watchFrames`, and the longest time without one, in milliseconds.
+ *
+ * @param {Page} page
+ * @returns {Promise<{ count: number, longestGap: number }>}
+ */
+export function framesWatched(page) {
+  return page.evaluate(() => {
+    const frames = /** @type {number[]} */ (/** @type {any} */ (globalThis).frames);
+    const gaps = [...frames, performance.now()].map((time, n, all) => time - Number(all[n - 1] ?? time));
+    return { count: frames.length - 1, longestGap: Math.round(Math.max(...gaps)) };
+  });
+}
+
 /** @param {Page} page */
 export function decodedFrames(page) {
   return page.locator('video.showing').evaluate((/** @type {HTMLVideoElement} */ video) => video.getVideoPlaybackQuality().totalVideoFrames);

@@ -2,11 +2,14 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = new URL('../../../', import.meta.url);
 const BINARY = process.env['CUTTLEBONE_BIN'] ?? fileURLToPath(new URL('target/debug/cuttlebone', ROOT));
+/** The program that spoils connections is built beside the server. */
+const FAULT_PROXY = process.env['FAULT_PROXY_BIN'] ?? join(dirname(BINARY), 'fault-proxy');
 const START_MS = 20_000;
 
 /** @type {Set<import('node:child_process').ChildProcess>} */
@@ -22,11 +25,15 @@ export class Program {
    * @param {string[]} args
    * @param {Record<string, string>} [env]
    */
-  constructor(args, env = {}) {
-    this.#child = spawn(BINARY, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  constructor(args, env = {}, binary = BINARY) {
+    this.#child = spawn(binary, args, { env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
     running.add(this.#child);
     this.#child.stderr.on('data', (data) => (this.#log = (this.#log + data).slice(-20_000)));
     this.ended = once(this.#child, 'exit').then(() => void running.delete(this.#child));
+  }
+
+  get input() {
+    return this.#child.stdin;
   }
 
   get output() {
@@ -35,6 +42,15 @@ export class Program {
 
   get log() {
     return this.#log;
+  }
+
+  /**
+   * Of a demo device: the ids of the clients that had a picture of it, once for each picture.
+   *
+   * @returns {string[]}
+   */
+  get pictures() {
+    return [...this.#log.matchAll(/viewer connected\W+client\W+(\d+)/g)].map(([, id]) => String(id));
   }
 
   /** @param {NodeJS.Signals} [signal] */
@@ -60,18 +76,8 @@ export class Server {
   /** @param {{ port?: number, env?: Record<string, string> }} [options] port 0 is any that is free */
   static async start({ port = 0, env } = {}) {
     const program = new Program(['serve', '--listen', `127.0.0.1:${port}`, '--metrics-listen', '127.0.0.1:0'], env);
-    const { promise, resolve, reject } = withResolvers();
-    const timer = setTimeout(() => reject(new Error(`The server did not start: ${program.log}`)), START_MS);
-    createInterface(program.output).on('line', (line) => {
-      const [, url] = /^listening on (http:\S+)/.exec(line) ?? [];
-      if (url) resolve(url);
-    });
-    program.ended.then(() => reject(new Error(`The server ended: ${program.log}`)));
-    try {
-      return new Server(program, await promise);
-    } finally {
-      clearTimeout(timer);
-    }
+    const lines = createInterface(program.output);
+    return new Server(program, await listening(program, lines, /^listening on (http:\S+)/));
   }
 
   /** @param {NodeJS.Signals} [signal] */
@@ -91,6 +97,72 @@ export class Server {
 
   get socketUrl() {
     return this.url.replace(/^http/, 'ws');
+  }
+}
+
+/** What stands between a browser and a server, and spoils their connections when it is told to. */
+export class FaultProxy {
+  #program;
+  /** @type {((answer: string) => void)[]} */
+  #asked = [];
+
+  /**
+   * @param {Program} program
+   * @param {import('node:readline').Interface} lines
+   * @param {string} address
+   */
+  constructor(program, lines, address) {
+    this.#program = program;
+    this.url = `http://${address}`;
+    lines.on('line', (line) => this.#asked.shift()?.(line));
+  }
+
+  /** @param {number} port of the server, on this machine */
+  static async start(port) {
+    const program = new Program(['--to', `127.0.0.1:${port}`], {}, FAULT_PROXY);
+    const lines = createInterface(program.output);
+    return new FaultProxy(program, lines, await listening(program, lines, /^listening on (\S+)/));
+  }
+
+  /**
+   * @param {string} command such as `cut`; `fault-proxy --help` names all
+   * @returns {Promise<string>} the answer, when it is done
+   */
+  async tell(command) {
+    const answer = new Promise((resolve) => this.#asked.push(resolve));
+    this.#program.input.write(`${command}\n`);
+    const line = String(await answer);
+    if (!line.startsWith('ok')) throw new Error(line);
+    return line.slice(3);
+  }
+
+  stop() {
+    return this.#program.stop();
+  }
+}
+
+/**
+ * Waits until a program says where it listens.
+ *
+ * @param {Program} program
+ * @param {import('node:readline').Interface} lines
+ * @param {RegExp} shape
+ * @returns {Promise<string>}
+ */
+async function listening(program, lines, shape) {
+  const { promise, resolve, reject } = withResolvers();
+  const timer = setTimeout(() => reject(new Error(`It did not start: ${program.log}`)), START_MS);
+  const onLine = (/** @type {string} */ line) => {
+    const [, where] = shape.exec(line) ?? [];
+    if (where) resolve(where);
+  };
+  lines.on('line', onLine);
+  program.ended.then(() => reject(new Error(`It ended: ${program.log}`)));
+  try {
+    return await promise;
+  } finally {
+    lines.off('line', onLine);
+    clearTimeout(timer);
   }
 }
 

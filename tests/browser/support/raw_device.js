@@ -8,11 +8,17 @@ export class RawDevice {
   #socket;
   /** @type {any[]} */
   messages = [];
+  /** @type {(payload: any) => void} called with each payload of a client */
+  onPayload = () => {};
 
   /** @param {WebSocket} socket */
   constructor(socket) {
     this.#socket = socket;
-    socket.on('message', (data) => this.messages.push(JSON.parse(String(data))));
+    socket.on('message', (data) => {
+      const message = JSON.parse(String(data));
+      this.messages.push(message);
+      if (message.message_type === 'client_msg') this.onPayload(message.payload);
+    });
   }
 
   /**
@@ -36,6 +42,11 @@ export class RawDevice {
     return this.messages.filter(({ message_type }) => message_type === 'client_msg').map(({ payload }) => payload);
   }
 
+  /** Every client that it was told of, whatever about. */
+  get clients() {
+    return new Set(this.messages.flatMap(({ client_id }) => client_id ?? []));
+  }
+
   /** The client that sent last. */
   get lastClient() {
     return this.messages.findLast(({ message_type }) => message_type === 'client_msg')?.client_id;
@@ -44,6 +55,11 @@ export class RawDevice {
   /** @param {any} payload to the client that sent last */
   answer(payload) {
     this.#socket.send(JSON.stringify({ message_type: 'forward', client_id: this.lastClient, payload }));
+  }
+
+  /** @param {() => void} then */
+  onClose(then) {
+    this.#socket.on('close', then);
   }
 
   async close() {

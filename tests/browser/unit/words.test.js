@@ -18,6 +18,7 @@ test('every state has its words', () => {
   assert.equal(words({ name: 'connected', relayed: false }).label, 'Connected directly');
   assert.equal(words({ name: 'connected', relayed: true }).label, 'Connected, relayed');
   assert.equal(words({ name: 'connected', signaling: 'lost' }).label, 'Signaling lost, retrying');
+  assert.equal(words({ name: 'connected', signaling: 'away' }).label, 'Signaling away, resuming');
   assert.equal(words({ name: 'connected', interrupted: true }).label, 'Picture interrupted');
   assert.equal(words({ name: 'lost' }).label, 'Connection lost');
   assert.equal(words({ name: 'retrying' }).label, 'No picture');
@@ -29,6 +30,12 @@ test('the notice leaves a picture alone, and says why there is none', () => {
   assert.equal(words({ name: 'connected' }).notice, false);
   assert.equal(words({ name: 'connected' }, false).title, 'Waiting for the first picture');
   assert.equal(words({ name: 'retrying', problem: { code: 'no_path', text: null } }).title, 'No path to the device');
+});
+
+test('a session that is being resumed beside its picture is no alarm', () => {
+  const { tone, notice } = words({ name: 'connected', signaling: 'away' });
+  assert.deepEqual([tone, notice], ['busy', false]);
+  assert.equal(words({ name: 'connected', signaling: 'waiting' }).tone, 'warn');
 });
 
 test('a device that did not come is waited for, not an error', () => {
