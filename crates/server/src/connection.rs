@@ -31,7 +31,7 @@ use clocks::Clocks;
 use stage::{End, Stage, Turn};
 
 /// Entries that leave the mailbox together, and with one write.
-const BATCH: usize = 32;
+const BATCH: usize = 64;
 /// How much of a device id a log line shows, in characters.
 const LOGGED_CHARS: usize = 64;
 /// How long a device may take to read what its clients have sent, when the server stops: they wait for it.

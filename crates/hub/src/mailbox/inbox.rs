@@ -12,7 +12,7 @@ use crate::settings::Bound;
 /// A session's own replies that may be queued before its peer is no longer read.
 pub(super) const UNREAD_REPLIES: usize = 64;
 /// Bytes after which [`Inbox::poll_receive`] takes nothing more out: a few large messages are a batch as well.
-const BATCH_BYTES: usize = 16 * 1024;
+const BATCH_BYTES: usize = 32 * 1024;
 /// A queue that has grown beyond this is given back to the allocator when it is empty.
 const KEPT_CAPACITY: usize = 32;
 
@@ -72,7 +72,7 @@ impl Inbox {
         &self.mailbox
     }
 
-    /// Takes out entries until there are `most` in `items`, or 16 KiB of messages came. Cancel safe.
+    /// Takes out entries until there are `most` in `items`, or 32 KiB of messages came. Cancel safe.
     pub fn poll_receive(&self, cx: &mut Context<'_>, most: usize, items: &mut Vec<Item>) -> Poll<Received> {
         let mut state = self.mailbox.state.lock();
         if state.reader != self.reader {

@@ -2,8 +2,8 @@
 
 /// Messages that a connection may read and write in one turn, and their bytes: then others have theirs. Small, for a
 /// message may have to wait for a turn of every busy connection.
-const TURN_MESSAGES: usize = 32;
-const TURN_BYTES: usize = 16 * 1024;
+const TURN_MESSAGES: usize = 64;
+const TURN_BYTES: usize = 64 * 1024;
 
 /// What a connection has read and written since others had their turn.
 #[derive(Debug, Default)]

@@ -5,6 +5,7 @@ mod descriptors;
 mod devices;
 mod drain;
 mod events;
+mod field_device;
 mod frames;
 mod handshake;
 mod limits;
