@@ -77,6 +77,8 @@ pub struct Counts {
     pub clients: usize,
     /// Clients that wait for one.
     pub waiting: usize,
+    /// Bytes that all queues hold, to within 4 KiB for each.
+    pub queued_bytes: usize,
 }
 
 /// What came of a request.
@@ -185,12 +187,6 @@ impl Registry {
         self.shared.shards.iter().for_each(|shard| drop(shard.lock()));
     }
 
-    /// Bytes that all queues hold, to within 4 KiB for each.
-    #[must_use]
-    pub fn queued_bytes(&self) -> usize {
-        self.shared.budget.used()
-    }
-
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
     }
@@ -245,7 +241,8 @@ impl Registry {
     pub fn counts(&self) -> Counts {
         let devices = self.devices();
         let clients = devices.iter().map(|device| device.summary().viewers).sum();
-        Counts { devices: devices.len(), clients, waiting: self.shared.waiting.load(Ordering::Relaxed) }
+        let waiting = self.shared.waiting.load(Ordering::Relaxed);
+        Counts { devices: devices.len(), clients, waiting, queued_bytes: self.shared.budget.used() }
     }
 
     /// Entries of the table of ids: one for each device and for each id that somebody waits for.

@@ -56,7 +56,7 @@ impl Default for Settings {
             client_queue: Bound { frames: 256, bytes: 1 << 20 },
             device_queue: Bound { frames: 1024, bytes: 4 << 20 },
             client_share: Bound { frames: 64, bytes: 256 * 1024 },
-            all_queues_bytes: 1 << 30,
+            all_queues_bytes: usize::MAX,
             held: Bound { frames: 1024, bytes: 1 << 20 },
             full_wait: Duration::from_secs(10),
             clients_per_device: 64,

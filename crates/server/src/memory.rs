@@ -46,7 +46,7 @@ impl Watch {
         registry: &Arc<Registry>,
         metrics: &Arc<Metrics>,
     ) -> Option<Self> {
-        let limit = settings.limit.or_else(|| system_limit(Path::new("/"))).filter(|limit| *limit > 0)?;
+        let limit = limit(settings)?;
         metrics.set_memory_limit(limit);
         Some(Self {
             limit,
@@ -99,6 +99,17 @@ impl Watch {
             Pressure::None
         }
     }
+}
+
+/// What this process may have, if a limit is wanted or known.
+fn limit(settings: MemorySettings) -> Option<u64> {
+    settings.limit.or_else(|| system_limit(Path::new("/"))).filter(|limit| *limit > 0)
+}
+
+/// What all queues together may hold, in bytes.
+pub(crate) fn queues(settings: MemorySettings) -> usize {
+    let share = |limit: u64| usize::try_from(limit / 100 * u64::from(settings.queues_percent)).unwrap_or(usize::MAX);
+    limit(settings).map_or(usize::MAX, share)
 }
 
 /// What the system lets this process have: the least of its control groups (of either version) and the machine's memory.

@@ -32,6 +32,7 @@ pub(crate) struct Metrics {
     devices: Gauge,
     clients: Gauge,
     waiting_clients: Gauge,
+    queued_bytes: Gauge,
     messages: PerLabel<Direction, Counter>,
     bytes: PerLabel<Direction, Counter>,
     closes: PerLabel<CloseCode, Counter>,
@@ -97,6 +98,7 @@ impl Metrics {
             devices: declare.one("devices", "Registered devices"),
             clients: declare.one("clients", "Clients that are attached to a device"),
             waiting_clients: declare.one("waiting_clients", "Clients that wait for a device"),
+            queued_bytes: declare.one("queued_bytes", "Bytes in all queues of peers, to within 4 KiB for each"),
             messages: declare.each("forwarded_messages", "Messages passed on, by whom they were for"),
             bytes: PerLabel::new(&bytes),
             closes: declare.each("closes", "Close frames sent, by code"),
@@ -190,6 +192,7 @@ impl Metrics {
         set(&self.devices, now.devices);
         set(&self.clients, now.clients);
         set(&self.waiting_clients, now.waiting);
+        set(&self.queued_bytes, now.queued_bytes);
         let mut page = String::new();
         if let Err(error) = text::encode(&mut page, &self.registry) {
             tracing::error!(%error, "the metrics can't be written");
@@ -252,7 +255,7 @@ fn count(gauge: &Gauge) -> Counted {
 mod tests {
     use super::*;
 
-    const HUB: Counts = Counts { devices: 3, clients: 2, waiting: 1 };
+    const HUB: Counts = Counts { devices: 3, clients: 2, waiting: 1, queued_bytes: 4096 };
 
     #[test]
     fn names_carry_the_prefix_the_unit_and_the_help() {

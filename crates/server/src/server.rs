@@ -19,7 +19,7 @@ use crate::admission::{Admission, Bounds};
 use crate::app::App;
 use crate::descriptors::Shares;
 use crate::ids::SystemRandom;
-use crate::memory::Watch;
+use crate::memory::{self, Watch};
 use crate::metrics::{Metrics, Timeout, endpoint};
 use crate::resume_key::ResumeKey;
 use crate::settings::{Fault, Settings};
@@ -114,6 +114,7 @@ impl Server {
     pub fn bind_with(mut settings: Settings, sockets: Sockets) -> Result<Self, BindError> {
         settings.validate().map_err(BindError::Settings)?;
         let shares = shares(settings.connections.max);
+        settings.hub.all_queues_bytes = memory::queues(settings.memory);
         settings.connections.max = shares.connections;
         let tls = settings.tls.as_ref().map(|tls| tls.load()).transpose()?;
         let leaves_queue = sockets.public.is_some();

@@ -145,11 +145,13 @@ pub struct MemorySettings {
     pub refuse_percent: u8,
     /// From this share on, clients that wait are let go: `memory.let_go_percent`.
     pub let_go_percent: u8,
+    /// What all queues together may hold: `memory.queues_percent`. Beyond it each may hold 16 KiB only.
+    pub queues_percent: u8,
 }
 
 impl Default for MemorySettings {
     fn default() -> Self {
-        Self { limit: None, refuse_percent: 85, let_go_percent: 95 }
+        Self { limit: None, refuse_percent: 85, let_go_percent: 95, queues_percent: 25 }
     }
 }
 

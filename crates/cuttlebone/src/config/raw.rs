@@ -126,7 +126,6 @@ pub(crate) struct RawQueues {
     pub(crate) share_bytes: u64,
     pub(crate) held_frames: u64,
     pub(crate) held_bytes: u64,
-    pub(crate) all_bytes: u64,
 }
 
 /// `[devices]`
@@ -171,6 +170,7 @@ pub(crate) struct RawMemory {
     pub(crate) limit_bytes: RawAuto,
     pub(crate) refuse_percent: u64,
     pub(crate) let_go_percent: u64,
+    pub(crate) queues_percent: u64,
 }
 
 /// `[ice]`

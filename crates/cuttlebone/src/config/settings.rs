@@ -85,7 +85,8 @@ fn hub(raw: &RawConfig) -> cuttlebone_hub::Settings {
         device_queue: bound(queues.device_frames, queues.device_bytes),
         held: bound(queues.held_frames, queues.held_bytes),
         client_share: bound(queues.share_frames, queues.share_bytes),
-        all_queues_bytes: count(queues.all_bytes),
+        // Follows from the memory that there is, see [`Server::bind`](cuttlebone_server::Server::bind).
+        all_queues_bytes: cuttlebone_hub::Settings::default().all_queues_bytes,
         full_wait: millis(queues.full_wait_ms),
         clients_per_device: count(devices.clients_per_device),
         device_grace: millis(devices.grace_ms),

@@ -116,7 +116,6 @@ impl Settings {
         faults.holds_a_message("queues.device_bytes", hub.device_queue.bytes, message);
         faults.within("queues.share_frames", hub.client_share.frames, 1..=1_000_000);
         faults.within("queues.share_bytes", hub.client_share.bytes, 1024..=usize::MAX);
-        faults.within("queues.all_bytes", hub.all_queues_bytes, 1 << 20..=usize::MAX);
         faults.within("queues.held_frames", hub.held.frames, 0..=1_000_000);
         faults.time_or_none("queues.full_wait_ms", hub.full_wait);
     }
@@ -142,6 +141,7 @@ impl Settings {
         let (refuse, let_go) = (usize::from(memory.refuse_percent), usize::from(memory.let_go_percent));
         faults.within("memory.refuse_percent", refuse, 1..=100);
         faults.within("memory.let_go_percent", let_go, refuse..=100);
+        faults.within("memory.queues_percent", usize::from(memory.queues_percent), 1..=100);
     }
 
     fn check_http(&self, faults: &mut Faults) {

@@ -30,5 +30,6 @@ pub(super) fn memory(raw: &RawMemory, check: &mut Check<'_>) -> MemorySettings {
         limit: number_or_auto("memory.limit_bytes", &raw.limit_bytes, check),
         refuse_percent: percent(raw.refuse_percent),
         let_go_percent: percent(raw.let_go_percent),
+        queues_percent: percent(raw.queues_percent),
     }
 }
