@@ -76,13 +76,13 @@ async function startViewer() {
   return { page, device, sessions };
 }
 
-/** @param {Page} page */
-async function assertPictureWentOn(page) {
+/** @param {Page} page @param {import('node:test').TestContext} context */
+async function assertPictureWentOn(page, context) {
   const { count, longestGap } = await until('enough frames to judge', async () => {
     const frames = await framesWatched(page);
     return frames.count > 30 && frames;
   });
-  console.log(`${count} frames, the longest time without one ${longestGap} ms`);
+  context.diagnostic(`${count} frames, the longest time without one ${longestGap} ms`);
   assert.ok(longestGap < 1000, `${longestGap} ms without a frame`);
 }
 
@@ -108,7 +108,7 @@ async function assertSignalingWorks(page, device) {
   assert.equal(new Set(device.pictures).size, 1, 'the device sees one client all the time');
 }
 
-test(`a picture goes on while the connection is cut ${CUTS} times, and the device notices nothing`, async () => {
+test(`a picture goes on while the connection is cut ${CUTS} times, and the device notices nothing`, async (context) => {
   const { page, device, sessions } = await startViewer();
   const watch = await watchViewers(server, 'cvd-1');
   cleanups.push(watch.stop);
@@ -118,7 +118,7 @@ test(`a picture goes on while the connection is cut ${CUTS} times, and the devic
     if (cut % 2) await waitForFrames(page);
   }
   await page.locator('#status', { hasText: 'Connected directly' }).waitFor();
-  await assertPictureWentOn(page);
+  await assertPictureWentOn(page, context);
   assert.deepEqual(sessions.slice(1).filter(({ cuttlebone_received }) => cuttlebone_received === undefined), [], 'no count was lost');
   assertOnePicture(device);
   // While the connection is away, nobody is counted as watching.
@@ -128,13 +128,13 @@ test(`a picture goes on while the connection is cut ${CUTS} times, and the devic
 });
 
 for (const [name, signal] of /** @type {[string, NodeJS.Signals][]} */ ([['restarted as planned', 'SIGTERM'], ['killed', 'SIGKILL']])) {
-  test(`a picture goes on while the server is ${name}, and is not renewed after it`, async () => {
+  test(`a picture goes on while the server is ${name}, and is not renewed after it`, async (context) => {
     const { page, device, sessions } = await startViewer();
     await restartServer(signal);
     await until('the session goes on', () => sessions.length === 2);
     await page.locator('#status', { hasText: 'Connected directly' }).waitFor();
     await waitForFrames(page);
-    await assertPictureWentOn(page);
+    await assertPictureWentOn(page, context);
     assertOnePicture(device);
     await assertSignalingWorks(page, device);
   });
