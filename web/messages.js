@@ -45,6 +45,7 @@ const BY_CODE = new Map([
   ['unknown_message_type', { title: 'The server does not know a kind of message', hint: 'The page may be newer than the server. Reload it.' }],
   ['missing_payload', { title: 'A message was empty', hint: PAGE_FAULT }],
   // Only devices are told these; they are here so that whoever opens a device’s socket in a page can read them.
+  ['device_info_too_large', { title: 'The device describes itself at too great length', hint: DEVICE_FAULT }],
   ['already_registered', { title: 'The device registered twice', hint: DEVICE_FAULT }],
   ['device_id_taken', { title: 'Another device has this id', hint: DEVICE_FAULT }],
   ['taken_over', { title: 'A new registration took this id over', hint: DEVICE_FAULT }],

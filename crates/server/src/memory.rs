@@ -103,7 +103,8 @@ impl Watch {
 
 /// What this process may have, if a limit is wanted or known.
 fn limit(settings: MemorySettings) -> Option<u64> {
-    settings.limit.or_else(|| system_limit(Path::new("/"))).filter(|limit| *limit > 0)
+    let read = |path: &Path| fs::read_to_string(Path::new("/").join(path)).ok();
+    settings.limit.or_else(|| system_limit(read)).filter(|limit| *limit > 0)
 }
 
 /// What all queues together may hold, in bytes.
@@ -113,8 +114,8 @@ pub(crate) fn queues(settings: MemorySettings) -> usize {
 }
 
 /// What the system lets this process have: the least of its control groups (of either version) and the machine's memory.
-fn system_limit(root: &Path) -> Option<u64> {
-    let read = |path: &Path| fs::read_to_string(root.join(path)).ok();
+/// `read` is given paths below `/`.
+fn system_limit(read: impl Fn(&Path) -> Option<String>) -> Option<u64> {
     let groups = read(Path::new("proc/self/cgroup")).unwrap_or_default();
     let groups = groups.lines().filter_map(group_file);
     let of_groups = groups.flat_map(|(base, path, file)| {
@@ -155,40 +156,34 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    /// The limit that a system with these files has; removed afterwards.
-    fn limit_of(name: &str, files: &[(&str, &str)]) -> Option<u64> {
-        let root = std::env::temp_dir().join(format!("cuttlebone-memory-{name}-{}", std::process::id()));
-        for (path, text) in files {
-            let path = root.join(path);
-            fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-            fs::write(path, text).expect("written");
-        }
-        let limit = system_limit(&root);
-        fs::remove_dir_all(root).expect("removed");
-        limit
+    /// The limit that a system with these files has.
+    fn limit_of(files: &[(&str, &str)]) -> Option<u64> {
+        system_limit(|path| {
+            files.iter().find(|(known, _)| Path::new(known) == path).map(|(_, text)| (*text).to_owned())
+        })
     }
 
     const MACHINE: (&str, &str) = ("proc/meminfo", "MemFree: 1 kB\nMemTotal:        1048576 kB\n");
 
     #[test]
     fn without_a_group_the_machine_is_the_limit() {
-        assert_eq!(limit_of("none", &[MACHINE]), Some(1024 * MIB));
+        assert_eq!(limit_of(&[MACHINE]), Some(1024 * MIB));
         let unlimited = ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
         let group = ("proc/self/cgroup", "11:cpu:/x\n5:memory:/\n");
-        assert_eq!(limit_of("v1-none", &[MACHINE, group, unlimited]), Some(1024 * MIB));
+        assert_eq!(limit_of(&[MACHINE, group, unlimited]), Some(1024 * MIB));
         let unlimited = ("sys/fs/cgroup/a/memory.max", "max\n");
-        assert_eq!(limit_of("v2-none", &[MACHINE, ("proc/self/cgroup", "0::/a\n"), unlimited]), Some(1024 * MIB));
+        assert_eq!(limit_of(&[MACHINE, ("proc/self/cgroup", "0::/a\n"), unlimited]), Some(1024 * MIB));
     }
 
     #[test]
     fn limit_of_the_own_group_or_of_one_around_it_holds() {
         let own = ("sys/fs/cgroup/a/b/memory.max", "268435456\n");
-        assert_eq!(limit_of("v2-own", &[MACHINE, ("proc/self/cgroup", "0::/a/b\n"), own]), Some(256 * MIB));
+        assert_eq!(limit_of(&[MACHINE, ("proc/self/cgroup", "0::/a/b\n"), own]), Some(256 * MIB));
         let around = ("sys/fs/cgroup/a/memory.max", "134217728\n");
-        assert_eq!(limit_of("v2-around", &[MACHINE, ("proc/self/cgroup", "0::/a/b\n"), own, around]), Some(128 * MIB));
+        assert_eq!(limit_of(&[MACHINE, ("proc/self/cgroup", "0::/a/b\n"), own, around]), Some(128 * MIB));
         let v1 = ("sys/fs/cgroup/memory/memory.limit_in_bytes", "268435456\n");
         let of_the_host = ("proc/self/cgroup", "7:blkio,memory:/docker/123\n1:name=systemd:/\n");
-        assert_eq!(limit_of("v1", &[MACHINE, of_the_host, v1]), Some(256 * MIB));
+        assert_eq!(limit_of(&[MACHINE, of_the_host, v1]), Some(256 * MIB));
     }
 
     fn watch(app: &Arc<App>, admission: &Arc<Admission>) -> Watch {

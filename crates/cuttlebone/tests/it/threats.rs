@@ -3,7 +3,9 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::program::{Running, program};
 
@@ -246,4 +248,42 @@ fn t51_log_that_nobody_reads_holds_nobody_up() {
     running.signal("-TERM");
     assert_eq!(running.code(), Some(0));
     assert!(stopped.elapsed() < 5 * SECOND, "{:?}", stopped.elapsed());
+}
+
+#[test]
+fn t32_a_thousand_clients_are_back_soon_after_a_kill() {
+    const CLIENTS: usize = 1000;
+    let server = Server::start(&[]);
+    let address = server.public;
+    // Dropping it kills it.
+    drop(server);
+    let mut command = program(&["serve", "--listen", &address.to_string(), "--metrics-listen", "127.0.0.1:0"]);
+    // Few a second, so that most are turned away at first.
+    command.envs([
+        ("CUTTLEBONE__CONNECTIONS__ACCEPT_PER_SECOND", "200"),
+        ("CUTTLEBONE__CONNECTIONS__ACCEPT_BURST", "100"),
+    ]);
+    let server = Server::from(command);
+    let begun = Instant::now();
+    let come_back = |_| {
+        let mut refused = 0;
+        loop {
+            assert!(begun.elapsed() < 30 * SECOND, "not back in time");
+            match try_websocket(address, "/connect_client") {
+                Some(stream) => return (stream, refused),
+                None => refused += 1,
+            }
+            std::thread::park_timeout(SECOND / 4);
+        }
+    };
+    let back: Vec<(TcpStream, u64)> = std::thread::scope(|scope| {
+        let crowds: Vec<_> =
+            (0..50).map(|_| scope.spawn(|| (0..CLIENTS / 50).map(come_back).collect::<Vec<_>>())).collect();
+        crowds.into_iter().flat_map(|crowd| crowd.join().expect("all are back")).collect()
+    });
+    assert_eq!(back.len(), CLIENTS);
+    assert_eq!(server.metric(r#"cuttlebone_connections{role="client"}"#), CLIENTS as u64);
+    let refused = server.metric(r#"cuttlebone_refused_connections_total{reason="rate"}"#);
+    assert_eq!(refused, back.iter().map(|(_, refused)| refused).sum::<u64>());
+    assert!(refused > 0);
 }

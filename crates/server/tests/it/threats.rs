@@ -1,4 +1,7 @@
 //! The attacks of docs/SECURITY_TESTS.md over real sockets, by their numbers.
 
 mod frames;
+mod http;
+mod load;
 mod messages;
+mod names;

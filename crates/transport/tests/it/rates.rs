@@ -88,6 +88,13 @@ async fn pause_names_the_rate_that_asks_for_the_longest_wait() {
     assert_eq!(conn.next().await, Incoming::Text);
     let pause = conn.pause().expect("held back");
     assert_eq!((pause.by, pause.until - Instant::now()), (Metered::Frames, Duration::from_secs(1)));
+    let slow = Rate { per_second: 1, burst: 1 };
+    let data = DataRates { messages: slow, frames: Rate { per_second: 10, burst: 1 }, ..DataRates::OFF };
+    let (mut conn, mut peer) = pair(data, 1 << 20);
+    peer.write_all(&frame(TEXT, b"x").repeat(2)).await.unwrap();
+    assert_eq!(conn.next().await, Incoming::Text);
+    let pause = conn.pause().expect("held back");
+    assert_eq!((pause.by, pause.until - Instant::now()), (Metered::Messages, Duration::from_secs(1)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,12 +160,13 @@ async fn peer_that_catches_up_now_and_then_is_only_slowed() {
     let patience = Duration::from_secs(30);
     let (mut conn, mut peer) = pair(DataRates { patience, ..MESSAGES }, 1 << 20);
     for _ in 0..20 {
-        // As much as 20 seconds of its rate, within 2.
+        // As much as 20 seconds of its rate, at once.
         peer.write_all(&frame(TEXT, b"x").repeat(220)).await.unwrap();
         for _ in 0..220 {
             assert_eq!(next(&mut conn).await, Incoming::Text);
         }
-        tokio::time::advance(Duration::from_secs(2)).await;
+        // One token is there again, no more, and nothing is left to read.
+        tokio::time::advance(Duration::from_millis(100)).await;
         assert_eq!(conn.next().now_or_never(), None);
         assert_eq!(conn.pause(), None);
     }

@@ -1,0 +1,148 @@
+//! Peers that do too much, and what the others notice.
+
+use std::time::Duration;
+
+use cuttlebone_server::Rate;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{Instant, timeout};
+
+use crate::frames::{PONG, RawWs, Sent, TEXT, frame};
+use crate::support::{PATIENCE, Peer, Running};
+
+const TO_DEVICE: &str = r#"{"message_type":"forward","payload":1}"#;
+
+#[tokio::test]
+async fn t05_device_hears_of_a_client_that_went_dark() {
+    let server = Running::with(|settings| {
+        settings.timeouts.ping = Duration::from_millis(200);
+        settings.timeouts.idle = Duration::from_millis(500);
+        settings.hub.client_grace = Duration::from_millis(300);
+    });
+    let mut device = RawWs::device(&server, "d").await;
+    let mut client = RawWs::client(&server, "d").await;
+    client.text(TO_DEVICE).await;
+    device.expect_type("client_msg").await;
+    let begun = Instant::now();
+    // The client stays connected, and neither answers nor closes.
+    loop {
+        match device.next().await {
+            Sent::Ping => device.send(&frame(PONG, b"")).await,
+            Sent::Text(text) => break assert!(text.contains("client_disconnected"), "{text}"),
+            other => panic!("{other:?}"),
+        }
+        assert!(begun.elapsed() < PATIENCE, "never told");
+    }
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(750) && took < Duration::from_secs(3), "{took:?}");
+    server.until_metric(r#"cuttlebone_connections{role="client"}"#, |open| open == 0).await;
+    assert_eq!(server.metric(r#"cuttlebone_timeouts_total{which="idle"}"#).await, 1);
+}
+
+#[tokio::test]
+async fn t31_pair_that_does_twenty_times_too_much_costs_another_pair_nothing() {
+    let server = Running::start();
+    let _greedy_device = RawWs::device(&server, "greedy").await;
+    let mut greedy = RawWs::client(&server, "greedy").await;
+    let mut device = RawWs::device(&server, "calm").await;
+    let mut calm = RawWs::client(&server, "calm").await;
+    // A thousand a second, twenty times its rate, for as long as this lasts.
+    let flood = async {
+        loop {
+            greedy.flood(&frame(TEXT, TO_DEVICE.as_bytes()).repeat(100)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let work = async {
+        let mut took = Vec::new();
+        for n in 0..100 {
+            let sent = Instant::now();
+            calm.text(&format!(r#"{{"message_type":"forward","payload":{n}}}"#)).await;
+            assert!(device.expect_type("client_msg").await.ends_with(&format!(r#""payload":{n}}}"#)));
+            took.push(sent.elapsed());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        took
+    };
+    let mut took = tokio::select! {
+        took = work => took,
+        () = flood => unreachable!("it never ends"),
+    };
+    took.sort_unstable();
+    assert!(took[50] < Duration::from_millis(50), "half of them took longer than {:?}", took[50]);
+    assert!(server.metric(r#"cuttlebone_rate_pauses_total{bucket="messages"}"#).await > 0);
+}
+
+#[tokio::test]
+async fn t33_registering_and_leaving_again_and_again_is_throttled_and_leaves_nothing() {
+    let rate = Rate { per_second: 20, burst: 100 };
+    let server = Running::with(|settings| settings.connections.rate_per_address = rate);
+    let mut refused = 0;
+    let begun = Instant::now();
+    for index in 0..1000 {
+        let mut peer = Peer::connect(server.addr).await;
+        peer.send(&format!(
+            "GET /register_device HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nx: {index}\r\n\r\n"
+        ))
+        .await;
+        if peer.head().await.status != 101 {
+            refused += 1;
+            continue;
+        }
+        let register = format!(r#"{{"message_type":"register","device_id":"d{index}"}}"#);
+        let close = frame(0x88, &1000_u16.to_be_bytes());
+        let bytes = [frame(TEXT, register.as_bytes()), close].concat();
+        tokio::io::AsyncWriteExt::write_all(&mut peer.socket, &bytes).await.expect("sent");
+        peer.drain().await;
+    }
+    let allowed = 100 + 20 * (begun.elapsed().as_secs() + 1);
+    assert!(1000 - refused <= allowed, "{refused} were refused");
+    server.until_metric("cuttlebone_devices", |devices| devices == 0).await;
+    assert_eq!(server.metric("cuttlebone_waiting_clients").await, 0);
+    assert_eq!(server.metric(r#"cuttlebone_refused_connections_total{reason="address_rate"}"#).await, refused);
+}
+
+#[tokio::test]
+async fn t34_seventeenth_that_waits_is_refused_and_the_others_when_their_time_is_over() {
+    let wait = Duration::from_millis(500);
+    let server = Running::with(|settings| settings.hub.client_wait = wait);
+    let mut waiting = Vec::new();
+    let begun = Instant::now();
+    for index in 0..17 {
+        let mut client = RawWs::open(&server, "/connect_client").await;
+        client.text(r#"{"message_type":"connect","device_id":"absent"}"#).await;
+        client.expect_type("config").await;
+        if index < 16 {
+            waiting.push(client);
+        } else {
+            client.expect_refused("too_many_waiting", 1013).await;
+        }
+    }
+    for mut client in waiting {
+        client.expect_refused("device_not_found", 1008).await;
+    }
+    assert!(begun.elapsed() >= wait);
+    assert_eq!(server.metric("cuttlebone_waiting_clients").await, 0);
+}
+
+#[tokio::test]
+async fn t55_an_ipv4_address_is_the_same_by_either_kind_of_socket() {
+    let any = "[::]:0".parse().expect("an address");
+    let server = Running::with(|settings| {
+        settings.listen = any;
+        settings.connections.per_address = Some(2);
+    });
+    let port = server.addr.port();
+    // Both reach the server as ::ffff:127.0.0.1; the one of IPv6 does not.
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        held.push(TcpStream::connect(("127.0.0.1", port)).await.expect("accepted"));
+    }
+    server.until_metric(r#"cuttlebone_connections{role="http"}"#, |open| open >= 2).await;
+    let mapped = TcpSocket::new_v6().expect("a socket");
+    let mapped = mapped.connect(format!("[::ffff:127.0.0.1]:{port}").parse().expect("one")).await.expect("accepted");
+    assert_eq!(Peer::from(mapped).answer().await.status, 429);
+    let mut other = Peer::from(TcpStream::connect(("::1", port)).await.expect("accepted"));
+    other.send("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert_eq!(timeout(PATIENCE, other.answer()).await.expect("in time").status, 200);
+}
