@@ -52,7 +52,7 @@ pub(crate) async fn run<C: Conn>(mut connection: Box<Connection<C>>) {
     connection.context.open = None;
     if let Some(until) = stays {
         // Boxed by itself: few are away, and what is not away need not be as large.
-        Box::pin(connection.into_away(until)).await;
+        Box::pin((*connection).into_away(until)).await;
     }
 }
 
@@ -143,8 +143,8 @@ impl<C: Conn> Connection<C> {
         stays.map(Into::into)
     }
 
-    fn into_away(self: Box<Self>, until: Instant) -> impl Future<Output = ()> + Send {
-        let Self { seat, context, .. } = *self;
+    fn into_away(self, until: Instant) -> impl Future<Output = ()> + Send {
+        let Self { seat, context, .. } = self;
         away::keep(seat, until, context)
     }
 
