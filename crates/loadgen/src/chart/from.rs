@@ -218,8 +218,8 @@ fn of_isolation(report: &Value) -> Result<Chart> {
     let (median, kind) = (number(report, "/p99_ratio/median")?, report["orders"].as_str().unwrap_or_default());
     let names = [("without", "/without/latency/p99_us"), ("with", "/with/latency/p99_us")];
     Ok(Chart {
-        title: "What the others notice".into(),
-        subtitle: format!("{kind}; p99 with / without: median {median:.2}"),
+        title: format!("What the others notice: p99 with / without {median:.2} in the median"),
+        subtitle: format!("disturbed by {kind}"),
         x_label: "round".into(),
         y_label: "p99 of a round trip, milliseconds".into(),
         y_scale: Scale::Linear,
