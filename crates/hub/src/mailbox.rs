@@ -275,12 +275,14 @@ impl Mailbox {
             return None;
         }
         let history = state.history.as_mut()?;
-        let replay = match had {
-            Had::OfCount(count, Some(received)) if count == history.count() => history.after(received),
-            Had::OfCount(..) | Had::Unknown => None,
+        let (replay, is_whole) = match had {
+            Had::OfCount(count, Some(received)) if count == history.count() => (history.after(received), true),
+            Had::OfCount(..) => (None, false),
+            // With a token of this process it would have read the greeting of this count: it has had nothing of it.
+            Had::Unknown => (history.after(0), false),
         };
-        let is_whole = replay.is_some();
-        if !is_whole {
+        let is_whole = is_whole && replay.is_some();
+        if replay.is_none() {
             history.forget();
         }
         let count = history.count();

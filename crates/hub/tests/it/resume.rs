@@ -409,3 +409,26 @@ fn long_after_a_start_nobody_is_expected() {
     device.forward_to(5, "1");
     assert_eq!(device.received()[1..], [r#"{"message_type":"client_disconnected","client_id":5}"#]);
 }
+
+#[test]
+fn a_client_whose_first_answer_after_a_restart_was_lost_gets_everything_with_the_second() {
+    let before = registry_of(Settings::default(), 1, 0);
+    let _device = Peer::registered(&before, "1");
+    let session = begin(&before);
+    let after = registry_of(Settings::default(), 2, 0);
+    let mut device = Peer::registered(&after, "1");
+    let mut lost = resume(&after, &session.token, 9);
+    device.forward_to(1, "7");
+    assert_eq!(lost.received().len(), 3, "written, and never read");
+    lost.seat.on_broken(lost.now);
+    device.forward_to(1, "8");
+    let mut again = resume(&after, &session.token, 9);
+    let texts = again.received();
+    assert_eq!(told(&texts[1]), info(None));
+    assert_eq!(texts[2..], [message(7), message(8)]);
+    // From here on it counts with the server.
+    again.seat.on_broken(again.now);
+    let texts = resume(&after, &token(&texts[1]), 1).received();
+    assert_eq!(told(&texts[1]), info(Some(0)));
+    assert_eq!(texts[2..], [message(8)]);
+}
