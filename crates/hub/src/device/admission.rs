@@ -76,6 +76,11 @@ impl Device {
             return Err(Reject::TooManyClients);
         }
         let (permit, taken) = self.mailbox.supersede(&entry.sender);
+        let had = match had {
+            // It has read the greeting of this count, or it would not have spoken: this is an attempt of before, that is late.
+            Had::Unknown if taken > 0 => Had::OfCount(0, None),
+            had => had,
+        };
         let claims = self.claim(shared, client_id, time);
         let greet = |is_whole: bool, count| {
             let token = shared.tokens.issue(&self.id, claims.counted(count));
