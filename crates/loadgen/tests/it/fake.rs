@@ -256,12 +256,13 @@ impl Connection {
     }
 
     async fn device(&self, ws: &mut WebSocketStream<TcpStream>, id: String) -> Option<()> {
-        let (queue, mut own) = mpsc::channel(QUEUE);
+        let (queue, own) = mpsc::channel(QUEUE);
         for text in self.meeting.lock().held.remove(&id).unwrap_or_default() {
             queue.try_send(Out::Text(text)).unwrap();
         }
         self.meeting.lock().devices.insert(id.clone(), queue);
-        while let Ok(said) = next(ws, &mut own).await {
+        let mut line = Line { ws, own, is_closing: false };
+        while let Ok(said) = line.next().await {
             let payload = said.payload?;
             let mut meeting = self.meeting.lock();
             let session = meeting.sessions.get_mut(&said.client_id?).filter(|session| session.device == id);
@@ -272,17 +273,18 @@ impl Connection {
     }
 
     async fn client(&self, ws: &mut WebSocketStream<TcpStream>, first: Said) -> Option<()> {
-        let (queue, mut own) = mpsc::channel(QUEUE);
+        let (queue, own) = mpsc::channel(QUEUE);
         let Some((id, connection)) = self.meeting.lock().admit(&first, queue, self.rules.resumes) else {
             say(ws, r#"{"error":"Session cannot be resumed","cuttlebone_code":"cannot_resume"}"#).await?;
             return ws.send(Message::close(Some(CloseCode::POLICY_VIOLATION), "")).await.ok();
         };
         let device = first.device_id?;
         let (mut count, mut stalled, mut is_stalled) = (0, Vec::new(), false);
+        let mut line = Line { ws, own, is_closing: false };
         let unread = loop {
-            let said = match next(ws, &mut own).await {
+            let said = match line.next().await {
                 Ok(said) => said,
-                Err(unread) => break unread + own.len(),
+                Err(unread) => break unread,
             };
             let payload = said.payload?;
             count += 1;
@@ -303,7 +305,7 @@ impl Connection {
                 is_stalled = false;
             }
             if self.rules.fate == Fate::Refused && count == 10 {
-                say(ws, r#"{"error":"Forward failed: on purpose"}"#).await?;
+                say(line.ws, r#"{"error":"Forward failed: on purpose"}"#).await?;
             }
             let mut meeting = self.meeting.lock();
             let session = meeting.sessions.get_mut(&id)?;
@@ -392,20 +394,31 @@ impl Meeting {
     }
 }
 
-/// Says what is queued until something is heard. At the end: whether what was said last could not be.
-async fn next(ws: &mut WebSocketStream<TcpStream>, own: &mut mpsc::Receiver<Out>) -> Result<Said, usize> {
-    loop {
-        tokio::select! {
-            out = own.recv() => match out.ok_or(0usize)? {
-                Out::Text(text) => say(ws, &text).await.ok_or(1usize)?,
-                Out::Close(code) => {
-                    let _ = ws.send(Message::close(Some(CloseCode::try_from(code).unwrap()), "")).await;
-                    // Hanging up on what was not read would reset the connection, and what was said last with it.
-                    while let Some(Ok(_)) = ws.next().await {}
-                    return Err(0);
-                }
-            },
-            message = ws.next() => return hear(message).ok_or(0),
+/// A connection after its first message.
+struct Line<'a> {
+    ws: &'a mut WebSocketStream<TcpStream>,
+    own: mpsc::Receiver<Out>,
+    is_closing: bool,
+}
+
+impl Line<'_> {
+    /// Says what is queued until something is heard. At the end: how much could not be said.
+    ///
+    /// After its own close frame it goes on hearing until the peer's: what crosses with it is not lost, and hanging up on
+    /// what was not read would reset the connection, and what was said last with it.
+    async fn next(&mut self) -> Result<Said, usize> {
+        loop {
+            tokio::select! {
+                out = self.own.recv(), if !self.is_closing => match out.ok_or(0usize)? {
+                    Out::Text(text) => say(self.ws, &text).await.ok_or_else(|| 1 + self.own.len())?,
+                    Out::Close(code) => {
+                        self.is_closing = true;
+                        let code = CloseCode::try_from(code).unwrap();
+                        self.ws.send(Message::close(Some(code), "")).await.map_err(|_| 0usize)?;
+                    }
+                },
+                message = self.ws.next() => return hear(message).ok_or_else(|| self.own.len()),
+            }
         }
     }
 }
