@@ -43,7 +43,7 @@ idle_relay() { serve; measure idle-relay idle --url $plain --pid $server --conne
 idle_tls() { serve --tls self-signed; measure idle-tls idle --url $tls --insecure --pid $server --connections 15000 --connect-rate 1000; stop; }
 storm_memory() { serve; measure memory memory --url $plain --pid $server --connections 15000 --waves 3 --recover 60; stop; }
 register() { serve; measure register register --url $plain --pid $server --devices 10000 --beside-pairs 50; stop; }
-curve() { serve; measure curve curve --url $plain --pid $server --counts 10,100,1000,4500 --rate 5000 --duration 6 --rounds 3; stop; }
+curve() { serve; measure curve curve --url $plain --pid $server --counts 10,100,1000,8500 --rate 5000 --duration 6 --rounds 3; stop; }
 saturate() { serve; measure saturate saturate --url $plain --pid $server --pairs 50 --sizes session --rounds 3 --duration 6; stop; }
 hostile() { serve; measure hostile hostile --url $plain --pid $server --connections 1000 --duration 20 --beside-pairs 10 --recover 60; stop; }
 viewer() { serve; measure isolation-viewer isolation viewer --url $plain --pid $server --clients 63 --rate 1000; stop; }
