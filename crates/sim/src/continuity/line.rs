@@ -222,8 +222,7 @@ impl Continuity {
             Next::Continue => {}
             Next::Paused => line.waiting = Waiting::Room,
             Next::Await(request) => line.waiting = Waiting::Answer(request),
-            Next::Ping if !line.is_cut => line.seat.iter_mut().for_each(Seat::on_alive),
-            Next::Ping => {}
+            Next::Ping => line.seat.iter_mut().filter(|_| !line.is_cut).for_each(Seat::on_alive),
             Next::Draining => line.stage = Stage::Draining(self.now + DRAINING),
             Next::Closing => {
                 if line.stage == Stage::Open {
