@@ -48,7 +48,7 @@ impl Attachment {
         self.inbox.clone()
     }
 
-    /// See [`Mailbox::poll_room`] of the device.
+    /// See `Mailbox::poll_room` of the device.
     pub(crate) fn poll_room(&self, cx: &mut Context<'_>, len: usize) -> Poll<()> {
         self.device.mailbox.poll_room(cx, len, &self.permit)
     }
