@@ -52,6 +52,8 @@ pub(crate) struct State {
     clients: BTreeMap<ClientId, Client>,
     /// Clients whose connection broke: they do not count against the bound, or nobody else could come for a while.
     lingering: usize,
+    /// Clients of earlier processes that it was told are gone.
+    disowned: usize,
     former: VecDeque<ClientId>,
 }
 
@@ -61,7 +63,9 @@ struct Client {
     /// Whether the device was told of it.
     told: bool,
     lingers: bool,
-    /// Whether it asked for its session to outlive a broken connection.
+    /// The number of its session, if it asked for that to outlive a broken connection; none yet for one that is expected.
+    session: Option<u64>,
+    /// Whether it has such a session.
     resumable: bool,
     /// A client of an earlier process, which has to be here by then.
     expected_until: Option<Instant>,
@@ -161,7 +165,7 @@ impl Device {
 
 impl State {
     pub(crate) fn with_former(mut former: VecDeque<ClientId>) -> Self {
-        former.truncate(REMEMBERED_IDS);
+        former.drain(..former.len().saturating_sub(REMEMBERED_IDS));
         Self { former, ..Self::default() }
     }
 

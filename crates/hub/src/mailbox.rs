@@ -188,9 +188,7 @@ impl Mailbox {
     fn give_up(&self, mut state: MutexGuard<'_, State>) -> Vec<String> {
         state.sealed = true;
         let queue = std::mem::take(&mut state.queue);
-        for sender in queue.iter().filter_map(Entry::sender) {
-            sender.uncount();
-        }
+        queue.iter().filter_map(Entry::taken).for_each(|taken| taken.take_back());
         let room = state.clear();
         state.charge(&self.budget);
         drop(state);
@@ -381,9 +379,9 @@ impl State {
                 Entry::Forward { text, sender } if text.len() > longest => {
                     self.frames -= 1;
                     self.bytes -= text.len();
-                    if let Some(sender) = sender {
-                        sender.free(text.len());
-                        senders.push(sender);
+                    if let Some(taken) = sender {
+                        taken.sender.free(text.len());
+                        senders.push(taken.sender);
                     }
                 }
                 entry => kept.push_back(entry),
@@ -393,16 +391,16 @@ impl State {
         senders
     }
 
-    fn pop(&mut self) -> Option<Item> {
+    fn pop(&mut self, budget: &Budget) -> Option<Item> {
         Some(match self.queue.pop_front()? {
             Entry::Forward { text, sender } => {
                 self.frames -= 1;
                 self.bytes -= text.len();
-                if let Some(sender) = sender {
-                    sender.free(text.len());
+                if let Some(taken) = sender {
+                    taken.sender.free(text.len());
                 }
                 if let Some(history) = &mut self.history {
-                    history.keep(&text);
+                    history.keep(&text, budget);
                 }
                 Item::Text(text)
             }

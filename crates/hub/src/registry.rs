@@ -36,6 +36,8 @@ const SHARDS: usize = 64;
 pub trait IdSource: Send + Sync {
     /// The next id.
     fn draw(&self) -> ClientId;
+    /// A number that no other session has.
+    fn draw_session(&self) -> u64;
 }
 
 /// The devices of this node and the clients that wait for one. Cheap to clone.
@@ -275,7 +277,10 @@ impl Registry {
         let resumable = (request.resume == Resume::New).then(|| self.shared.token_time(now_ms));
         match present.filter(|device| !device.away.load(Ordering::Relaxed)) {
             Some(device) => device.attach(&self.shared, &request.mailbox, resumable).into(),
-            None => waiting::wait(&self.shared, &mut shard, request, self.shared.settings.waiting_per_device),
+            None => {
+                let Settings { waiting_per_device, client_wait, .. } = self.shared.settings;
+                waiting::wait(&self.shared, &mut shard, request, waiting_per_device, client_wait)
+            }
         }
     }
 
@@ -307,7 +312,7 @@ impl Registry {
         device.mailbox.revoke();
         let reports = device.mailbox.abandon();
         let gone = device.end();
-        let former = gone.iter().copied().chain(device.take_former()).collect();
+        let former = device.take_former().into_iter().chain(gone.iter().copied()).collect();
         let answer = self.publish(&mut shard, &request, former, now_ms);
         let gone = gone.into_iter().map(encode::client_disconnected);
         reports.into_iter().chain(gone).for_each(|report| request.mailbox.report(report));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use cuttlebone_proto::{ClientId, DeviceId};
 
 /// Bytes of the claims, in the order of [`Claims`], big endian.
-const CLAIMS: usize = 8 + 4 + 4 + 8 + 8;
+const CLAIMS: usize = 8 + 8 + 4 + 4 + 8 + 8;
 const TAG: usize = 32;
 
 /// A keyed hash, such as HMAC-SHA256. The hub itself has no cryptography.
@@ -32,6 +32,8 @@ pub struct Tokens {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Claims {
     process: u64,
+    /// A number of the session alone: the id may be drawn again for another, when nobody remembers it.
+    pub(crate) session: u64,
     pub(crate) client_id: ClientId,
     /// How often counting had begun anew: numbers of an earlier count mean nothing to a later.
     pub(crate) count: u32,
@@ -59,8 +61,8 @@ impl Tokens {
     }
 
     /// What a token for a client says.
-    pub(crate) fn claim(&self, client_id: ClientId, info: u64, expires_ms: u64) -> Claims {
-        Claims { process: self.process, client_id, count: 0, expires_ms, info }
+    pub(crate) fn claim(&self, client_id: ClientId, session: u64, info: u64, expires_ms: u64) -> Claims {
+        Claims { process: self.process, session, client_id, count: 0, expires_ms, info }
     }
 
     /// The token that says so.
@@ -73,14 +75,14 @@ impl Tokens {
         })
     }
 
-    /// What a token says, if it is one of ours for this device and has not expired.
-    pub(crate) fn read(&self, token: &str, device_id: &DeviceId, now_ms: u64) -> Option<Claims> {
+    /// What a token says, if it is one of ours for this device. It may have expired.
+    pub(crate) fn read(&self, token: &str, device_id: &DeviceId) -> Option<Claims> {
         let bytes = from_hex(token)?;
         let (claims, tag) = bytes.split_at_checked(CLAIMS)?;
         if tag.len() != TAG || !self.key.verify(&message(claims, device_id), tag) {
             return None;
         }
-        Claims::from_bytes(claims).filter(|claims| now_ms < claims.expires_ms)
+        Claims::from_bytes(claims)
     }
 
     /// Whether this process gave the token.
@@ -107,6 +109,11 @@ impl Claims {
         Self { count, ..self }
     }
 
+    /// Whether the time of the token is over.
+    pub(crate) fn is_expired(self, now_ms: u64) -> bool {
+        now_ms >= self.expires_ms
+    }
+
     /// Whether the token was given for a device of this `device_info`.
     pub(crate) fn is_for(self, info: u64) -> bool {
         self.info == info
@@ -115,10 +122,11 @@ impl Claims {
     fn to_bytes(self) -> [u8; CLAIMS] {
         let mut bytes = [0; CLAIMS];
         bytes[..8].copy_from_slice(&self.process.to_be_bytes());
-        bytes[8..12].copy_from_slice(&self.client_id.value().to_be_bytes());
-        bytes[12..16].copy_from_slice(&self.count.to_be_bytes());
-        bytes[16..24].copy_from_slice(&self.expires_ms.to_be_bytes());
-        bytes[24..].copy_from_slice(&self.info.to_be_bytes());
+        bytes[8..16].copy_from_slice(&self.session.to_be_bytes());
+        bytes[16..20].copy_from_slice(&self.client_id.value().to_be_bytes());
+        bytes[20..24].copy_from_slice(&self.count.to_be_bytes());
+        bytes[24..32].copy_from_slice(&self.expires_ms.to_be_bytes());
+        bytes[32..].copy_from_slice(&self.info.to_be_bytes());
         bytes
     }
 
@@ -128,10 +136,11 @@ impl Claims {
         };
         Some(Self {
             process: number(0, 8)?,
-            client_id: ClientId::new(u32::try_from(number(8, 4)?).ok()?)?,
-            count: u32::try_from(number(12, 4)?).ok()?,
-            expires_ms: number(16, 8)?,
-            info: number(24, 8)?,
+            session: number(8, 8)?,
+            client_id: ClientId::new(u32::try_from(number(16, 4)?).ok()?)?,
+            count: u32::try_from(number(20, 4)?).ok()?,
+            expires_ms: number(24, 8)?,
+            info: number(32, 8)?,
         })
     }
 }
@@ -180,30 +189,30 @@ mod tests {
     #[test]
     fn a_token_says_what_it_was_given_for() {
         let client_id = ClientId::new(ClientId::MAX).expect("valid");
-        let told = tokens(1, 7).claim(client_id, 99, 5_000).counted(3);
+        let told = tokens(1, 7).claim(client_id, 11, 99, 5_000).counted(3);
         let token = tokens(1, 7).issue(&device("d"), told);
-        assert_eq!(token.len(), 128);
-        let claims = tokens(1, 8).read(&token, &device("d"), 4_999).expect("of the same key");
+        assert_eq!(token.len(), 144);
+        let claims = tokens(1, 8).read(&token, &device("d")).expect("of the same key");
         assert_eq!(claims, told);
         assert!(claims.is_for(99) && !claims.is_for(98));
+        assert!(claims.is_expired(5_000) && !claims.is_expired(4_999));
         assert!(tokens(1, 7).is_own(claims) && !tokens(1, 8).is_own(claims));
     }
 
     #[test]
-    fn no_other_key_device_or_time_will_do_and_no_digit_may_change() {
-        let claims = tokens(1, 7).claim(ClientId::new(1).expect("valid"), 0, 5_000);
+    fn no_other_key_or_device_will_do_and_no_digit_may_change() {
+        let claims = tokens(1, 7).claim(ClientId::new(1).expect("valid"), 0, 0, 5_000);
         let token = tokens(1, 7).issue(&device("d"), claims);
-        assert_eq!(tokens(2, 7).read(&token, &device("d"), 0), None);
-        assert_eq!(tokens(1, 7).read(&token, &device("e"), 0), None);
-        assert_eq!(tokens(1, 7).read(&token, &device("d"), 5_000), None);
+        assert_eq!(tokens(2, 7).read(&token, &device("d")), None);
+        assert_eq!(tokens(1, 7).read(&token, &device("e")), None);
         for at in 0..token.len() {
             let mut changed = token.clone().into_bytes();
             changed[at] = if changed[at] == b'0' { b'1' } else { b'0' };
             let changed = String::from_utf8(changed).expect("ASCII");
-            assert_eq!(tokens(1, 7).read(&changed, &device("d"), 0), None, "digit {at}");
+            assert_eq!(tokens(1, 7).read(&changed, &device("d")), None, "digit {at}");
         }
-        for bad in ["", "00", &token[1..], &format!("{token}00"), &"\u{e9}".repeat(60), &"+1".repeat(60)] {
-            assert_eq!(tokens(1, 7).read(bad, &device("d"), 0), None, "{bad}");
+        for bad in ["", "00", &token[1..], &format!("{token}00"), &"\u{e9}".repeat(72), &"+1".repeat(72)] {
+            assert_eq!(tokens(1, 7).read(bad, &device("d")), None, "{bad}");
         }
     }
 }

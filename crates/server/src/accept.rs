@@ -66,7 +66,9 @@ pub(crate) async fn run(door: Door, stop: CancellationToken) {
             }
         }
     }
-    while let (false, Some(Ok(accepted))) = (door.leaves_queue, door.listener.accept().now_or_never()) {
+    // Unconstrained: else the runtime says that there is nothing when it is others' turn.
+    let next = || tokio::task::unconstrained(door.listener.accept()).now_or_never();
+    while let (false, Some(Ok(accepted))) = (door.leaves_queue, next()) {
         door.admit(accepted, &turned_away);
     }
 }

@@ -151,12 +151,17 @@ impl<C: Conn> Connection<C> {
     /// The order, and why: the order to stop first, or a busy connection would never hear it. A turn begins with what is
     /// to be written, so that no input can hold it up: first what is queued, then the mailbox, once nothing is left.
     /// Once the turn has begun, what the peer has sent (or the answer or the room that the seat waits for) comes
-    /// before, so that the replies to all of it leave with one write. Timers last: they are for when nothing happens.
+    /// before, so that the replies to all of it leave with one write. Timers are looked at as a turn begins, for those with
+    /// whom something always happens, and last.
     fn poll_wake(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut tokio::time::Sleep>) -> Poll<Wake> {
         if !self.told && self.stage == Stage::Open && self.context.goodbye.poll_told(cx).is_ready() {
             return Poll::Ready(Wake::Told);
         }
         let has_begun = self.turn.messages > 0;
+        // What is due is due also where there is always something to read.
+        if !has_begun && self.clocks.due(&self.seat) <= clock::now() {
+            return Poll::Ready(Wake::Timer);
+        }
         if has_begun && let Poll::Ready(wake) = self.poll_read(cx) {
             return Poll::Ready(wake);
         }

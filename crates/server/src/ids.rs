@@ -16,6 +16,10 @@ impl IdSource for SystemRandom {
             }
         }
     }
+
+    fn draw_session(&self) -> u64 {
+        getrandom::u64().expect("the system has random numbers once it has started")
+    }
 }
 
 #[cfg(test)]

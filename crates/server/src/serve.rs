@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -23,11 +24,15 @@ use tokio::time::{sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::clock;
 use crate::link::Link;
 use crate::metrics::{Metrics, Peer, Timeout};
 use crate::settings::Settings;
 use crate::stall::{Patience, StallGuard};
 use crate::{headers, host, problem};
+
+/// How long a request that had begun when the server stops may take to be complete and answered.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// What is served on a socket, and until when.
 pub(crate) struct Plan {
@@ -41,7 +46,11 @@ pub(crate) struct Plan {
 pub(crate) async fn serve(accepted: Accepted, link: Arc<Link>, plan: Plan) {
     let metrics = Arc::clone(&plan.app.metrics);
     let _counted = metrics.connection(Peer::Http);
-    match timeout_at(link.deadline, accepted.handshake()).await {
+    let stopping = plan.stopping.clone();
+    // A handshake that is not done when the server stops is none of its business any more.
+    let handshake = stopping.run_until_cancelled(timeout_at(link.deadline, accepted.handshake()));
+    let Some(handshake) = handshake.await else { return };
+    match handshake {
         Ok(Ok(socket)) => {
             // Boxed by itself, so that the handshake above does not keep its size.
             Box::pin(serve_http(socket, link, plan)).await;
@@ -69,6 +78,10 @@ async fn serve_http(socket: Stream, link: Arc<Link>, plan: Plan) {
             () = stopping.cancelled(), if !leaving => {
                 leaving = true;
                 connection.as_mut().graceful_shutdown();
+                if !link.has_responded() {
+                    // Half a request would hold the stop up for as long as it may take.
+                    first_response.as_mut().reset(link.deadline.min(clock::now() + LAST_REQUEST));
+                }
             }
             result = connection.as_mut() => break result,
             () = &mut first_response, if !late => {

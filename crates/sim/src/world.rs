@@ -45,6 +45,10 @@ impl SeededIds {
 }
 
 impl IdSource for SeededIds {
+    fn draw_session(&self) -> u64 {
+        self.0.lock().draw()
+    }
+
     fn draw(&self) -> ClientId {
         loop {
             let bits = self.0.lock().draw() as u32 & ClientId::MAX;

@@ -49,6 +49,10 @@ impl Clock {
 struct SeededIds(AtomicU64);
 
 impl IdSource for SeededIds {
+    fn draw_session(&self) -> u64 {
+        u64::from(self.draw().value())
+    }
+
     fn draw(&self) -> ClientId {
         loop {
             // splitmix64

@@ -30,24 +30,26 @@ impl Device {
     ) -> Result<Attachment, Reject> {
         let mut state = self.state.lock();
         let client_id = state.unused_id(|| shared.ids.draw());
+        let resumable = resumable.map(|time| (time, shared.ids.draw_session()));
         self.admit(shared, &mut state, client, client_id, resumable)
     }
 
-    /// Attaches a client that an earlier process knew by `client_id`. The device knows it, as far as we know.
+    /// Attaches a client that an earlier process knew. The device knows it, as far as we know.
     ///
     /// Gives nothing where the id is in use, or its session was over before.
     pub(crate) fn readmit(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
         client: &Arc<Mailbox>,
-        client_id: ClientId,
+        claims: Claims,
         time: TokenTime,
     ) -> Result<Option<Attachment>, Reject> {
+        let client_id = claims.client_id;
         let mut state = self.state.lock();
         if state.is_used(client_id) {
             return Ok(None);
         }
-        let mut attachment = self.admit(shared, &mut state, client, client_id, Some(time))?;
+        let mut attachment = self.admit(shared, &mut state, client, client_id, Some((time, claims.session)))?;
         attachment.told = true;
         if let Some(entry) = state.clients.get_mut(&client_id) {
             entry.told = true;
@@ -62,15 +64,18 @@ impl Device {
         self: &Arc<Self>,
         shared: &Arc<Shared>,
         client: &Mailbox,
-        client_id: ClientId,
+        claims: Claims,
         had: Had,
         time: TokenTime,
     ) -> Result<Option<Attachment>, Reject> {
+        let client_id = claims.client_id;
         let mut state = self.state.lock();
         let is_full = state.viewers() >= shared.settings.clients_per_device;
         // A client that is expected is one of an earlier process.
-        let may_resume =
-            |entry: &&mut Client| entry.resumable && (entry.expected_until.is_none() || matches!(had, Had::Unknown));
+        let may_resume = |entry: &&mut Client| match entry.session {
+            Some(session) => session == claims.session,
+            None => entry.resumable && matches!(had, Had::Unknown),
+        };
         let Some(entry) = state.clients.get_mut(&client_id).filter(may_resume) else { return Ok(None) };
         if entry.lingers && is_full {
             return Err(Reject::TooManyClients);
@@ -81,7 +86,8 @@ impl Device {
             Had::Unknown if taken > 0 => Had::OfCount(0, None),
             had => had,
         };
-        let claims = self.claim(shared, client_id, time);
+        entry.session = Some(claims.session);
+        let claims = self.claim(shared, claims.session, client_id, time);
         let greet = |is_whole: bool, count| {
             let token = shared.tokens.issue(&self.id, claims.counted(count));
             encode::resumable_device_info(&self.info, &token, is_whole.then_some(taken))
@@ -100,10 +106,12 @@ impl Device {
         Ok(Some(self.attachment(shared, inbox, client_id, permit, told)))
     }
 
-    /// A client whose session can't be resumed, and that the device may still know, is gone for good.
-    pub(crate) fn disown(&self, client_id: ClientId) {
+    /// A client whose session can't be resumed, and that the device may still know, is gone for good. A device can have known
+    /// so many clients at a time, so it hears of no more than these: whoever has old tokens can't flood it.
+    pub(crate) fn disown(&self, shared: &Shared, client_id: ClientId) {
         let mut state = self.state.lock();
-        if !state.is_used(client_id) {
+        if !state.is_used(client_id) && state.disowned < shared.settings.clients_per_device {
+            state.disowned += 1;
             state.remember(client_id);
             self.mailbox.report(encode::client_disconnected(client_id));
         }
@@ -115,24 +123,24 @@ impl Device {
         state: &mut State,
         client: &Arc<Mailbox>,
         client_id: ClientId,
-        resumable: Option<TokenTime>,
+        resumable: Option<(TokenTime, u64)>,
     ) -> Result<Attachment, Reject> {
         if state.viewers() >= shared.settings.clients_per_device {
             return Err(Reject::TooManyClients);
         }
         match resumable {
             None => client.reply(encode::device_info(&self.info)),
-            Some(time) => {
+            Some((time, session)) => {
                 client.keep_history(shared.settings.resume_kept);
-                let token = shared.tokens.issue(&self.id, self.claim(shared, client_id, time));
+                let token = shared.tokens.issue(&self.id, self.claim(shared, session, client_id, time));
                 client.reply(encode::resumable_device_info(&self.info, &token, None));
             }
         }
         let sender = Sender::new(client_id, shared.settings.client_share);
         let (permit, _) = self.mailbox.supersede(&sender);
-        let resumable = resumable.is_some();
+        let (session, resumable) = (resumable.map(|(_, session)| session), resumable.is_some());
         let mailbox = Arc::clone(client);
-        let entry = Client { mailbox, sender, told: false, lingers: false, resumable, expected_until: None };
+        let entry = Client { mailbox, sender, told: false, lingers: false, session, resumable, expected_until: None };
         state.clients.insert(client_id, entry);
         self.announce_viewers(shared, state);
         Ok(self.attachment(shared, client.reader(), client_id, permit, false))
@@ -155,22 +163,30 @@ impl Device {
         *self.digest.get_or_init(|| shared.tokens.digest(&self.info))
     }
 
-    fn claim(&self, shared: &Shared, client_id: ClientId, time: TokenTime) -> Claims {
-        shared.tokens.claim(client_id, self.digest(shared), time.expires_ms)
+    fn claim(&self, shared: &Shared, session: u64, client_id: ClientId, time: TokenTime) -> Claims {
+        shared.tokens.claim(client_id, session, self.digest(shared), time.expires_ms)
     }
 
     /// A device may have kept a client of an earlier process, and send to it before the client is back: what it sends is
-    /// held until then. Gives `false` if too many clients are here or expected.
+    /// held until then. Gives `false` if too many are expected.
     pub(crate) fn expect(&self, shared: &Shared, client_id: ClientId, until: Instant) -> bool {
         let mut state = self.state.lock();
-        if state.is_used(client_id) || state.clients.len() >= shared.settings.clients_per_device {
+        let expected = state.clients.values().filter(|client| client.expected_until.is_some()).count();
+        if state.is_used(client_id) || expected >= shared.settings.clients_per_device {
             return false;
         }
         let mailbox = Arc::clone(Inbox::new(shared.settings.client_queue, &shared.budget).mailbox());
         mailbox.keep_history(shared.settings.resume_kept);
         let sender = Sender::new(client_id, shared.settings.client_share);
-        let client =
-            Client { mailbox, sender, told: true, lingers: true, resumable: true, expected_until: Some(until) };
+        let client = Client {
+            mailbox,
+            sender,
+            told: true,
+            lingers: true,
+            session: None,
+            resumable: true,
+            expected_until: Some(until),
+        };
         state.clients.insert(client_id, client);
         state.lingering += 1;
         true

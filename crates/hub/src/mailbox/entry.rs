@@ -1,10 +1,8 @@
 //! What lies in a mailbox.
 
-use std::sync::Arc;
-
 use cuttlebone_proto::CloseCode;
 
-use super::sender::Sender;
+use super::sender::Taken;
 use crate::item::Notice;
 
 #[derive(Debug)]
@@ -12,7 +10,7 @@ pub(super) enum Entry {
     /// A peer's message; with the client that sent it, where a device is the reader.
     Forward {
         text: String,
-        sender: Option<Arc<Sender>>,
+        sender: Option<Taken>,
     },
     /// A peer's message that was read before, and is asked for again.
     Replay(String),
@@ -30,7 +28,7 @@ impl Entry {
         matches!(self, Self::Report(_) | Self::Reply(_))
     }
 
-    pub(super) fn sender(&self) -> Option<&Sender> {
-        if let Self::Forward { sender, .. } = self { sender.as_deref() } else { None }
+    pub(super) fn taken(&self) -> Option<&Taken> {
+        if let Self::Forward { sender, .. } = self { sender.as_ref() } else { None }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::Budget;
 use crate::settings::Bound;
 
 /// The last forwards that a client was sent, bounded in frames and bytes.
@@ -36,11 +37,17 @@ impl History {
     }
 
     /// Keeps a copy of what is sent now.
-    pub(super) fn keep(&mut self, text: &str) {
+    pub(super) fn keep(&mut self, text: &str, budget: &Budget) {
         self.sent = self.sent.wrapping_add(1);
         self.bytes += text.len();
         self.kept.push_back(text.to_owned());
-        while self.kept.len() > self.bound.frames || self.bytes > self.bound.bytes {
+        self.trim(budget);
+    }
+
+    /// Keeps what the bound of the moment allows: when all hold too much, a little only.
+    pub(super) fn trim(&mut self, budget: &Budget) {
+        let bound = budget.tighten(self.bound);
+        while self.kept.len() > bound.frames || self.bytes > bound.bytes {
             self.drop_first();
         }
     }
@@ -83,7 +90,7 @@ mod tests {
 
     fn sent(texts: &[&str], bound: Bound) -> History {
         let mut history = History::new(bound);
-        texts.iter().for_each(|text| history.keep(text));
+        texts.iter().for_each(|text| history.keep(text, &Budget::new(usize::MAX)));
         history
     }
 
@@ -110,7 +117,7 @@ mod tests {
         let mut history = sent(&["aaaa", "bbbb", "cc"], Bound { frames: 9, bytes: 6 });
         assert_eq!(history.bytes(), 6);
         assert_eq!(history.after(1), Some(vec!["bbbb".into(), "cc".into()]));
-        history.keep("longer than all");
+        history.keep("longer than all", &Budget::new(usize::MAX));
         assert_eq!((history.after(3), history.after(4)), (None, Some(vec![])));
     }
 }

@@ -84,7 +84,7 @@ impl Inbox {
         }
         let mut bytes = 0;
         while items.len() < most && bytes < BATCH_BYTES {
-            let Some(item) = state.pop() else { break };
+            let Some(item) = state.pop(&self.mailbox.budget) else { break };
             bytes += if let Item::Text(text) = &item { text.len() } else { 0 };
             items.push(item);
         }
@@ -105,7 +105,7 @@ impl Inbox {
             return Poll::Ready(Urgent::Cut);
         }
         if let Some(Entry::Notice(Notice::Probe(_))) = state.queue.front()
-            && let Some(Item::Notice(probe)) = state.pop()
+            && let Some(Item::Notice(probe)) = state.pop(&self.mailbox.budget)
         {
             return Poll::Ready(Urgent::Probe(probe));
         }
@@ -117,7 +117,12 @@ impl Inbox {
     /// back, says that the peer has had them.
     #[must_use]
     pub fn mark(&self) -> Option<u32> {
-        let state = self.mailbox.state.lock();
+        let mut state = self.mailbox.state.lock();
+        // A peer may leave pings unanswered, or answer them with something else: what it makes us keep is bounded all the same.
+        if let Some(history) = &mut state.history {
+            history.trim(&self.mailbox.budget);
+        }
+        state.charge(&self.mailbox.budget);
         let unread = state.queue.iter().filter(|entry| matches!(entry, Entry::Replay(_))).count();
         let unread = u32::try_from(unread).unwrap_or(u32::MAX);
         state.history.as_ref().map(|history| history.sent().wrapping_sub(unread))

@@ -18,6 +18,17 @@ pub(crate) struct Sender {
     bytes: AtomicUsize,
     taken: AtomicU32,
     epoch: AtomicU32,
+    /// How often counting has begun anew.
+    count: AtomicU32,
+}
+
+/// Which of a client's messages an entry is.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) sender: Arc<Sender>,
+    /// Its number, from 1, in the count of the other number.
+    number: u32,
+    count: u32,
 }
 
 /// The right of one connection of a client to send. A later connection's permit makes it worthless.
@@ -37,6 +48,7 @@ impl Sender {
             bytes: AtomicUsize::new(0),
             taken: AtomicU32::new(0),
             epoch: AtomicU32::new(0),
+            count: AtomicU32::new(0),
         })
     }
 
@@ -57,17 +69,24 @@ impl Sender {
 
     pub(super) fn forget_count(&self) {
         self.taken.store(0, Ordering::Relaxed);
-    }
-
-    /// A message was taken that nobody will read.
-    pub(super) fn uncount(&self) {
-        self.taken.store(self.taken().saturating_sub(1), Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A message of `len` bytes left the mailbox.
     pub(super) fn free(&self, len: usize) {
         self.frames.fetch_sub(1, Ordering::Relaxed);
         self.bytes.fetch_sub(len, Ordering::Relaxed);
+    }
+}
+
+impl Taken {
+    /// Nobody will read this message: it was not taken, and what came after it was not either, be it a message that was
+    /// refused.
+    pub(super) fn take_back(&self) {
+        let sender = &self.sender;
+        if self.count == sender.count.load(Ordering::Relaxed) {
+            sender.taken.store(sender.taken().min(self.number.saturating_sub(1)), Ordering::Relaxed);
+        }
     }
 }
 
@@ -82,11 +101,13 @@ impl SendPermit {
     }
 
     /// Counts a message of `len` bytes as queued and taken.
-    pub(super) fn take(&self, len: usize) -> Arc<Sender> {
+    pub(super) fn take(&self, len: usize) -> Taken {
         self.sender.frames.fetch_add(1, Ordering::Relaxed);
         self.sender.bytes.fetch_add(len, Ordering::Relaxed);
         self.count();
-        Arc::clone(&self.sender)
+        let sender = Arc::clone(&self.sender);
+        let (number, count) = (sender.taken(), sender.count.load(Ordering::Relaxed));
+        Taken { sender, number, count }
     }
 
     pub(super) fn count(&self) {

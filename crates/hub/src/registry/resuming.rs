@@ -28,18 +28,22 @@ impl Shared {
         (token, received): (&str, Option<u32>),
         now_ms: u64,
     ) -> Answer {
-        let Some(claims) = self.tokens.read(token, &request.device_id, now_ms) else { return self.refuse(None, None) };
+        let Some(claims) = self.tokens.read(token, &request.device_id) else { return self.refuse(None, None) };
         let time = self.token_time(now_ms);
         // Numbers of another process's count mean nothing here.
         let had = if self.tokens.is_own(claims) { Had::OfCount(claims.count, received) } else { Had::Unknown };
         match present {
             Some(device) if !claims.is_for(device.digest(self)) => self.refuse(None, None),
-            Some(device) => match device.resume(self, &request.mailbox, claims.client_id, had, time) {
+            // A session that is here goes on however old its token is: it is the token that it was given last.
+            Some(device) => match device.resume(self, &request.mailbox, claims, had, time) {
                 Ok(Some(attachment)) => Answer::Attached(attachment),
+                Ok(None) if claims.is_expired(now_ms) => self.refuse(None, None),
                 Ok(None) => self.readmit(shard, device, request, claims, now_ms),
                 Err(reject) => Answer::Refused(reject),
             },
-            None if self.may_be_unknown(claims, now_ms) => self.wait(shard, request),
+            None if self.may_be_unknown(claims, now_ms) && !claims.is_expired(now_ms) => {
+                self.wait(shard, request, now_ms)
+            }
             None => self.refuse(None, None),
         }
     }
@@ -57,9 +61,9 @@ impl Shared {
             return self.refuse(Some(device), Some(claims));
         }
         if device.away.load(Ordering::Relaxed) {
-            return self.wait(shard, request);
+            return self.wait(shard, request, now_ms);
         }
-        match device.readmit(self, &request.mailbox, claims.client_id, self.token_time(now_ms)) {
+        match device.readmit(self, &request.mailbox, claims, self.token_time(now_ms)) {
             Ok(Some(attachment)) => {
                 self.observer.resumed(ResumeOutcome::Uncounted);
                 Answer::Attached(attachment)
@@ -79,10 +83,11 @@ impl Shared {
         !self.tokens.is_own(claims) && !self.time_for_others(now_ms).is_zero()
     }
 
-    /// As many may wait as may be attached: they were.
-    fn wait(self: &Arc<Self>, shard: &mut Shard, request: &AttachRequest) -> Answer {
+    /// As many may wait as may be attached: they were. And for as long as they may come back, be it that others do not wait.
+    fn wait(self: &Arc<Self>, shard: &mut Shard, request: &AttachRequest, now_ms: u64) -> Answer {
         let most = self.settings.waiting_per_device + self.settings.clients_per_device;
-        waiting::wait(self, shard, request, most)
+        let patience = self.settings.client_wait.max(self.time_for_others(now_ms));
+        waiting::wait(self, shard, request, most, patience)
     }
 
     /// The session is over. A device that may know the client of an earlier process is told.
@@ -90,7 +95,7 @@ impl Shared {
         if let (Some(device), Some(claims)) = (device, claims)
             && !self.tokens.is_own(claims)
         {
-            device.disown(claims.client_id);
+            device.disown(self, claims.client_id);
         }
         self.observer.resumed(ResumeOutcome::Refused);
         Answer::Refused(Reject::CannotResume)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use cuttlebone_proto::{DeviceId, Reject};
 
@@ -22,12 +23,26 @@ pub struct Waiting {
     shared: Arc<Shared>,
     device_id: DeviceId,
     key: u64,
+    patience: Duration,
 }
 
-/// Lets a client wait for its device, unless `most` wait for it already.
-pub(super) fn wait(shared: &Arc<Shared>, shard: &mut Shard, request: &AttachRequest, most: usize) -> Answer {
+impl Waiting {
+    /// How long the client waits.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+}
+
+/// Lets a client wait for its device for so long, unless `most` wait for it already.
+pub(super) fn wait(
+    shared: &Arc<Shared>,
+    shard: &mut Shard,
+    request: &AttachRequest,
+    most: usize,
+    patience: Duration,
+) -> Answer {
     let settings = &shared.settings;
-    if settings.client_wait.is_zero() {
+    if patience.is_zero() {
         return Answer::Absent;
     }
     let here = shard.get(&request.device_id).map_or(0, |entry| entry.waiters.len());
@@ -38,7 +53,7 @@ pub(super) fn wait(shared: &Arc<Shared>, shard: &mut Shard, request: &AttachRequ
     let key = shared.waiters.fetch_add(1, Ordering::Relaxed);
     let waiter = Waiter { key, mailbox: Arc::clone(&request.mailbox) };
     shard.entry(request.device_id.clone()).or_default().waiters.push(waiter);
-    Answer::Waiting(Waiting { shared: Arc::clone(shared), device_id: request.device_id.clone(), key })
+    Answer::Waiting(Waiting { shared: Arc::clone(shared), device_id: request.device_id.clone(), key, patience })
 }
 
 impl Registry {

@@ -95,8 +95,8 @@ impl ClientSeat {
             }
             Answer::Waiting(place) => {
                 self.session.on_absent();
+                self.deadline.get_or_insert(now + place.patience());
                 self.link = Link::Waiting { _place: place };
-                self.deadline.get_or_insert(now + self.registry.settings().client_wait);
                 Next::Continue
             }
             Answer::Absent => {

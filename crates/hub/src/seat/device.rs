@@ -193,7 +193,8 @@ impl DeviceSeat {
     }
 
     fn pass_on(&mut self, client_id: ClientId, payload: &str, now: Instant) {
-        let Some(registration) = &self.registration else { return };
+        // A connection that was taken over speaks for the device no more.
+        let Some(registration) = self.registration.as_ref().filter(|held| !held.is_superseded()) else { return };
         let (device, shared) = (registration.device(), self.registry.shared());
         if device.to_client(shared, client_id, payload) {
             return;

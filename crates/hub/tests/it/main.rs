@@ -1,5 +1,6 @@
 //! The rules of the hub, seen from outside.
 
+mod attack;
 mod lifecycle;
 mod peer;
 mod resume;

@@ -1,7 +1,7 @@
 //! Peers that drive a seat by hand.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -13,11 +13,18 @@ use cuttlebone_proto::ClientId;
 
 /// Ids 1, 2, 3, …: what is random elsewhere can be told in a test.
 #[derive(Default)]
-struct Counting(AtomicU32);
+struct Counting {
+    ids: AtomicU32,
+    sessions: AtomicU64,
+}
 
 impl IdSource for Counting {
     fn draw(&self) -> ClientId {
-        ClientId::new(self.0.fetch_add(1, Ordering::Relaxed) + 1).expect("few ids")
+        ClientId::new(self.ids.fetch_add(1, Ordering::Relaxed) + 1).expect("few ids")
+    }
+
+    fn draw_session(&self) -> u64 {
+        self.sessions.fetch_add(1, Ordering::Relaxed)
     }
 }
 

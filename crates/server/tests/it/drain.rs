@@ -87,3 +87,38 @@ async fn an_idle_kept_connection_does_not_hold_the_server_up() {
     assert!(summary.took < Duration::from_secs(5), "{summary:?}");
     assert_eq!(silent.read(&mut [0]).await.unwrap_or_default(), 0);
 }
+
+#[tokio::test]
+async fn half_a_request_does_not_hold_the_server_up() {
+    let server = Running::start();
+    let mut half = Peer::connect(server.addr).await;
+    half.send("GET / HTTP/1.1\r\nhost: x\r\n").await;
+    server.until_metric(r#"cuttlebone_connections{role="http"}"#, |open| open >= 2).await;
+    server.stop();
+    let summary = server.ended().await;
+    assert_eq!(summary.aborted, 0);
+    assert!(summary.took < Duration::from_secs(5), "{summary:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_floods_holds_nobody_up() {
+    let server = Running::start();
+    let mut device = server.device("d", "1").await;
+    let mut client = server.client("d").await;
+    let payload = "x".repeat(200_000);
+    let flood = format!(r#"{{"message_type":"forward","client_id":77,"payload":"{payload}"}}"#);
+    let tasks = tokio_util::task::TaskTracker::new();
+    let flooding = tasks.spawn(async move { while device.send_text(flood.clone()).await.is_ok() {} });
+    server.until_metric("cuttlebone_process_resident_memory_bytes", |_| true).await;
+    server.stop();
+    loop {
+        match timeout(Duration::from_secs(5), client.next()).await.expect("told in time") {
+            Some(RawEvent::Close(code, _)) => break assert_eq!(code, Some(1012)),
+            Some(_) => {}
+            None => panic!("cut without a word"),
+        }
+    }
+    drop(client);
+    assert_eq!(server.ended().await.aborted, 0);
+    flooding.abort();
+}

@@ -12,7 +12,7 @@ use crate::support::{PATIENCE, Peer, Running, get, request};
 
 #[tokio::test]
 async fn t03_a_thousand_half_requests_are_closed_at_the_deadline_and_others_are_served() {
-    let limit = Duration::from_secs(2);
+    let limit = Duration::from_secs(4);
     let server = Running::with(|settings| settings.timeouts.handshake = limit);
     let mut slow = Vec::new();
     let begun = Instant::now();
@@ -23,7 +23,7 @@ async fn t03_a_thousand_half_requests_are_closed_at_the_deadline_and_others_are_
     }
     let mut took = Vec::new();
     let mut tick = interval(Duration::from_millis(50));
-    while begun.elapsed() < limit / 2 {
+    while took.len() < 4 || begun.elapsed() < limit / 2 {
         tick.tick().await;
         // They are not silent: a header now and then.
         for (peer, _) in slow.iter_mut().step_by(50) {
@@ -39,7 +39,8 @@ async fn t03_a_thousand_half_requests_are_closed_at_the_deadline_and_others_are_
         assert!(opened.elapsed() < limit + Duration::from_secs(2), "{:?}", opened.elapsed());
     }
     took.sort_unstable();
-    assert!(took.len() > 3 && took[took.len() / 2] < Duration::from_millis(100), "{took:?}");
+    // How fast on a quiet machine is for the benchmarks: here it is that they do not wait for the slow ones.
+    assert!(took[took.len() / 2] < limit / 4, "{took:?}");
     server.until_metric(r#"cuttlebone_timeouts_total{which="handshake"}"#, |count| count == 1000).await;
 }
 
