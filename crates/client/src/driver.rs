@@ -28,7 +28,7 @@ use session::{End, Session};
 
 /// Events that may wait to be read.
 const EVENTS: usize = 256;
-/// How long a clean close may take, and how long what was sent before a failed write.
+/// How long a clean close may take.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 const NORMAL: u16 = 1000;
 /// The close code of a protocol or policy violation.

@@ -29,7 +29,6 @@ type Fault = (Loss, String);
 /// What the socket did.
 enum Io {
     Flushed,
-    Unwritable,
     Heard(RawEvent),
     Ended,
 }
@@ -129,37 +128,32 @@ impl Session {
                 Turn::Delivered | Turn::Io(Io::Flushed) => Ok(()),
                 Turn::Commands(n) => {
                     more_commands = n > 0;
-                    self.write(&mut batch, driver)
-                }
-                Turn::Io(Io::Unwritable) => {
-                    self.heard = Instant::now();
+                    self.write(&mut batch, driver);
                     Ok(())
                 }
                 Turn::Io(Io::Heard(event)) => self.on_heard(event, driver).map(|e| pending = e),
                 Turn::Io(Io::Ended) => Err(self.ended()),
                 Turn::Silence => self.on_silence(),
             };
+            // Every event has been delivered by now: nothing is read, and so nothing ends, while one is pending.
             if let Err((loss, reason)) = result {
-                if let Some(event) = pending {
-                    driver.tell(event, closing).await;
-                }
                 return End::Lost(loss, self.refusal.map_or(reason, str::to_owned));
             }
         }
     }
 
-    fn write<R: Role>(&mut self, batch: &mut Vec<Command>, driver: &mut Driver<R>) -> Result<(), Fault> {
+    fn write<R: Role>(&mut self, batch: &mut Vec<Command>, driver: &mut Driver<R>) {
         for command in batch.drain(..) {
             if driver.is_current(&command) {
                 driver.role.on_forward(&command.text);
-                self.queue(command.text)?;
+                self.queue(command.text);
             }
         }
-        Ok(())
     }
 
-    fn queue(&mut self, text: String) -> Result<(), Fault> {
-        self.conn.queue_text(text).map_err(|error| broken(&error))
+    fn queue(&mut self, text: String) {
+        // Fails only where writing has failed before; that is found out by reading.
+        let _ = self.conn.queue_text(text);
     }
 
     fn on_heard<R: Role>(&mut self, event: RawEvent, driver: &mut Driver<R>) -> Result<Option<R::Event>, Fault> {
@@ -188,7 +182,7 @@ impl Session {
             }
             Step::GoOn(again) => {
                 self.is_up = true;
-                again.into_iter().try_for_each(|text| self.queue(text))?;
+                again.into_iter().for_each(|text| self.queue(text));
             }
             Step::Drain => self.is_draining = true,
             Step::Refuse(reason) => self.refusal = Some(reason),
@@ -197,9 +191,6 @@ impl Session {
     }
 
     fn deadline(&self) -> Instant {
-        if self.conn.is_unwritable() {
-            return self.heard + CLOSE_PATIENCE;
-        }
         let patience = if self.asked { self.keep_alive + self.keep_alive / 2 } else { self.keep_alive };
         let silence = self.heard + patience;
         match self.answered {
@@ -209,9 +200,6 @@ impl Session {
     }
 
     fn on_silence(&mut self) -> Result<(), Fault> {
-        if self.conn.is_unwritable() {
-            return Err(self.ended());
-        }
         let now = Instant::now();
         if self.answered.is_none() && now >= self.since + self.patience {
             return Err((Loss::Broken, "the server did not answer".into()));
@@ -220,7 +208,7 @@ impl Session {
             return Err((Loss::Broken, "the server fell silent".into()));
         }
         self.asked = true;
-        self.conn.queue_ping().map_err(|error| broken(&error))
+        self.conn.queue_ping().map_err(|error| (Loss::Broken, error.to_string()))
     }
 
     /// Nothing more is to be read.
@@ -228,10 +216,6 @@ impl Session {
         let loss = if self.conn.is_violation() { Loss::Violation } else { Loss::Broken };
         (loss, self.conn.failure().unwrap_or("the connection broke").to_owned())
     }
-}
-
-fn broken(error: &std::io::Error) -> Fault {
-    (Loss::Broken, error.to_string())
 }
 
 fn violation(reason: &str) -> Fault {
@@ -246,21 +230,17 @@ async fn deliver<E>(events: &mpsc::Sender<E>, pending: &mut Option<E>) {
     }
 }
 
-/// Writes what is queued, and reads if `reads`. Cancel safe.
+/// Writes what is queued, and reads if `reads`. Both each time, so that neither starves the other. Cancel safe.
 async fn drive(conn: &mut RawConn, reads: bool) -> Io {
     poll_fn(|cx| {
-        if conn.is_dirty() {
-            match conn.poll_flush(cx) {
-                Poll::Ready(Ok(())) => return Poll::Ready(Io::Flushed),
-                // Whatever the server said before is still to be read.
-                Poll::Ready(Err(_)) => return Poll::Ready(Io::Unwritable),
-                Poll::Pending => {}
-            }
+        // Whether it was written or not: a connection that broke is found out by reading, after all that the server said.
+        let flushed = conn.is_dirty() && conn.poll_flush(cx).is_ready();
+        let event = if reads { conn.poll_next(cx) } else { Poll::Pending };
+        match event {
+            Poll::Ready(event) => Poll::Ready(event.map_or(Io::Ended, Io::Heard)),
+            Poll::Pending if flushed => Poll::Ready(Io::Flushed),
+            Poll::Pending => Poll::Pending,
         }
-        if !reads {
-            return Poll::Pending;
-        }
-        conn.poll_next(cx).map(|event| event.map_or(Io::Ended, Io::Heard))
     })
     .await
 }

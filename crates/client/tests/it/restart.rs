@@ -73,6 +73,35 @@ async fn what_the_application_sends_meanwhile_arrives_before_the_answer_to_the_c
 }
 
 #[tokio::test]
+async fn what_waits_when_the_server_closes_is_sent_in_the_next_session() {
+    let server = FakeServer::start().await;
+    let (handle, mut events) = device(server.device());
+    let mut peer = server.greet(&[CONFIG]).await;
+    registered(&mut events).await;
+    let mut sent = 0;
+    // The server does not read, so in the end the queue is full.
+    let padding = "x".repeat(20_000);
+    while handle.try_forward(id(1), &(&padding, sent)).is_ok() {
+        sent += 1;
+        tokio::task::yield_now().await;
+    }
+    peer.send_close(1012).await;
+    let (mut arrived, mut left) = (0, 0);
+    while arrived < sent {
+        let message = peer.next().await.expect("an answer to the close before the end");
+        if message.is_close() {
+            left = sent - arrived;
+            peer = server.greet(&[CONFIG]).await;
+            continue;
+        }
+        let text = message.as_text().expect("a text");
+        assert!(text.ends_with(&format!(",{arrived}]}}")), "not number {arrived}");
+        arrived += 1;
+    }
+    assert!(left > 0, "nothing waited");
+}
+
+#[tokio::test]
 async fn device_is_back_soon_however_long_its_pauses() {
     let server = FakeServer::start().await;
     let mut options = server.device();

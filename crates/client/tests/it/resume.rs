@@ -1,124 +1,11 @@
-//! A client's session that goes on over a new connection, or does not.
+//! A client's session that goes on over a new connection.
 
 use std::time::Duration;
 
-use cuttlebone_client::{ClientEvent, ClientEvents, ClientHandle, ClientOptions, Resume, SendError, client};
+use cuttlebone_client::{ClientEvent, Resume, SendError, client};
 
-use crate::fake::{CONFIG, DEVICE_INFO, FakeServer, Peer, device_msg, draining, session};
-
-const NEW: &str = r#"{"message_type":"connect","device_id":"dev","cuttlebone_resume":true}"#;
-
-fn resuming(token: &str, received: u64) -> String {
-    format!(
-        r#"{{"message_type":"connect","device_id":"dev","cuttlebone_resume":"{token}","cuttlebone_received":{received}}}"#
-    )
-}
-
-fn forward(n: usize) -> String {
-    format!(r#"{{"message_type":"forward","payload":{n}}}"#)
-}
-
-/// A client in a session, with the token `t1`.
-struct Line {
-    server: FakeServer,
-    handle: ClientHandle,
-    events: ClientEvents,
-    peer: Option<Peer>,
-}
-
-impl Line {
-    async fn open() -> Self {
-        Self::open_with(|_| {}).await
-    }
-
-    async fn open_with(change: impl FnOnce(&mut ClientOptions)) -> Self {
-        let server = FakeServer::start().await;
-        let mut options = server.client();
-        change(&mut options);
-        let (handle, events) = client(options);
-        let peer = server.greet(&[CONFIG, &session("t1", None)]).await;
-        let mut line = Self { server, handle, events, peer: Some(peer) };
-        line.begun().await;
-        line
-    }
-
-    /// Breaks the connection, and takes the next one; what it begins with.
-    async fn cut(&mut self) -> String {
-        self.peer = None;
-        self.next().await
-    }
-
-    /// Closes the connection, and takes the next one; what it begins with.
-    async fn close(&mut self, code: u16) -> String {
-        self.peer().send_close(code).await;
-        assert_eq!(self.peer().close_code().await, Some(code));
-        self.next().await
-    }
-
-    /// Takes the next connection; what it begins with.
-    async fn next(&mut self) -> String {
-        let mut peer = self.server.accept().await;
-        let greeting = peer.text().await;
-        self.peer = Some(peer);
-        greeting
-    }
-
-    fn peer(&mut self) -> &mut Peer {
-        self.peer.as_mut().expect("a connection")
-    }
-
-    async fn answer(&mut self, device_info: &str) {
-        self.peer().send(CONFIG).await;
-        self.peer().send(device_info).await;
-    }
-
-    async fn forward(&mut self, numbers: std::ops::RangeInclusive<usize>) {
-        for n in numbers {
-            self.handle.forward(&n).await.unwrap();
-        }
-    }
-
-    async fn reads(&mut self, numbers: std::ops::RangeInclusive<usize>) {
-        for n in numbers {
-            assert_eq!(self.peer().text().await, forward(n));
-        }
-    }
-
-    /// The next event that is not `Config`.
-    async fn event(&mut self) -> ClientEvent {
-        loop {
-            match self.events.next().await.expect("an event") {
-                ClientEvent::Config { .. } => {}
-                event => return event,
-            }
-        }
-    }
-
-    async fn begun(&mut self) {
-        let event = self.event().await;
-        assert!(matches!(event, ClientEvent::DeviceInfo(_)), "{event:?}");
-    }
-
-    async fn message(&mut self, n: usize) {
-        let event = self.event().await;
-        assert!(matches!(&event, ClientEvent::Message(payload) if payload.get() == n.to_string()), "{n}: {event:?}");
-    }
-
-    async fn lost(&mut self) -> (String, Duration) {
-        match self.event().await {
-            ClientEvent::Lost { reason, retry_in: Some(pause) } => (reason, pause),
-            other => panic!("expected to be lost, not {other:?}"),
-        }
-    }
-
-    /// Whether nothing was lost.
-    async fn resumed(&mut self) -> bool {
-        match self.event().await {
-            ClientEvent::Resumed { complete, .. } => complete,
-            other => panic!("expected to be resumed, not {other:?}"),
-        }
-    }
-}
+use crate::fake::{CONFIG, FakeServer, device_msg, draining, session};
+use crate::line::{Line, NEW, resuming, slow};
 
 #[tokio::test]
 async fn broken_connection_is_resumed_with_the_newest_token_and_the_number_of_messages_had() {
@@ -318,6 +205,15 @@ async fn planned_restart_that_breaks_off_and_is_resumed_late_still_loses_nothing
 }
 
 #[tokio::test]
+async fn word_of_a_restart_is_enough_to_come_back_soon() {
+    let mut line = Line::open_with(slow).await;
+    line.peer().send(&draining(0)).await;
+    assert_eq!(line.cut().await, resuming("t1", 0));
+    let (_, pause) = line.lost().await;
+    assert!(pause <= Duration::from_millis(500), "{pause:?}");
+}
+
+#[tokio::test]
 async fn close_for_a_restart_is_resumed_soon_even_if_nothing_was_said_before() {
     let mut line = Line::open_with(slow).await;
     line.forward(1..=1).await;
@@ -328,150 +224,4 @@ async fn close_for_a_restart_is_resumed_soon_even_if_nothing_was_said_before() {
     line.answer(&session("t2", Some(0))).await;
     line.reads(1..=1).await;
     assert!(line.resumed().await);
-}
-
-#[tokio::test]
-async fn session_that_cannot_be_resumed_begins_anew_and_the_old_queue_is_dropped() {
-    let mut line = Line::open_with(slow).await;
-    line.forward(1..=1).await;
-    line.reads(1..=1).await;
-    line.close(1012).await;
-    line.lost().await;
-    line.forward(2..=2).await;
-    let error = r#"{"error":"Session cannot be resumed","cuttlebone_code":"cannot_resume"}"#;
-    line.answer(error).await;
-    assert_eq!(line.close(1008).await, NEW);
-    let (reason, pause) = line.lost().await;
-    assert_eq!(reason, "the session cannot be resumed");
-    assert!(pause <= Duration::from_millis(500), "{pause:?}");
-    let early = line.handle.try_forward(&0);
-    assert!(matches!(early, Err(SendError::NotConnected)), "{early:?}");
-    line.answer(&session("u1", None)).await;
-    line.begun().await;
-    line.forward(3..=3).await;
-    line.reads(3..=3).await;
-    line.peer().send(&device_msg(1)).await;
-    assert_eq!(line.close(1012).await, resuming("u1", 1));
-}
-
-#[tokio::test]
-async fn clean_close_of_the_server_ends_the_session() {
-    for code in [1000, 1001, 1008, 1011, 1013, 4008, 4029] {
-        let mut line = Line::open().await;
-        assert_eq!(line.close(code).await, NEW, "{code}");
-        line.lost().await;
-        let refused = line.handle.try_forward(&0);
-        assert!(matches!(refused, Err(SendError::NotConnected)), "{refused:?}");
-        line.answer(&session("u1", None)).await;
-        line.begun().await;
-    }
-}
-
-#[tokio::test]
-async fn attempt_that_is_turned_away_for_now_leaves_the_session() {
-    let mut line = Line::open().await;
-    line.cut().await;
-    line.lost().await;
-    line.peer().send(r#"{"error":"Too many connections"}"#).await;
-    assert_eq!(line.close(1013).await, resuming("t1", 0));
-    let event = line.event().await;
-    assert!(matches!(event, ClientEvent::ServerError { .. }), "{event:?}");
-    line.lost().await;
-    line.forward(1..=1).await;
-    line.answer(&session("t2", Some(0))).await;
-    line.reads(1..=1).await;
-    assert!(line.resumed().await);
-}
-
-#[tokio::test]
-async fn attempt_that_is_refused_for_good_ends_the_session() {
-    let mut line = Line::open().await;
-    line.cut().await;
-    assert_eq!(line.close(1008).await, NEW);
-}
-
-#[tokio::test]
-async fn server_that_breaks_the_protocol_is_not_asked_for_the_same_again() {
-    let too_long = format!(r#"{{"message_type":"device_msg","payload":"{}"}}"#, "x".repeat(2000));
-    for nonsense in ["hello", &too_long, &draining(1)] {
-        let mut line =
-            Line::open_with(|options| options.endpoint = options.endpoint.clone().with_max_message(1000)).await;
-        line.peer().send(nonsense).await;
-        assert_eq!(line.next().await, NEW, "{nonsense}");
-    }
-    let mut line = Line::open().await;
-    line.cut().await;
-    line.answer(&session("t2", Some(1))).await;
-    assert_eq!(line.next().await, NEW);
-    line.lost().await;
-    assert_eq!(line.lost().await.0, "the server's counts are impossible");
-}
-
-#[tokio::test]
-async fn server_that_no_longer_resumes_begins_a_new_session() {
-    let mut line = Line::open().await;
-    line.forward(1..=1).await;
-    line.reads(1..=1).await;
-    line.cut().await;
-    line.lost().await;
-    line.forward(2..=2).await;
-    line.answer(DEVICE_INFO).await;
-    line.begun().await;
-    line.forward(3..=3).await;
-    line.reads(3..=3).await;
-    assert_eq!(line.cut().await, NEW);
-}
-
-#[tokio::test]
-async fn message_belongs_to_the_session_whose_device_info_was_read() {
-    let mut line = Line::open().await;
-    line.close(1000).await;
-    line.answer(&session("u1", None)).await;
-    line.peer().send(&device_msg(1)).await;
-    // The new session is up, and its messages are read; the application does not know yet.
-    assert_eq!(line.cut().await, resuming("u1", 1));
-    let refused = line.handle.try_forward(&"for the old session");
-    assert!(matches!(refused, Err(SendError::NotConnected)), "{refused:?}");
-    line.lost().await;
-    line.begun().await;
-    line.forward(1..=1).await;
-    line.answer(&session("u2", Some(0))).await;
-    line.reads(1..=1).await;
-}
-
-#[tokio::test]
-async fn nothing_is_said_about_resuming_when_it_is_off() {
-    let server = FakeServer::start().await;
-    let (_handle, mut events) = client(ClientOptions { resume: None, ..server.client() });
-    for _ in 0..2 {
-        let mut peer = server.accept().await;
-        assert_eq!(peer.text().await, r#"{"message_type":"connect","device_id":"dev"}"#);
-        peer.send(&session("unasked", None)).await;
-        let event = events.next().await;
-        assert!(matches!(event, Some(ClientEvent::DeviceInfo(_))), "{event:?}");
-        drop(peer);
-        let event = events.next().await;
-        assert!(matches!(event, Some(ClientEvent::Lost { .. })), "{event:?}");
-    }
-}
-
-#[tokio::test]
-async fn close_of_the_application_ends_the_session() {
-    let mut line = Line::open().await;
-    line.forward(1..=1).await;
-    let handle = line.handle.clone();
-    let closing = async {
-        line.reads(1..=1).await;
-        assert_eq!(line.peer().close_code().await, Some(1000));
-    };
-    tokio::join!(handle.close(), closing);
-    assert!(line.events.next().await.is_none());
-    let refused = line.handle.try_forward(&0);
-    assert!(matches!(refused, Err(SendError::Closed)), "{refused:?}");
-}
-
-/// Pauses that no test would survive.
-fn slow(options: &mut ClientOptions) {
-    let hour = Duration::from_secs(3600);
-    (options.backoff.first, options.backoff.cap, options.backoff.stable) = (hour, hour, hour);
 }
