@@ -45,13 +45,11 @@ enum Task {
     },
     /// Run the transcripts against any server that speaks the protocol
     Conformance(Rest),
-    /// Run connections for a long time and watch memory and files
+    /// Put an optimized server under load and churn for a long time, and see whether it keeps anything
     Soak {
-        /// How long
-        #[arg(long, default_value_t = 300)]
+        /// Seconds of load
+        #[arg(long, default_value_t = steps::soak::SECONDS)]
         seconds: u32,
-        #[command(flatten)]
-        rest: Rest,
     },
 }
 
@@ -78,7 +76,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Sim(rest) => steps::sim::with(&rest.args)?,
         Task::Fuzz { seconds, targets } => steps::fuzz::with(seconds, &targets)?,
         Task::Conformance(rest) => steps::conformance::with(&rest.args)?,
-        Task::Soak { seconds, rest } => steps::soak::with(seconds, &rest.args)?,
+        Task::Soak { seconds } => steps::soak::with(seconds)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,7 @@
 //! Our own server in the background, for the steps that need one.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -14,21 +14,25 @@ const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--metrics-listen"
 pub(crate) struct Running(Child);
 
 impl Running {
-    /// Starts a program.
+    /// Starts a program whose standard output is ours.
     pub(crate) fn start(mut command: Command) -> Result<Self> {
+        command.stdout(Stdio::piped());
+        Self::spawn(command)
+    }
+
+    /// Starts a program as it was prepared.
+    pub(crate) fn spawn(mut command: Command) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
-        Ok(Self(command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run {name}"))?))
+        Ok(Self(command.spawn().with_context(|| format!("cannot run {name}"))?))
     }
 
     /// Builds and starts our server; gives it and its address as `ws://…`, once it accepts.
     pub(crate) fn server() -> Result<(Self, String)> {
-        Self::serve(&build("cuttlebone")?, &[])
+        Self::listening(command(&build("cuttlebone")?, &SERVE))
     }
 
-    /// Starts a server that is built already, with these variables.
-    pub(crate) fn serve(program: &str, variables: &[(&str, &str)]) -> Result<(Self, String)> {
-        let mut serve = command(program, &SERVE);
-        serve.envs(variables.iter().copied());
+    /// Starts a server; gives it and its address as `ws://…`, once it accepts.
+    pub(crate) fn listening(serve: Command) -> Result<(Self, String)> {
         let mut server = Self::start(serve)?;
         let line = server.first_line()?;
         match line.strip_prefix("listening on http://") {
@@ -40,6 +44,16 @@ impl Running {
     /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
+    }
+
+    /// Its standard error, once, if it was prepared to be ours.
+    pub(crate) fn stderr(&mut self) -> Option<ChildStderr> {
+        self.0.stderr.take()
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.0.try_wait()?)
     }
 
     fn first_line(&mut self) -> Result<String> {

@@ -1,6 +1,6 @@
 //! The steps of `cargo xtask ci`: one file a topic, in the order in which they run.
 //!
-//! Cheap steps come first. All of them use the same target folder and, but for the simulator and the
+//! Cheap steps come first. All of them use the same target folder and, but for the simulator, the soak and the
 //! fuzzer, the same profile, so that nothing is built twice.
 
 mod autobahn;
@@ -40,5 +40,6 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "autobahn", about: "WebSocket conformance", run: autobahn::run },
     Step { name: "browser", about: "web UI and SDK in a real browser", run: browser::run },
     Step { name: "sim", about: "simulated worlds, many seeds", run: sim::run },
+    Step { name: "soak", about: "five minutes of load and churn: does the server keep anything?", run: soak::run },
     Step { name: "fuzz", about: "every fuzz target for a while", run: fuzz::run },
 ];
