@@ -31,11 +31,22 @@ impl Draft {
 enum Fault {
     FirstByte(Index, u8),
     NoMask(Index),
-    LongerLength(Index, bool),
+    LongerLength(Index, Form),
     Moved(Index, Index),
     Flipped(Index, u8),
     Removed(Index),
     CutOff(Index),
+}
+
+/// A length in more bytes than it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    In16,
+    In64,
+    /// 125, the last that fits into the header's second byte.
+    JustTooShortFor16,
+    /// 65535, the last that fits into 16 bits; the payload stays as it is.
+    JustTooShortFor64,
 }
 
 /// Some messages, often without a fault.
@@ -107,10 +118,11 @@ fn close() -> impl Strategy<Value = Option<Draft>> {
 fn fault() -> impl Strategy<Value = Fault> {
     use Fault::{CutOff, FirstByte, Flipped, LongerLength, Moved, NoMask, Removed};
     let at = any::<Index>;
+    let form = proptest::sample::select(vec![Form::In16, Form::In64, Form::JustTooShortFor16, Form::JustTooShortFor64]);
     prop_oneof![
         3 => (at(), any::<u8>()).prop_map(|(frame, bits)| FirstByte(frame, bits)),
         2 => at().prop_map(NoMask),
-        2 => (at(), any::<bool>()).prop_map(|(frame, longest)| LongerLength(frame, longest)),
+        2 => (at(), form).prop_map(|(frame, form)| LongerLength(frame, form)),
         2 => (at(), at()).prop_map(|(from, to)| Moved(from, to)),
         3 => (at(), 0..8_u8).prop_map(|(byte, bit)| Flipped(byte, bit)),
         1 => at().prop_map(Removed),
@@ -123,13 +135,16 @@ fn spoil_frame(frames: &mut Vec<Draft>, fault: &Fault) {
     match fault {
         Fault::FirstByte(at, bits) => frames[at.index(count)].first ^= bits,
         Fault::NoMask(at) => frames[at.index(count)].key = None,
-        Fault::LongerLength(at, longest) => {
+        Fault::LongerLength(at, form) => {
             let frame = &mut frames[at.index(count)];
-            let len = frame.payload.len();
-            frame.length = if *longest {
-                (127, (len as u64).to_be_bytes().into())
-            } else {
-                (126, (len as u16).to_be_bytes().into())
+            if *form == Form::JustTooShortFor16 {
+                frame.payload.resize(125, b'z');
+            }
+            let len = frame.payload.len() as u64;
+            frame.length = match form {
+                Form::In16 | Form::JustTooShortFor16 => (126, (len as u16).to_be_bytes().into()),
+                Form::In64 => (127, len.to_be_bytes().into()),
+                Form::JustTooShortFor64 => (127, 0xffff_u64.to_be_bytes().into()),
             };
         }
         Fault::Moved(from, to) => {
