@@ -1,174 +1,86 @@
-//! What a fuzzer runs: any bytes, judged by this codec and by an independent one.
+//! What a fuzzer runs: any bytes, judged by this codec and by two independent ones.
 //!
-//! The bodies are ordinary functions, so that they compile, and run on random input, with the tests.
+//! The references are [tokio-websockets](https://docs.rs/tokio-websockets) and
+//! [tungstenite](https://docs.rs/tungstenite). All three get the same bytes, and must give the same messages and the
+//! same verdict. Where a reference is known to differ, a function named after the difference says when it is
+//! excused; everything else is a panic.
+//!
+//! The bodies are ordinary functions, so that they compile, and run on generated streams, with the tests.
 
-use futures_util::{FutureExt as _, StreamExt as _};
-use tokio_websockets::proto::ProtocolError;
-use tokio_websockets::{Error, Limits as ReferenceLimits, Message, ServerBuilder};
+mod case;
+mod frames;
+#[cfg(test)]
+mod streams;
+mod tokio_websockets;
+mod tungstenite;
 
-use crate::mask;
-use crate::{Decoded, Decoder, Event, Limits, Violation};
+use case::{Case, Outcome, Received, Side, Verdict};
 
-/// Small enough that a fuzzer reaches it.
+use crate::encode;
+
+/// Payload bytes of a message, for all three: small enough that a fuzzer reaches it.
 const MESSAGE_BYTES: usize = 600;
 
-/// One thing that was received, with its payload.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Received {
-    Text(Vec<u8>),
-    Binary(Vec<u8>),
-    Ping(Vec<u8>),
-    Pong(Vec<u8>),
-}
-
-/// How a stream ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    /// The bytes were used up.
-    Open,
-    Close(Option<u16>),
-    Violation(Violation),
-}
-
-/// Decodes `data` whole, in pieces, and with tokio-websockets, and panics if the three disagree.
+/// Decodes `data` whole, in pieces, and with both references, and panics if they disagree.
 ///
 /// With an odd first byte the rest is a stream as it is, else it is made into frames that are mostly
 /// right, so that random input gets beyond the first header.
 ///
 /// # Panics
-/// On any difference but the two known ones: a message that grows too large is refused here with the
-/// header of the frame that is too much, and there with its end; a character that is cut off by an empty
-/// last fragment is missed there.
-pub fn against_reference(data: &[u8]) {
+/// On any difference but those that the modules of the references name, and if the bound on the decoder's
+/// memory does not hold.
+pub fn against_references(data: &[u8]) {
     let Some((kind, data)) = data.split_first() else {
         return;
     };
-    let stream = if kind % 2 == 1 { data.to_vec() } else { framed(data) };
-    let whole = ours(&stream, usize::MAX);
-    let step = usize::from(kind / 2) % 17 + 1;
-    assert_eq!(ours(&stream, step), whole, "pieces of {step} bytes");
-    compare(&whole, &reference(&stream));
+    let stream = if kind % 2 == 1 { data.to_vec() } else { frames::framed(data) };
+    judge(&stream, usize::from(kind / 2) % 17 + 1);
 }
 
-type Outcome = (Vec<Received>, Verdict);
-
-fn ours(stream: &[u8], step: usize) -> Outcome {
-    let mut decoder = Decoder::new(Limits { message_bytes: MESSAGE_BYTES, fragments: usize::MAX });
-    let mut received = Vec::new();
-    for piece in stream.chunks(step) {
-        let mut piece = piece.to_vec();
-        let mut rest = piece.as_mut_slice();
-        loop {
-            let Decoded { consumed, event } = decoder.decode(rest);
-            rest = &mut rest[consumed..];
-            match event {
-                None => break,
-                Some(Event::Text) => received.push(Received::Text(decoder.text().into())),
-                Some(Event::Binary) => received.push(Received::Binary(decoder.binary().into())),
-                Some(Event::Ping) => received.push(Received::Ping(decoder.control().into())),
-                Some(Event::Pong) => received.push(Received::Pong(decoder.control().into())),
-                Some(Event::Close(code)) => return (received, Verdict::Close(code)),
-                Some(Event::Violation(violation)) => return (received, Verdict::Violation(violation)),
-            }
-        }
-        assert!(rest.is_empty(), "without an event everything is consumed");
-        assert!(decoder.heap_bytes() <= 2 * MESSAGE_BYTES + 256, "bounded memory");
+/// Panics if the three disagree on `stream`; otherwise tells the known differences that it shows.
+fn judge(stream: &[u8], step: usize) -> Vec<&'static str> {
+    let case = Case::new(stream.to_vec());
+    for step in [step, usize::MAX] {
+        assert_eq!(case::decode(stream, step).0, case.ours, "pieces of {step} bytes");
     }
-    (received, Verdict::Open)
+    echo(&case.ours);
+    let mut known = tokio_websockets::compare(&case);
+    known.extend(tungstenite::compare(case));
+    known
 }
 
-fn reference(stream: &[u8]) -> Outcome {
-    let limits = ReferenceLimits::default().max_payload_len(Some(MESSAGE_BYTES));
-    let io = tokio::io::join(stream, tokio::io::sink());
-    let mut socket = ServerBuilder::new().limits(limits).serve(io);
-    let mut received = Vec::new();
-    while let Some(Some(next)) = socket.next().now_or_never() {
-        let message = match next {
-            Ok(message) => message,
-            Err(Error::PayloadTooLong { .. }) => return (received, Verdict::Violation(Violation::TooLarge)),
-            Err(Error::Protocol(ProtocolError::InvalidUtf8)) => {
-                return (received, Verdict::Violation(Violation::NotUtf8));
-            }
-            Err(Error::Protocol(_)) => return (received, Verdict::Violation(Violation::Protocol)),
-            Err(_) => break,
-        };
-        match of_reference(&message) {
-            Ok(one) => received.push(one),
-            Err(close) => return (received, close),
+/// Sends everything back, as a server does: both references, as clients, read what was sent.
+fn echo(ours: &Outcome) {
+    let mut out = Vec::new();
+    for received in &ours.received {
+        match received {
+            Received::Text(payload) => encode::text(&mut out, &String::from_utf8_lossy(payload)),
+            Received::Binary(payload) => encode::binary(&mut out, payload),
+            Received::Ping(payload) => encode::ping(&mut out, payload),
+            Received::Pong(payload) => encode::pong(&mut out, payload),
         }
     }
-    (received, Verdict::Open)
-}
-
-fn of_reference(message: &Message) -> Result<Received, Verdict> {
-    let payload = message.as_payload().to_vec();
-    if message.is_text() {
-        Ok(Received::Text(payload))
-    } else if message.is_binary() {
-        Ok(Received::Binary(payload))
-    } else if message.is_ping() {
-        Ok(Received::Ping(payload))
-    } else if message.is_pong() {
-        Ok(Received::Pong(payload))
-    } else {
-        let code = message.as_close().map(|(code, _)| u16::from(code));
-        Err(Verdict::Close(code.filter(|code| *code != 1005)))
+    let mut sent = Outcome { received: ours.received.clone(), verdict: Verdict::Open };
+    if let Verdict::Close(code) = ours.verdict {
+        encode::close(&mut out, code, "bye");
+        sent.verdict = ours.verdict;
     }
-}
-
-fn compare(ours: &Outcome, theirs: &Outcome) {
-    let (our_messages, our_verdict) = ours;
-    let (their_messages, their_verdict) = theirs;
-    let same = our_messages.len().min(their_messages.len());
-    assert_eq!(our_messages[..same], their_messages[..same]);
-    if our_verdict == their_verdict && our_messages.len() == their_messages.len() {
-        return;
-    }
-    let known = match our_verdict {
-        // The rest of the stream was not looked at here: control frames may have come there.
-        Verdict::Violation(Violation::TooLarge) => our_messages.len() == same,
-        Verdict::Violation(Violation::NotUtf8) => {
-            matches!(their_messages.get(same), Some(Received::Text(text)) if std::str::from_utf8(text).is_err())
-        }
-        _ => false,
-    };
-    assert!(known, "ours {our_messages:?} {our_verdict:?}, theirs {their_messages:?} {their_verdict:?}");
-}
-
-/// Makes frames of bytes: one chooses the kind, one the length, then comes the payload.
-fn framed(data: &[u8]) -> Vec<u8> {
-    const KINDS: [u8; 16] =
-        [0x81, 0x01, 0x80, 0x00, 0x82, 0x02, 0x89, 0x8a, 0x81, 0x01, 0x80, 0x00, 0x80, 0x00, 0x88, 0xff];
-    const KEY: [u8; 4] = [0x5a, 0x00, 0xc3, 0x81];
-    let mut stream = Vec::new();
-    let mut data = data;
-    while let [kind, len, rest @ ..] = data {
-        let first = if KINDS[usize::from(kind % 16)] == 0xff { kind ^ len } else { KINDS[usize::from(kind % 16)] };
-        let wanted = if *len > 250 { usize::from(*len) * 2 - 400 } else { usize::from(*len) };
-        let (payload, after) = rest.split_at(wanted.min(rest.len()));
-        stream.push(first);
-        match u8::try_from(wanted) {
-            Ok(short @ ..=125) => stream.push(0x80 | short),
-            _ => {
-                stream.push(0x80 | 126);
-                stream.extend_from_slice(&(wanted as u16).to_be_bytes());
-            }
-        }
-        stream.extend_from_slice(&KEY);
-        let start = stream.len();
-        stream.extend_from_slice(payload);
-        mask::apply(&mut stream[start..], KEY);
-        data = after;
-    }
-    stream
+    assert_eq!(tokio_websockets::read(&out, Side::Client), sent, "tokio-websockets reads what was encoded");
+    let theirs = tungstenite::read(&out, Side::Client);
+    assert!(theirs == sent || tungstenite::knows_no_code_1014(&sent, &theirs), "sent {sent:?}, tungstenite {theirs:?}");
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
-    /// Kind, length and a payload of that length, mostly text.
+    use proptest::prelude::*;
+    use proptest::strategy::ValueTree as _;
+    use proptest::test_runner::TestRunner;
+
+    use super::*;
+
+    /// Kind, length and a payload of that length, mostly text: what `framed` takes.
     fn frame() -> impl Strategy<Value = Vec<u8>> {
         let payload = prop_oneof![
             3 => "[a-zé€😀]{0,40}".prop_map(String::into_bytes),
@@ -188,23 +100,54 @@ mod tests {
 
         #[test]
         fn agrees_on_random_bytes(data: Vec<u8>) {
-            against_reference(&data);
+            against_references(&data);
         }
 
         #[test]
         fn agrees_on_random_frames(step in 0..128_u8, frames in proptest::collection::vec(frame(), 0..30)) {
             let mut data = vec![step * 2];
             data.extend(frames.concat());
-            against_reference(&data);
+            against_references(&data);
+        }
+
+        #[test]
+        fn agrees_on_conversations_with_faults(step in 1..40_usize, stream in streams::stream()) {
+            judge(&stream, step);
         }
     }
 
     #[test]
-    fn known_difference_is_still_there() {
-        // "€" without its last byte, then an empty last fragment: no text, whoever says otherwise.
-        let stream = framed(&[1, 2, 0xe2, 0x82, 2, 0]);
-        assert_eq!(ours(&stream, 1), (vec![], Verdict::Violation(Violation::NotUtf8)));
-        assert_eq!(reference(&stream).1, Verdict::Open);
-        against_reference(&[0, 1, 2, 0xe2, 0x82, 2, 0]);
+    fn agrees_on_the_seeds_of_the_fuzzer() {
+        let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/ws_codec");
+        let mut seen = 0;
+        for seed in std::fs::read_dir(seeds).unwrap() {
+            against_references(&std::fs::read(seed.unwrap().path()).unwrap());
+            seen += 1;
+        }
+        assert!(seen >= 32, "{seen} seeds");
+    }
+
+    /// The same 3000 streams each time: they show every verdict and every known difference.
+    #[test]
+    fn generated_streams_reach_every_verdict_and_difference() {
+        let mut runner = TestRunner::deterministic();
+        let (mut verdicts, mut known) = (BTreeMap::new(), BTreeMap::new());
+        for case in 0..3000_usize {
+            let stream = streams::stream().new_tree(&mut runner).unwrap().current();
+            let verdict = format!("{:?}", case::decode(&stream, usize::MAX).0.verdict);
+            *verdicts.entry(verdict.split('(').take(2).collect::<Vec<_>>().join("(")).or_insert(0) += 1;
+            for name in judge(&stream, case % 17 + 1) {
+                *known.entry(name).or_insert(0) += 1;
+            }
+        }
+        for verdict in ["Open", "Close(Some", "Close(None)"] {
+            assert!(verdicts.get(verdict) >= Some(&50), "{verdict}: {verdicts:?}");
+        }
+        for violation in ["NotUtf8", "TooLarge", "Protocol"] {
+            assert!(verdicts.get(&*format!("Violation({violation})")) >= Some(&50), "{violation}: {verdicts:?}");
+        }
+        for name in tokio_websockets::KNOWN.iter().chain(tungstenite::KNOWN) {
+            assert!(known.get(name) >= Some(&3), "{name}: {known:?}");
+        }
     }
 }

@@ -33,13 +33,20 @@
 //!
 //! 1. Nothing is allocated for a frame before its payload arrives: the length in a header is only
 //!    compared with the bounds.
-//! 2. What is held is at most one message (bounded by [`Limits`]) and one control payload (125 bytes).
+//! 2. What is held is at most one message (bounded by [`Limits`]) and one control payload (125 bytes). Their
+//!    buffers, one each for text, binary and control payloads, stay for the next until [`Decoder::release`].
 //! 3. The events do not depend on how the stream was cut into pieces.
 //! 4. After [`Event::Close`] or [`Event::Violation`] there is no further event.
 //! 5. Text is valid UTF-8, and a fault is reported with the first byte that no continuation could mend,
 //!    even in the middle of a frame.
 //!
 //! Extensions are never negotiated, so every reserved bit is a violation.
+//!
+//! # Tests
+//!
+//! The Autobahn suite runs against the server that is built on this crate. With the feature `fuzzing` there is a
+//! module `fuzz`, whose one function compares the codec with two independent ones on any bytes; a fuzz target
+//! and the ordinary tests call it.
 
 mod close;
 mod decoder;

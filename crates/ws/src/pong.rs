@@ -10,9 +10,9 @@ use crate::encode;
 pub struct PendingPong(Option<Box<[u8]>>);
 
 impl PendingPong {
-    /// Owes the answer to this ping instead of an older one.
+    /// Owes the answer to this ping instead of an older one. Of a payload over 125 bytes the rest is left out.
     pub fn owe(&mut self, payload: &[u8]) {
-        self.0 = Some(payload.into());
+        self.0 = Some(payload.get(..125).unwrap_or(payload).into());
     }
 
     /// True while an answer is owed.
@@ -51,5 +51,16 @@ mod tests {
         assert!(pong.write(&mut out));
         assert_eq!(out, [b"\x8a\x03".as_slice(), b"new"].concat());
         assert!(!pong.is_owed());
+    }
+
+    #[test]
+    fn size_is_told_before_it_is_written() {
+        for len in [0, 1, 125, 126, 1000] {
+            let (mut pong, mut out) = (PendingPong::default(), Vec::new());
+            pong.owe(&vec![7; len]);
+            let told = pong.encoded_len();
+            pong.write(&mut out);
+            assert_eq!((told, pong.encoded_len()), (out.len(), 0), "{len}");
+        }
     }
 }
