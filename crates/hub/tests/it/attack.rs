@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use cuttlebone_hub::{Bound, IdSource, Registry, Seat, SeatOptions, Settings, TokenKey, Tokens, Unobserved};
+use cuttlebone_hub::{IdSource, Registry, Seat, SeatOptions, Settings, TokenKey, Tokens, Unobserved};
 use cuttlebone_proto::{ClientId, CloseCode};
 
 use crate::peer::{OPTIONS, Peer, registry, registry_of, start};
@@ -123,7 +123,7 @@ fn histories_keep_to_the_budget_of_all_queues() {
     let id = 31;
     device.forward_to(id, &format!("\"{}\"", "y".repeat(9_000)));
     device.forward_to(id, &format!("\"{}\"", "y".repeat(9_000)));
-    let got = honest.received();
+    honest.received();
     assert!(used <= (1 << 20) + 31 * 20_000, "queues hold {used} of {}", 1 << 20);
 }
 
@@ -145,8 +145,6 @@ fn a_device_connection_that_was_taken_over_says_nothing_more() {
 fn untold_ghosts_do_not_stop_a_device_from_being_understood_after_a_restart() {
     let before = registry_of(Settings::default(), 1, 0);
     let _d = Peer::registered(&before, "1");
-    let mut viewer = connect(&before, "true");
-    let t = token(&viewer.received()[1]);
     let settings = Settings { clients_per_device: 2, ..Settings::default() };
     let after = registry_of(settings, 2, 0);
     let mut device = Peer::registered(&after, "1");
