@@ -70,6 +70,15 @@ struct Entry {
     waiters: Vec<Waiter>,
 }
 
+/// Takes an entry out, and gives back what a storm has left behind.
+fn forget(shard: &mut Shard, device_id: &DeviceId) {
+    const SMALL: usize = 64;
+    shard.remove(device_id);
+    if shard.capacity() > SMALL && shard.len() < shard.capacity() / 4 {
+        shard.shrink_to(2 * shard.len());
+    }
+}
+
 /// How many there are now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock;
+use crate::{clock, tables};
 
 const WAVES: usize = 32;
 
@@ -70,7 +70,7 @@ impl Goodbye {
 
 impl Drop for Goodbye {
     fn drop(&mut self) {
-        self.wave.members.lock().remove(&self.key);
+        tables::remove(&mut self.wave.members.lock(), &self.key);
     }
 }
 

@@ -32,6 +32,7 @@ mod serve;
 mod server;
 mod settings;
 mod stall;
+mod tables;
 mod tasks;
 
 pub use cuttlebone_transport::Rate;

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::metrics::Metrics;
+use crate::tables;
 
 /// Tables of running tasks: a lock for all would be taken by every connection that comes or goes.
 const SHARDS: usize = 16;
@@ -107,7 +108,7 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.running.shard(self.key).lock().remove(&self.key);
+        tables::remove(&mut self.running.shard(self.key).lock(), &self.key);
     }
 }
 

@@ -73,7 +73,7 @@ impl Registration {
         }
         entry.device = None;
         if entry.waiters.is_empty() {
-            shard.remove(&self.device.id);
+            super::forget(&mut shard, &self.device.id);
         }
         self.device.mailbox.abandon();
         self.device.end();

@@ -78,7 +78,7 @@ impl Drop for Waiting {
         if let Some(entry) = shard.get_mut(&self.device_id) {
             entry.waiters.retain(|waiter| waiter.key != self.key);
             if entry.waiters.is_empty() && entry.device.is_none() {
-                shard.remove(&self.device_id);
+                super::forget(&mut shard, &self.device_id);
             }
         }
         self.shared.waiting.fetch_sub(1, Ordering::Relaxed);

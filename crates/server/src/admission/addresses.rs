@@ -11,6 +11,7 @@ use cuttlebone_transport::Bucket;
 
 use super::AddressBounds;
 use crate::metrics::Refusal;
+use crate::tables;
 
 /// Addresses without a connection that are remembered at most.
 const REMEMBERED: usize = 16 * 1024;
@@ -80,7 +81,7 @@ impl Addresses {
             return;
         }
         if known.came.is_full(now) {
-            self.known.remove(&address);
+            tables::remove(&mut self.known, &address);
             return;
         }
         self.remembered += 1;
@@ -88,7 +89,7 @@ impl Addresses {
             self.sweep(now);
         }
         if self.remembered > REMEMBERED {
-            self.known.remove(&address);
+            tables::remove(&mut self.known, &address);
             self.remembered -= 1;
         }
     }
