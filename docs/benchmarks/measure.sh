@@ -59,7 +59,7 @@ restart() { # the scenario starts the server itself
     local command="target/release/cuttlebone serve --config examples/benchmark.toml --listen $address --metrics-listen 127.0.0.1:0"
     export CUTTLEBONE__CLIENTS__RESUME_KEY=a-key-for-benchmarks-of-32-bytes-or-more
     measure restart restart --url $plain --command "$command" --signal term --clients 500 --rate 500 --rounds 3
-    measure crash restart --url $plain --command "$command" --signal kill --clients 100 --devices 15000 --connect-rate 3000 --rate 200 --rounds 2 --pause 5
+    measure crash restart --url $plain --command "$command" --signal kill --clients 100 --devices 9700 --connect-rate 3000 --rate 200 --rounds 2 --pause 12
     unset CUTTLEBONE__CLIENTS__RESUME_KEY
 }
 
