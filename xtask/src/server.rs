@@ -41,11 +41,6 @@ impl Running {
         }
     }
 
-    /// Its process id.
-    pub(crate) fn id(&self) -> u32 {
-        self.0.id()
-    }
-
     /// Its standard error, once, if it was prepared to be ours.
     pub(crate) fn stderr(&mut self) -> Option<ChildStderr> {
         self.0.stderr.take()

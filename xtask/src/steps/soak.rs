@@ -10,9 +10,9 @@ mod server;
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
@@ -58,13 +58,13 @@ pub(crate) fn with(seconds: u32) -> Result<()> {
     let folder = target().join("soak");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let mut watch = Watch::new(Server::start(&program("cuttlebone"), &folder)?, &folder)?;
-    let start = watch.look(Duration::ZERO)?;
-    let mut loads = load::start(&program("loadgen"), &watch.server, planned, &folder)?;
+    let start = watch.look()?;
+    let mut loads = load::start(&program("loadgen"), &watch.server.url, planned, &folder)?;
     let loaded = watch.under_load(&mut loads, planned)?;
     let failed_loads = load::finish(loads, planned)?;
-    let end = watch.settle(&start, planned)?;
+    let end = watch.settle(&start)?;
     let run = Run { planned, start, loaded, end, failed_loads };
-    println!("{run}\n{} holds the samples", watch.file.display());
+    println!("\n{run}\nThe samples and the reports of the loads are in {}", folder.display());
     let faults = run.faults();
     ensure!(faults.is_empty(), "{}", faults.join("; "));
     Ok(())
@@ -73,8 +73,8 @@ pub(crate) fn with(seconds: u32) -> Result<()> {
 /// Looks at the server, and keeps what it saw.
 struct Watch {
     server: Server,
+    begin: Instant,
     csv: File,
-    file: PathBuf,
 }
 
 impl Watch {
@@ -82,35 +82,35 @@ impl Watch {
         let file = folder.join("samples.csv");
         let mut csv = File::create(&file).with_context(|| format!("cannot write {}", file.display()))?;
         writeln!(csv, "{}", Sample::HEADER)?;
-        Ok(Self { server, csv, file })
+        Ok(Self { server, begin: clock::now(), csv })
     }
 
-    /// Takes a sample, at this time since the load began.
-    fn look(&mut self, at: Duration) -> Result<Sample> {
-        let sample = Sample::of_page(at, &self.server.metrics()?)?;
+    /// Takes a sample.
+    fn look(&mut self) -> Result<Sample> {
+        let sample = Sample::of_page(self.begin.elapsed(), &self.server.metrics()?)?;
         writeln!(self.csv, "{}", sample.csv())?;
         Ok(sample)
     }
 
     /// Samples while all of the load is on. A load that ends is an error, and so is a server that does not answer.
     fn under_load(&mut self, loads: &mut [Load], planned: Duration) -> Result<Vec<Sample>> {
-        let (begin, every) = (clock::now(), EVERY.min(planned / SAMPLES));
+        let every = EVERY.min(planned / SAMPLES);
         let mut samples = Vec::new();
         let mut due = every;
         while due <= planned {
-            sleep(due.saturating_sub(begin.elapsed()));
+            sleep(due.saturating_sub(self.begin.elapsed()));
             loads.iter_mut().try_for_each(Load::still_on)?;
-            samples.push(self.look(begin.elapsed())?);
+            samples.push(self.look()?);
             due += every;
         }
         Ok(samples)
     }
 
     /// Waits until nothing is left of the load, or the time for that is over; the last look.
-    fn settle(&mut self, start: &Sample, planned: Duration) -> Result<Sample> {
+    fn settle(&mut self, start: &Sample) -> Result<Sample> {
         let begin = clock::now();
         loop {
-            let sample = self.look(planned + begin.elapsed())?;
+            let sample = self.look()?;
             if sample.left_from(start).is_empty() || begin.elapsed() >= SETTLE {
                 return Ok(sample);
             }

@@ -34,7 +34,7 @@ const FILES: u64 = 3;
 /// What the server said of itself at one time.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Sample {
-    /// Since the load began.
+    /// Since the server accepted; the load began a moment later.
     pub(super) at: Duration,
     pub(super) resident_bytes: u64,
     pub(super) open_fds: u64,

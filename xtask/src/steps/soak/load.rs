@@ -1,4 +1,4 @@
-//! The load: three programs beside each other, with payloads as long as those of a real session.
+//! The load: four programs beside each other, with payloads as long as those of a real session.
 //!
 //! The pairs stay from beginning to end. Sessions that come and go end in both ways: most are closed, some are cut, so
 //! that the server also keeps what it keeps for those that might come back, and has to forget it. The resuming clients are
@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::server::Server;
 use crate::clock;
 use crate::server::Running;
 use crate::shell::command;
@@ -51,23 +50,11 @@ fn arguments(planned: Duration) -> [(&'static str, String); 4] {
 }
 
 /// Starts all of it. The reports go to the folder.
-pub(super) fn start(program: &str, server: &Server, planned: Duration, folder: &Path) -> Result<Vec<Load>> {
-    let pid = server.id().to_string();
+pub(super) fn start(program: &str, url: &str, planned: Duration, folder: &Path) -> Result<Vec<Load>> {
     let all = arguments(planned).into_iter().map(|(name, line)| {
         let report = folder.join(name).with_extension("txt");
         let mut load = command(program, &line.split(' ').collect::<Vec<_>>());
-        load.args([
-            "--sizes",
-            "session",
-            "--arrivals",
-            "poisson",
-            "--prefix",
-            name,
-            "--url",
-            &server.url,
-            "--pid",
-            &pid,
-        ]);
+        load.args(["--sizes", "session", "--arrivals", "poisson", "--prefix", name, "--url", url]);
         load.stdout(File::create(&report).with_context(|| format!("cannot write {}", report.display()))?);
         println!("$ loadgen {line}");
         Ok(Load { name, process: Running::spawn(load)?, report })
@@ -75,7 +62,7 @@ pub(super) fn start(program: &str, server: &Server, planned: Duration, folder: &
     all.collect()
 }
 
-/// Waits until each has ended, and prints its report; the names of those that failed.
+/// Waits until each has ended; the names of those that failed, whose reports are printed.
 pub(super) fn finish(loads: Vec<Load>, planned: Duration) -> Result<Vec<&'static str>> {
     let (begin, patience) = (clock::now(), PATIENCE + planned / 20);
     let mut failed = Vec::new();
@@ -87,8 +74,8 @@ pub(super) fn finish(loads: Vec<Load>, planned: Duration) -> Result<Vec<&'static
                 None => sleep(Duration::from_millis(100)),
             }
         };
-        println!("\n{}\n{}", load.name, load.report()?);
         if !status.success() {
+            println!("\n{}\n{}", load.name, load.report()?);
             failed.push(load.name);
         }
     }

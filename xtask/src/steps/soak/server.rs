@@ -33,7 +33,7 @@ const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--metrics-listen"
 
 /// A server that logs and counts as it does in production.
 pub(super) struct Server {
-    process: Running,
+    _process: Running,
     pub(super) url: String,
     metrics: String,
 }
@@ -48,11 +48,7 @@ impl Server {
         let kept = File::create(folder.join("server.log")).context("cannot write its log")?;
         let address = follow(log, kept);
         let metrics = address.recv_timeout(PATIENCE).context("the server did not say where its metrics are")?;
-        Ok(Self { process, url, metrics })
-    }
-
-    pub(super) fn id(&self) -> u32 {
-        self.process.id()
+        Ok(Self { _process: process, url, metrics })
     }
 
     /// Its page of metrics.
