@@ -6,7 +6,7 @@ use cuttlebone_client::{
     ClientEvent, ClientEvents, ClientHandle, ClientId, ClientOptions, DeviceEvent, DeviceEvents, DeviceHandle,
     DeviceOptions, Endpoint, client, device,
 };
-use cuttlebone_server::{ResumeKey, Settings};
+use cuttlebone_server::{LimitSettings, ResumeKey, Settings};
 use cuttlebone_testkit::fault_proxy::{Direction, FaultProxy};
 use cuttlebone_testkit::{TestServer, local_settings};
 use serde_json::value::RawValue;
@@ -55,8 +55,9 @@ impl Network {
     }
 }
 
+/// Without limits: the numbers come as fast as they can.
 fn settings() -> Settings {
-    Settings { resume_key: ResumeKey::new(KEY), ..local_settings() }
+    Settings { resume_key: ResumeKey::new(KEY), limits: LimitSettings::OFF, ..local_settings() }
 }
 
 fn endpoint(proxy: &FaultProxy) -> Endpoint {
