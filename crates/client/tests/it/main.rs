@@ -13,4 +13,5 @@ mod reconnect;
 mod restart;
 mod resume;
 mod server;
+mod talk;
 mod tls;

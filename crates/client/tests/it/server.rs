@@ -2,163 +2,15 @@
 
 use std::num::NonZeroUsize;
 
-use cuttlebone_client::{
-    ClientEvent, ClientEvents, ClientHandle, ClientId, ClientOptions, DeviceEvent, DeviceEvents, DeviceHandle,
-    DeviceOptions, Endpoint, client, device,
-};
-use cuttlebone_server::{ResumeKey, Settings};
+use cuttlebone_client::{ClientEvent, ClientEvents, ClientId, DeviceEvent, DeviceEvents};
+use cuttlebone_server::Settings;
 use cuttlebone_testkit::fault_proxy::{Direction, FaultProxy};
 use cuttlebone_testkit::{TestServer, local_settings};
-use serde_json::value::RawValue;
-use tokio::sync::watch;
 
-use crate::fake::quick;
+use crate::talk::{Network, Talk, settings};
 
-/// What may be under way in one direction: less than what either side keeps.
-const WINDOW: usize = 60;
-const KEY: &[u8] = b"a key that both processes know, of 32 bytes and more";
-
-/// A proxy for each role, in front of a server.
-struct Network {
-    to_device: FaultProxy,
-    to_client: FaultProxy,
-}
-
-impl Network {
-    async fn start(settings: Settings) -> (TestServer, Self) {
-        let server = TestServer::start(settings).unwrap();
-        let to_device = FaultProxy::start(&server.address()).await.unwrap();
-        let to_client = FaultProxy::start(&server.address()).await.unwrap();
-        (server, Self { to_device, to_client })
-    }
-
-    fn device(&self) -> (DeviceHandle, DeviceEvents) {
-        let info = RawValue::from_string("{}".into()).unwrap();
-        device(DeviceOptions { backoff: quick(), ..DeviceOptions::new(endpoint(&self.to_device), "dev", info) })
-    }
-
-    fn client(&self) -> (ClientHandle, ClientEvents) {
-        client(ClientOptions { backoff: quick(), ..ClientOptions::new(endpoint(&self.to_client), "dev") })
-    }
-
-    /// Another process takes over as soon as the old one is told to stop.
-    async fn restart(&self, old: TestServer) -> TestServer {
-        let next = TestServer::start(settings()).unwrap();
-        self.lead_to(&next);
-        assert_eq!(old.stop().await.unwrap().aborted, 0);
-        next
-    }
-
-    fn lead_to(&self, server: &TestServer) {
-        self.to_device.to(&server.address());
-        self.to_client.to(&server.address());
-    }
-}
-
-fn settings() -> Settings {
-    Settings { resume_key: ResumeKey::new(KEY), ..local_settings() }
-}
-
-fn endpoint(proxy: &FaultProxy) -> Endpoint {
-    Endpoint::parse(&format!("ws://{}", proxy.address())).unwrap()
-}
-
-/// The numbers that have arrived, which must come from 1 on and one by one.
-struct Arrived(watch::Sender<usize>);
-
-impl Arrived {
-    fn new() -> Self {
-        Self(watch::Sender::new(0))
-    }
-
-    fn take(&self, payload: &RawValue) {
-        let number: usize = payload.get().parse().unwrap();
-        assert_eq!(number, *self.0.borrow() + 1);
-        self.0.send_replace(number);
-    }
-
-    /// When no more than so many are missing after `number` was sent.
-    async fn until_within(&self, window: usize, number: usize) {
-        self.0.subscribe().wait_for(|arrived| number <= arrived + window).await.unwrap();
-    }
-}
-
-/// Numbers from 1 to `count` in both directions at the same time.
-struct Talk {
-    count: usize,
-    up: Arrived,
-    down: Arrived,
-    /// How often the client's session was resumed.
-    resumed: watch::Sender<usize>,
-}
-
-impl Talk {
-    fn new(count: usize) -> Self {
-        Self { count, up: Arrived::new(), down: Arrived::new(), resumed: watch::Sender::new(0) }
-    }
-
-    /// Until all numbers have arrived.
-    async fn run(&self, network: &Network) {
-        let (device, device_events) = network.device();
-        let (client, client_events) = network.client();
-        let (begun, peer) = (watch::Sender::new(false), watch::Sender::new(None));
-        let sending = async {
-            tokio::join!(self.client_sends(&client, &begun), self.device_sends(&device, &peer));
-            tokio::join!(self.up.until_within(0, self.count), self.down.until_within(0, self.count));
-        };
-        tokio::select! {
-            () = sending => {}
-            () = self.device_hears(device_events, &peer) => panic!("the device gave up"),
-            () = self.client_hears(client_events, &begun) => panic!("the client gave up"),
-        }
-    }
-
-    async fn client_sends(&self, handle: &ClientHandle, begun: &watch::Sender<bool>) {
-        begun.subscribe().wait_for(|begun| *begun).await.unwrap();
-        for number in 1..=self.count {
-            self.up.until_within(WINDOW, number).await;
-            handle.forward(&number).await.unwrap();
-        }
-    }
-
-    async fn device_sends(&self, handle: &DeviceHandle, peer: &watch::Sender<Option<ClientId>>) {
-        let id = peer.subscribe().wait_for(Option::is_some).await.unwrap().unwrap();
-        for number in 1..=self.count {
-            self.down.until_within(WINDOW, number).await;
-            handle.forward(id, &number).await.unwrap();
-        }
-    }
-
-    /// The device notices nothing but connections of its own.
-    async fn device_hears(&self, mut events: DeviceEvents, peer: &watch::Sender<Option<ClientId>>) {
-        while let Some(event) = events.next().await {
-            match event {
-                DeviceEvent::ClientMessage { client_id, payload } => {
-                    let known = peer.send_replace(Some(client_id));
-                    assert!(known.is_none_or(|known| known == client_id), "another client");
-                    self.up.take(&payload);
-                }
-                DeviceEvent::Registered { .. } | DeviceEvent::Config { .. } | DeviceEvent::Lost { .. } => {}
-                other => panic!("the device was told {other:?}"),
-            }
-        }
-    }
-
-    async fn client_hears(&self, mut events: ClientEvents, begun: &watch::Sender<bool>) {
-        while let Some(event) = events.next().await {
-            match event {
-                ClientEvent::DeviceInfo(_) => assert!(!begun.send_replace(true), "a second session"),
-                ClientEvent::Resumed { complete, .. } => {
-                    assert!(complete, "something may be lost");
-                    self.resumed.send_modify(|resumed| *resumed += 1);
-                }
-                ClientEvent::Message(payload) => self.down.take(&payload),
-                ClientEvent::Config { .. } | ClientEvent::Lost { .. } => {}
-                other => panic!("the client was told {other:?}"),
-            }
-        }
-    }
-}
+/// Restarts with a cut.
+const SEEDS: u64 = 40;
 
 /// Numbers that look random and are the same each time.
 struct Dice(u64);
@@ -167,6 +19,10 @@ impl Dice {
     fn roll(&mut self, below: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % below
+    }
+
+    fn direction(&mut self) -> Direction {
+        if self.roll(2) == 0 { Direction::Up } else { Direction::Down }
     }
 }
 
@@ -177,8 +33,7 @@ async fn cut_again_and_again(proxy: &FaultProxy, mut dice: Dice) {
         if dice.roll(3) == 0 {
             proxy.slice(NonZeroUsize::MIN.saturating_add(dice.roll(60) as usize));
         }
-        let direction = if dice.roll(2) == 0 { Direction::Up } else { Direction::Down };
-        proxy.cut_after(direction, dice.roll(4_000));
+        proxy.cut_after(dice.direction(), dice.roll(4_000));
         proxy.until(|counts| counts.reset == cuts).await;
     }
 }
@@ -192,6 +47,7 @@ async fn random_cuts_lose_and_double_nothing_and_the_device_notices_nothing() {
             () = talk.run(&network) => {}
             () = cut_again_and_again(&network.to_client, Dice(seed)) => {}
         }
+        assert_eq!((talk.up.missing(), talk.down.missing(), *talk.gaps.borrow()), (0, 0, 0), "seed {seed}");
         let resumed = *talk.resumed.borrow();
         assert!(resumed > 20, "only {resumed} with seed {seed}");
     }
@@ -204,13 +60,38 @@ async fn planned_restarts_lose_and_double_nothing_in_either_direction() {
     let talk = Talk::new(4_000);
     let restarting = async {
         for n in 1..=RESTARTS {
-            talk.up.until_within(0, n * 600).await;
+            talk.up.until(n * 600).await;
             server = network.restart(server).await;
         }
         server
     };
     tokio::join!(talk.run(&network), restarting);
     assert_eq!(*talk.resumed.borrow(), RESTARTS);
+    assert_eq!((talk.up.missing(), talk.down.missing(), *talk.gaps.borrow()), (0, 0, 0));
+}
+
+/// Where the cut takes the word of the restart with it, the application is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cuts_around_a_planned_restart_lose_nothing_without_saying_so_and_double_nothing() {
+    let mut whole = 0;
+    for seed in 0..SEEDS {
+        let (server, network) = Network::start(settings()).await;
+        let talk = Talk::new(1_000);
+        let mut dice = Dice(seed);
+        let trouble = async {
+            talk.up.until(300).await;
+            network.to_client.cut_after(dice.direction(), dice.roll(6_000));
+            let server = network.restart(server).await;
+            network.to_client.until(|counts| counts.reset > 0).await;
+            network.to_client.cut_after(dice.direction(), dice.roll(1_000));
+            server
+        };
+        tokio::join!(talk.run(&network), trouble);
+        let lost = (talk.up.missing(), talk.down.missing());
+        assert!(lost == (0, 0) || *talk.gaps.borrow() > 0, "{lost:?} with seed {seed}");
+        whole += u64::from(*talk.gaps.borrow() == 0);
+    }
+    assert!(whole * 5 > SEEDS, "only {whole} of {SEEDS} lost nothing");
 }
 
 /// The first message that a device hears, and from whom.
