@@ -116,6 +116,10 @@ impl Continuity {
         }
         let (Some(seat), Some(up)) = (&mut line.seat, line.up.pop_front()) else { return };
         match up {
+            // What a device says on a connection that was taken over is passed on to nobody.
+            Up::Text(text) if matches!(line.owner, Owner::Device(_)) && !seat.inbox().is_current() => {
+                self.lose_up(at, &text);
+            }
             Up::Text(text) => {
                 seat.on_alive();
                 let next = seat.on_text(&text, self.now);

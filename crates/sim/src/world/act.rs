@@ -40,7 +40,8 @@ impl World {
             Role::Client { key, .. } => self.client_text(*key, slot),
             Role::Device { life, mute, clients, .. } => {
                 let choice = clients.get(self.dice.below(clients.len().max(1))).copied();
-                let answers = life.is_some() && !mute;
+                // What it says on a connection that was taken over is passed on to nobody.
+                let answers = life.is_some() && !mute && peer.seat.inbox().is_current();
                 self.device_text(slot, choice.filter(|_| answers))
             }
         };
