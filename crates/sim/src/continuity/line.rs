@@ -214,8 +214,29 @@ impl Continuity {
                 if let (Some(session), Answer::Refused(_)) = (line.session, &answer) {
                     self.book.is_over(session);
                 }
+                let is_registered = matches!(answer, Answer::Registered(_));
                 let next = seat.on_answer(answer, self.now);
                 self.carry_out(at, next);
+                if is_registered {
+                    self.take_over(at);
+                }
+            }
+        }
+    }
+
+    /// A device has registered again: what is under way on its former connections will be passed on to nobody.
+    fn take_over(&mut self, at: usize) {
+        for other in 0..self.lines.len() {
+            if other != at && self.lines[other].owner == self.lines[at].owner && !self.lines[other].is_stopped {
+                self.lose_all_up(other);
+            }
+        }
+    }
+
+    fn lose_all_up(&mut self, at: usize) {
+        for up in std::mem::take(&mut self.lines[at].up) {
+            if let Up::Text(text) = up {
+                self.lose_up(at, &text);
             }
         }
     }
@@ -306,10 +327,7 @@ impl Continuity {
             self.forget(at);
         }
         // What was written before may still be read; what the far end sends is read by nobody.
-        let up = std::mem::take(&mut self.lines[at].up);
-        for text in up.iter().filter_map(|up| if let Up::Text(text) = up { Some(text) } else { None }) {
-            self.lose_up(at, text);
-        }
+        self.lose_all_up(at);
     }
 
     fn drop_seat(&mut self, at: usize) {
