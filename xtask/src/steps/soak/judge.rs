@@ -4,10 +4,11 @@
 //! run, and at least a minute, is not looked at. How memory is judged then depends on the length of the run:
 //!
 //! - From half an hour on, the slope of a line through all samples (least squares) has to be below 1 MiB an hour.
-//! - A shorter run can't tell such a slope from noise. The allocator gives pages back ten seconds after they were last
-//!   used, so that memory goes up and down by a quarter of a MiB in that time; over the four minutes that are left of
-//!   five, such a step is a slope of nearly 4 MiB an hour. There, memory at the end of the load may be at most 1 MiB above
-//!   that after the warm-up. In five minutes this finds 40 bytes that are kept of each session, not what is lost slowly.
+//! - A shorter run can't tell such a slope from noise. The server keeps what resuming clients may ask for again, and forgets
+//!   it when they are back: memory goes up and down by a quarter of a MiB with each cut. Over the four minutes that are
+//!   left of five, such a step is a slope of nearly 4 MiB an hour. There, memory at the end of the load may be at most
+//!   1 MiB above that after the warm-up. In five minutes this finds 40 bytes that are kept of each session, not what is
+//!   lost slowly.
 
 use std::fmt;
 use std::time::Duration;
