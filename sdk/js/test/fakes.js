@@ -1,4 +1,7 @@
-/** Stand-ins for what a browser has and Node has not. */
+/** Stand-ins for what a browser has and Node has not, and a client that runs on them. */
+
+import { Backoff } from '../backoff.js';
+import { SignalingClient } from '../signaling.js';
 
 /** Timers that run when a test says so. */
 export class Clock {
@@ -83,4 +86,32 @@ export function record(emitter, ...names) {
   const events = [];
   for (const name of names) emitter.on(name, (/** @type {any} */ detail) => events.push([name, detail]));
   return events;
+}
+
+/**
+ * Starts a client whose timers, sockets and page are the test's own.
+ *
+ * @param {string[]} names Its events that are noted.
+ * @param {Partial<import('../signaling.js').SignalingOptions>} [options]
+ */
+export function startClient(names, options) {
+  const clock = new Clock();
+  /** @type {FakeSocket[]} */
+  const sockets = [];
+  /** @type {any} */
+  let page;
+  const client = new SignalingClient({
+    deviceId: 'cvd-1',
+    url: 'ws://127.0.0.1/connect_client',
+    backoff: new Backoff({ minMs: 1000, maxMs: 8000, random: () => 1 }),
+    open: (url) => /** @type {any} */ (sockets[sockets.push(new FakeSocket(url)) - 1]),
+    setTimer: clock.setTimer,
+    clearTimer: clock.clearTimer,
+    watch: (calls) => ((page = calls), () => (page = null)),
+    ...options,
+  });
+  const events = record(client, ...names);
+  client.start();
+  const socket = () => /** @type {FakeSocket} */ (sockets.at(-1));
+  return { client, clock, sockets, socket, events, page: () => page };
 }

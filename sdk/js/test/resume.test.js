@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Backoff } from '../backoff.js';
-import { SendError, SignalingClient } from '../signaling.js';
-import { Clock, FakeSocket, record } from './fakes.js';
+import { SendError } from '../signaling.js';
+import { startClient } from './fakes.js';
 
 const CONFIG = { message_type: 'config', ice_servers: [] };
 
@@ -15,30 +14,13 @@ const deviceMsg = (payload) => ({ message_type: 'device_msg', payload });
 
 /** @param {Partial<import('../signaling.js').SignalingOptions>} [options] */
 function start(options) {
-  const clock = new Clock();
-  /** @type {FakeSocket[]} */
-  const sockets = [];
-  /** @type {any} */
-  let page;
-  const client = new SignalingClient({
-    deviceId: 'cvd-1',
-    url: 'ws://127.0.0.1/connect_client',
-    backoff: new Backoff({ minMs: 1000, maxMs: 8000, random: () => 1 }),
-    open: (url) => /** @type {any} */ (sockets[sockets.push(new FakeSocket(url)) - 1]),
-    setTimer: clock.setTimer,
-    clearTimer: clock.clearTimer,
-    watch: (calls) => ((page = calls), () => (page = null)),
-    ...options,
-  });
-  const events = record(client, 'connecting', 'deviceInfo', 'resumed', 'message', 'lost', 'closed');
-  client.start();
-  const socket = () => /** @type {FakeSocket} */ (sockets.at(-1));
-  const names = () => events.map(([name]) => name);
-  const last = (/** @type {string} */ name) => events.findLast((event) => event[0] === name)?.[1];
-  return { client, clock, sockets, socket, events, names, last, page: () => page };
+  const all = startClient(['connecting', 'deviceInfo', 'resumed', 'message', 'lost', 'closed'], options);
+  const names = () => all.events.map(([name]) => name);
+  const last = (/** @type {string} */ name) => all.events.findLast((event) => event[0] === name)?.[1];
+  return { ...all, names, last };
 }
 
-/** @param {FakeSocket} socket @param {string} token @param {object} [counts] */
+/** @param {import('./fakes.js').FakeSocket} socket @param {string} token @param {object} [counts] */
 function greet(socket, token, counts) {
   socket.open();
   socket.says(CONFIG);
@@ -59,7 +41,7 @@ function comesBack({ clock, socket }, token, counts) {
   greet(socket(), token, counts);
 }
 
-/** @param {FakeSocket} socket what was sent after the connect */
+/** @param {import('./fakes.js').FakeSocket} socket what was sent after the connect */
 const forwards = (socket) => socket.sent.slice(1).map(({ payload }) => payload);
 
 test('asks for a session that can be resumed, unless told not to', () => {

@@ -1,35 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Backoff } from '../backoff.js';
-import { SendError, SignalingClient, socketUrl } from '../signaling.js';
-import { Clock, FakeSocket, record } from './fakes.js';
+import { SendError, socketUrl } from '../signaling.js';
+import { startClient } from './fakes.js';
 
 const CONNECT = { message_type: 'connect', device_id: 'cvd-1', cuttlebone_resume: true };
 const CONFIG = { message_type: 'config', ice_servers: [{ urls: ['stun:127.0.0.1'] }] };
 const DEVICE_INFO = { message_type: 'device_info', device_info: { hardware: {} } };
 
 /** @param {Partial<import('../signaling.js').SignalingOptions>} [options] */
-function start(options) {
-  const clock = new Clock();
-  /** @type {FakeSocket[]} */
-  const sockets = [];
-  const client = new SignalingClient({
-    deviceId: 'cvd-1',
-    url: 'ws://127.0.0.1/connect_client',
-    backoff: new Backoff({ minMs: 1000, maxMs: 8000, random: () => 1 }),
-    open: (url) => /** @type {any} */ (sockets[sockets.push(new FakeSocket(url)) - 1]),
-    setTimer: clock.setTimer,
-    clearTimer: clock.clearTimer,
-    ...options,
-  });
-  const events = record(client, 'config', 'deviceInfo', 'message', 'error', 'lost', 'closed');
-  client.start();
-  const socket = () => /** @type {FakeSocket} */ (sockets.at(-1));
-  return { client, clock, sockets, socket, events };
-}
+const start = (options) => startClient(['config', 'deviceInfo', 'message', 'error', 'lost', 'closed'], options);
 
-/** @param {FakeSocket} socket */
+/** @param {import('./fakes.js').FakeSocket} socket */
 function greet(socket) {
   socket.open();
   socket.says(CONFIG);

@@ -1,7 +1,7 @@
 //! Peers that drive a seat by hand.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,7 @@ impl IdSource for Counting {
 pub(crate) const OPTIONS: SeatOptions =
     SeatOptions { depth: 64, device_info_bytes: 1 << 16, first_message: Duration::from_secs(10), small_reader: false };
 
+/// The registry of the first process.
 pub(crate) fn registry(settings: Settings) -> Registry {
     registry_of(settings, 1, 0)
 }
@@ -41,6 +42,28 @@ pub(crate) fn registry_of(settings: Settings, process: u64, started_ms: u64) -> 
     // Only a test that has several processes is about clients of an earlier one.
     let tokens = if process == 1 { tokens } else { tokens.shared() };
     Registry::new(settings, &[], Box::<Counting>::default(), tokens, Arc::new(Unobserved))
+}
+
+/// A registry that gives these ids to its clients, in this order.
+pub(crate) fn registry_with_ids(ids: &[u32]) -> Registry {
+    let ids = Box::new(Scripted { ids: ids.into(), drawn: AtomicUsize::new(0) });
+    Registry::new(Settings::default(), &[], ids, Tokens::new(Box::new(Sum), 1, 0), Arc::new(Unobserved))
+}
+
+/// Ids that a test has chosen.
+struct Scripted {
+    ids: Box<[u32]>,
+    drawn: AtomicUsize,
+}
+
+impl IdSource for Scripted {
+    fn draw(&self) -> ClientId {
+        ClientId::new(self.ids[self.drawn.fetch_add(1, Ordering::Relaxed)]).expect("an id")
+    }
+
+    fn draw_session(&self) -> u64 {
+        self.drawn.load(Ordering::Relaxed) as u64
+    }
 }
 
 /// A hash that nobody here tries to forge.
@@ -67,6 +90,11 @@ pub(crate) fn start() -> Instant {
     Instant::now()
 }
 
+/// The token in a `device_info`.
+pub(crate) fn token(device_info: &str) -> String {
+    device_info.split('"').skip_while(|word| *word != "cuttlebone_resume").nth(2).expect("a token").into()
+}
+
 /// One peer and its seat.
 pub(crate) struct Peer {
     pub(crate) seat: Seat,
@@ -77,8 +105,12 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn device(registry: &Registry) -> Self {
+        Self::device_with(registry, &OPTIONS)
+    }
+
+    pub(crate) fn device_with(registry: &Registry, options: &SeatOptions) -> Self {
         let now = start();
-        Self { seat: Seat::device(registry, &OPTIONS, now), registry: registry.clone(), now, now_ms: 0 }
+        Self { seat: Seat::device(registry, options, now), registry: registry.clone(), now, now_ms: 0 }
     }
 
     pub(crate) fn client(registry: &Registry) -> Self {
@@ -95,6 +127,13 @@ impl Peer {
     pub(crate) fn attached(registry: &Registry) -> Self {
         let mut client = Self::client(registry);
         client.send(r#"{"message_type":"connect","device_id":"d"}"#);
+        client
+    }
+
+    /// A client whose `connect` says this of its session: `true`, or a token in quotes and what follows it.
+    pub(crate) fn resuming(registry: &Registry, resume: &str) -> Self {
+        let mut client = Self::client(registry);
+        client.send(&format!(r#"{{"message_type":"connect","device_id":"d","cuttlebone_resume":{resume}}}"#));
         client
     }
 

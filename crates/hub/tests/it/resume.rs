@@ -5,7 +5,7 @@ use std::time::Duration;
 use cuttlebone_hub::{Bound, Next, Registry, Settings};
 use cuttlebone_proto::CloseCode;
 
-use crate::peer::{Peer, registry, registry_of};
+use crate::peer::{Peer, registry, registry_of, token};
 
 const CONFIG: &str = r#"{"message_type":"config","ice_servers":[]}"#;
 const REFUSED: [&str; 3] =
@@ -17,25 +17,14 @@ struct Session {
     token: String,
 }
 
-fn connect(hub: &Registry, resume: &str) -> Peer {
-    let mut client = Peer::client(hub);
-    client.send(&format!(r#"{{"message_type":"connect","device_id":"d","cuttlebone_resume":{resume}}}"#));
-    client
-}
-
 fn begin(hub: &Registry) -> Session {
-    let mut client = connect(hub, "true");
+    let mut client = Peer::resuming(hub, "true");
     let texts = client.received();
     Session { client, token: token(&texts[1]) }
 }
 
 fn resume(hub: &Registry, token: &str, received: u32) -> Peer {
-    connect(hub, &format!(r#""{token}","cuttlebone_received":{received}"#))
-}
-
-/// The token in a `device_info`.
-fn token(device_info: &str) -> String {
-    device_info.split('"').skip_while(|word| *word != "cuttlebone_resume").nth(2).expect("a token").into()
+    Peer::resuming(hub, &format!(r#""{token}","cuttlebone_received":{received}"#))
 }
 
 /// A `device_info` without its token, which is another each time.
@@ -57,7 +46,7 @@ fn a_client_that_did_not_ask_gets_no_token() {
     let hub = registry(Settings::default());
     let _device = Peer::registered(&hub, "1");
     for resume in ["false", "null", "0", "{}"] {
-        let texts = connect(&hub, resume).received();
+        let texts = Peer::resuming(&hub, resume).received();
         assert_eq!(texts, [CONFIG, r#"{"message_type":"device_info","device_info":1}"#], "{resume}");
     }
 }
@@ -65,7 +54,7 @@ fn a_client_that_did_not_ask_gets_no_token() {
 #[test]
 fn a_client_that_waits_gets_its_token_when_the_device_is_there() {
     let hub = registry(Settings::default());
-    let mut client = connect(&hub, "true");
+    let mut client = Peer::resuming(&hub, "true");
     assert_eq!(client.received(), [CONFIG]);
     let _device = Peer::registered(&hub, "1");
     assert_eq!(told(&client.received()[0]), info(None));

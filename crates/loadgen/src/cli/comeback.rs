@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use cuttlebone_loadgen::scenario::{restart, resume};
 use cuttlebone_loadgen::{Ending, Plan};
 
-use super::common::{ArrivalsArgs, JsonArgs, OutputArgs, PrefixArgs, ServerArgs, SizesArgs, above_zero, seconds};
+use super::common::{ArrivalsArgs, JsonArgs, OutputArgs, SizesArgs, TargetArgs, above_zero, seconds};
 
 /// Who is there.
 #[derive(Debug, Args)]
@@ -44,11 +44,11 @@ struct PlanArgs {
 }
 
 impl PlanArgs {
-    fn plan(&self, server: &ServerArgs, prefix: &PrefixArgs) -> Result<Plan> {
+    fn plan(&self, at: &TargetArgs) -> Result<Plan> {
         let needed = self.clients.div_ceil(self.clients_per_device.max(1)).max(1);
         Ok(Plan {
-            endpoint: server.endpoint()?,
-            prefix: prefix.prefix(),
+            endpoint: at.endpoint()?,
+            prefix: at.prefix(),
             devices: self.devices.unwrap_or(needed),
             clients: self.clients,
             clients_per_device: self.clients_per_device,
@@ -63,9 +63,7 @@ impl PlanArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArgs {
     #[command(flatten)]
-    server: ServerArgs,
-    #[command(flatten)]
-    prefix: PrefixArgs,
+    at: TargetArgs,
     #[command(flatten)]
     plan: PlanArgs,
     #[command(flatten)]
@@ -75,7 +73,7 @@ pub(crate) struct ResumeArgs {
 impl ResumeArgs {
     pub(crate) fn options(&self) -> Result<resume::Options> {
         let PlanArgs { rounds, pause, patience, .. } = self.plan;
-        let plan = self.plan.plan(&self.server, &self.prefix)?;
+        let plan = self.plan.plan(&self.at)?;
         Ok(resume::Options { plan, rounds, pause, patience, meter: self.output.meter()? })
     }
 }
@@ -83,9 +81,7 @@ impl ResumeArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RestartArgs {
     #[command(flatten)]
-    server: ServerArgs,
-    #[command(flatten)]
-    prefix: PrefixArgs,
+    at: TargetArgs,
     #[command(flatten)]
     plan: PlanArgs,
     /// Starts the server; without it, somebody else has to restart it
@@ -117,6 +113,6 @@ impl RestartArgs {
                 eprintln!("loadgen: restart the server now ({} of {rounds})", n + 1);
             }))),
         };
-        Ok(restart::Options { plan: self.plan.plan(&self.server, &self.prefix)?, restarter, rounds, pause, patience })
+        Ok(restart::Options { plan: self.plan.plan(&self.at)?, restarter, rounds, pause, patience })
     }
 }

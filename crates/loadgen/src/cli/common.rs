@@ -75,9 +75,28 @@ impl PrefixArgs {
     pub(crate) fn prefix(&self) -> String {
         self.prefix.clone().unwrap_or_else(|| format!("loadgen-{}", std::process::id()))
     }
+}
 
-    pub(crate) fn target(&self, server: &ServerArgs) -> Result<Target> {
-        Ok(Target::Server { endpoint: server.endpoint()?, prefix: self.prefix() })
+/// Which server, and which devices there.
+#[derive(Debug, Args)]
+pub(crate) struct TargetArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    #[command(flatten)]
+    prefix: PrefixArgs,
+}
+
+impl TargetArgs {
+    pub(crate) fn endpoint(&self) -> Result<Endpoint> {
+        self.server.endpoint()
+    }
+
+    pub(crate) fn prefix(&self) -> String {
+        self.prefix.prefix()
+    }
+
+    pub(crate) fn target(&self) -> Result<Target> {
+        Ok(Target::Server { endpoint: self.endpoint()?, prefix: self.prefix() })
     }
 }
 

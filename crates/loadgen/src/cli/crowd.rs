@@ -8,14 +8,12 @@ use cuttlebone_client::Endpoint;
 use cuttlebone_loadgen::Meter;
 use cuttlebone_loadgen::scenario::{idle, memory, register, storm};
 
-use super::common::{BesideArgs, OutputArgs, PrefixArgs, ServerArgs, seconds};
+use super::common::{BesideArgs, OutputArgs, TargetArgs, seconds};
 
 #[derive(Debug, Args)]
 pub(crate) struct IdleArgs {
     #[command(flatten)]
-    server: ServerArgs,
-    #[command(flatten)]
-    prefix: PrefixArgs,
+    at: TargetArgs,
     /// Connections in all
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     connections: usize,
@@ -35,8 +33,8 @@ pub(crate) struct IdleArgs {
 impl IdleArgs {
     pub(crate) fn options(&self) -> Result<idle::Options> {
         Ok(idle::Options {
-            endpoint: self.server.endpoint()?,
-            prefix: self.prefix.prefix(),
+            endpoint: self.at.endpoint()?,
+            prefix: self.at.prefix(),
             connections: self.connections,
             relay: self.relay,
             connect_rate: self.connect_rate,
@@ -49,9 +47,7 @@ impl IdleArgs {
 #[derive(Debug, Args)]
 pub(crate) struct MemoryArgs {
     #[command(flatten)]
-    server: ServerArgs,
-    #[command(flatten)]
-    prefix: PrefixArgs,
+    at: TargetArgs,
     /// Devices that connect in each wave, and are then cut all at once
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     connections: usize,
@@ -71,8 +67,8 @@ pub(crate) struct MemoryArgs {
 impl MemoryArgs {
     pub(crate) fn options(&self) -> Result<memory::Options> {
         Ok(memory::Options {
-            endpoint: self.server.endpoint()?,
-            prefix: self.prefix.prefix(),
+            endpoint: self.at.endpoint()?,
+            prefix: self.at.prefix(),
             connections: self.connections,
             waves: self.waves,
             at_once: self.at_once,
@@ -85,9 +81,7 @@ impl MemoryArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RegisterArgs {
     #[command(flatten)]
-    server: ServerArgs,
-    #[command(flatten)]
-    prefix: PrefixArgs,
+    at: TargetArgs,
     /// Devices to register
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     devices: usize,
@@ -103,7 +97,7 @@ pub(crate) struct RegisterArgs {
 impl RegisterArgs {
     pub(crate) fn options(&self) -> Result<register::Options> {
         Ok(register::Options {
-            target: self.prefix.target(&self.server)?,
+            target: self.at.target()?,
             devices: self.devices,
             at_once: self.at_once,
             beside: self.beside.shape(),
@@ -151,9 +145,7 @@ impl StormLoad {
 #[derive(Debug, Args)]
 pub(crate) struct StormArgs {
     #[command(flatten)]
-    server: ServerArgs,
-    #[command(flatten)]
-    prefix: PrefixArgs,
+    at: TargetArgs,
     #[command(flatten)]
     load: StormLoad,
     #[command(flatten)]
@@ -162,6 +154,6 @@ pub(crate) struct StormArgs {
 
 impl StormArgs {
     pub(crate) fn options(&self) -> Result<storm::Options> {
-        Ok(self.load.options(self.server.endpoint()?, self.prefix.prefix(), self.output.meter()?))
+        Ok(self.load.options(self.at.endpoint()?, self.at.prefix(), self.output.meter()?))
     }
 }

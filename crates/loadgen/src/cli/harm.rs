@@ -9,7 +9,8 @@ use cuttlebone_loadgen::scenario::{hostile, isolation};
 use cuttlebone_loadgen::{Shape, disturb, own_program};
 
 use super::common::{
-    ArrivalsArgs, BesideArgs, OutputArgs, PrefixArgs, RoundsArgs, ServerArgs, SizesArgs, above_zero, seconds,
+    ArrivalsArgs, BesideArgs, OutputArgs, PrefixArgs, RoundsArgs, ServerArgs, SizesArgs, TargetArgs, above_zero,
+    seconds,
 };
 
 /// The attacks.
@@ -95,9 +96,7 @@ enum Disturbance {
 #[derive(Debug, Args)]
 struct HonestArgs {
     #[command(flatten)]
-    server: ServerArgs,
-    #[command(flatten)]
-    prefix: PrefixArgs,
+    at: TargetArgs,
     /// Messages a second of all honest clients together
     #[arg(long, value_name = "R", default_value = "1000", value_parser = above_zero)]
     rate: f64,
@@ -165,7 +164,7 @@ impl IsolationArgs {
         match &self.disturbance {
             Disturbance::Viewer(args) => {
                 let kind = disturb::Kind::NeverReads {
-                    device_id: isolation::Options::disturbed_device(&args.honest.prefix.prefix()),
+                    device_id: isolation::Options::disturbed_device(&args.honest.at.prefix()),
                     per_second: args.viewer_rate,
                     payload: args.viewer_payload,
                 };
@@ -189,9 +188,9 @@ impl HonestArgs {
     fn options(&self, pairs: usize, fan: usize, kind: disturb::Kind) -> Result<isolation::Options> {
         Ok(isolation::Options {
             program: own_program()?,
-            arguments: self.server.trust.arguments(),
-            endpoint: self.server.endpoint()?,
-            prefix: self.prefix.prefix(),
+            arguments: self.at.server.trust.arguments(),
+            endpoint: self.at.endpoint()?,
+            prefix: self.at.prefix(),
             shape: Shape {
                 pairs,
                 fan,
@@ -213,9 +212,7 @@ impl HonestArgs {
 #[derive(Debug, Args)]
 pub(crate) struct DisturbArgs {
     #[command(flatten)]
-    server: ServerArgs,
-    #[command(flatten)]
-    prefix: PrefixArgs,
+    at: TargetArgs,
     #[arg(long, value_enum)]
     kind: DisturbName,
     #[arg(long, default_value_t = 1500)]
@@ -256,6 +253,6 @@ impl DisturbArgs {
                 payload: self.payload,
             },
         };
-        Ok(disturb::Orders { endpoint: self.server.endpoint()?, prefix: self.prefix.prefix(), kind })
+        Ok(disturb::Orders { endpoint: self.at.endpoint()?, prefix: self.at.prefix(), kind })
     }
 }

@@ -8,8 +8,8 @@ use cuttlebone_loadgen::scenario::{churn, curve, floor, pairs, ratio, saturate};
 use cuttlebone_loadgen::{Meter, Rate, Shape, Target, own_program};
 
 use super::common::{
-    ArrivalsArgs, JsonArgs, OutputArgs, PaceArgs, PrefixArgs, RoundsArgs, ServerArgs, ShapeArgs, SizesArgs, TimeArgs,
-    above_zero, seconds,
+    ArrivalsArgs, JsonArgs, OutputArgs, PaceArgs, RoundsArgs, ShapeArgs, SizesArgs, TargetArgs, TimeArgs, above_zero,
+    seconds,
 };
 
 /// The load of `pairs`.
@@ -36,9 +36,7 @@ impl PairsLoad {
 #[derive(Debug, Args)]
 pub(crate) struct PairsArgs {
     #[command(flatten)]
-    server: ServerArgs,
-    #[command(flatten)]
-    prefix: PrefixArgs,
+    at: TargetArgs,
     #[command(flatten)]
     load: PairsLoad,
     #[command(flatten)]
@@ -47,7 +45,7 @@ pub(crate) struct PairsArgs {
 
 impl PairsArgs {
     pub(crate) fn options(&self) -> Result<pairs::Options> {
-        Ok(self.load.options(self.prefix.target(&self.server)?, self.output.meter()?))
+        Ok(self.load.options(self.at.target()?, self.output.meter()?))
     }
 }
 
@@ -76,9 +74,7 @@ impl FanInLoad {
 #[derive(Debug, Args)]
 pub(crate) struct FanInArgs {
     #[command(flatten)]
-    server: ServerArgs,
-    #[command(flatten)]
-    prefix: PrefixArgs,
+    at: TargetArgs,
     #[command(flatten)]
     load: FanInLoad,
     #[command(flatten)]
@@ -87,7 +83,7 @@ pub(crate) struct FanInArgs {
 
 impl FanInArgs {
     pub(crate) fn options(&self) -> Result<pairs::Options> {
-        Ok(self.load.options(self.prefix.target(&self.server)?, self.output.meter()?))
+        Ok(self.load.options(self.at.target()?, self.output.meter()?))
     }
 }
 
@@ -114,9 +110,7 @@ pub(crate) struct FloorServerArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RatioArgs {
     #[command(flatten)]
-    server: ServerArgs,
-    #[command(flatten)]
-    prefix: PrefixArgs,
+    at: TargetArgs,
     #[command(flatten)]
     load: PairsLoad,
     /// How often both are measured
@@ -130,7 +124,7 @@ impl RatioArgs {
     pub(crate) fn options(&self) -> Result<ratio::Options> {
         Ok(ratio::Options {
             floor: self.load.floor()?,
-            server: self.load.options(self.prefix.target(&self.server)?, self.output.meter()?),
+            server: self.load.options(self.at.target()?, self.output.meter()?),
             rounds: self.rounds,
         })
     }
@@ -139,9 +133,7 @@ impl RatioArgs {
 #[derive(Debug, Args)]
 pub(crate) struct SaturateArgs {
     #[command(flatten)]
-    server: ServerArgs,
-    #[command(flatten)]
-    prefix: PrefixArgs,
+    at: TargetArgs,
     /// Pairs of a device and a client
     #[arg(long, default_value_t = 50)]
     pairs: usize,
@@ -175,7 +167,7 @@ impl SaturateArgs {
         let arrivals = self.arrivals.arrivals();
         Ok(saturate::Options {
             program: own_program()?,
-            target: self.prefix.target(&self.server)?,
+            target: self.at.target()?,
             shape: Shape {
                 pairs: self.pairs,
                 fan: 1,
@@ -201,9 +193,7 @@ impl SaturateArgs {
 #[derive(Debug, Args)]
 pub(crate) struct CurveArgs {
     #[command(flatten)]
-    server: ServerArgs,
-    #[command(flatten)]
-    prefix: PrefixArgs,
+    at: TargetArgs,
     /// Numbers of pairs
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "10,100,1000,10000")]
     counts: Vec<usize>,
@@ -227,7 +217,7 @@ impl CurveArgs {
     pub(crate) fn options(&self) -> Result<curve::Options> {
         Ok(curve::Options {
             program: own_program()?,
-            target: self.prefix.target(&self.server)?,
+            target: self.at.target()?,
             shape: Shape {
                 pairs: 1,
                 fan: 1,
@@ -288,9 +278,7 @@ impl ChurnLoad {
 #[derive(Debug, Args)]
 pub(crate) struct ChurnArgs {
     #[command(flatten)]
-    server: ServerArgs,
-    #[command(flatten)]
-    prefix: PrefixArgs,
+    at: TargetArgs,
     #[command(flatten)]
     load: ChurnLoad,
     #[command(flatten)]
@@ -299,6 +287,6 @@ pub(crate) struct ChurnArgs {
 
 impl ChurnArgs {
     pub(crate) fn options(&self) -> Result<churn::Options> {
-        Ok(self.load.options(self.prefix.target(&self.server)?, self.output.meter()?))
+        Ok(self.load.options(self.at.target()?, self.output.meter()?))
     }
 }

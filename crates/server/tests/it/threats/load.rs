@@ -47,19 +47,21 @@ async fn t31_pair_that_does_twenty_times_too_much_costs_another_pair_nothing() {
     let mut calm = RawWs::client(&server, "calm").await;
     // A thousand a second, twenty times its rate, for as long as this lasts.
     let flood = async {
+        let mut pace = tokio::time::interval(Duration::from_millis(100));
         loop {
+            pace.tick().await;
             greedy.flood(&frame(TEXT, TO_DEVICE.as_bytes()).repeat(100)).await;
-            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
     let work = async {
         let mut took = Vec::new();
+        let mut pace = tokio::time::interval(Duration::from_millis(5));
         for n in 0..100 {
+            pace.tick().await;
             let sent = Instant::now();
             calm.text(&format!(r#"{{"message_type":"forward","payload":{n}}}"#)).await;
             assert!(device.expect_type("client_msg").await.ends_with(&format!(r#""payload":{n}}}"#)));
             took.push(sent.elapsed());
-            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         took
     };
