@@ -10,15 +10,21 @@ address=127.0.0.1:8099
 server=
 
 serve() { # serve [FLAG…]: starts a server and waits until it listens
+    : >"$reports/server.out"
     target/release/cuttlebone serve --config examples/benchmark.toml --listen "$address" --metrics-listen 127.0.0.1:0 "$@" \
         >"$reports/server.out" 2>"$reports/server.log" &
     server=$!
-    until grep -q listening "$reports/server.out"; do sleep 0.1; done
+    until grep -q listening "$reports/server.out"; do
+        kill -0 "$server" || { cat "$reports/server.log"; exit 1; }
+        sleep 0.1
+    done
 }
 
 stop() {
+    [ -n "$server" ] || return 0
     kill "$server" 2>/dev/null || true
     wait "$server" 2>/dev/null || true
+    server=
 }
 trap stop EXIT
 
@@ -41,16 +47,21 @@ ratio_tls_16() { serve --tls self-signed; measure ratio-tls-16 ratio --url $tls 
 idle() { serve; measure idle idle --url $plain --pid $server --connections 15000 --connect-rate 3000; stop; }
 idle_relay() { serve; measure idle-relay idle --url $plain --pid $server --connections 15000 --connect-rate 3000 --relay; stop; }
 idle_tls() { serve --tls self-signed; measure idle-tls idle --url $tls --insecure --pid $server --connections 15000 --connect-rate 1000; stop; }
-storm_memory() { serve; measure memory memory --url $plain --pid $server --connections 15000 --waves 3 --recover 60; stop; }
+storm_memory() { # a server that has just started, and the same again
+    serve
+    measure memory memory --url $plain --pid $server --connections 15000 --waves 1 --recover 30
+    measure memory-again memory --url $plain --pid $server --connections 15000 --waves 1 --recover 30
+    stop
+}
 register() { serve; measure register register --url $plain --pid $server --devices 10000 --beside-pairs 50; stop; }
 curve() { serve; measure curve curve --url $plain --pid $server --counts 10,100,1000,8500 --rate 5000 --duration 6 --rounds 3; stop; }
 saturate() { serve; measure saturate saturate --url $plain --pid $server --pairs 50 --sizes session --rounds 3 --duration 6; stop; }
 hostile() { serve; measure hostile hostile --url $plain --pid $server --connections 1000 --duration 20 --beside-pairs 10 --recover 60; stop; }
-viewer() { serve; measure isolation-viewer isolation viewer --url $plain --pid $server --clients 63 --rate 1000; stop; }
+viewer() { serve; measure isolation-viewer isolation viewer --url $plain --pid $server --clients 63 --rate 1000 --rounds 5 --duration 5; stop; }
 address() {
     export CUTTLEBONE__CONNECTIONS__PER_ADDRESS_PER_SECOND=20 CUTTLEBONE__LIMITS__CLIENT_MESSAGES_PER_SECOND=50
     serve
-    measure isolation-address isolation address --url $plain --pid $server --pairs 50 --rate 1000
+    measure isolation-address isolation address --url $plain --pid $server --pairs 40 --rate 1000 --rounds 5 --duration 5
     stop
     unset CUTTLEBONE__CONNECTIONS__PER_ADDRESS_PER_SECOND CUTTLEBONE__LIMITS__CLIENT_MESSAGES_PER_SECOND
 }

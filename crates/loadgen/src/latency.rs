@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// One hour: what takes longer counts as this.
 const MAX_NANOS: u64 = 3_600_000_000_000;
@@ -13,7 +13,7 @@ const MAX_NANOS: u64 = 3_600_000_000_000;
 const DIGITS: u8 = 3;
 
 /// Percentiles, in microseconds.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Latency {
     /// How many were measured.
     pub count: u64,
@@ -70,7 +70,7 @@ impl Recorder {
 }
 
 /// Over some figures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Spread {
     /// The smallest.
     pub min: f64,

@@ -77,14 +77,14 @@ impl Ledger {
         self.under_way.clear();
     }
 
-    /// When the messages were due that are not answered, or not even sent, of those due until `end`.
-    pub(crate) fn owed(&self, end: Instant) -> Vec<Instant> {
-        let mut owed: Vec<Instant> = self.under_way.iter().copied().filter(|due| *due <= end).collect();
-        if let (Pace::Open { schedule, .. }, false) = (&self.pace, self.is_closed) {
-            let mut schedule = schedule.clone();
-            owed.extend(std::iter::from_fn(|| schedule.take(end)));
-        }
-        owed
+    /// When the messages were due that are not answered, or not even sent, of those due from `start` to `end`.
+    pub(crate) fn owed(&self, start: Instant, end: Instant) -> Vec<Instant> {
+        let mut unsent = match (&self.pace, self.is_closed) {
+            (Pace::Open { schedule, .. }, false) => Some(schedule.clone()),
+            (Pace::Open { .. } | Pace::Closed { .. }, _) => None,
+        };
+        let unsent = std::iter::from_fn(|| unsent.as_mut()?.take(end));
+        self.under_way.iter().copied().chain(unsent).filter(|due| (start..=end).contains(due)).collect()
     }
 }
 
@@ -146,9 +146,12 @@ mod tests {
         ledger.take(end);
         ledger.take(end);
         ledger.answer();
-        let owed: Vec<u128> = ledger.owed(end).iter().map(|due| due.duration_since(start).as_millis()).collect();
-        assert_eq!(owed, [10, 20, 30, 40]);
+        let owed = |ledger: &Ledger, from| -> Vec<u128> {
+            ledger.owed(from, end).iter().map(|due| due.duration_since(start).as_millis()).collect()
+        };
+        assert_eq!(owed(&ledger, start), [10, 20, 30, 40]);
+        assert_eq!(owed(&ledger, start + 3 * STEP), [30, 40], "what was due before is not of this window");
         ledger.close();
-        assert!(ledger.owed(end).is_empty() && ledger.take(end).is_none());
+        assert!(ledger.owed(start, end).is_empty() && ledger.take(end).is_none());
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use cuttlebone_client::Endpoint;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -126,7 +126,7 @@ pub struct Load {
 }
 
 /// What happened in a span of time.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Window {
     /// How long it was.
     pub seconds: f64,
@@ -143,7 +143,7 @@ pub struct Window {
 }
 
 /// How far the senders kept to their plan.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct OpenLoop {
     /// Round trips that should have been, in a second.
     pub planned_per_second: f64,
@@ -158,7 +158,7 @@ pub struct OpenLoop {
 }
 
 /// CPU of a process in a span of time.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct CpuUse {
     /// In user and in kernel mode.
     pub seconds: f64,
@@ -234,7 +234,7 @@ impl Load {
             (Some(meter), Some(before)) => Some(cpu_use(meter.cpu()?.saturating_sub(before), round_trips)),
             _ => None,
         };
-        let unanswered = self.settle(end).await;
+        let unanswered = self.settle(start, end).await;
         let open_loop = match self.shape.rate {
             Rate::ClosedLoop => None,
             Rate::PerSecond(planned, _) => {
@@ -257,12 +257,12 @@ impl Load {
         self.shared.tally.faults()
     }
 
-    /// Waits for the answers to what was due until `end`, as far as they come. The rest is measured with the time it has
+    /// Waits for the answers to what was due from `start` to `end`, as far as they come. The rest is measured with the time it has
     /// waited; says how many that are.
-    async fn settle(&self, end: Instant) -> u64 {
+    async fn settle(&self, start: Instant, end: Instant) -> u64 {
         let owed = || -> Vec<Instant> {
             let ledgers = self.ledgers.lock();
-            ledgers.iter().flat_map(|ledger| ledger.lock().owed(end)).collect()
+            ledgers.iter().flat_map(|ledger| ledger.lock().owed(start, end)).collect()
         };
         let last = Instant::now() + SETTLE;
         loop {

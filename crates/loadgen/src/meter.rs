@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::time::sleep;
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -16,7 +16,7 @@ pub struct Meter {
 }
 
 /// Resident memory at some moments of a scenario, in bytes.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Memory {
     /// Before anything was done.
     pub before_bytes: u64,

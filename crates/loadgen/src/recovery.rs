@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// Points of the curve that are kept at most.
 const POINTS: usize = 200;
 
 /// How many were there when.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Recovery {
     /// How many there should be.
     pub of: u64,

@@ -1,5 +1,8 @@
 //! What a client keeps so that it can resume its session (section 2.6 of the protocol). No I/O.
 //!
+//! Written from the protocol, and not with the memory of `cuttlebone-client`: what measures whether something is lost must not
+//! share the mistake that loses it.
+//!
 //! 1. Both sides count from 0: the client its `forward` and the `device_msg` it has had, the server the other way round.
 //! 2. What was sent is kept, within bounds, until the server says that it took it.
 //! 3. Where counts are gone, both sides count from 0 again, and what was under way may be lost. Only after a planned end,

@@ -22,7 +22,7 @@ pub(super) const CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     ("cuttlebone-sim", &["cuttlebone-hub", "cuttlebone-proto"]),
-    ("cuttlebone-testkit", &["cuttlebone-client", "cuttlebone-hub", "cuttlebone-proto", "cuttlebone-server"]),
+    ("cuttlebone-testkit", &["cuttlebone-hub", "cuttlebone-proto", "cuttlebone-server"]),
     ("xtask", &[]),
 ];
 

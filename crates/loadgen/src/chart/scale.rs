@@ -108,7 +108,7 @@ pub(super) fn figure(figure: f64) -> String {
         return "0".into();
     }
     let size = figure.abs();
-    if size >= 1000.0 {
+    if size.round() >= 1000.0 {
         let whole = format!("{:.0}", size.round());
         let head = whole.len() % 3;
         let mut text = String::from(if figure < 0.0 { "-" } else { "" });
@@ -162,7 +162,7 @@ mod tests {
             (1.234, "1.23"),
             (12.5, "12.5"),
             (100.0, "100"),
-            (999.6, "1000"),
+            (999.6, "1,000"),
             (1000.0, "1,000"),
             (1_234_567.0, "1,234,567"),
             (-2500.0, "-2,500"),

@@ -122,11 +122,10 @@ pub(crate) struct StormLoad {
     /// Seconds that all of it may take
     #[arg(long, value_name = "S", default_value = "60", value_parser = seconds)]
     patience: Duration,
-    #[command(flatten)]
-    beside: BesideArgs,
 }
 
 impl StormLoad {
+    /// Without pairs beside it.
     pub(crate) fn options(&self, endpoint: Endpoint, prefix: String, meter: Option<Meter>) -> storm::Options {
         storm::Options {
             endpoint,
@@ -135,8 +134,8 @@ impl StormLoad {
             at_once: self.at_once,
             again: !self.once,
             patience: self.patience,
-            beside: self.beside.some_shape(),
-            quiet: self.beside.quiet,
+            beside: None,
+            quiet: Duration::ZERO,
             meter,
         }
     }
@@ -149,11 +148,14 @@ pub(crate) struct StormArgs {
     #[command(flatten)]
     load: StormLoad,
     #[command(flatten)]
+    beside: BesideArgs,
+    #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
 
 impl StormArgs {
     pub(crate) fn options(&self) -> Result<storm::Options> {
-        Ok(self.load.options(self.at.endpoint()?, self.at.prefix(), self.output.meter()?))
+        let alone = self.load.options(self.at.endpoint()?, self.at.prefix(), self.output.meter()?);
+        Ok(storm::Options { beside: self.beside.some_shape(), quiet: self.beside.quiet, ..alone })
     }
 }

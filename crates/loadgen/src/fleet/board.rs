@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::time::Instant;
 
 use super::Who;
@@ -15,7 +15,7 @@ use crate::sample::Label;
 use crate::sequence::{Sequence, Taken};
 
 /// What came of all messages and sessions of a fleet.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Totals {
     /// Messages that clients sent. What was sent again counts once.
     pub sent: u64,
@@ -23,6 +23,8 @@ pub struct Totals {
     pub lost_to_device: u64,
     /// Of the answers to the others, clients never got so many.
     pub lost_to_client: u64,
+    /// Of those lost either way, so many were of sessions that nobody had told that messages may be lost.
+    pub lost_untold: u64,
     /// Messages that devices got a second time.
     pub doubled_to_device: u64,
     /// Answers that clients got more often than the device had sent them.
@@ -52,11 +54,8 @@ pub struct Totals {
 impl Totals {
     /// What went wrong. A message may be lost where the session was told so, and where it ended.
     pub(crate) fn count_faults(&self) -> u64 {
-        let lost = self.lost_to_device + self.lost_to_client;
-        let may_be_lost = self.recounted + self.begun_anew + self.gaps > 0;
         let doubled = self.doubled_to_device + self.doubled_to_client;
-        let lost = if may_be_lost { 0 } else { lost };
-        total(&self.faults) + lost + doubled + self.overtaken + self.ids_changed
+        total(&self.faults) + self.lost_untold + doubled + self.overtaken + self.ids_changed
     }
 }
 
@@ -69,6 +68,8 @@ struct Sender {
     id: Option<u32>,
     /// The next message may come with another id.
     may_change: bool,
+    /// It knows that messages may be lost.
+    is_told: bool,
 }
 
 #[derive(Debug)]
@@ -138,21 +139,19 @@ impl Board {
 
     pub(super) fn client_came(&self, number: usize, welcome: Welcome, is_first: bool) {
         self.has_come(self.devices + number);
+        let has_gap = matches!(welcome, Welcome::Resumed { gap } | Welcome::HandedOver { gap } if gap > 0);
+        let has_begun_anew = welcome == Welcome::New && !is_first;
+        {
+            let mut sender = self.senders[number].lock();
+            sender.may_change |= has_begun_anew;
+            sender.is_told |= has_gap || has_begun_anew || welcome == Welcome::Recounted;
+        }
         let mut totals = self.totals.lock();
+        totals.gaps += u64::from(has_gap);
         match welcome {
-            Welcome::New if is_first => {}
-            Welcome::New => {
-                totals.begun_anew += 1;
-                self.senders[number].lock().may_change = true;
-            }
-            Welcome::Resumed { gap } => {
-                totals.resumed += 1;
-                totals.gaps += u64::from(gap > 0);
-            }
-            Welcome::HandedOver { gap } => {
-                totals.handed_over += 1;
-                totals.gaps += u64::from(gap > 0);
-            }
+            Welcome::New => totals.begun_anew += u64::from(has_begun_anew),
+            Welcome::Resumed { .. } => totals.resumed += 1,
+            Welcome::HandedOver { .. } => totals.handed_over += 1,
             Welcome::Recounted => totals.recounted += 1,
         }
     }
@@ -222,8 +221,10 @@ impl Board {
             let sender = sender.lock();
             totals.sent += sender.sent;
             let (at_device, at_client) = (sender.at_device.count(), sender.at_client.count());
-            totals.lost_to_device += sender.sent.saturating_sub(at_device);
-            totals.lost_to_client += at_device.saturating_sub(at_client);
+            let (to_device, to_client) = (sender.sent.saturating_sub(at_device), at_device.saturating_sub(at_client));
+            totals.lost_to_device += to_device;
+            totals.lost_to_client += to_client;
+            totals.lost_untold += if sender.is_told { 0 } else { to_device + to_client };
         }
         // What a device got twice it has answered twice.
         totals.doubled_to_client = totals.doubled_to_client.saturating_sub(totals.doubled_to_device);
@@ -284,6 +285,16 @@ mod tests {
         assert_eq!(board.totals().count_faults(), 1);
         board.client_came(0, Welcome::Recounted, false);
         assert_eq!((board.totals().count_faults(), board.totals().lost_to_device), (0, 1));
+    }
+
+    #[test]
+    fn one_that_was_told_excuses_no_other() {
+        let board = Board::new(1, 2).unwrap();
+        board.sent(0);
+        board.sent(1);
+        board.client_came(0, Welcome::Recounted, false);
+        let totals = board.totals();
+        assert_eq!((totals.lost_to_device, totals.lost_untold, totals.count_faults()), (2, 1, 1));
     }
 
     #[test]

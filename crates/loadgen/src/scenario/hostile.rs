@@ -93,6 +93,7 @@ pub async fn run(options: &Options) -> Result<Report> {
     sleep(*recover).await;
     let after_bytes = resident(*meter)?;
     let pair_faults = load.stop().await;
+    let memory = meter.map(|_| Memory { before_bytes, peak_bytes, after_bytes });
     Ok(Report {
         connections: orders.connections,
         seed: orders.seed,
@@ -101,8 +102,8 @@ pub async fn run(options: &Options) -> Result<Report> {
         p99_ratio: attacked.latency.p99_us / quiet.latency.p99_us,
         quiet,
         attacked,
-        memory: meter.map(|_| Memory { before_bytes, peak_bytes, after_bytes }),
-        memory_ratio: meter.map(|_| after_bytes as f64 / before_bytes as f64),
+        memory_ratio: memory.as_ref().map(Memory::ratio),
+        memory,
         pair_faults,
     })
 }

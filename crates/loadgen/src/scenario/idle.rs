@@ -87,12 +87,13 @@ pub async fn run(options: &Options) -> Result<Report> {
     }
     let connect_seconds = start.elapsed().as_secs_f64();
     sleep(options.settle).await;
-    let peak_bytes = resident(options.meter)?;
+    let open_bytes = resident(options.meter)?;
     let (connections, faults) = (crowd.len(), crowd.faults());
     crowd.stop().await;
     sleep(options.settle).await;
-    let memory = Memory { before_bytes, peak_bytes, after_bytes: resident(options.meter)? };
-    let added = peak_bytes as f64 - before_bytes as f64;
+    let after_bytes = resident(options.meter)?;
+    let memory = Memory { before_bytes, peak_bytes: open_bytes.max(after_bytes), after_bytes };
+    let added = open_bytes as f64 - before_bytes as f64;
     Ok(Report {
         connections,
         source_addresses,

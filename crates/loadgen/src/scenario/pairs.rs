@@ -73,7 +73,11 @@ pub async fn run(options: &Options) -> Result<Report> {
     let loaded_bytes = resident(*meter)?;
     let faults = load.stop().await;
     let after_bytes = resident(*meter)?;
-    let memory = meter.map(|_| Memory { before_bytes, peak_bytes: loaded_bytes.max(before_bytes), after_bytes });
+    let memory = meter.map(|_| Memory {
+        before_bytes,
+        peak_bytes: loaded_bytes.max(before_bytes).max(after_bytes),
+        after_bytes,
+    });
     let Shape { pairs, sizes, in_flight, .. } = *shape;
     Ok(Report { pairs, payload_bytes: sizes, in_flight, window, memory, faults, shape: *shape })
 }

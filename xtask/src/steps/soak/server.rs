@@ -15,15 +15,8 @@ use serde::Deserialize;
 use crate::server::Running;
 use crate::shell::command;
 
-/// One connection may send as much as it can: the load is told by its arguments.
-const NO_RATES: [(&str, &str); 6] = [
-    ("CUTTLEBONE__LIMITS__CLIENT_MESSAGES_PER_SECOND", "0"),
-    ("CUTTLEBONE__LIMITS__CLIENT_BYTES_PER_SECOND", "0"),
-    ("CUTTLEBONE__LIMITS__CLIENT_FRAMES_PER_SECOND", "0"),
-    ("CUTTLEBONE__LIMITS__DEVICE_MESSAGES_PER_SECOND", "0"),
-    ("CUTTLEBONE__LIMITS__DEVICE_BYTES_PER_SECOND", "0"),
-    ("CUTTLEBONE__LIMITS__DEVICE_FRAMES_PER_SECOND", "0"),
-];
+/// Without rates: the load is told by its arguments.
+const CONFIG: &str = "examples/benchmark.toml";
 
 /// How long the server may take to say something.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,7 +35,7 @@ impl Server {
     /// Starts it. What it logs beside the life of connections is kept in `server.log`.
     pub(super) fn start(program: &str, folder: &Path) -> Result<Self> {
         let mut serve = command(program, &SERVE);
-        serve.envs(NO_RATES).env("CUTTLEBONE__LOG__FORMAT", "json").stderr(Stdio::piped());
+        serve.args(["--config", CONFIG]).env("CUTTLEBONE__LOG__FORMAT", "json").stderr(Stdio::piped());
         let (mut process, url) = Running::listening(serve)?;
         let log = process.stderr().context("its log is not ours")?;
         let kept = File::create(folder.join("server.log")).context("cannot write its log")?;
