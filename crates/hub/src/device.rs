@@ -40,7 +40,6 @@ pub struct Device {
     /// From `device_info`; looked up once, for listings.
     pub(crate) adb_port: u16,
     pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) small_reader: AtomicBool,
     pub(crate) away: AtomicBool,
     /// The hash of `info` that resume tokens name.
     pub(crate) digest: OnceLock<u64>,
@@ -94,7 +93,7 @@ impl Device {
                 shared.observer.rejected(&reject);
             }
             // The client is leaving; its attachment reports it.
-            Err(PushError::Sealed | PushError::Superseded) => {}
+            Err(PushError::TooLarge | PushError::Sealed | PushError::Superseded) => {}
         }
         true
     }

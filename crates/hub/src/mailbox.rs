@@ -48,6 +48,8 @@ struct State {
     bytes: usize,
     replies: usize,
     bound: Bound,
+    /// Bytes of the longest message that the peer can read of a [`Sender`].
+    longest: usize,
     sealed: bool,
     evicted: bool,
     reader: u32,
@@ -64,6 +66,8 @@ struct State {
 pub enum PushError {
     /// The queue, or the sender's share of it, is at its bound; the message comes back.
     Full(String),
+    /// The peer can't read a message of this size. It counts as taken: it is answered with an error.
+    TooLarge,
     /// The peer is being closed.
     Sealed,
     /// Another connection sends for this client now.
@@ -91,7 +95,7 @@ impl Mailbox {
     /// Puts a client's message for its device in, and counts it as taken.
     ///
     /// # Errors
-    /// As [`Mailbox::push`], and [`PushError::Superseded`].
+    /// As [`Mailbox::push`], [`PushError::TooLarge`] and [`PushError::Superseded`].
     pub(crate) fn push_from(&self, text: String, permit: &SendPermit) -> Result<(), PushError> {
         self.push_entry(text, Some(permit))
     }
@@ -103,6 +107,10 @@ impl Mailbox {
         }
         if state.sealed {
             return Err(PushError::Sealed);
+        }
+        if let Some(permit) = permit.filter(|_| text.len() > state.longest) {
+            permit.count();
+            return Err(PushError::TooLarge);
         }
         if !state.has_room(text.len(), &self.budget) || permit.is_some_and(|permit| !permit.has_room(text.len())) {
             return Err(PushError::Full(text));
@@ -116,14 +124,6 @@ impl Mailbox {
         drop(state);
         wake(waker);
         Ok(())
-    }
-
-    /// Counts a client's message as taken that was answered with an error instead of being passed on.
-    pub(crate) fn count_refused(&self, permit: &SendPermit) {
-        let _state = self.state.lock();
-        if permit.is_current() {
-            permit.count();
-        }
     }
 
     /// Lets a new connection send for a client; permits of the former one are worth nothing from here on. Gives the new
@@ -215,6 +215,11 @@ impl Mailbox {
         self.state.lock().bound = bound;
     }
 
+    /// Takes no longer message than this from a [`Sender`].
+    pub(crate) fn set_longest(&self, longest: usize) {
+        self.state.lock().longest = longest;
+    }
+
     /// From now on keeps what was read for a peer that may ask for it again.
     pub(crate) fn keep_history(&self, bound: Bound) {
         self.state.lock().history = Some(Box::new(History::new(bound)));
@@ -249,7 +254,7 @@ impl Mailbox {
         let carried = std::mem::take(&mut former.state.lock().queue);
         let mut state = self.state.lock();
         let too_long = state.drop_longer_than(longest);
-        state.bound = bound;
+        (state.bound, state.longest) = (bound, longest);
         let (reader, waker) = state.hand_over(carried, Some(greeting), Vec::new());
         state.charge(&self.budget);
         drop(state);

@@ -331,6 +331,7 @@ impl Registry {
     /// Makes a device known. `config` is queued for it before anybody can reach it (R2).
     fn publish(&self, shard: &mut Shard, request: &RegisterRequest, former: VecDeque<ClientId>, now_ms: u64) -> Answer {
         let mailbox = Arc::clone(&request.mailbox);
+        mailbox.set_longest(longest(request));
         mailbox.reply(self.config().to_string());
         let device = Arc::new(Device {
             id: request.device_id.clone(),
@@ -338,7 +339,6 @@ impl Registry {
             registered_at_ms: now_ms,
             adb_port: adb_port(&request.device_info),
             mailbox,
-            small_reader: AtomicBool::new(request.small_reader),
             away: AtomicBool::new(false),
             digest: OnceLock::new(),
             state: Mutex::new(State::with_former(former)),
@@ -353,10 +353,8 @@ impl Registry {
     /// Gives a device that came back its queue, with what was held, and its clients.
     fn resume(&self, shard: &mut Shard, device: &Arc<Device>, request: RegisterRequest, now_ms: u64) -> Answer {
         let config = self.config().to_string();
-        let longest = if request.small_reader { SMALL_READER_BYTES } else { usize::MAX };
-        device.small_reader.store(request.small_reader, Ordering::Relaxed);
         let bound = self.shared.settings.device_queue;
-        let (inbox, too_large) = device.mailbox.adopt(&request.mailbox, config, bound, longest);
+        let (inbox, too_large) = device.mailbox.adopt(&request.mailbox, config, bound, longest(&request));
         device.too_large(&self.shared, &too_large);
         device.away.store(false, Ordering::Relaxed);
         let entry = shard.entry(request.device_id).or_default();
@@ -371,6 +369,11 @@ impl Registry {
             waiter.mailbox.notify(Notice::DeviceReady);
         }
     }
+}
+
+/// Bytes of the longest message that the device can read.
+fn longest(request: &RegisterRequest) -> usize {
+    if request.small_reader { SMALL_READER_BYTES } else { usize::MAX }
 }
 
 impl Shared {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use cuttlebone_proto::{ClientId, encode, limits::SMALL_READER_BYTES};
+use cuttlebone_proto::{ClientId, encode};
 
 use super::Device;
 use crate::mailbox::{Inbox, PushError, SendPermit};
@@ -55,12 +55,7 @@ impl Attachment {
 
     /// Passes a payload on to the device: the only copy of it is made here.
     pub(crate) fn forward(&mut self, payload: &str) -> Delivery {
-        let text = encode::client_msg(self.client_id, payload);
-        if text.len() > SMALL_READER_BYTES && self.device.small_reader.load(Ordering::Relaxed) {
-            self.device.mailbox.count_refused(&self.permit);
-            return Delivery::TooLarge;
-        }
-        self.push(text)
+        self.push(encode::client_msg(self.client_id, payload))
     }
 
     /// Queues a message that was full before.
@@ -76,6 +71,7 @@ impl Attachment {
                 Delivery::Queued
             }
             Err(PushError::Full(text)) => Delivery::Full(text),
+            Err(PushError::TooLarge) => Delivery::TooLarge,
             Err(PushError::Sealed | PushError::Superseded) => Delivery::Gone,
         }
     }

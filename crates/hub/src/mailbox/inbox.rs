@@ -51,6 +51,7 @@ impl Inbox {
             bytes: 0,
             replies: 0,
             bound,
+            longest: usize::MAX,
             sealed: false,
             evicted: false,
             reader: 0,

@@ -136,12 +136,13 @@ fn a_former_connection_of_a_client_sends_nothing_more_and_the_count_is_exact() {
     let sender = sender(SMALL);
     let (former, taken) = inbox.mailbox().supersede(&sender);
     assert_eq!(taken, 0);
+    inbox.mailbox().set_longest(5);
     inbox.mailbox().push_from("a".into(), &former).expect("room");
-    inbox.mailbox().count_refused(&former);
+    assert_eq!(inbox.mailbox().push_from("123456".into(), &former), Err(PushError::TooLarge));
     let (present, taken) = inbox.mailbox().supersede(&sender);
     assert_eq!(taken, 2);
     assert_eq!(inbox.mailbox().push_from("b".into(), &former), Err(PushError::Superseded));
-    inbox.mailbox().count_refused(&former);
+    assert_eq!(inbox.mailbox().push_from("123456".into(), &former), Err(PushError::Superseded));
     inbox.mailbox().push_from("b".into(), &present).expect("room");
     assert_eq!(inbox.mailbox().taken_from(&sender), 3);
 }

@@ -200,7 +200,11 @@ impl ClientSeat {
             match attachment.push(std::mem::take(&mut blocked.text)) {
                 // Somebody else was faster.
                 Delivery::Full(text) => blocked.text = text,
-                Delivery::Queued | Delivery::TooLarge | Delivery::Gone => {
+                Delivery::TooLarge => {
+                    self.blocked = None;
+                    return Poll::Ready(self.refuse(&Reject::TooLargeForDevice));
+                }
+                Delivery::Queued | Delivery::Gone => {
                     self.blocked = None;
                     return Poll::Ready(Next::Continue);
                 }

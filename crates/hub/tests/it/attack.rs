@@ -1,8 +1,9 @@
 //! What an attacker with patience could do, and can't.
 
+use std::task::{Context, Waker};
 use std::time::Duration;
 
-use cuttlebone_hub::{SeatOptions, Settings};
+use cuttlebone_hub::{Bound, Next, SeatOptions, Settings};
 use cuttlebone_proto::CloseCode;
 
 use crate::peer::{OPTIONS, Peer, registry, registry_of, registry_with_ids, token};
@@ -62,6 +63,41 @@ fn a_refused_message_does_not_hide_one_before_it_that_nobody_read() {
     let got = client.received();
     // Message 1 was never read by anybody: the client has to send it again.
     assert!(got.iter().any(|text| text.contains(r#""cuttlebone_received":0"#)), "{got:?}");
+}
+
+#[test]
+fn a_message_refused_after_the_stop_does_not_hide_one_before_it_that_was_not_taken() {
+    let hub = registry(Settings::default());
+    let mut device = Peer::device_with(&hub, &SeatOptions { small_reader: true, ..OPTIONS });
+    device.register("1");
+    let mut client = Peer::resuming(&hub, "true");
+    client.received();
+    hub.stop();
+    device.seat.on_shutdown(CloseCode::Restart);
+    client.forward("1");
+    client.forward(&format!("\"{}\"", "x".repeat(70_000)));
+    device.received();
+    device.seat.on_closed();
+    let got = client.received();
+    // Both are sent again, to the next server, which says what it thinks of the second.
+    assert_eq!(got, [r#"{"message_type":"cuttlebone_draining","cuttlebone_received":0}"#, "close 1012"]);
+}
+
+#[test]
+fn a_message_that_waited_for_room_is_refused_when_the_device_is_back_and_can_not_read_it() {
+    let hub = registry(Settings { client_share: Bound { frames: 1, bytes: 1 }, ..Settings::default() });
+    let mut device = Peer::registered(&hub, "1");
+    let mut client = Peer::attached(&hub);
+    client.received();
+    client.forward("1");
+    assert!(matches!(client.forward(&format!("\"{}\"", "x".repeat(70_000))), Next::Paused));
+    device.seat.on_broken(device.now);
+    let mut old = Peer::device_with(&hub, &SeatOptions { small_reader: true, ..OPTIONS });
+    old.register("1");
+    assert_eq!(old.received().len(), 2, "config and the first message");
+    assert!(client.seat.poll_room(&mut Context::from_waker(Waker::noop())).is_ready());
+    assert!(old.received().is_empty());
+    assert_eq!(client.received().len(), 1, "the error");
 }
 
 #[test]
