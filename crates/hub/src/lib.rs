@@ -10,7 +10,8 @@
 //!   A device is never held up.
 //! - **R4** A client's later `client_disconnected` always finds room.
 //! - **R5** A late end of a registration never removes a newer one.
-//! - **R6** Closing is: take nothing more, deliver what is queued, the error, the close.
+//! - **R6** Closing is: take nothing more, deliver what is queued, the error, the close. Who is gone meanwhile is reported
+//!   before the close.
 //! - **R7** Listings are sorted copies.
 
 mod device;

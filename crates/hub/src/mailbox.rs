@@ -4,7 +4,7 @@
 //! 1. Entries leave in the order they came (R1).
 //! 2. Forwards are bounded in frames and bytes, in all and for each sender; one always fits into an empty queue. Replies
 //!    and notices are never refused; how many there can be is bounded by who sends them (see [`Inbox::is_read_blocked`]).
-//! 3. After [`Mailbox::seal`] nothing more is taken (R6).
+//! 3. After [`Mailbox::seal`] nothing more is taken (R6), but for a report, which goes in before the close until that is read.
 //! 4. A mailbox has at most one reader, and may outlive its connection: the next one takes it over, and the former
 //!    reader is told so. So it is for devices, and for clients that asked to be resumed.
 //! 5. What a [`Sender`] has had taken changes in the critical section that takes it, so that after a takeover the count
@@ -145,7 +145,7 @@ impl Mailbox {
         sender.forget_count();
     }
 
-    /// Puts a message in that must reach the device, be it by its next connection.
+    /// Puts a message in that must reach the device, be it by its next connection, or before the close that is queued.
     pub fn report(&self, text: String) {
         self.put(Entry::Report(text));
     }
@@ -304,11 +304,13 @@ impl Mailbox {
 
     fn put(&self, entry: Entry) {
         let mut state = self.state.lock();
-        if state.sealed {
+        let is_in_time = || matches!((&entry, state.queue.back()), (Entry::Report(_), Some(Entry::Close(_))));
+        if state.sealed && !is_in_time() {
             return;
         }
+        let at = state.queue.len() - usize::from(state.sealed);
         state.replies += usize::from(entry.is_own());
-        state.queue.push_back(entry);
+        state.queue.insert(at, entry);
         let waker = state.waker.take();
         drop(state);
         wake(waker);

@@ -300,6 +300,23 @@ fn a_stop_loses_nothing_on_its_way_and_says_how_much_was_taken() {
 }
 
 #[test]
+fn a_client_that_leaves_while_the_server_stops_is_reported_before_the_close() {
+    let hub = registry(Settings::default());
+    let mut device = Peer::registered(&hub, "1");
+    let mut clients = [Peer::attached(&hub), Peer::attached(&hub)];
+    device.received();
+    clients.iter_mut().for_each(|client| assert!(matches!(client.forward("7"), Next::Continue)));
+    hub.stop();
+    device.seat.on_shutdown(CloseCode::Restart);
+    clients[0].seat.on_closed();
+    let mut got = device.received();
+    got.drain(..2);
+    assert_eq!(got, [r#"{"message_type":"client_disconnected","client_id":1}"#, "close 1012"]);
+    clients[1].seat.on_closed();
+    assert!(device.received().is_empty(), "nothing comes after the close");
+}
+
+#[test]
 fn what_a_device_that_is_away_never_got_was_not_taken() {
     let hub = registry(Settings::default());
     let mut device = Peer::registered(&hub, "1");
