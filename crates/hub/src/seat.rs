@@ -26,7 +26,8 @@ pub use device::DeviceSeat;
 pub enum Next {
     /// Read on.
     Continue,
-    /// Read nothing from the peer until [`Seat::poll_room`] is ready.
+    /// Feed nothing of what the peer sends ([`Seat::on_text`], [`Seat::on_violation`], [`Seat::on_closed`]) until
+    /// [`Seat::poll_room`] is ready. A break is fed at once.
     Paused,
     /// Answer the request and feed the answer to [`Seat::on_answer`]; read nothing from the peer before.
     Await(Request),
@@ -161,13 +162,10 @@ impl Seat {
         }
     }
 
-    /// While the seat is kept for a connection that broke: ready when a client has come back by another connection, or
+    /// While the seat is kept for a connection that broke: ready when the peer has come back by another connection, or
     /// can't any more. Drop the seat then. Cancel safe.
     pub fn poll_superseded(&self, cx: &mut Context<'_>) -> Poll<()> {
-        match self {
-            Self::Client(seat) => seat.poll_superseded(cx),
-            Self::Device(_) => Poll::Pending,
-        }
+        both!(self, seat => seat.poll_superseded(cx))
     }
 
     /// When [`Seat::on_timer`] is due, if nothing else comes.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use cuttlebone_proto::CloseCode;
@@ -9,7 +10,7 @@ use cuttlebone_proto::CloseCode;
 use super::Shared;
 use crate::device::Device;
 use crate::event::Event;
-use crate::mailbox::Inbox;
+use crate::mailbox::{Inbox, Urgent};
 
 /// A device's registration by one connection. Dropping it is leaving for good, unless a later connection holds the
 /// device by then (R5).
@@ -62,6 +63,12 @@ impl Registration {
     /// Whether a later connection holds the device.
     pub(crate) fn is_superseded(&self) -> bool {
         !self.inbox.is_current()
+    }
+
+    /// Ready when a later connection holds the device. Nobody is there to answer a probe: whoever asked takes over at once.
+    pub(crate) fn poll_superseded(&self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Urgent::Probe(_) = std::task::ready!(self.inbox.poll_urgent(cx)) {}
+        Poll::Ready(())
     }
 
     fn end(&self) {

@@ -1,5 +1,6 @@
 //! A device's seat.
 
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use cuttlebone_proto::{ClientId, CloseCode, DeviceEffect, DeviceId, DeviceSession, Reject, encode};
@@ -159,8 +160,12 @@ impl DeviceSeat {
     /// What clients have sent is still delivered, and nothing more is taken from them. What the device still sends is
     /// passed on until it has closed.
     pub(super) fn on_shutdown(&mut self, code: CloseCode) -> Next {
+        if !self.inbox.is_current() {
+            // The mailbox is the one of the connection that took over.
+            self.detach();
+        }
         self.inbox.mailbox().seal(None, code);
-        if self.registration.is_none() || self.lost.is_some() {
+        if self.registration.as_ref().is_none_or(Registration::is_superseded) || self.lost.is_some() {
             return Next::Closing;
         }
         self.stopping = Some(code);
@@ -171,6 +176,11 @@ impl DeviceSeat {
     pub(super) fn forget(&mut self, code: CloseCode) {
         self.stopping = Some(code);
         self.leave();
+    }
+
+    /// Ready when another connection holds the device, or nobody does.
+    pub(super) fn poll_superseded(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.registration.as_ref().map_or(Poll::Ready(()), |registration| registration.poll_superseded(cx))
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -211,6 +221,9 @@ impl DeviceSeat {
     fn refuse(&mut self, reject: &Reject, now: Instant) -> Next {
         if reject.close().is_some() {
             self.lose(now);
+        } else if !self.inbox.is_current() {
+            // What this connection did is no matter of the one that took over.
+            return self.on_taken_over(now);
         }
         refuse(&self.registry, &self.inbox, reject)
     }

@@ -132,6 +132,32 @@ fn a_device_connection_that_was_taken_over_says_nothing_more() {
 }
 
 #[test]
+fn what_a_device_connection_that_was_taken_over_does_is_not_said_to_the_one_that_took_over() {
+    let hub = registry(Settings::default());
+    let mut old = Peer::registered(&hub, "1");
+    let mut new = Peer::registered(&hub, "1");
+    new.received();
+    assert!(matches!(old.send(r#"{"message_type":"nonsense"}"#), Next::Closing));
+    assert!(new.received().is_empty());
+    let got = old.received();
+    assert!(got[0].contains("cuttlebone_code"), "{got:?}");
+    assert_eq!(got[1..], ["close 4001"]);
+}
+
+#[test]
+fn a_stop_of_a_device_connection_that_was_taken_over_does_not_stop_the_one_that_took_over() {
+    let hub = registry(Settings::default());
+    let mut old = Peer::registered(&hub, "1");
+    let mut new = Peer::registered(&hub, "1");
+    let mut client = Peer::attached(&hub);
+    new.received();
+    assert!(matches!(old.seat.on_shutdown(CloseCode::Restart), Next::Closing));
+    assert_eq!(old.received(), ["close 1012"]);
+    client.forward("7");
+    assert_eq!(new.received(), [r#"{"message_type":"client_msg","client_id":1,"payload":7}"#]);
+}
+
+#[test]
 fn untold_ghosts_do_not_stop_a_device_from_being_understood_after_a_restart() {
     let before = registry_of(Settings::default(), 1, 0);
     let _device = Peer::registered(&before, "1");

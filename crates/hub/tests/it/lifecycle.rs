@@ -1,5 +1,6 @@
 //! Grace periods, takeover, ids: protocol.md 2.4.
 
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use cuttlebone_hub::{Event, Next, Resolution, Settings};
@@ -88,6 +89,33 @@ fn a_device_that_stays_away_is_gone() {
     drop(device);
     assert_eq!(client.received(), [GONE, "close 1001"]);
     assert_eq!(hub.table_len(), 0);
+}
+
+#[test]
+fn the_seat_of_a_broken_connection_is_kept_until_the_device_is_back_and_no_longer() {
+    for info in ["1", "2"] {
+        let hub = registry(tiny());
+        let mut device = Peer::registered(&hub, "1");
+        let mut client = Peer::attached(&hub);
+        // Somebody asks for the id, and the connection breaks before the device has answered.
+        let mut rival = Peer::device(&hub);
+        let Next::Await(request) =
+            rival.seat.on_text(r#"{"message_type":"register","device_id":"d","device_info":1}"#, rival.now)
+        else {
+            panic!("a registration asks");
+        };
+        let Resolution::Probe(mut probe) = hub.resolve(request, 0) else { panic!("the id is held") };
+        device.seat.on_broken(device.now);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(device.seat.poll_superseded(&mut cx).is_pending());
+        assert_eq!(probe.answered_yet(), Some(false), "who asked waits no longer");
+        client.forward("1");
+        assert!(device.seat.poll_superseded(&mut cx).is_pending());
+        let _again = Peer::registered(&hub, info);
+        assert!(device.seat.poll_superseded(&mut cx).is_ready());
+        drop(device);
+        assert!(!hub.find("d").expect("listed").away, "{info}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::context::ConnectionContext;
 use crate::metrics::Refusal;
 
-/// Keeps the seat until its time is over, its client is back on another connection, or the server stops.
+/// Keeps the seat until its time is over, its peer is back on another connection, or the server stops.
 pub(super) async fn keep(mut seat: Seat, until: Instant, context: ConnectionContext) {
     let ConnectionContext { app, peer, goodbye, .. } = context;
     let Ok(_place) = app.away.try_admit(peer.ip()) else { return app.metrics.refused(Refusal::AwayFull) };

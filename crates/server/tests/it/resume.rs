@@ -196,3 +196,15 @@ async fn a_device_that_never_answers_the_close_holds_nobody_up_for_long() {
     assert_eq!(summary.aborted, 0);
     assert!(summary.took < Duration::from_secs(5), "{summary:?}");
 }
+
+#[tokio::test]
+async fn a_device_whose_connection_breaks_again_and_again_takes_one_place_of_those_that_are_away() {
+    let server = Running::with(|settings| settings.connections.max = 2);
+    for _ in 0..4 {
+        // Dropped without a close frame: a broken connection.
+        drop(server.device("d", "1").await);
+        server.until_metric(r#"cuttlebone_connections{role="device"}"#, |open| open == 0).await;
+    }
+    assert_eq!(server.metric(r#"cuttlebone_refused_connections_total{reason="away_full"}"#).await, 0);
+    assert_eq!(server.metric("cuttlebone_devices").await, 1);
+}

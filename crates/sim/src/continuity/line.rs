@@ -116,14 +116,15 @@ impl Continuity {
         }
         let (Some(seat), Some(up)) = (&mut line.seat, line.up.pop_front()) else { return };
         match up {
-            // What a device says on a connection that was taken over is passed on to nobody.
-            Up::Text(text) if matches!(line.owner, Owner::Device(_)) && !seat.inbox().is_current() => {
-                self.lose_up(at, &text);
-            }
             Up::Text(text) => {
+                let is_current = seat.inbox().is_current();
                 seat.on_alive();
                 let next = seat.on_text(&text, self.now);
                 self.carry_out(at, next);
+                if !is_current {
+                    // What a device says on a connection that was taken over is passed on to nobody.
+                    self.lose_up(at, &text);
+                }
             }
             Up::Close => {
                 let session = line.session.filter(|_| seat.inbox().is_current());
