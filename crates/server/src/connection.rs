@@ -3,7 +3,8 @@
 //! It never waits for one thing alone: what is to be written, what comes out of the mailbox, what the peer sends and the
 //! timers are looked at in one poll, in a fixed order (see [`Connection::poll_wake`]).
 //!
-//! Invariants: 1. while the seat waits for an answer or for room, nothing is read; 2. the mailbox is emptied only when the
+//! Invariants: 1. while the seat waits for an answer, nothing is read; while it waits for room, what comes is read up to the
+//! first thing that is not a ping or a pong, and that one waits for room too (see [`room`]); 2. the mailbox is emptied only when the
 //! last batch has been written, so that what a slow peer has not read stays bounded in the mailbox; 3. every wait has a
 //! deadline; 4. whatever way the task ends, dropping the seat takes the session out of the hub.
 
@@ -11,6 +12,7 @@ mod away;
 mod clocks;
 mod directory;
 mod rates;
+mod room;
 mod stage;
 
 use std::cell::Cell;
@@ -64,6 +66,8 @@ pub(crate) struct Connection<C> {
     clocks: Clocks,
     answer: Option<Pin<Box<dyn Future<Output = Answer> + Send>>>,
     paused: Option<Counted>,
+    /// What came next while the seat waited for room. Nothing is read until the seat has had it.
+    after_room: Option<Incoming>,
     stage: Stage,
     /// The server stops, and the seat knows.
     told: bool,
@@ -107,6 +111,7 @@ impl<C: Conn> Connection<C> {
             clocks,
             answer: None,
             paused: None,
+            after_room: None,
             stage: Stage::Open,
             told: false,
             turn: Turn::default(),
@@ -230,7 +235,12 @@ impl<C: Conn> Connection<C> {
             return answer.as_mut().poll(cx).map(Wake::Answer);
         }
         if self.paused.is_some() {
-            return self.seat.poll_room(cx).map(Wake::Room);
+            if let Poll::Ready(next) = self.seat.poll_room(cx) {
+                return Poll::Ready(Wake::Room(next));
+            }
+            if self.after_room.is_some() {
+                return Poll::Pending;
+            }
         }
         if self.conn.queued_bytes() > 0 && self.seat.inbox().is_read_blocked() {
             return Poll::Pending;
@@ -262,10 +272,7 @@ impl<C: Conn> Connection<C> {
                 self.answer = None;
                 self.answered(answer)
             }
-            Wake::Room(next) => {
-                self.paused = None;
-                next
-            }
+            Wake::Room(next) => return self.on_room(next),
         };
         self.go_on(next);
         None
@@ -276,6 +283,9 @@ impl<C: Conn> Connection<C> {
         self.clocks.heard(now);
         self.turn.count(if incoming == Incoming::Text { self.conn.text().len() } else { 0 });
         self.seat.on_alive();
+        if self.has_to_wait(incoming) {
+            return None;
+        }
         let next = match incoming {
             Incoming::Text => self.seat.on_text(self.conn.text(), now.into_std()),
             Incoming::Pong { mark: Some(mark) } => {
@@ -336,7 +346,8 @@ impl<C: Conn> Connection<C> {
                 self.ping();
                 None
             }
-            Some(clocks::Due::Message) if self.stage == Stage::Open => {
+            // While the seat waits for room, an error would go before what it waits with: the time begins again.
+            Some(clocks::Due::Message) if self.stage == Stage::Open && self.paused.is_none() => {
                 self.context.app.metrics.timed_out(Timeout::Message);
                 let next = self.seat.on_violation(Reject::UnfinishedMessage, now.into_std());
                 self.go_on(next);
@@ -360,7 +371,6 @@ impl<C: Conn> Connection<C> {
             Next::Continue => {}
             Next::Paused => {
                 self.paused.get_or_insert_with(|| self.context.app.metrics.paused_client());
-                self.clocks.not_reading();
             }
             Next::Await(request) => self.ask(request),
             Next::Ping => self.ping(),

@@ -29,6 +29,8 @@ pub(super) struct Clocks {
     settings: Arc<Settings>,
     /// When something came last, or when the peer is read again: from then on it is silent.
     heard: Instant,
+    /// Nothing is read from the peer, so that it can't be heard.
+    deaf: bool,
     ping_at: Instant,
     message_until: Option<Instant>,
     /// When the peer is read again, if the transport holds it back.
@@ -44,6 +46,7 @@ impl Clocks {
         Self {
             settings,
             heard: now,
+            deaf: false,
             ping_at,
             message_until: None,
             read_at: None,
@@ -55,7 +58,10 @@ impl Clocks {
 
     /// When the next timer is due.
     pub(super) fn due(&self, seat: &Seat) -> Instant {
-        let mut due = self.ping_at.min(self.heard + self.settings.timeouts.idle);
+        let mut due = self.ping_at;
+        if !self.deaf {
+            due = due.min(self.heard + self.settings.timeouts.idle);
+        }
         if self.closing {
             due = far(self.heard);
         }
@@ -75,7 +81,7 @@ impl Clocks {
         if self.closing {
             return None;
         }
-        if self.heard + self.settings.timeouts.idle <= now {
+        if !self.deaf && self.heard + self.settings.timeouts.idle <= now {
             return Some(Due::Idle);
         }
         if self.message_until.is_some_and(|until| until <= now) {
@@ -89,8 +95,9 @@ impl Clocks {
         None
     }
 
-    /// Something came.
+    /// Something came, or the peer is read again.
     pub(super) fn heard(&mut self, now: Instant) {
+        self.deaf = false;
         self.heard = self.heard.max(now);
     }
 
@@ -104,8 +111,9 @@ impl Clocks {
         }
     }
 
-    /// The peer is not read for a while: an unfinished message is not its fault.
+    /// The peer is not read until [`Clocks::heard`]: neither its silence nor an unfinished message is its fault.
     pub(super) fn not_reading(&mut self) {
+        self.deaf = true;
         self.message_until = None;
     }
 

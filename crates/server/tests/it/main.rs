@@ -11,6 +11,7 @@ mod handshake;
 mod limits;
 mod metrics;
 mod patience;
+mod pauses;
 mod rates;
 mod requests;
 mod resume;
