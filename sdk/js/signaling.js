@@ -10,10 +10,12 @@
  * 5. After `closed` nothing else is emitted.
  */
 
+import { AbandonedSockets } from './abandoned.js';
 import { Backoff } from './backoff.js';
 import { Emitter } from './emitter.js';
 import { Outbox } from './outbox.js';
 import { watchPage } from './page_watch.js';
+import { floorOf, isFinal } from './verdict.js';
 
 /** @typedef {{ urls: string[], username?: string, credential?: string }} IceServer */
 
@@ -62,35 +64,11 @@ import { watchPage } from './page_watch.js';
  * @property {(timer: any) => void} [clearTimer]
  */
 
-/** Error codes after which another attempt would fare no better. */
-const FINAL_CODES = new Set(['forbidden', 'unauthorized', 'invalid_device_id', 'missing_device_id']);
-
-/** Close codes after which another attempt would fare no better: binary, not UTF-8, policy, credential expired. */
-const FINAL_CLOSES = new Set([1003, 1007, 1008, 4003]);
-
 /** Close codes that do not end a session: the connection broke, the server restarts. */
 const BROKEN_CLOSES = new Set([1006, 1012]);
 
 /** The session can't be resumed, but a new one can begin. */
 const CANNOT_RESUME = 'cannot_resume';
-
-/** Error codes that pass with time, whatever the close code says. */
-const PASSING_CODES = new Set([
-  'device_disconnected',
-  'device_not_found',
-  'device_too_slow',
-  'internal_error',
-  'no_first_message',
-  'overloaded',
-  'rate_limited',
-  'too_many_clients',
-  'too_many_waiting',
-  'too_slow',
-  'unfinished_message',
-]);
-
-/** How long to stay away at least, by close code: overloaded, rate limited. */
-const FLOOR_MS = new Map([[1013, 3000], [4029, 5000]]);
 
 /** How long a connection has to stand until its loss is answered by an attempt without delay. */
 const STEADY_MS = 1000;
@@ -142,15 +120,13 @@ export class SignalingClient extends Emitter {
 
   /** @type {WebSocket | null} */
   #socket = null;
-  /**
-   * A socket that was given up without a close, which would end the session. It is closed when it is not needed for
-   * that any more.
-   *
-   * @type {WebSocket | null}
-   */
-  #abandoned = null;
+  /** @type {WebSocket | null} one that is being opened beside `#socket`, to take its place */
+  #renewal = null;
+  #abandoned = new AbandonedSockets();
   /** @type {any} */
   #timer = null;
+  /** @type {any} */
+  #renewalTimer = null;
   #unwatch = () => {};
   /** @type {ServerError | null} */
   #lastError = null;
@@ -219,12 +195,14 @@ export class SignalingClient extends Emitter {
   }
 
   /**
-   * For when the connection may be dead without the browser having noticed: goes on over a new one. Where the session
-   * can't be resumed, only a delay is cut short.
+   * For when the connection may be dead without the browser having noticed: goes on over a new one. The old one stays in
+   * use until the new one is open. A session that can't be resumed is left alone.
    */
   renew() {
-    if (this.#deviceKnown && this.#token !== null) this.#abandon();
-    this.retryNow();
+    if (this.#stopped || this.#renewal) return;
+    if (!this.#socket) this.#connect();
+    else if (this.#deviceKnown && this.#token !== null) this.#openBeside();
+    else if (!this.#deviceKnown && this.#socket.readyState === OPEN) this.#connectAnew();
   }
 
   /** Closes for good. The device drops this client at once; while the connection is broken, after the grace period. */
@@ -256,16 +234,63 @@ export class SignalingClient extends Emitter {
   }
 
   #connect() {
+    const socket = this.#open(this.#url);
+    socket.onopen = () => this.#onOpen(socket);
+    this.#use(socket);
+  }
+
+  #connectAnew() {
+    this.#abandon();
+    this.#connect();
+  }
+
+  /** @param {WebSocket} socket */
+  #use(socket) {
     this.#clearTimer(this.#timer);
     this.#lastError = null;
     this.#steady = false;
-    const socket = this.#open(this.#url);
     this.#socket = socket;
     this.#timer = this.#setTimer(() => this.#onTimeout(), this.#openTimeoutMs);
-    socket.onopen = () => this.#onOpen(socket);
     socket.onmessage = (event) => this.#onText(event.data);
     socket.onclose = (event) => this.#onLost(event.code);
     this.emit('connecting', { resuming: this.#token !== null });
+  }
+
+  #openBeside() {
+    this.#clearTimer(this.#renewalTimer);
+    const socket = this.#open(this.#url);
+    this.#renewal = socket;
+    this.#renewalTimer = this.#setTimer(() => this.#onRenewalFailed(), this.#openTimeoutMs);
+    socket.onopen = () => this.#goOver(socket);
+    socket.onclose = () => this.#onRenewalFailed();
+  }
+
+  /**
+   * From here on the old socket is not heard: what the count that is sent now leaves out is sent again on the new one.
+   *
+   * @param {WebSocket} socket that has opened
+   */
+  #goOver(socket) {
+    this.#clearTimer(this.#renewalTimer);
+    this.#renewal = null;
+    this.#abandon();
+    this.#onOpen(socket);
+    this.#use(socket);
+  }
+
+  /** The old socket is as good or bad as it was: it stays in use, and is tried to be replaced until it is heard again. */
+  #onRenewalFailed() {
+    this.#dropRenewal();
+    this.#renewalTimer = this.#setTimer(() => this.renew(), this.#backoff.next());
+  }
+
+  /** It has not asked for the session yet, so its close ends nothing. */
+  #dropRenewal() {
+    this.#clearTimer(this.#renewalTimer);
+    const socket = this.#renewal;
+    if (socket) socket.onopen = socket.onclose = null;
+    this.#renewal = null;
+    socket?.close();
   }
 
   /** @param {WebSocket} socket */
@@ -284,6 +309,7 @@ export class SignalingClient extends Emitter {
   /** @param {unknown} text */
   #onText(text) {
     if (!this.#deviceKnown) this.#clearTimer(this.#timer);
+    if (!this.#renewal) this.#clearTimer(this.#renewalTimer);
     const message = parseObject(text);
     if (!message) {
       this.emit('error', { text: 'The server sent something that is not a message', code: 'bad_server_message' });
@@ -329,7 +355,7 @@ export class SignalingClient extends Emitter {
     this.#backoff.reset();
     this.#delayedMs = 0;
     this.#timer = this.#setTimer(() => (this.#steady = true), STEADY_MS);
-    this.#dropAbandoned();
+    this.#abandoned.closeFormer();
     this.#flush();
     if (resumed) this.emit('resumed', { deviceInfo, maybeLost: !complete });
     else this.emit('deviceInfo', { deviceInfo });
@@ -391,7 +417,7 @@ export class SignalingClient extends Emitter {
    */
   #delay(closeCode, resuming) {
     if (resuming && this.#steady) return closeCode === 1012 ? this.#backoff.within(RESTART_SPREAD_MS) : 0;
-    const floorMs = FLOOR_MS.get(closeCode ?? 0) ?? 0;
+    const floorMs = floorOf(closeCode);
     const urgent = resuming && floorMs === 0 && this.#delayedMs < URGENT_MS;
     const delayMs = Math.min(this.#backoff.next(floorMs), urgent ? URGENT_DELAY_MS : Infinity);
     this.#delayedMs += delayMs;
@@ -408,9 +434,7 @@ export class SignalingClient extends Emitter {
     if (this.#reconnect === 'never') return false;
     if (anew) return true;
     if (this.#reconnect === 'until-device' && !resuming && (this.#deviceEverKnown || error)) return false;
-    if (error?.code && FINAL_CODES.has(error.code)) return false;
-    if (error?.code && PASSING_CODES.has(error.code)) return true;
-    return !FINAL_CLOSES.has(closeCode ?? 0);
+    return !isFinal(error, closeCode);
   }
 
   /** @param {Loss} loss */
@@ -426,11 +450,12 @@ export class SignalingClient extends Emitter {
     this.#drained = null;
     this.#received = 0;
     this.#outbox.clear();
-    this.#dropAbandoned();
+    this.#abandoned.closeAll();
   }
 
-  /** Lets go of the socket, so that nothing it still does is heard. */
+  /** Lets go of the socket, so that nothing it still does is heard, and of the one that was to take its place. */
   #detach() {
+    this.#dropRenewal();
     const socket = this.#socket;
     if (socket) socket.onopen = socket.onmessage = socket.onclose = null;
     this.#clearTimer(this.#timer);
@@ -441,15 +466,10 @@ export class SignalingClient extends Emitter {
 
   /** Gives the socket up, without a close where that would end a session. */
   #abandon() {
+    const carried = this.#deviceKnown;
     const socket = this.#detach();
-    this.#dropAbandoned();
-    if (this.#token !== null && socket?.readyState === OPEN) this.#abandoned = socket;
+    if (this.#token !== null && socket?.readyState === OPEN) this.#abandoned.add(socket, carried);
     else socket?.close();
-  }
-
-  #dropAbandoned() {
-    this.#abandoned?.close(1000);
-    this.#abandoned = null;
   }
 }
 

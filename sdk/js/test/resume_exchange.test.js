@@ -88,6 +88,18 @@ test('going over to another connection at any point, and a cut at any later one,
   }
 });
 
+test('going over to another connection at any two points loses and doubles nothing', () => {
+  for (let first = 4; first < CALM.steps; first += 1) {
+    for (let second = first; second < CALM.steps + 12; second += 1) {
+      const run = exchange((step, _server, client) => {
+        if (step === first || step === second) client.renew();
+      });
+      assertWhole(run, `renewed at ${first} and ${second}`);
+      assert.equal(run.maybeLost, false);
+    }
+  }
+});
+
 test('a cut before the session has begun begins it again', () => {
   for (const cutAt of [0, 1, 2, 3]) {
     const { got, device } = exchange((step, server) => {
