@@ -6,7 +6,8 @@
  *    session this side is a new client for the device, which will drop the old one, so a new peer connection is made
  *    beside the old.
  * 2. The old peer is closed when the new one is connected, so that the picture does not go black in between.
- * 3. At most two peers exist: `#peer` shows, `#next` is being made. What the device says goes to the newest.
+ * 3. At most two peers exist: `#peer` shows, `#next` is being made. What the device says goes to the newest. What a peer
+ *    of an earlier session has to say is not sent: from the new client it is nonsense, and can crash the device.
  * 4. A peer that never connected is tried again after a growing delay; one that was lost, at once.
  */
 
@@ -67,6 +68,10 @@ export class ViewerSession extends Emitter {
   #peer = null;
   /** @type {Peer | null} */
   #next = null;
+  /** Which signaling session this is; peers of an earlier one are strangers to the device. */
+  #session = 0;
+  /** The session of `#peer`; `#next` is always of the present one. */
+  #peerSession = 0;
   #sampler = new StatsSampler();
   /** @type {boolean | null} */
   #relayed = null;
@@ -193,7 +198,10 @@ export class ViewerSession extends Emitter {
     clearTimeout(this.#retryTimer);
     this.#link = link;
     this.#retryAt = retryInMs === null ? null : Date.now() + retryInMs;
-    if (link !== 'waiting' && link !== 'away') this.#dropNext();
+    if (link !== 'waiting' && link !== 'away') {
+      this.#session += 1;
+      this.#dropNext();
+    }
     this.#announce();
   }
 
@@ -238,7 +246,8 @@ export class ViewerSession extends Emitter {
       iceServers: this.#iceServers,
       ...(this.#iceTransportPolicy && { iceTransportPolicy: this.#iceTransportPolicy }),
     });
-    const peer = new Peer(pc, (payload) => this.#signaling.send(payload), this.#times);
+    const session = this.#session;
+    const peer = new Peer(pc, (payload) => session === this.#session && this.#signaling.send(payload), this.#times);
     peer.on('connected', () => this.#onConnected(peer));
     peer.on('dead', ({ reason, text }) => this.#onDead(peer, { code: reason, text }));
     peer.on('silence', ({ silent }) => peer === this.#peer && this.#onSilence(silent));
@@ -254,6 +263,7 @@ export class ViewerSession extends Emitter {
     if (peer === this.#next) {
       this.#peer?.close();
       this.#peer = peer;
+      this.#peerSession = this.#session;
       this.#next = null;
       this.#sampler = new StatsSampler();
       this.#relayed = null;
@@ -316,7 +326,8 @@ export class ViewerSession extends Emitter {
    */
   #peerForOffer(sdp) {
     const from = endOf(sdp);
-    const known = [this.#next, this.#peer].find((peer) => peer && peer.remoteEnd === from);
+    const peers = this.#peerSession === this.#session ? [this.#next, this.#peer] : [this.#next];
+    const known = peers.find((peer) => peer && peer.remoteEnd === from);
     if (known) return known;
     return this.#next && !this.#next.remoteEnd ? this.#next : this.#newPeer();
   }

@@ -130,6 +130,35 @@ timed('makes a new picture beside the old when a new session begins', async () =
   assert.deepEqual([pcs[0]?.closed, session.state.name, session.state.problem], [true, 'connected', null]);
 });
 
+timed('nothing of the old peer reaches the device in a new session', async () => {
+  const { signaling, pcs, pc } = await connected();
+  const old = pc();
+  const candidate = { candidate: 'c', toJSON: () => ({ candidate: 'c' }) };
+  old.onicecandidate({ candidate });
+  assert.equal(signaling.sent.at(-1).type, 'ice-candidate');
+  const before = signaling.sent.length;
+  signaling.tells('lost', { error: null, closeCode: 1001, retryInMs: 500, resuming: false });
+  signaling.tells('connecting', { resuming: false });
+  old.onicecandidate({ candidate });
+  signaling.deviceArrives();
+  old.onicecandidate({ candidate });
+  await signaling.offers('AA');
+  assert.deepEqual(signaling.sent.slice(before).map(({ type }) => type), ['request-offer', 'answer']);
+  assert.equal(pcs[1]?.remoteDescription?.type, 'offer', 'an offer is to the new peer, whoever made it');
+  pc().onicecandidate({ candidate });
+  assert.equal(signaling.sent.length, before + 3);
+});
+
+timed('in a resumed session the old peer goes on talking', async () => {
+  const { signaling, pc } = await connected();
+  signaling.breaks();
+  const before = signaling.sent.length;
+  pc().onicecandidate({ candidate: { candidate: 'c', toJSON: () => ({ candidate: 'c' }) } });
+  signaling.resumes();
+  await signaling.offers('AA');
+  assert.deepEqual(signaling.sent.slice(before).map(({ type }) => type), ['ice-candidate', 'answer']);
+});
+
 timed('leaves the picture alone while signaling is away, and after it', async () => {
   const { session, signaling, pcs, pc, requests } = await connected();
   /** @type {any[]} */
