@@ -203,7 +203,7 @@ impl Role for ClientRole {
     type Event = ClientEvent;
     const PATH: &'static str = "/connect_client";
 
-    fn greeting(&self) -> String {
+    fn greeting(&mut self) -> String {
         message::connect(&self.device_id, &self.memory.ask())
     }
 

@@ -173,7 +173,7 @@ impl Role for DeviceRole {
     type Event = DeviceEvent;
     const PATH: &'static str = "/register_device";
 
-    fn greeting(&self) -> String {
+    fn greeting(&mut self) -> String {
         self.greeting.clone()
     }
 

@@ -42,8 +42,8 @@ pub(crate) trait Role: Send + Sync + 'static {
     /// The path of the role's endpoint.
     const PATH: &'static str;
 
-    /// The first message of a connection.
-    fn greeting(&self) -> String;
+    /// The first message of a connection, which is there to carry it.
+    fn greeting(&mut self) -> String;
     /// A message of the server: what it does to the session, and what the application is told. `is_up`: the session had come
     /// up. An error, in words, ends the connection as a [`Loss::Violation`].
     fn on_message(&mut self, message: ServerMessage, is_up: bool) -> Result<(Step, Option<Self::Event>), String>;
@@ -166,7 +166,7 @@ impl<R: Role> Driver<R> {
         end
     }
 
-    async fn connect(&self) -> Result<RawConn, String> {
+    async fn connect(&mut self) -> Result<RawConn, String> {
         let mut conn = raw::connect(&self.link.endpoint, R::PATH, &[]).await.map_err(|error| error.to_string())?;
         conn.send_text(self.role.greeting()).await.map_err(|error| error.to_string())?;
         Ok(conn)

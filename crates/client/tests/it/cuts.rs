@@ -131,7 +131,8 @@ async fn cut_at_any_byte_loses_and_doubles_nothing() {
     .await;
 }
 
-/// Where the cut takes the word of the restart with it, nobody can know what was under way: then the application is told.
+/// Where the cut takes the word of the restart with it, or the next process's answer, nobody can know what was under way:
+/// then the application is told.
 #[tokio::test]
 async fn cut_at_any_byte_of_a_planned_restart_loses_nothing_without_saying_so() {
     let all: Vec<usize> = (1..=MESSAGES).collect();
@@ -149,5 +150,5 @@ async fn cut_at_any_byte_of_a_planned_restart_loses_nothing_without_saying_so() 
         assert!(outcome.gaps <= 1, "{at}");
     })
     .await;
-    assert!(whole.get() > 4 * told.get(), "{whole:?} {told:?}");
+    assert!(whole.get() > 2 * told.get(), "{whole:?} {told:?}");
 }

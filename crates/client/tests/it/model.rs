@@ -105,7 +105,10 @@ impl Model {
             return None;
         };
         if token != format!("process {}", self.process) {
-            self.sent = self.sent_before;
+            // What this process has sent already is gone with the connection that it was sent on. Not the last message, which
+            // ends the exchange.
+            self.sent = self.sent.min(self.says - 1);
+            (self.taken_before, self.sent_before) = (self.taken.len(), self.sent);
             return None;
         }
         let received = greeting["cuttlebone_received"].as_u64().expect("a number");

@@ -183,23 +183,42 @@ async fn nothing_is_written_to_a_server_that_is_about_to_restart() {
 }
 
 #[tokio::test]
-async fn planned_restart_that_breaks_off_and_is_resumed_late_still_loses_nothing() {
+async fn planned_restart_after_which_nobody_is_there_for_a_while_still_loses_nothing() {
+    let mut line = Line::open().await;
+    line.forward(1..=2).await;
+    line.reads(1..=2).await;
+    line.peer().send(&draining(1)).await;
+    line.peer = None;
+    line.lost().await;
+    for _ in 0..2 {
+        line.server.refuse().await;
+        line.lost().await;
+    }
+    assert_eq!(line.next().await, resuming("t1", 0));
+    line.answer(&session("t2", None)).await;
+    line.reads(2..=2).await;
+    assert!(line.resumed().await);
+}
+
+#[tokio::test]
+async fn planned_restart_after_which_the_first_answer_does_not_arrive_may_lose_and_the_application_is_told() {
     let mut line = Line::open().await;
     line.forward(1..=2).await;
     line.reads(1..=2).await;
     line.peer().send(&draining(1)).await;
     assert_eq!(line.cut().await, resuming("t1", 0));
     line.lost().await;
-    // Nobody there, then nobody who answers, then an answer that does not reach its end.
-    line.peer = None;
-    line.lost().await;
-    line.server.refuse().await;
-    line.lost().await;
-    assert_eq!(line.next().await, resuming("t1", 0));
     line.peer().send(CONFIG).await;
     assert_eq!(line.cut().await, resuming("t1", 0));
     line.lost().await;
     line.answer(&session("t2", None)).await;
+    line.reads(2..=2).await;
+    assert!(!line.resumed().await);
+    // That restart is over.
+    line.peer().send(&draining(0)).await;
+    assert_eq!(line.close(1012).await, resuming("t2", 0));
+    line.lost().await;
+    line.answer(&session("t3", None)).await;
     line.reads(2..=2).await;
     assert!(line.resumed().await);
 }
