@@ -32,6 +32,7 @@ const MAX_EARLY_CANDIDATES = 256;
  * @property {{}} connected
  * @property {{ silent: boolean }} silence nothing comes from the device any more, or does again
  * @property {{ reason: Death, text: string | null }} dead
+ * @property {{ text: string }} fault the device reports one, but the connection stands
  * @property {{ id: string, stream: MediaStream, kind: string }} stream
  * @property {{ label: string, data: any }} channelMessage
  * @property {{}} controlOpen
@@ -144,9 +145,8 @@ export class Peer extends Emitter {
   async #onPayload(payload) {
     try {
       if (payload?.type === 'offer') await this.#onOffer(String(payload.sdp));
-      else if (payload?.type === 'answer') await this.#setRemote('answer', String(payload.sdp));
       else if (payload?.type === 'ice-candidate') await this.#onCandidate(payload);
-      else if (payload?.type === 'error') this.#die('device_error', String(payload.error));
+      else if (payload?.type === 'error') this.#onDeviceError(String(payload.error));
     } catch (error) {
       if (!this.dead) this.#die('bad_offer', error instanceof Error ? error.message : String(error));
     }
@@ -154,7 +154,10 @@ export class Peer extends Emitter {
 
   /** @param {string} sdp */
   async #onOffer(sdp) {
-    await this.#setRemote('offer', sdp);
+    await this.#pc.setRemoteDescription({ type: 'offer', sdp });
+    const early = this.#early;
+    this.#early = [];
+    for (const candidate of early) await this.#addCandidate(candidate);
     await this.#pc.setLocalDescription();
     if (this.dead) return;
     if (!this.connected) this.#expect(this.#times.connectMs, 'no_path');
@@ -162,14 +165,13 @@ export class Peer extends Emitter {
   }
 
   /**
-   * @param {'offer' | 'answer'} type
-   * @param {string} sdp
+   * A connection that stands shows that the fault is of something else.
+   *
+   * @param {string} text
    */
-  async #setRemote(type, sdp) {
-    await this.#pc.setRemoteDescription({ type, sdp });
-    const early = this.#early;
-    this.#early = [];
-    for (const candidate of early) await this.#addCandidate(candidate);
+  #onDeviceError(text) {
+    if (this.connected) this.emit('fault', { text });
+    else this.#die('device_error', text);
   }
 
   /** @param {any} payload */

@@ -8,7 +8,8 @@
  * 2. The old peer is closed when the new one is connected, so that the picture does not go black in between.
  * 3. At most two peers exist: `#peer` shows, `#next` is being made. What the device says goes to the newest. What a peer
  *    of an earlier session has to say is not sent: from the new client it is nonsense, and can crash the device.
- * 4. A peer that never connected is tried again after a growing delay; one that was lost, at once.
+ * 4. A peer that stood for a while is followed at once by another when it is lost. One that did not, or never connected,
+ *    is followed after a growing delay.
  */
 
 import { Backoff } from './backoff.js';
@@ -52,6 +53,9 @@ import { StatsSampler } from './stats.js';
  * @property {Backoff} [backoff] between tries for a picture
  */
 
+/** How long a peer has to be connected until its loss is answered by a try without delay. */
+const STEADY_MS = 1000;
+
 /** @extends {Emitter<ViewerEvents>} */
 export class ViewerSession extends Emitter {
   #signaling;
@@ -76,6 +80,10 @@ export class ViewerSession extends Emitter {
   /** @type {boolean | null} */
   #relayed = null;
   #interrupted = false;
+  /** Whether `#peer` has been connected for a while. */
+  #steady = false;
+  /** @type {any} */
+  #steadyTimer = null;
   /** Whether a picture has to be asked for as soon as there is signaling. */
   #due = false;
   /** @type {number | null} */
@@ -250,6 +258,7 @@ export class ViewerSession extends Emitter {
     const peer = new Peer(pc, (payload) => session === this.#session && this.#signaling.send(payload), this.#times);
     peer.on('connected', () => this.#onConnected(peer));
     peer.on('dead', ({ reason, text }) => this.#onDead(peer, { code: reason, text }));
+    peer.on('fault', ({ text }) => this.emit('problem', { code: 'device_error', text }));
     peer.on('silence', ({ silent }) => peer === this.#peer && this.#onSilence(silent));
     peer.on('stream', (stream) => this.emit('stream', stream));
     peer.on('channelMessage', (message) => this.emit('channelMessage', message));
@@ -260,19 +269,24 @@ export class ViewerSession extends Emitter {
 
   /** @param {Peer} peer */
   #onConnected(peer) {
-    if (peer === this.#next) {
-      this.#peer?.close();
-      this.#peer = peer;
-      this.#peerSession = this.#session;
-      this.#next = null;
-      this.#sampler = new StatsSampler();
-      this.#relayed = null;
-      this.#interrupted = false;
-    }
-    this.#backoff.reset();
+    if (peer === this.#next) this.#show(peer);
     this.#problem = null;
     this.#announce();
     this.stats().catch(() => {});
+  }
+
+  /** @param {Peer} peer that is connected, and takes the place of the one before */
+  #show(peer) {
+    this.#dropPeer();
+    this.#peer = peer;
+    this.#peerSession = this.#session;
+    this.#next = null;
+    this.#sampler = new StatsSampler();
+    this.#relayed = null;
+    this.#steadyTimer = setTimeout(() => {
+      this.#steady = true;
+      this.#backoff.reset();
+    }, STEADY_MS);
   }
 
   /** @param {boolean} silent */
@@ -292,10 +306,11 @@ export class ViewerSession extends Emitter {
       this.#due = true;
       this.#retryLater(problem);
     } else if (peer === this.#peer) {
-      this.#peer = null;
-      this.#interrupted = false;
+      const steady = this.#steady;
+      this.#dropPeer();
       this.#due = !this.#next;
-      if (this.#link === 'ready' && this.#due) this.#negotiate();
+      if (this.#due && !steady) this.#retryLater(problem);
+      else if (this.#due && this.#link === 'ready') this.#negotiate();
     }
     this.#announce();
   }
@@ -343,12 +358,19 @@ export class ViewerSession extends Emitter {
     this.#next = null;
   }
 
+  #dropPeer() {
+    clearTimeout(this.#steadyTimer);
+    this.#peer?.close();
+    this.#peer = null;
+    this.#steady = false;
+    this.#interrupted = false;
+  }
+
   #dropPeers() {
     clearTimeout(this.#retryTimer);
     this.#retryAt = null;
     this.#dropNext();
-    this.#peer?.close();
-    this.#peer = null;
+    this.#dropPeer();
   }
 
   #announce() {

@@ -10,7 +10,7 @@ function start() {
   /** @type {any[]} */
   const sent = [];
   const peer = new Peer(/** @type {any} */ (pc), (payload) => sent.push(payload));
-  return { pc, peer, sent, events: record(peer, 'connected', 'dead', 'silence', 'stream', 'controlOpen') };
+  return { pc, peer, sent, events: record(peer, 'connected', 'dead', 'silence', 'stream', 'controlOpen', 'fault') };
 }
 
 const FLAT = { type: 'ice-candidate', candidate: 'candidate:1', mid: '0', mLineIndex: 0 };
@@ -118,6 +118,16 @@ for (const [payload, reason] of /** @type {[any, string][]} */ ([
     assert.deepEqual(events.map(([name, detail]) => [name, detail.reason]), [['dead', reason]]);
   });
 }
+
+test('a connection that stands outlives a fault that the device reports, and an answer nobody asked for', async () => {
+  const { pc, peer, events } = start();
+  await peer.onPayload({ type: 'offer', sdp: sdp('AA') });
+  pc.becomes('connected');
+  await peer.onPayload({ type: 'error', error: 'no encoder' });
+  await peer.onPayload({ type: 'answer', sdp: 'broken' });
+  assert.deepEqual(events, [['connected', {}], ['fault', { text: 'no encoder' }]]);
+  peer.close();
+});
 
 test('payloads of any shape are survived', async () => {
   const { peer, events } = start();

@@ -260,8 +260,42 @@ timed('a session that can not be resumed makes a new picture beside the old', as
 
 timed('a picture that dies is asked for again at once', async () => {
   const { session, pcs, pc, requests } = await connected();
+  mock.timers.tick(1000);
   pc().becomes('failed');
   assert.deepEqual([session.state.name, session.state.problem?.code, requests(), pcs.length], ['negotiating', 'path_lost', 2, 2]);
+});
+
+timed('pictures that die as soon as they connect are asked for again after a growing delay, until one stands', async () => {
+  const { session, signaling, pc, requests } = await connected();
+  for (const delay of [1000, 2000, 4000, 4000]) {
+    const before = requests();
+    mock.timers.tick(999);
+    pc().becomes('failed');
+    assert.deepEqual([session.state.name, session.state.retryAt], ['retrying', Date.now() + delay]);
+    mock.timers.tick(delay);
+    assert.equal(requests(), before + 1);
+    await signaling.offers('AA');
+    pc().becomes('connected');
+  }
+  mock.timers.tick(1000);
+  pc().becomes('failed');
+  assert.equal(session.state.name, 'negotiating');
+  await signaling.offers('AA');
+  pc().becomes('connected');
+  pc().becomes('failed');
+  assert.equal(session.state.retryAt, Date.now() + 1000);
+});
+
+timed('a fault that the device reports while there is a picture is told, and no more', async () => {
+  const { session, signaling, pcs, pc } = await connected();
+  /** @type {any[]} */
+  const problems = [];
+  session.on('problem', (problem) => problems.push(problem));
+  await signaling.offers('AA');
+  signaling.tells('message', { payload: { type: 'error', error: 'no encoder' } });
+  for (let turn = 0; turn < 10; turn += 1) await Promise.resolve();
+  assert.deepEqual(problems, [{ code: 'device_error', text: 'no encoder' }]);
+  assert.deepEqual([session.state.name, session.state.problem, pcs.length, pc().closed], ['connected', null, 1, false]);
 });
 
 timed('a short silence is told, and forgotten when it is over', async () => {
