@@ -6,7 +6,7 @@
  * 2. Where the server allows it (protocol.md 2.6), a session outlives its sockets. What `send` is given meanwhile
  *    waits, bounded, and each message passes once and in order, both ways. Where that is in doubt, `resumed` says so.
  * 3. A new session is a new client for the device. What waited in the old one is thrown away, never sent late.
- * 4. The server's error text comes before the loss that it explains, and is repeated there.
+ * 4. The server's error text comes before the loss that it explains, and is repeated there, unless the server went on.
  * 5. After `closed` nothing else is emitted.
  */
 
@@ -202,7 +202,10 @@ export class SignalingClient extends Emitter {
     if (this.#stopped || this.#renewal) return;
     if (!this.#socket) this.#connect();
     else if (this.#deviceKnown && this.#token !== null) this.#openBeside();
-    else if (!this.#deviceKnown && this.#socket.readyState === OPEN) this.#connectAnew();
+    else if (!this.#deviceKnown && this.#socket.readyState === OPEN) {
+      this.#abandon();
+      this.#connect();
+    }
   }
 
   /** Closes for good. The device drops this client at once; while the connection is broken, after the grace period. */
@@ -217,10 +220,13 @@ export class SignalingClient extends Emitter {
    * Sends a payload to the device, or keeps it until the device is known, or a broken connection is back.
    *
    * @param {any} payload any JSON value
-   * @throws {SendError} when there is no connection, or too much is waiting already
+   * @throws {SendError} when it is none, there is no connection, or too much is waiting already
    */
   send(payload) {
-    const text = JSON.stringify({ message_type: 'forward', payload });
+    const json = JSON.stringify(payload);
+    // Without its payload the message would be a violation of the protocol, and the end.
+    if (json === undefined) throw new SendError('Only a JSON value can be sent');
+    const text = `{"message_type":"forward","payload":${json}}`;
     if (!this.#socket && !this.inSession) throw new SendError('There is no connection to the signaling server');
     if (this.ready && this.#socket && this.#socket.bufferedAmount + text.length > this.#maxPendingBytes) {
       throw new SendError('The connection to the signaling server is too slow');
@@ -237,11 +243,6 @@ export class SignalingClient extends Emitter {
     const socket = this.#open(this.#url);
     socket.onopen = () => this.#onOpen(socket);
     this.#use(socket);
-  }
-
-  #connectAnew() {
-    this.#abandon();
-    this.#connect();
   }
 
   /** @param {WebSocket} socket */
@@ -324,6 +325,8 @@ export class SignalingClient extends Emitter {
 
   /** @param {Record<string, any>} message */
   #onMessage(message) {
+    // An error that the server goes on after closed nothing, and does not explain a later loss.
+    this.#lastError = null;
     switch (message.message_type) {
       case 'config':
         this.emit('config', { iceServers: Array.isArray(message.ice_servers) ? message.ice_servers : [], raw: message });

@@ -60,6 +60,15 @@ test('a page notices nothing of a connection that breaks, at any point', async (
   }
 });
 
+test('what is no JSON value is refused, and what follows is sent', async () => {
+  const { connector } = await connected();
+  await assert.rejects(connector.sendToDevice(undefined), { name: 'SendError' });
+  await connector.sendToDevice({ n: 1 });
+  settle();
+  assert.deepEqual(atDevice(), [1]);
+  mock.timers.reset();
+});
+
 test('a page notices nothing of a planned restart', async () => {
   const { connector, got } = await connected();
   server.answers = ({ n }) => [{ type: 'answer', n }];

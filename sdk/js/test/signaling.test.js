@@ -108,6 +108,23 @@ test('an error that closes nothing ends nothing', () => {
   assert.equal(client.ready, true);
 });
 
+test('an error that the server went on after is not the reason of a later loss', () => {
+  const { socket, events } = start();
+  greet(socket());
+  socket().says({ error: 'Forward failed: Message too large for this device', cuttlebone_code: 'too_large_for_device' });
+  socket().says({ message_type: 'device_msg', payload: 1 });
+  socket().closes(1008);
+  assert.deepEqual([events.at(-1)?.[0], events.at(-1)?.[1].error], ['closed', null]);
+});
+
+test('what is no JSON value is not sent, and ends nothing', () => {
+  const { client, socket } = start();
+  greet(socket());
+  for (const nothing of [undefined, () => {}, Symbol('s')]) assert.throws(() => client.send(nothing), SendError);
+  client.send(null);
+  assert.deepEqual(socket().sent.slice(1), [{ message_type: 'forward', payload: null }]);
+});
+
 test('a socket that does not open in time is given up', () => {
   const { clock, sockets, socket, events } = start({ openTimeoutMs: 7 });
   assert.deepEqual(clock.delays, [7]);
