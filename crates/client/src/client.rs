@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::backoff::Backoff;
 use crate::driver::{self, Link, Loss, POLICY, RESTART, Role, Step};
 use crate::endpoint::Endpoint;
-use crate::handle::{Command, SendError, Sender, Shared};
+use crate::handle::{Message, SendError, Sender, Shared};
 use crate::message::{self, ServerMessage};
 use crate::resume::{Beginning, Memory, Resume};
 
@@ -126,7 +126,7 @@ pub fn client(options: ClientOptions) -> (ClientHandle, ClientEvents) {
 
 impl ClientHandle {
     /// Sends `payload` to the device; a `RawValue` goes out byte for byte. Waits while too many messages wait already,
-    /// among them those that wait for a session to be resumed. `Ok` means queued, not received. Cancel safe: the message is
+    /// or too many bytes (256, 1 MiB), among them those that wait for a session to be resumed. `Ok` means queued, not received. Cancel safe: the message is
     /// queued or it is not.
     ///
     /// A message belongs to the session whose [`ClientEvent::DeviceInfo`] was read last, and is sent in no other.
@@ -138,7 +138,7 @@ impl ClientHandle {
     where
         P: Serialize + ?Sized + Sync,
     {
-        self.sender.send(self.command(payload)?).await
+        self.sender.send(self.message(payload)?).await
     }
 
     /// Like [`ClientHandle::forward`], but never waits.
@@ -149,7 +149,7 @@ impl ClientHandle {
     where
         P: Serialize + ?Sized,
     {
-        self.sender.try_send(self.command(payload)?)
+        self.sender.try_send(self.message(payload)?)
     }
 
     /// Sends what still waits, closes the connection (1000) and returns when it is closed, after at most a few seconds. While
@@ -158,9 +158,9 @@ impl ClientHandle {
         self.sender.close().await;
     }
 
-    fn command<P: Serialize + ?Sized>(&self, payload: &P) -> Result<Command, SendError> {
+    fn message<P: Serialize + ?Sized>(&self, payload: &P) -> Result<Message, SendError> {
         let session = self.sender.session()?;
-        Ok(Command { text: message::forward(payload)?, session: Some(session) })
+        Ok(Message { text: message::forward(payload)?, session: Some(session) })
     }
 }
 

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::backoff::Backoff;
 use crate::driver::{self, Link, Loss, Role, Step};
 use crate::endpoint::Endpoint;
-use crate::handle::{Command, SendError, Sender};
+use crate::handle::{Message, SendError, Sender};
 use crate::message::{self, ServerMessage};
 
 /// What a device registers as, and how it keeps its connection.
@@ -122,7 +122,7 @@ pub fn device(options: DeviceOptions) -> (DeviceHandle, DeviceEvents) {
 
 impl DeviceHandle {
     /// Sends `payload` to a client; a `RawValue` goes out byte for byte. Waits while too many messages wait already,
-    /// among them those from before a lost connection: they are sent after the next registration. `Ok` means queued, not
+    /// or too many bytes (256, 1 MiB), among them those from before a lost connection: they are sent after the next registration. `Ok` means queued, not
     /// received. Cancel safe: the message is queued or it is not.
     ///
     /// # Errors
@@ -131,7 +131,7 @@ impl DeviceHandle {
     where
         P: Serialize + ?Sized + Sync,
     {
-        self.sender.send(command(client_id, payload)?).await
+        self.sender.send(message(client_id, payload)?).await
     }
 
     /// Like [`DeviceHandle::forward`], but never waits.
@@ -142,7 +142,7 @@ impl DeviceHandle {
     where
         P: Serialize + ?Sized,
     {
-        self.sender.try_send(command(client_id, payload)?)
+        self.sender.try_send(message(client_id, payload)?)
     }
 
     /// Sends what still waits, closes the connection (1000: the device is gone for good) and returns when it is closed,
@@ -152,8 +152,8 @@ impl DeviceHandle {
     }
 }
 
-fn command<P: Serialize + ?Sized>(client_id: ClientId, payload: &P) -> Result<Command, SendError> {
-    Ok(Command { text: message::forward_to(client_id, payload)?, session: None })
+fn message<P: Serialize + ?Sized>(client_id: ClientId, payload: &P) -> Result<Message, SendError> {
+    Ok(Message { text: message::forward_to(client_id, payload)?, session: None })
 }
 
 impl DeviceEvents {

@@ -188,7 +188,7 @@ impl<R: Role> Driver<R> {
 
     /// Whether a command is meant for the session that is up.
     fn is_current(&self, command: &Command) -> bool {
-        command.session.is_none_or(|n| n == self.sessions)
+        command.message.session.is_none_or(|n| n == self.sessions)
     }
 
     /// Gives an event to the reader, if there is one and it takes it before the end.
@@ -207,7 +207,7 @@ impl<R: Role> Driver<R> {
             if !takes_commands || !self.is_current(&command) {
                 continue;
             }
-            if conn.queue_text(command.text).is_err() {
+            if conn.queue_text(command.message.text).is_err() {
                 return;
             }
         }

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Messages that may wait to be written; more than that wait in `forward`.
 pub(crate) const COMMANDS: usize = 256;
+/// Their bytes, all together. A message of more than that waits alone.
+const COMMAND_BYTES: u32 = 1 << 20;
 
 /// Why a message was not taken.
 #[derive(Debug, Error)]
@@ -28,12 +30,19 @@ pub enum SendError {
     Payload(#[from] serde_json::Error),
 }
 
-/// One message to be written.
+/// What a handle asks to be written.
 #[derive(Debug)]
-pub(crate) struct Command {
+pub(crate) struct Message {
     pub(crate) text: String,
     /// The session it is meant for; `None` if any will do.
     pub(crate) session: Option<u64>,
+}
+
+/// One message to be written, and the room that it takes until then.
+#[derive(Debug)]
+pub(crate) struct Command {
+    pub(crate) message: Message,
+    _room: OwnedSemaphorePermit,
 }
 
 /// The sending half of a connection. The connection ends when all of these are dropped, and the events too.
@@ -45,7 +54,7 @@ pub(crate) struct Sender {
 }
 
 /// What the handles and the task both see.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Shared {
     /// Asks the task to close.
     pub(crate) closing: CancellationToken,
@@ -55,6 +64,27 @@ pub(crate) struct Shared {
     pub(crate) session: AtomicU64,
     /// The number of the session that the application was told of last.
     pub(crate) told: AtomicU64,
+    /// The bytes that may still be queued. The end of the queue gives back what it holds, so that who waits for room goes on,
+    /// and finds the queue closed.
+    pub(crate) room: Arc<Semaphore>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            closing: CancellationToken::new(),
+            done: CancellationToken::new(),
+            session: AtomicU64::new(0),
+            told: AtomicU64::new(0),
+            room: Arc::new(Semaphore::new(COMMAND_BYTES as usize)),
+        }
+    }
+}
+
+impl Message {
+    fn takes(&self) -> u32 {
+        u32::try_from(self.text.len()).unwrap_or(COMMAND_BYTES).min(COMMAND_BYTES)
+    }
 }
 
 impl Sender {
@@ -73,13 +103,19 @@ impl Sender {
         }
     }
 
-    pub(crate) async fn send(&self, command: Command) -> Result<(), SendError> {
-        let sent = self.commands.send(command).await;
-        sent.map_err(|_| SendError::Closed)
+    pub(crate) async fn send(&self, message: Message) -> Result<(), SendError> {
+        let room = Arc::clone(&self.shared.room).acquire_many_owned(message.takes()).await;
+        let command = Command { message, _room: room.map_err(|_| SendError::Closed)? };
+        self.commands.send(command).await.map_err(|_| SendError::Closed)
     }
 
-    pub(crate) fn try_send(&self, command: Command) -> Result<(), SendError> {
-        self.commands.try_send(command).map_err(|error| match error {
+    pub(crate) fn try_send(&self, message: Message) -> Result<(), SendError> {
+        let room =
+            Arc::clone(&self.shared.room).try_acquire_many_owned(message.takes()).map_err(|error| match error {
+                TryAcquireError::NoPermits => SendError::Full,
+                TryAcquireError::Closed => SendError::Closed,
+            })?;
+        self.commands.try_send(Command { message, _room: room }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => SendError::Full,
             mpsc::error::TrySendError::Closed(_) => SendError::Closed,
         })

@@ -145,8 +145,8 @@ impl Session {
     fn write<R: Role>(&mut self, batch: &mut Vec<Command>, driver: &mut Driver<R>) {
         for command in batch.drain(..) {
             if driver.is_current(&command) {
-                driver.role.on_forward(&command.text);
-                self.queue(command.text);
+                driver.role.on_forward(&command.message.text);
+                self.queue(command.message.text);
             }
         }
     }

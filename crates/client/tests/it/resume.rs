@@ -79,6 +79,59 @@ async fn what_is_forwarded_while_the_connection_is_away_waits_in_a_bounded_queue
 }
 
 #[tokio::test]
+async fn what_waits_is_bounded_in_bytes_too() {
+    let mut line = Line::open().await;
+    line.cut().await;
+    line.lost().await;
+    let long = "x".repeat(300 * 1024);
+    for n in 1..=4 {
+        let tried = line.handle.try_forward(&long);
+        assert!(matches!((n, &tried), (..=3, Ok(())) | (4, Err(SendError::Full))), "{n}: {tried:?}");
+    }
+    // There is room for less.
+    line.handle.try_forward(&5).unwrap();
+    line.answer(&session("t2", Some(0))).await;
+    for _ in 1..=3 {
+        assert!(line.peer().text().await.contains(&long));
+    }
+    line.reads(5..=5).await;
+    // What was written makes room.
+    line.handle.forward(&long).await.unwrap();
+    assert!(line.peer().text().await.contains(&long));
+}
+
+#[tokio::test]
+async fn message_longer_than_all_that_may_wait_waits_alone() {
+    let mut line = Line::open().await;
+    line.cut().await;
+    line.lost().await;
+    let longest = "x".repeat(2 << 20);
+    line.handle.try_forward(&longest).unwrap();
+    let full = line.handle.try_forward(&0);
+    assert!(matches!(full, Err(SendError::Full)), "{full:?}");
+    let handle = line.handle.clone();
+    let answering = async {
+        line.answer(&session("t2", Some(0))).await;
+        assert!(line.peer().text().await.contains(&longest));
+        line.reads(1..=1).await;
+    };
+    let (sent, ()) = tokio::join!(handle.forward(&1), answering);
+    sent.unwrap();
+}
+
+#[tokio::test]
+async fn forward_that_waits_for_room_is_told_of_the_close() {
+    let mut line = Line::open_with(slow).await;
+    line.peer = None;
+    line.lost().await;
+    let full = "x".repeat(1 << 20);
+    line.handle.try_forward(&full).unwrap();
+    let handle = line.handle.clone();
+    let (waiting, ()) = tokio::join!(handle.forward(&0), line.handle.close());
+    assert!(matches!(waiting, Err(SendError::Closed)), "{waiting:?}");
+}
+
+#[tokio::test]
 async fn messages_that_were_read_and_not_yet_taken_by_the_application_count_and_are_delivered() {
     let mut line = Line::open().await;
     for n in 1..=100 {
