@@ -253,6 +253,10 @@ impl Role for ClientRole {
         self.memory.is_resumable()
     }
 
+    fn is_resumable(&self) -> bool {
+        self.memory.is_resumable()
+    }
+
     fn lost(reason: String, retry_in: Option<Duration>) -> ClientEvent {
         ClientEvent::Lost { reason, retry_in }
     }

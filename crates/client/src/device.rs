@@ -202,6 +202,10 @@ impl Role for DeviceRole {
         true
     }
 
+    fn is_resumable(&self) -> bool {
+        false
+    }
+
     fn lost(reason: String, retry_in: Option<Duration>) -> DeviceEvent {
         DeviceEvent::Lost { reason, retry_in }
     }

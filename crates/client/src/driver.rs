@@ -51,6 +51,8 @@ pub(crate) trait Role: Send + Sync + 'static {
     fn on_forward(&mut self, text: &str);
     /// The connection is lost. Whether commands that wait may be sent over the next one.
     fn on_lost(&mut self, loss: &Loss, was_up: bool) -> bool;
+    /// Whether there is a session to be resumed, which the server holds for a while only.
+    fn is_resumable(&self) -> bool;
     /// The connection or the attempt has ended; the next one begins after `retry_in`.
     fn lost(reason: String, retry_in: Option<Duration>) -> Self::Event;
 }
@@ -124,8 +126,10 @@ impl<R: Role> Driver<R> {
     async fn run(mut self) {
         let _done = self.shared.done.clone().drop_guard();
         let closing = self.shared.closing.clone();
-        while let End::Lost(_, reason) = self.connection(&closing).await {
-            let retry_in = self.delays.next(random());
+        while let End::Lost(loss, reason) = self.connection(&closing).await {
+            // A server that closes an attempt wants no haste.
+            let is_urgent = loss == Loss::Broken && self.role.is_resumable();
+            let retry_in = self.delays.next(random(), is_urgent);
             self.tell(R::lost(reason, retry_in), &closing).await;
             let Some(pause) = retry_in else { break };
             if closing.run_until_cancelled(sleep(pause)).await.is_none() {

@@ -178,10 +178,12 @@ impl Session {
             Step::Stay => {}
             Step::Begin => {
                 self.is_up = true;
+                driver.delays.on_up();
                 driver.on_begin();
             }
             Step::GoOn(again) => {
                 self.is_up = true;
+                driver.delays.on_up();
                 again.into_iter().for_each(|text| self.queue(text));
             }
             Step::Drain => self.is_draining = true,

@@ -286,6 +286,22 @@ async fn word_of_a_restart_is_enough_to_come_back_soon() {
 }
 
 #[tokio::test]
+async fn session_is_asked_for_while_the_server_holds_it_however_long_the_pauses_and_however_short_it_lasted() {
+    let mut line = Line::open_with(slow).await;
+    for n in 2..=20 {
+        line.peer = None;
+        let (_, pause) = line.lost().await;
+        assert!(pause <= Duration::from_secs(2), "{pause:?}");
+        tokio::time::pause();
+        tokio::time::advance(pause).await;
+        tokio::time::resume();
+        line.next().await;
+        line.answer(&session(&format!("t{n}"), Some(0))).await;
+        assert!(line.resumed().await);
+    }
+}
+
+#[tokio::test]
 async fn close_for_a_restart_is_resumed_soon_even_if_nothing_was_said_before() {
     let mut line = Line::open_with(slow).await;
     line.forward(1..=1).await;
