@@ -221,7 +221,10 @@ impl Role for ClientRole {
                 self.memory.on_draining(taken).map_err(|_| "the server's counts are impossible")?;
                 return Ok((Step::Drain, None));
             }
-            ServerMessage::Error { code, .. } if !is_up && code.as_deref() == Some(CANNOT_RESUME) => {
+            // To a client that asked for a new session it is an error like any other: it would come again at once, for ever.
+            ServerMessage::Error { code, .. }
+                if !is_up && code.as_deref() == Some(CANNOT_RESUME) && self.memory.is_resumable() =>
+            {
                 self.memory.on_over();
                 return Ok((Step::Refuse("the session cannot be resumed"), None));
             }

@@ -39,6 +39,27 @@ async fn refusal_to_resume_counts_though_the_connection_breaks_before_the_close(
 }
 
 #[tokio::test]
+async fn refusal_to_resume_is_an_error_for_a_client_that_never_had_a_session() {
+    let server = FakeServer::start().await;
+    let mut options = server.client();
+    options.backoff.stable = Duration::from_secs(3600);
+    let (_handle, mut events) = client(options);
+    for whole in [8, 16] {
+        let mut peer = server.greet(&[CANNOT_RESUME]).await;
+        peer.send_close(1008).await;
+        let event = events.next().await;
+        assert!(
+            matches!(&event, Some(ClientEvent::ServerError { code: Some(code), .. }) if code == "cannot_resume"),
+            "{event:?}"
+        );
+        let Some(ClientEvent::Lost { retry_in: Some(pause), .. }) = events.next().await else {
+            panic!("not lost");
+        };
+        assert!(pause >= Duration::from_millis(whole / 2), "{pause:?}");
+    }
+}
+
+#[tokio::test]
 async fn forward_that_waits_for_room_returns_when_the_session_is_over() {
     let mut line = Line::open().await;
     line.cut().await;
