@@ -50,7 +50,7 @@ impl Continuity {
     pub fn new(dice: Dice) -> Self {
         let registry = server(&dice, 1, 0);
         let mut book = Book::default();
-        let viewers = (0..VIEWERS).map(|at| Viewer::new(at % DEVICES, book.begin())).collect();
+        let viewers = (0..VIEWERS).map(|at| Viewer::new(at % DEVICES, book.begin(at % DEVICES))).collect();
         let devices = (0..DEVICES).map(FarDevice::new).collect();
         Self { dice, now: start(), now_ms: 0, registry, process: 1, lines: Vec::new(), devices, viewers, book }
     }
@@ -168,6 +168,7 @@ impl Continuity {
             self.cut(line);
         }
         self.lines.clear();
+        self.book.lose_notices(None, true);
         self.next_server();
     }
 
@@ -181,7 +182,7 @@ impl Continuity {
             Owner::Viewer(_) => Seat::client(&self.registry, &OPTIONS, self.now),
             Owner::Device(_) => Seat::device(&self.registry, &OPTIONS, self.now),
         };
-        let session = if let Owner::Viewer(viewer) = owner { Some(self.viewers[viewer].session) } else { None };
+        let session = if let Owner::Viewer(viewer) = owner { self.viewers[viewer].resumes() } else { None };
         self.lines.push(Line::new(seat, self.registry.clone(), self.process, owner, session));
         self.lines.len() - 1
     }
@@ -202,6 +203,7 @@ impl Continuity {
                 (0..64).for_each(|_| self.viewer_reads(viewer));
             }
             for line in 0..self.lines.len() {
+                self.notice_cut(line);
                 self.go_on(line);
                 (0..8).for_each(|_| self.server_reads(line));
                 (0..8).for_each(|_| self.server_writes(line));
@@ -211,6 +213,9 @@ impl Continuity {
         for viewer in &self.viewers {
             assert!(viewer.is_attached(), "a viewer that never came to its device");
             self.book.check_complete(viewer.session);
+        }
+        for (at, device) in self.devices.iter().enumerate() {
+            self.book.check_reported(at, device.lives);
         }
         self.lines.clear();
         assert_eq!(self.registry.table_len(), 0, "entries of the table are left");

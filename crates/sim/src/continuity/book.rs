@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 /// One session of a viewer, from a new `connect` until it is over.
 pub(super) type SessionKey = u64;
+/// How often a device was gone for good.
+type Lives = u64;
 
 /// Messages of one direction of one session, numbered from 0.
 #[derive(Debug, Default)]
@@ -26,6 +28,15 @@ struct Account {
     away_since: Option<Instant>,
     may_be_reported: bool,
     reported: u64,
+    /// Messages to it that may each have been answered with `client_disconnected`.
+    answers_due: u64,
+    /// Number of its device, and the life of that in which it read a message of the session.
+    device: usize,
+    told: Option<Lives>,
+    /// The server knows that the session is over.
+    has_left: bool,
+    /// The device has to be told no more: the notice was lost with its connection or with the server.
+    is_excused: bool,
 }
 
 /// The book of one run.
@@ -49,9 +60,9 @@ impl Direction {
 }
 
 impl Book {
-    pub(super) fn begin(&mut self) -> SessionKey {
+    pub(super) fn begin(&mut self, device: usize) -> SessionKey {
         let key = self.accounts.len() as u64 + 1;
-        self.accounts.insert(key, Account::default());
+        self.accounts.insert(key, Account { device, ..Account::default() });
         key
     }
 
@@ -69,9 +80,10 @@ impl Book {
         down.sent - 1
     }
 
-    pub(super) fn device_reads(&mut self, key: SessionKey, number: u64) {
+    pub(super) fn device_reads(&mut self, key: SessionKey, number: u64, lives: Lives) {
         let account = self.account(key);
         assert_eq!(account.reported, 0, "a message of a client after its client_disconnected");
+        account.told = Some(lives);
         account.up.arrives(number);
     }
 
@@ -117,7 +129,39 @@ impl Book {
 
     /// A later server let the client come back, with the id it had.
     pub(super) fn is_back(&mut self, key: SessionKey) {
-        self.account(key).reported = 0;
+        let account = self.account(key);
+        (account.reported, account.answers_due) = (0, 0);
+    }
+
+    /// A server lets the session go on; it may be a later one than one for which it was over.
+    pub(super) fn goes_on(&mut self, key: SessionKey) {
+        let account = self.account(key);
+        (account.over, account.has_left, account.is_excused) = (false, false, false);
+    }
+
+    /// The server has read that the session is over, or has ended it.
+    pub(super) fn has_left(&mut self, key: SessionKey) {
+        self.account(key).has_left = true;
+    }
+
+    /// The notice that the session is over was lost.
+    pub(super) fn loses_notice(&mut self, key: SessionKey) {
+        self.account(key).is_excused = true;
+    }
+
+    /// What a device, or each, has not been told by now it will not be told; or only of who has not left by now.
+    pub(super) fn lose_notices(&mut self, device: Option<usize>, even_of_left: bool) {
+        let of_device = |account: &&mut Account| device.is_none_or(|device| device == account.device);
+        for account in self.accounts.values_mut().filter(of_device) {
+            account.is_excused |= even_of_left || !account.has_left;
+        }
+    }
+
+    /// The server reads a message of the device to the session. It may be answered if the session does not go on.
+    pub(super) fn server_reads_down(&mut self, key: SessionKey) {
+        let account = self.account(key);
+        let is_here = !account.over && !account.may_be_reported && account.away_since.is_none();
+        account.answers_due += u64::from(!is_here);
     }
 
     /// `grace`: how long a viewer may be away.
@@ -125,7 +169,21 @@ impl Book {
         let account = self.account(key);
         let is_late = account.away_since.is_some_and(|since| now - since >= grace);
         assert!(account.over || account.may_be_reported || is_late, "client_disconnected for a session that goes on");
-        account.reported += u64::from(!is_answer);
+        if is_answer {
+            assert_ne!(account.answers_due, 0, "client_disconnected more often than once");
+            account.answers_due -= 1;
+        } else {
+            account.reported += 1;
+        }
+    }
+
+    /// Everything has arrived: who is gone was reported to the device, if that knew it in its present life.
+    pub(super) fn check_reported(&self, device: usize, lives: Lives) {
+        for (key, account) in self.accounts.iter().filter(|(_, account)| account.device == device) {
+            if account.over && account.told == Some(lives) && !account.is_excused {
+                assert_eq!(account.reported, 1, "session {key} is over, and its device was not told: {account:?}");
+            }
+        }
     }
 
     pub(super) fn check_complete(&self, key: SessionKey) {

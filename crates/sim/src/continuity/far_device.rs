@@ -12,7 +12,7 @@ pub(super) struct FarDevice {
     /// Its connection, while it has one.
     pub(super) line: Option<usize>,
     is_registered: bool,
-    clients: BTreeMap<u64, SessionKey>,
+    pub(super) clients: BTreeMap<u64, SessionKey>,
     /// How often it was gone for good, for a server: what that knew of its clients is forgotten.
     pub(super) lives: u64,
     /// Ids it was told are gone, and the server and the life in which it was: what it had sent before it read that is
@@ -94,7 +94,7 @@ impl Continuity {
                 }
                 let known = *device.clients.entry(id).or_insert(session);
                 assert_eq!(known, session, "a client id changed, or was used for a second client");
-                self.book.device_reads(session, number);
+                self.book.device_reads(session, number, device.lives);
             }
             Some("client_disconnected") => match device.clients.remove(&id) {
                 Some(session) => {
@@ -102,8 +102,12 @@ impl Continuity {
                     self.book.device_reads_gone(session, false, now, grace);
                 }
                 None => {
-                    if let Some((session, _)) = device.gone.get(&id) {
-                        self.book.device_reads_gone(*session, true, now, grace);
+                    if let Some((session, told)) = device.gone.get_mut(&id) {
+                        let life = (process, device.lives);
+                        // A later server may have let the client come back, and it has left without a word.
+                        if std::mem::replace(told, life) == life {
+                            self.book.device_reads_gone(*session, true, now, grace);
+                        }
                     }
                 }
             },

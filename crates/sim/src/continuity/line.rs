@@ -68,8 +68,10 @@ pub(super) struct Line {
     waiting: Waiting,
     /// The far end is gone, and the server does not know yet.
     pub(super) is_cut: bool,
-    /// A viewer's session.
+    /// A viewer's session; none yet while it asks for a new one.
     session: Option<SessionKey>,
+    /// Whether the session ends with this connection: the hub has let it have the session, and no other since.
+    holds: bool,
     /// Its server stops.
     pub(super) is_stopped: bool,
 }
@@ -87,6 +89,7 @@ impl Line {
             waiting: Waiting::Nothing,
             is_cut: false,
             session,
+            holds: false,
             is_stopped: false,
         }
     }
@@ -98,12 +101,6 @@ impl Line {
     /// Whether anything can still happen on it.
     pub(super) fn is_live(&self) -> bool {
         self.seat.is_some() || !self.up.is_empty() || !self.down.is_empty()
-    }
-
-    /// The session that ends for good when this connection's seat leaves now.
-    fn held_session(&self) -> Option<SessionKey> {
-        let is_current = self.seat.as_ref().is_some_and(|seat| seat.inbox().is_current());
-        self.session.filter(|_| is_current && !self.is_stopped)
     }
 }
 
@@ -121,15 +118,16 @@ impl Continuity {
                 seat.on_alive();
                 let next = seat.on_text(&text, self.now);
                 self.carry_out(at, next);
-                if !is_current {
+                match (self.lines[at].owner, numbers(&text)) {
+                    (Owner::Device(_), Some((session, _))) if is_current => self.book.server_reads_down(session),
                     // What a device says on a connection that was taken over is passed on to nobody.
-                    self.lose_up(at, &text);
+                    _ if !is_current => self.lose_up(at, &text),
+                    _ => {}
                 }
             }
             Up::Close => {
-                let session = line.session.filter(|_| seat.inbox().is_current());
-                session.into_iter().for_each(|session| self.book.is_over(session));
                 seat.on_closed();
+                self.session_ends(at);
                 self.end(at, None);
             }
         }
@@ -163,12 +161,16 @@ impl Continuity {
                 self.carry_out(at, next);
             }
             Item::Close(code) => {
-                if code != CloseCode::Restart {
-                    line.session.into_iter().for_each(|session| self.book.is_over(session));
-                }
                 seat.on_closing();
+                if code != CloseCode::Restart {
+                    self.session_ends(at);
+                }
+                let line = &mut self.lines[at];
                 line.down.push_back(Down::Close);
                 if let Stage::Draining(_) = line.stage {
+                    if let Owner::Device(device) = line.owner {
+                        self.book.lose_notices(Some(device), false);
+                    }
                     line.stage = Stage::Parting(self.now + PARTING);
                 } else {
                     let stays = line.seat.as_mut().and_then(|seat| seat.on_broken(self.now));
@@ -216,10 +218,14 @@ impl Continuity {
                     self.book.is_over(session);
                 }
                 let is_registered = matches!(answer, Answer::Registered(_));
+                let is_attached = matches!(answer, Answer::Attached(_));
                 let next = seat.on_answer(answer, self.now);
                 self.carry_out(at, next);
                 if is_registered {
                     self.take_over(at);
+                }
+                if is_attached {
+                    self.session_goes_on(at);
                 }
             }
         }
@@ -232,6 +238,19 @@ impl Continuity {
                 self.lose_all_up(other);
             }
         }
+    }
+
+    /// A viewer's session begins or goes on with this connection, and with no other that it had. If it begins with one that
+    /// the viewer has given up, nobody will ever speak in it.
+    fn session_goes_on(&mut self, at: usize) {
+        let Owner::Viewer(viewer) = self.lines[at].owner else { return };
+        let begun = Some(self.viewers[viewer].session).filter(|_| self.viewers[viewer].line == Some(at));
+        let Some(session) = self.lines[at].session.or(begun) else { return };
+        self.lines[at].session = Some(session);
+        for (other, line) in self.lines.iter_mut().enumerate().filter(|(_, line)| line.session == Some(session)) {
+            line.holds = other == at;
+        }
+        self.book.goes_on(session);
     }
 
     fn lose_all_up(&mut self, at: usize) {
@@ -304,8 +323,19 @@ impl Continuity {
 
     /// What a device had not read is lost with its connection. A viewer asks for it again.
     fn lose_down(&mut self, at: usize, text: &str) {
-        if let (Owner::Device(_), Some((key, number))) = (self.lines[at].owner, numbers(text)) {
+        let Owner::Device(device) = self.lines[at].owner else { return };
+        if let Some((key, number)) = numbers(text) {
             self.book.loses_up(key, number);
+        } else if let Some(session) = reported(text).and_then(|id| self.devices[device].clients.get(&id)) {
+            self.book.loses_notice(*session);
+        }
+    }
+
+    /// The session of this connection is over, for the server too.
+    fn session_ends(&mut self, at: usize) {
+        if let Some(session) = self.lines[at].session.filter(|_| self.lines[at].holds) {
+            self.book.is_over(session);
+            self.book.has_left(session);
         }
     }
 
@@ -320,6 +350,9 @@ impl Continuity {
 
     fn end(&mut self, at: usize, stays: Option<Instant>) {
         let line = &mut self.lines[at];
+        if let (Owner::Device(device), Stage::Draining(_)) = (line.owner, line.stage) {
+            self.book.lose_notices(Some(device), true);
+        }
         line.stage = Stage::Ended(stays);
         line.waiting = Waiting::Nothing;
         if stays.is_none() {
@@ -332,8 +365,10 @@ impl Continuity {
     }
 
     fn drop_seat(&mut self, at: usize) {
+        if !self.lines[at].is_stopped {
+            self.session_ends(at);
+        }
         let line = &mut self.lines[at];
-        line.held_session().into_iter().for_each(|session| self.book.is_over(session));
         let Owner::Device(device) = line.owner else { return line.seat = None };
         let is_listed = |registry: &Registry| registry.find(&format!("d{device}")).is_some();
         let before = is_listed(&line.registry);
@@ -349,8 +384,9 @@ impl Continuity {
         if let Some(seat) = &mut line.seat {
             seat.on_shutdown_away(CloseCode::Restart);
         }
-        if let Owner::Device(_) = line.owner {
+        if let Owner::Device(device) = line.owner {
             line.seat = None;
+            self.book.lose_notices(Some(device), true);
         }
     }
 
@@ -404,4 +440,10 @@ impl Continuity {
 pub(super) fn numbers(text: &str) -> Option<(u64, u64)> {
     let message: serde_json::Value = serde_json::from_str(text).ok()?;
     Some((message["payload"]["s"].as_u64()?, message["payload"]["n"].as_u64()?))
+}
+
+/// The client that a notice to a device is about.
+fn reported(text: &str) -> Option<u64> {
+    let message: serde_json::Value = serde_json::from_str(text).ok()?;
+    (message["message_type"] == "client_disconnected").then(|| message["client_id"].as_u64())?
 }

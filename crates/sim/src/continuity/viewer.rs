@@ -48,6 +48,11 @@ impl Viewer {
         }
     }
 
+    /// The session that it asks for; none if it asks for a new one.
+    pub(super) fn resumes(&self) -> Option<SessionKey> {
+        self.token.as_ref().map(|_| self.session)
+    }
+
     /// Whether it has been attached since its server stopped.
     pub(super) fn is_back(&self) -> bool {
         self.drained == Drained::No
@@ -117,8 +122,8 @@ impl Continuity {
 
     fn begin_anew(&mut self, at: usize) {
         self.book.is_over(self.viewers[at].session);
-        let session = self.book.begin();
-        self.viewers[at] = Viewer::new(self.viewers[at].device, session);
+        let device = self.viewers[at].device;
+        self.viewers[at] = Viewer::new(device, self.book.begin(device));
     }
 
     pub(super) fn viewer_reads(&mut self, at: usize) {
