@@ -159,4 +159,4 @@ function rest() {
 showCommands();
 listen();
 document.addEventListener('visibilitychange', rest);
-list.start();
+rest();

@@ -124,6 +124,28 @@ test('a row keeps the focus while the list moves around it', async () => {
   assert.equal(await page.evaluate(() => document.activeElement?.textContent), 'm');
 });
 
+test('a page that is opened in the background asks for nothing until it is seen', async () => {
+  await register('cvd-1');
+  tab = await newPage(browser);
+  await tab.page.addInitScript(() => {
+    Object.assign(globalThis, { behind: true });
+    Object.defineProperty(document, 'hidden', { get: () => /** @type {any} */ (globalThis).behind });
+  });
+  let asked = 0;
+  await tab.page.route('**/events', (route) => {
+    asked += 1;
+    return route.continue();
+  });
+  await tab.page.goto(`${server.url}/`);
+  await tab.page.evaluate(() => fetch('favicon.svg').then((answer) => answer.text()));
+  assert.equal(asked, 0);
+  await tab.page.evaluate(() => {
+    Object.assign(globalThis, { behind: false });
+    document.dispatchEvent(new Event('visibilitychange'));
+  });
+  await row(tab.page, 'cvd-1').waitFor();
+});
+
 test('without the event stream the list is asked for', async () => {
   await register('polled');
   tab = await newPage(browser);
