@@ -39,6 +39,10 @@ function watch(session) {
     if (kind === 'audio') tools.onSound(id, stream);
     else screenFor(session, id).show(stream);
   });
+  session.on('picture', ({ streams }) => {
+    dropScreens(streams);
+    tools.dropSounds(streams);
+  });
   byId('retry').addEventListener('click', () => session.retryNow());
   addEventListener('online', () => session.retryNow());
   addEventListener('pagehide', () => session.close());
@@ -59,8 +63,26 @@ function screenFor(session, id) {
   const screen = new Screen(id, session.input, () => showState(session));
   screens.set(id, screen);
   byId('screens').append(screen.element);
-  for (const { element } of screens.values()) element.style.setProperty('--count', String(screens.size));
+  countScreens();
   return screen;
+}
+
+/**
+ * Takes away the screens whose streams ended with the peer that had them. A device may name its streams anew each time.
+ *
+ * @param {ReadonlySet<string>} streams that there are now
+ */
+function dropScreens(streams) {
+  for (const [id, screen] of screens) {
+    if (streams.has(id) || !screen.hasStream) continue;
+    screens.delete(id);
+    screen.remove();
+  }
+  countScreens();
+}
+
+function countScreens() {
+  for (const { element } of screens.values()) element.style.setProperty('--count', String(screens.size));
 }
 
 /**
@@ -72,8 +94,16 @@ function screenFor(session, id) {
 function shapeScreens(session, deviceInfo) {
   const displays = Array.isArray(deviceInfo?.displays) ? deviceInfo.displays.slice(0, 16) : [];
   for (const display of displays) {
-    if (/^display_\d+$/.test(display?.stream_id)) screenFor(session, display.stream_id).shape(display.x_res, display.y_res);
+    if (!isDisplayName(display?.stream_id)) continue;
+    const { x_res: width, y_res: height } = display;
+    const screen = screenFor(session, display.stream_id);
+    if (typeof width === 'number' && typeof height === 'number') screen.shape(width, height);
   }
+}
+
+/** @param {unknown} name */
+function isDisplayName(name) {
+  return typeof name === 'string' && /^display_\d+$/.test(name);
 }
 
 /** @param {ViewerSession} session */

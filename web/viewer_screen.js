@@ -2,7 +2,7 @@
  * One display of a device: its picture, and what a viewer does on it.
  *
  * 1. A new stream takes the place of the old one when its first frame is there, so that nothing goes black.
- * 2. What went down comes up: pointers and keys that are held are released when the screen loses them.
+ * 2. What went down comes up: pointers, keys and buttons that are held are released when the screen loses them.
  * 3. Keys go to the device while the screen has the focus, all but Tab, which leaves it.
  */
 
@@ -23,6 +23,9 @@ export class Screen {
   #pointers = new Map();
   /** @type {Set<string>} */
   #keys = new Set();
+  /** @type {Set<number>} buttons of a captured mouse that are down */
+  #buttons = new Set();
+  #gone = new AbortController();
 
   /**
    * @param {string} id stream id of the display
@@ -43,6 +46,18 @@ export class Screen {
 
   get hasPicture() {
     return this.#video !== null;
+  }
+
+  /** Whether there is a picture, or will be. */
+  get hasStream() {
+    return this.#video !== null || this.#coming !== null;
+  }
+
+  /** Takes it off the page. */
+  remove() {
+    this.#releaseAll();
+    this.#gone.abort();
+    this.element.remove();
   }
 
   /** @param {MediaStream} stream */
@@ -98,8 +113,9 @@ export class Screen {
     for (const type of /** @type {const} */ (['pointerup', 'pointercancel', 'lostpointercapture'])) {
       element.addEventListener(type, ({ pointerId }) => this.#release(pointerId));
     }
-    element.addEventListener('mousedown', ({ button }) => this.#captured && this.#input.mouseButton(button, true));
-    element.addEventListener('mouseup', ({ button }) => this.#captured && this.#input.mouseButton(button, false));
+    element.addEventListener('mousedown', ({ button }) => this.#captured && this.#onMouseDown(button));
+    element.addEventListener('mouseup', ({ button }) => this.#releaseButton(button));
+    document.addEventListener('pointerlockchange', () => this.#captured || this.#releaseButtons(), { signal: this.#gone.signal });
     element.addEventListener('mousemove', (event) => {
       if (this.#captured && (event.movementX || event.movementY)) this.#input.mouseMove(event.movementX, event.movementY);
     });
@@ -132,6 +148,21 @@ export class Screen {
     if (!point) return;
     this.#pointers.delete(pointerId);
     this.#input.touch(this.#id, [{ id: pointerId, ...point }], false);
+  }
+
+  /** @param {number} button */
+  #onMouseDown(button) {
+    this.#buttons.add(button);
+    this.#input.mouseButton(button, true);
+  }
+
+  /** @param {number} button */
+  #releaseButton(button) {
+    if (this.#buttons.delete(button)) this.#input.mouseButton(button, false);
+  }
+
+  #releaseButtons() {
+    for (const button of [...this.#buttons]) this.#releaseButton(button);
   }
 
   /** @param {PointerEvent} event */
@@ -173,5 +204,6 @@ export class Screen {
     for (const code of this.#keys) this.#input.key(code, false);
     this.#keys.clear();
     for (const pointerId of [...this.#pointers.keys()]) this.#release(pointerId);
+    this.#releaseButtons();
   }
 }

@@ -33,7 +33,7 @@ export class Tools {
     for (const old of byId('buttons').querySelectorAll('[data-custom]')) old.remove();
     const custom = Array.isArray(deviceInfo?.custom_control_panel_buttons) ? deviceInfo.custom_control_panel_buttons : [];
     for (const { command, title } of custom.filter(isCommand).slice(0, MAX_CUSTOM_BUTTONS)) {
-      const button = make('button', '', String(title ?? command));
+      const button = make('button', '', typeof title === 'string' ? title : command);
       button.type = 'button';
       button.dataset['command'] = command;
       button.dataset['custom'] = '';
@@ -58,6 +58,20 @@ export class Tools {
     sound.play().catch(() => {});
     this.#sounds.set(id, sound);
     byId('sound').hidden = false;
+  }
+
+  /**
+   * Takes away the sounds whose streams ended with the peer that had them.
+   *
+   * @param {ReadonlySet<string>} streams that there are now
+   */
+  dropSounds(streams) {
+    for (const [id, sound] of this.#sounds) {
+      if (streams.has(id)) continue;
+      this.#sounds.delete(id);
+      sound.srcObject = null;
+    }
+    byId('sound').hidden = this.#sounds.size === 0;
   }
 
   #toggleSound() {

@@ -59,6 +59,8 @@ export class Peer extends Emitter {
   #control = null;
   /** @type {RTCIceCandidateInit[]} */
   #early = [];
+  /** @type {Set<string>} */
+  #streams = new Set();
   #work = Promise.resolve();
   /** @type {any} */
   #deadline = null;
@@ -92,6 +94,15 @@ export class Peer extends Emitter {
   /** Who is at the device's end; null before its offer. */
   get remoteEnd() {
     return endOf(this.#pc.remoteDescription?.sdp ?? '');
+  }
+
+  /**
+   * The ids of its streams so far.
+   *
+   * @returns {ReadonlySet<string>}
+   */
+  get streams() {
+    return this.#streams;
   }
 
   /** The device's control channel, once it is open. */
@@ -247,7 +258,10 @@ export class Peer extends Emitter {
 
   /** @param {RTCTrackEvent} event */
   #onTrack({ streams, track }) {
-    for (const stream of streams) this.emit('stream', { id: stream.id, stream, kind: track.kind });
+    for (const stream of streams) {
+      this.#streams.add(stream.id);
+      this.emit('stream', { id: stream.id, stream, kind: track.kind });
+    }
   }
 
   /**

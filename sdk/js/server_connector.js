@@ -85,8 +85,9 @@ class Connector {
 
   /**
    * Opens the way to a device. Takes as long as the server is ready to wait for it. Rejects with the server's reason
-   * (`error.code` is its stable word, if it has one). While the server can't be reached it is tried again and again,
-   * without an end: nothing rejects before a server has given a reason. Who does not want to wait for so long has to keep the time.
+   * (`error.code` is its stable word, if it has one). A server that can't be reached is tried again and again, without
+   * an end: nothing rejects before a server has given a reason. Who does not want to wait for so long has to keep the
+   * time.
    *
    * @param {string} id
    * @returns {Promise<{ deviceInfo: any, infraConfig: any }>}

@@ -40,6 +40,8 @@ import { StatsSampler } from './stats.js';
  * @property {State} state
  * @property {{ deviceInfo: any }} deviceInfo
  * @property {{ id: string, stream: MediaStream, kind: string }} stream a new one of the same id replaces the old
+ * @property {{ streams: ReadonlySet<string> }} picture a peer is connected, and has these streams; more may follow, all
+ *   others are gone
  * @property {{ label: string, data: any }} channelMessage
  * @property {{}} controlOpen
  * @property {Problem} problem
@@ -283,6 +285,7 @@ export class ViewerSession extends Emitter {
     this.#next = null;
     this.#sampler = new StatsSampler();
     this.#relayed = null;
+    this.emit('picture', { streams: peer.streams });
     this.#steadyTimer = setTimeout(() => {
       this.#steady = true;
       this.#backoff.reset();
@@ -329,7 +332,8 @@ export class ViewerSession extends Emitter {
 
   /** @param {any} payload */
   #onPayload(payload) {
-    const peer = payload?.type === 'offer' ? this.#peerForOffer(String(payload.sdp)) : (this.#next ?? this.#peer);
+    const isOffer = payload?.type === 'offer' && typeof payload.sdp === 'string';
+    const peer = isOffer ? this.#peerForOffer(payload.sdp) : (this.#next ?? this.#peer);
     peer?.onPayload(payload);
   }
 

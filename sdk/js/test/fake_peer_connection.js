@@ -68,6 +68,11 @@ export class FakePeerConnection {
     this.onconnectionstatechange?.();
   }
 
+  /** @param {string} id a picture of this stream arrives */
+  adds(id) {
+    this.ontrack({ streams: [{ id }], track: { kind: 'video' } });
+  }
+
   /** The device's control channel arrives. */
   opensControl() {
     const control = { label: 'device-control', readyState: 'open', onclose: /** @type {any} */ (null), onopen: null };

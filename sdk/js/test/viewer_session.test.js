@@ -286,6 +286,20 @@ timed('pictures that die as soon as they connect are asked for again after a gro
   assert.equal(session.state.retryAt, Date.now() + 1000);
 });
 
+timed('each peer that takes the place of another says which streams there are now', async () => {
+  const { session, signaling, pc } = start();
+  /** @type {string[][]} */
+  const pictures = [];
+  session.on('picture', ({ streams }) => pictures.push([...streams]));
+  signaling.deviceArrives();
+  for (const end of ['AA', 'BB']) {
+    await signaling.offers(end);
+    pc().adds(`picture of ${end}`);
+    pc().becomes('connected');
+  }
+  assert.deepEqual(pictures, [['picture of AA'], ['picture of BB']]);
+});
+
 timed('a fault that the device reports while there is a picture is told, and no more', async () => {
   const { session, signaling, pcs, pc } = await connected();
   /** @type {any[]} */

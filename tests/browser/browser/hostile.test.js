@@ -21,11 +21,14 @@ const IDS = [
   '%3Cb%3E',
 ];
 
+/** What throws where it is made a text or a number. */
+const NO_TEXT = { toString: 1, valueOf: 1 };
+
 const INFO = {
   display: '</script><script>window.P=1</script>',
   '<img src=x onerror=window.P=1>': '"\'><svg onload=window.P=1>🦑',
-  displays: [{ stream_id: '<b>', x_res: '1;}', y_res: -1 }, null, 7],
-  custom_control_panel_buttons: [{ command: 'x', title: '<img src=x onerror=window.P=1>' }, null, 'y'],
+  displays: [{ stream_id: '<b>', x_res: '1;}', y_res: -1 }, null, 7, { stream_id: NO_TEXT }, { stream_id: 'display_1', x_res: NO_TEXT, y_res: NO_TEXT }],
+  custom_control_panel_buttons: [{ command: 'x', title: '<img src=x onerror=window.P=1>' }, null, 'y', { command: 'x', title: NO_TEXT }, { command: NO_TEXT }],
   hardware: null,
 };
 
@@ -90,7 +93,7 @@ test('what a device answers is only ever data', async () => {
   const before = device.payloads.length;
   await tab.page.goto(server.viewer(id));
   await until('a request', () => device.payloads.length > before);
-  for (const payload of [null, 7, [], { type: 'offer' }, { type: '__proto__' }, { type: 'ice-candidate', candidate: { candidate: 'x' } }]) device.answer(payload);
+  for (const payload of [null, 7, [], { type: 'offer' }, { type: 'offer', sdp: NO_TEXT }, { type: NO_TEXT }, { type: '__proto__' }, { type: 'ice-candidate', candidate: { candidate: 'x' } }]) device.answer(payload);
   device.answer({ type: 'error', error: '<img src=x onerror=window.P=1>' });
   await tab.page.locator('#status', { hasText: 'No picture' }).waitFor();
   await until('another request', () => device.payloads.length > before + 1);

@@ -152,6 +152,25 @@ test('a captured mouse sends movements and buttons, and no touches', async () =>
   assert.ok(sent.every(({ type }) => type !== 'multi-touch'));
 });
 
+test('no button of a captured mouse stays down when the mouse or the focus is gone', async () => {
+  device = server.device('cvd-1');
+  const page = await view();
+  const buttons = async () => (await inputs(page)).filter(({ type }) => type === 'mouseButton').map(({ button, down }) => [button, down]);
+  const losses = [() => document.exitPointerLock(), () => /** @type {HTMLElement} */ (document.activeElement).blur()];
+  for (const [n, lose] of losses.entries()) {
+    await page.getByRole('button', { name: 'Capture mouse' }).click();
+    await page.waitForFunction(() => document.pointerLockElement?.className === 'screen');
+    await page.mouse.down();
+    await until('it is down', async () => (await buttons()).length === 2 * n + 1);
+    await page.evaluate(lose);
+    await until('it is up', async () => (await buttons()).length === 2 * n + 2);
+    await page.mouse.up();
+    await page.evaluate(() => document.exitPointerLock());
+    await page.waitForFunction(() => document.pointerLockElement === null);
+  }
+  assert.deepEqual(await buttons(), [[0, 1], [0, 0], [0, 1], [0, 0]]);
+});
+
 test('the buttons of the device are pressed and let go, by mouse and by key', async () => {
   device = server.device('cvd-1');
   const page = await view();

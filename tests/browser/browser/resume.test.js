@@ -1,6 +1,8 @@
 /** What becomes of a page whose connection to the signaling server breaks, in a real browser (protocol.md 2.6). */
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { after, afterEach, before, test } from 'node:test';
 
 import { launch, newPage, takeStatuses } from '../support/browser.js';
@@ -145,7 +147,8 @@ async function startPage() {
   await startServer();
   const host = await startFront(server);
   cleanups.push(host.stop);
-  await startProxy(Number(new URL(host.url).port));
+  const port = Number(new URL(host.url).port);
+  await startProxy(port);
   /** @type {RawDevice[]} the device, each time it registered */
   const lives = [];
   await keepRegistered(lives);
@@ -162,7 +165,7 @@ async function startPage() {
     await connector.requestDevice(deviceId()).then(() => (all.resolved += 1));
     Object.assign(globalThis, { all });
   });
-  return { page, lives, sessions };
+  return { page, lives, sessions, port };
 }
 
 /**
@@ -249,6 +252,29 @@ test('a page with the connector loses and doubles nothing when it gives up a con
     await proxy.tell('clear');
     await until('the session goes on over another', () => sessions.length === 1 + turn);
   }
+  const { sent, refused } = await stopTalking(page);
+  await until('everything', async () => (await got(page)).length >= sent);
+  assert.deepEqual([await got(page), payloads(lives), refused], [upTo(sent), upTo(sent), []]);
+  assertOneClient(lives);
+});
+
+test('a page with the connector talks on over the old connection while no new one can be opened', async () => {
+  const { page, lives, sessions, port } = await startPage();
+  const shut = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
+  cleanups.push(async () => void shut.close());
+  await once(shut, 'listening');
+  let tries = 0;
+  page.on('websocket', () => (tries += 1));
+  await startTalking(page);
+  await proxy.tell(`to 127.0.0.1:${/** @type {import('node:net').AddressInfo} */ (shut.address()).port}`);
+  await page.evaluate(() => dispatchEvent(new Event('online')));
+  await until('a try', () => tries === 1);
+  const before = (await got(page)).length;
+  await until('answers come on', async () => (await got(page)).length > before + 50);
+  assert.equal(sessions.length, 1);
+  await proxy.tell(`to 127.0.0.1:${port}`);
+  await page.evaluate(() => dispatchEvent(new Event('online')));
+  await until('the session goes on over another', () => sessions.length === 2);
   const { sent, refused } = await stopTalking(page);
   await until('everything', async () => (await got(page)).length >= sent);
   assert.deepEqual([await got(page), payloads(lives), refused], [upTo(sent), upTo(sent), []]);

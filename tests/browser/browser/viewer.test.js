@@ -4,6 +4,7 @@ import { after, afterEach, before, test } from 'node:test';
 import { launch, newPage, refusedByPolicy, screenshot, takeStatuses } from '../support/browser.js';
 import { BARS, decodedFrames, difference, framesEachSecond, pictureSize, pixels, waitForFrames, waitForPicture } from '../support/picture.js';
 import { Server } from '../support/processes.js';
+import { endPicture, keepControlChannels } from '../support/signaling.js';
 import { until } from '../support/until.js';
 
 /** @type {import('playwright-core').Browser} */
@@ -129,6 +130,31 @@ test('a device that is gone for longer is waited for, and back in the picture', 
   startDevice('cvd-1');
   await waitForPicture(page);
   await waitForFrames(page);
+});
+
+test('a device that names its streams anew for each picture has one screen', async () => {
+  startDevice('cvd-1');
+  const tab = await newPage(browser);
+  tabs.push(tab);
+  const { page } = tab;
+  await keepControlChannels(page);
+  await page.addInitScript(() => {
+    /** @type {WeakMap<MediaStream, string>} */
+    const names = new WeakMap();
+    let count = 0;
+    const name = (/** @type {MediaStream} */ stream) => {
+      if (!names.has(stream)) names.set(stream, `picture ${(count += 1)}`);
+      return names.get(stream);
+    };
+    Object.defineProperty(MediaStream.prototype, 'id', { get() { return name(this); } });
+  });
+  await page.goto(server.viewer('cvd-1'));
+  const screens = (/** @type {number} */ n) => page.locator(`.screen[aria-label*="picture ${n}"] video.showing`);
+  for (const n of [1, 2, 3]) {
+    await screens(n).waitFor();
+    assert.equal(await page.locator('video').count(), 1);
+    await endPicture(page);
+  }
 });
 
 test('two viewers at once', async () => {

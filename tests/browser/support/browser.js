@@ -22,8 +22,8 @@ export function launch() {
 }
 
 /**
- * A page in a context of its own. `faults` holds exceptions, refusals of the content security policy, and requests
- * to other hosts.
+ * A page in a context of its own. `faults` holds exceptions, also those of listeners, refusals of the content security
+ * policy, and requests to other hosts.
  *
  * @param {import('playwright-core').Browser} browser
  * @param {import('playwright-core').BrowserContextOptions} [options]
@@ -38,6 +38,7 @@ export async function newPage(browser, options) {
   page.on('pageerror', (error) => faults.push(`exception: ${error.message}`));
   page.on('console', (message) => {
     if (/content security policy|trusted/i.test(message.text())) faults.push(`policy: ${message.text()}`);
+    if (/^A listener of/.test(message.text())) faults.push(`exception: ${message.text()}`);
   });
   page.on('request', (request) => {
     if (!/^(http:\/\/127\.0\.0\.1:|data:|blob:)/.test(request.url())) faults.push(`foreign request: ${request.url()}`);
