@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cuttlebone_hub::Registry;
+use cuttlebone_transport::ws::Assembly;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -10,6 +11,7 @@ use crate::admission::{Admission, Bounds};
 use crate::drain::Waves;
 use crate::feed::Feed;
 use crate::listing::Listings;
+use crate::memory;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
@@ -24,6 +26,8 @@ pub(crate) struct App {
     pub(crate) feed: Feed,
     /// The device list as text.
     pub(crate) listings: Listings,
+    /// The bound of unfinished messages.
+    pub(crate) assembly: Arc<Assembly>,
     /// Places for streams of events.
     pub(crate) event_streams: Arc<Semaphore>,
     /// Places for sessions whose connection broke, bounded as connections are: what they keep is no less.
@@ -39,6 +43,7 @@ impl App {
         Arc::new(Self {
             feed: Feed::new(settings.hub.event_buffer),
             listings: Listings::default(),
+            assembly: Assembly::new(memory::assembling(settings.memory)),
             event_streams: Arc::new(Semaphore::new(settings.http.event_streams)),
             away: Admission::new(Bounds::of(settings.connections.max, settings.connections.per_address)),
             waves: Waves::new(),

@@ -382,7 +382,7 @@ impl<C: Conn> Connection<C> {
                 if self.stage == Stage::Open {
                     self.stage = Stage::Closing;
                 }
-                self.clocks.closing(clock::now());
+                self.stop_reading();
             }
         }
     }
@@ -419,8 +419,16 @@ impl<C: Conn> Connection<C> {
             self.clocks.parting(clock::now() + HANG_UP);
         } else {
             self.stage = Stage::Closed;
-            self.clocks.closing(clock::now());
+            self.stop_reading();
         }
+    }
+
+    /// From here on only the close matters; what a device in a drain has sent is read all the same.
+    fn stop_reading(&mut self) {
+        if !self.stage.reads() {
+            self.conn.discard();
+        }
+        self.clocks.closing(clock::now());
     }
 
     fn ping(&mut self) {

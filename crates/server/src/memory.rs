@@ -109,7 +109,16 @@ fn limit(settings: MemorySettings) -> Option<u64> {
 
 /// What all queues together may hold, in bytes.
 pub(crate) fn queues(settings: MemorySettings) -> usize {
-    let share = |limit: u64| usize::try_from(limit / 100 * u64::from(settings.queues_percent)).unwrap_or(usize::MAX);
+    share(settings, settings.queues_percent)
+}
+
+/// What all unfinished messages that are not small may come to, in bytes.
+pub(crate) fn assembling(settings: MemorySettings) -> usize {
+    share(settings, settings.assembling_percent)
+}
+
+fn share(settings: MemorySettings, percent: u8) -> usize {
+    let share = |limit: u64| usize::try_from(limit / 100 * u64::from(percent)).unwrap_or(usize::MAX);
     limit(settings).map_or(usize::MAX, share)
 }
 

@@ -33,6 +33,7 @@ pub(crate) struct Metrics {
     clients: Gauge,
     waiting_clients: Gauge,
     queued_bytes: Gauge,
+    assembling_bytes: Gauge,
     messages: PerLabel<Direction, Counter>,
     bytes: PerLabel<Direction, Counter>,
     closes: PerLabel<CloseCode, Counter>,
@@ -99,6 +100,8 @@ impl Metrics {
             clients: declare.one("clients", "Clients that are attached to a device"),
             waiting_clients: declare.one("waiting_clients", "Clients that wait for a device"),
             queued_bytes: declare.one("queued_bytes", "Bytes in all queues of peers, to within 4 KiB for each"),
+            assembling_bytes: declare
+                .one("assembling_bytes", "Bytes that unfinished messages of more than 16 KiB may come to"),
             messages: declare.each("forwarded_messages", "Messages passed on, by whom they were for"),
             bytes: PerLabel::new(&bytes),
             closes: declare.each("closes", "Close frames sent, by code"),
@@ -170,6 +173,11 @@ impl Metrics {
     /// What this process may have, in bytes.
     pub(crate) fn set_memory_limit(&self, bytes: u64) {
         self.memory_limit.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// What unfinished messages may come to, in bytes.
+    pub(crate) fn set_assembling(&self, bytes: usize) {
+        set(&self.assembling_bytes, bytes);
     }
 
     /// So many clients that waited were let go.

@@ -147,11 +147,13 @@ pub struct MemorySettings {
     pub let_go_percent: u8,
     /// What all queues together may hold: `memory.queues_percent`. Beyond it each may hold 16 KiB only.
     pub queues_percent: u8,
+    /// What all unfinished messages may come to: `memory.assembling_percent`. Beyond it one of more than 16 KiB waits.
+    pub assembling_percent: u8,
 }
 
 impl Default for MemorySettings {
     fn default() -> Self {
-        Self { limit: None, refuse_percent: 85, let_go_percent: 95, queues_percent: 25 }
+        Self { limit: None, refuse_percent: 85, let_go_percent: 95, queues_percent: 25, assembling_percent: 10 }
     }
 }
 

@@ -140,6 +140,13 @@ pub trait Conn: Send + Unpin {
     /// same. A close that is queued ends the pause.
     fn pause(&self) -> Option<Pause>;
 
+    /// True if the last [`Self::poll_next`] read nothing because the unfinished messages of all connections hold too much,
+    /// and this one's is not small. Nobody is woken when that is over: the caller polls again after a while.
+    fn waits_for_others(&self) -> bool;
+
+    /// No message is wanted any more: whatever comes is thrown away, and an unfinished one is freed.
+    fn discard(&mut self);
+
     /// The text of the last [`Incoming::Text`].
     fn text(&self) -> &str;
 

@@ -1,18 +1,22 @@
 //! WebSocket connections, after the upgrade.
 
+mod assembly;
 mod inbox;
 mod meter;
 mod outbox;
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+pub use assembly::Assembly;
 pub use cuttlebone_ws::Limits;
 use cuttlebone_ws::{Decoded, Decoder, Event};
 pub use meter::DataRates;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use self::assembly::Part;
 use self::inbox::{Inbox, with_scratch};
 use self::meter::{Credit, Meter};
 use self::outbox::Outbox;
@@ -46,6 +50,8 @@ pub struct WsConn<IO> {
     outbox: Outbox,
     meter: Meter,
     reading: Reading,
+    part: Part,
+    waits_for_others: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +76,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> WsConn<IO> {
             outbox,
             meter: Meter::new(settings.data, settings.control),
             reading: Reading::Messages,
+            part: Part::default(),
+            waits_for_others: false,
         }
+    }
+
+    /// What an unfinished message holds counts among those of others.
+    #[must_use]
+    pub fn sharing(mut self, assembly: &Arc<Assembly>) -> Self {
+        self.part = Part::of(assembly);
+        self
     }
 
     /// The payload of the last [`Incoming::Binary`], until the next poll.
@@ -101,7 +116,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> WsConn<IO> {
 
     /// Reads once from the socket.
     fn poll_read(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<Option<Incoming>> {
-        let mut buffer = ReadBuf::new(scratch);
+        let room = self.part.room(&self.decoder);
+        if room == 0 {
+            self.waits_for_others = true;
+            return Poll::Pending;
+        }
+        let most = room.min(scratch.len());
+        let mut buffer = ReadBuf::new(scratch.get_mut(..most).unwrap_or_default());
         let result = ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer));
         let filled = buffer.filled_mut();
         if result.is_err() || filled.is_empty() {
@@ -146,12 +167,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> WsConn<IO> {
         Incoming::Violation(violation)
     }
 
-    fn discard(&mut self) {
-        self.reading = Reading::Discard;
-        self.inbox.clear();
-        self.meter.stop();
-    }
-
     fn on_event(&mut self, event: Event) -> Incoming {
         let incoming = match event {
             Event::Text => Incoming::Text,
@@ -186,6 +201,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Conn for WsConn<IO> {
         if self.reading == Reading::Ended {
             return Poll::Ready(Incoming::Broken);
         }
+        self.waits_for_others = false;
+        if !self.decoder.is_in_message() {
+            self.part.give_back();
+        }
         if let Some(instead) = ready!(self.poll_credit()) {
             return Poll::Ready(instead);
         }
@@ -203,7 +222,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Conn for WsConn<IO> {
                     Poll::Ready(Some(incoming)) => return Poll::Ready(incoming),
                     Poll::Ready(None) => {}
                     Poll::Pending => {
-                        self.meter.on_nothing_to_read();
+                        if !self.waits_for_others {
+                            self.meter.on_nothing_to_read();
+                        }
                         self.rest();
                         return Poll::Pending;
                     }
@@ -214,6 +235,21 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Conn for WsConn<IO> {
 
     fn pause(&self) -> Option<Pause> {
         self.meter.pause()
+    }
+
+    fn waits_for_others(&self) -> bool {
+        self.waits_for_others
+    }
+
+    fn discard(&mut self) {
+        if self.reading == Reading::Messages {
+            self.reading = Reading::Discard;
+        }
+        self.decoder.finish();
+        self.decoder.release();
+        self.part.give_back();
+        self.inbox.clear();
+        self.meter.stop();
     }
 
     fn text(&self) -> &str {

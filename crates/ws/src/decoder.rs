@@ -106,6 +106,12 @@ struct Message {
     fragments: usize,
 }
 
+/// A character cut by the end of the last piece comes on top of it.
+const TAIL: usize = 3;
+
+/// Up to here a message does not hold more than this, however it comes.
+pub const SMALL: usize = 16 * 1024;
+
 impl Decoder {
     /// A decoder at the beginning of a stream.
     #[must_use]
@@ -176,13 +182,50 @@ impl Decoder {
         self.state == State::Finished
     }
 
+    /// True while a message has begun and is not complete.
+    #[must_use]
+    pub fn is_in_message(&self) -> bool {
+        self.message.is_some() && !self.is_finished()
+    }
+
+    /// What has come of the message under way.
+    #[must_use]
+    pub fn unfinished_bytes(&self) -> usize {
+        if self.is_in_message() { self.text.len() + self.binary.len() } else { 0 }
+    }
+
+    /// What the message under way comes to, as far as that is known: else what it may.
+    #[must_use]
+    pub fn announced_bytes(&self) -> usize {
+        match (self.state, self.message) {
+            (State::Payload(frame), Some(message)) if frame.fin && !frame.kind.is_control() => message.bytes,
+            _ => self.most_bytes(),
+        }
+    }
+
+    /// What a message may come to.
+    #[must_use]
+    pub fn most_bytes(&self) -> usize {
+        self.limits.message_bytes
+    }
+
+    /// Reads no further, as after a close frame: a message under way is given up.
+    pub fn finish(&mut self) {
+        self.state = State::Finished;
+    }
+
     /// Frees every buffer that holds nothing but the last event's payload.
     ///
-    /// For a connection that is about to wait: an idle decoder owns no memory outside itself.
+    /// For a connection that is about to wait: an idle decoder owns no memory outside itself, one in the middle of a
+    /// message at most about twice what has come of it.
     pub fn release(&mut self) {
         if self.message.is_none() || self.is_finished() {
             self.text = String::new();
             self.binary = Vec::new();
+        } else {
+            // Room for a larger message that came before is not kept for this one; see `growth` for what it needs.
+            self.text.shrink_to(2 * self.text.len() + TAIL);
+            self.binary.shrink_to(2 * self.binary.len() + TAIL);
         }
         if !matches!(self.state, State::Payload(frame) if frame.kind.is_control()) {
             self.control = Vec::new();
@@ -326,14 +369,13 @@ impl Decoder {
     ///
     /// It doubles, so that many fragments cost little copying, but never beyond what is announced or
     /// allowed: a peer can make us hold at most twice what it has really sent, and a frame that ends its
-    /// message fits exactly.
+    /// message fits exactly. A message of at most [`SMALL`] bytes holds no more than that.
     fn growth(&self, frame: Frame, piece: usize, len: usize, capacity: usize) -> usize {
-        /// A character cut by the end of the last piece comes on top.
-        const TAIL: usize = 3;
         if capacity - len >= piece {
             return 0;
         }
         let announced = if frame.fin { frame.left } else { frame.left + self.expected().room };
-        piece.max(len).min(announced) + TAIL
+        let doubled = if len + piece <= SMALL { len.min(SMALL - len) } else { len };
+        piece.max(doubled).min(announced) + TAIL
     }
 }

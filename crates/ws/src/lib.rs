@@ -59,5 +59,5 @@ mod mask;
 mod pong;
 mod utf8;
 
-pub use decoder::{Decoded, Decoder, Event, Limits, Violation};
+pub use decoder::{Decoded, Decoder, Event, Limits, SMALL, Violation};
 pub use pong::PendingPong;

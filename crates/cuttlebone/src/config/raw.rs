@@ -171,6 +171,7 @@ pub(crate) struct RawMemory {
     pub(crate) refuse_percent: u64,
     pub(crate) let_go_percent: u64,
     pub(crate) queues_percent: u64,
+    pub(crate) assembling_percent: u64,
 }
 
 /// `[ice]`

@@ -3,6 +3,7 @@
 //! Invariant: what happens often (a frame came, a write ended) only stores; the times are compared when the sleep ends.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cuttlebone_hub::Seat;
 use tokio::time::Instant;
@@ -10,6 +11,9 @@ use tokio::time::Instant;
 use super::far;
 use crate::clock;
 use crate::settings::Settings;
+
+/// How often to look whether a message may go on that others hold up.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// What a timer is due for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub(super) struct Clocks {
     message_until: Option<Instant>,
     /// When the peer is read again, if the transport holds it back.
     read_at: Option<Instant>,
+    /// When to look whether a message may go on that others hold up.
+    look_at: Option<Instant>,
     write_until: Option<Instant>,
     unwritten: usize,
     closing: bool,
@@ -50,6 +56,7 @@ impl Clocks {
             ping_at,
             message_until: None,
             read_at: None,
+            look_at: None,
             write_until: None,
             unwritten: 0,
             closing: false,
@@ -66,7 +73,10 @@ impl Clocks {
             due = far(self.heard);
         }
         let seat = if self.closing { None } else { seat.deadline().map(Instant::from_std) };
-        [seat, self.message_until, self.read_at, self.write_until].into_iter().flatten().fold(due, Instant::min)
+        [seat, self.message_until, self.read_at, self.look_at, self.write_until]
+            .into_iter()
+            .flatten()
+            .fold(due, Instant::min)
     }
 
     /// What is due at `now`, one at a time.
@@ -77,6 +87,9 @@ impl Clocks {
         if self.read_at.is_some_and(|at| at <= now) {
             // Being awake is all that this one is for.
             self.read_at = None;
+        }
+        if self.look_at.is_some_and(|at| at <= now) {
+            self.look_at = None;
         }
         if self.closing {
             return None;
@@ -131,6 +144,12 @@ impl Clocks {
         is_news
     }
 
+    /// Whether the message that the peer has begun waits for those of others. It has no more time for that: all hold
+    /// memory, and time is what ends them.
+    pub(super) fn waits_for_others(&mut self, waits: bool) {
+        self.look_at = waits.then(|| self.look_at.unwrap_or_else(|| clock::now() + LOOK_AGAIN));
+    }
+
     /// A write did not end; `unwritten` bytes are left. Gives whether some of it went since it got stuck.
     pub(super) fn writing(&mut self, unwritten: usize) -> bool {
         let is_progress = self.write_until.is_some() && unwritten < self.unwritten;
@@ -161,12 +180,13 @@ impl Clocks {
             self.write_until = Some(now + self.settings.timeouts.write);
             self.message_until = None;
             self.read_at = None;
+            self.look_at = None;
         }
     }
 }
 
 /// A tenth more or less, so that connections made together do not ping together.
-fn jittered(interval: std::time::Duration) -> std::time::Duration {
+fn jittered(interval: Duration) -> Duration {
     let mut random = [0_u8; 1];
     let _ = getrandom::fill(&mut random);
     interval.mul_f64(0.9 + f64::from(random[0]) / 1275.0)
@@ -178,7 +198,6 @@ mod tests {
     use crate::app::App;
     use crate::settings::Settings;
     use cuttlebone_hub::SeatOptions;
-    use std::time::Duration;
 
     const SECOND: Duration = Duration::from_secs(1);
 

@@ -1,11 +1,12 @@
-//! A peer that the transport holds back.
+//! A peer that the transport does not read for a while.
 
 use cuttlebone_transport::Conn;
 
 use super::Connection;
 
 impl<C: Conn> Connection<C> {
-    /// Has the clocks wake the task when a peer that sent more than its rate is read again.
+    /// Has the clocks wake the task when a peer that sent more than its rate, or too much of a message at a time when all do,
+    /// may be read again.
     pub(super) fn note_pause(&mut self) {
         let pause = self.conn.pause();
         if self.clocks.held_back(pause.map(|pause| pause.until))
@@ -13,5 +14,6 @@ impl<C: Conn> Connection<C> {
         {
             self.context.app.metrics.rate_paused(pause.by);
         }
+        self.clocks.waits_for_others(self.conn.waits_for_others());
     }
 }

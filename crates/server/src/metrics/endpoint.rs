@@ -36,5 +36,6 @@ async fn local_only(request: Request, next: Next) -> Response {
 async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
     let headers =
         [(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8"), (CACHE_CONTROL, "no-store")];
+    app.metrics.set_assembling(app.assembly.bytes());
     (headers, app.metrics.render(app.registry.counts()))
 }

@@ -76,7 +76,7 @@ async fn connect(socket: OnUpgrade, link: Arc<Link>, deadline: Instant, context:
         Ok(Ok(socket)) => {
             link.set_upgraded();
             let app = Arc::clone(&context.app);
-            let conn = WsConn::new(TokioIo::new(socket), bounds(&app.settings, context.role));
+            let conn = WsConn::new(TokioIo::new(socket), bounds(&app.settings, context.role)).sharing(&app.assembly);
             app.tasks.spawn(connection::run(Connection::new(conn, context)));
         }
         Ok(Err(error)) => tracing::debug!(%error, "the peer left during the upgrade"),

@@ -7,6 +7,7 @@ mod drain;
 mod events;
 mod field_device;
 mod frames;
+mod halves;
 mod handshake;
 mod limits;
 mod metrics;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod assembly;
 mod floods;
 mod listener;
 mod messages;

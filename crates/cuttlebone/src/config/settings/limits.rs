@@ -31,5 +31,6 @@ pub(super) fn memory(raw: &RawMemory, check: &mut Check<'_>) -> MemorySettings {
         refuse_percent: percent(raw.refuse_percent),
         let_go_percent: percent(raw.let_go_percent),
         queues_percent: percent(raw.queues_percent),
+        assembling_percent: percent(raw.assembling_percent),
     }
 }

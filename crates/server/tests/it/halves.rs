@@ -1,0 +1,63 @@
+//! Messages that begin and do not end.
+
+use std::time::Duration;
+
+use cuttlebone_server::LimitSettings;
+
+use crate::frames::{RawWs, TEXT, header};
+use crate::support::Running;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+/// The size of each message, and what of it comes at first.
+const WHOLE: usize = 250 * KIB;
+const HALF: usize = 200 * KIB;
+/// More than fit.
+const HALVES: usize = 150;
+const HELD: &str = "cuttlebone_assembling_bytes";
+
+/// A server on which unfinished messages may come to 20 MiB, and peers whose messages would come to 36.
+async fn with_halves(message: Duration) -> (Running, Vec<RawWs>) {
+    let server = Running::with(|settings| {
+        settings.limits = LimitSettings::OFF;
+        settings.memory.limit = Some(2048 * MIB as u64);
+        settings.memory.assembling_percent = 1;
+        settings.timeouts.message = message;
+    });
+    let mut halves = Vec::new();
+    let half = [header(TEXT, WHOLE as u64), vec![b'x'; HALF]].concat();
+    for _ in 0..HALVES {
+        let mut peer = RawWs::open(&server, "/connect_client").await;
+        peer.send(&half).await;
+        halves.push(peer);
+    }
+    server.until_metric(HELD, |bytes| bytes > 20 * MIB as u64).await;
+    (server, halves)
+}
+
+#[tokio::test]
+async fn many_half_messages_hold_no_more_than_their_share_of_memory_and_others_go_on() {
+    let (server, mut halves) = with_halves(Duration::from_secs(3)).await;
+    let mut device = RawWs::device(&server, "d").await;
+    let mut client = RawWs::client(&server, "d").await;
+    for n in 0..10 {
+        client.text(&format!(r#"{{"message_type":"forward","payload":{n}}}"#)).await;
+        assert!(device.expect_type("client_msg").await.contains(&format!(r#""payload":{n}"#)));
+    }
+    let held = server.metric(HELD).await;
+    assert!(held < 21 * MIB as u64, "{held}");
+    // They are cut, and give back what they held.
+    halves[HALVES - 1].expect_refused("unfinished_message", 1008).await;
+    server.until_metric(HELD, |bytes| bytes == 0).await;
+}
+
+#[tokio::test]
+async fn message_that_had_to_wait_for_others_goes_on_when_they_are_gone() {
+    let (server, mut halves) = with_halves(Duration::from_secs(60)).await;
+    let mut last = halves.pop().expect("some");
+    last.send(&[b'x'; WHOLE - HALF]).await;
+    drop(halves);
+    // All of it has come: only now it is no JSON.
+    last.expect_refused("invalid_json", 1008).await;
+    server.until_metric(HELD, |bytes| bytes == 0).await;
+}
