@@ -3,12 +3,45 @@
 //! A web page can give its own name the address of a listener that only this machine reaches, and read it as its own site
 //! (DNS rebinding). The browser still sends that name.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, Uri, Version};
+
+use crate::metrics::Metrics;
+use crate::origin::Origin;
+use crate::{problem, settings};
+
+/// What a listener that only this machine reaches is asked under, besides its address and localhost.
+#[derive(Debug)]
+struct Guard {
+    also: Vec<Origin>,
+    metrics: Arc<Metrics>,
+}
+
+/// `routes`, kept from what is for another host if `listen` is loopback; the hosts of `also` are none.
+pub(crate) fn guarded(routes: Router, listen: SocketAddr, also: &[Origin], metrics: &Arc<Metrics>) -> Router {
+    if !settings::is_loopback(listen) {
+        return routes;
+    }
+    let guard = Guard { also: also.to_vec(), metrics: Arc::clone(metrics) };
+    routes.layer(middleware::from_fn_with_state(Arc::new(guard), local_only))
+}
+
+async fn local_only(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    if is_local(request.uri(), request.headers(), &guard.also) {
+        return next.run(request).await;
+    }
+    guard.metrics.refused_with("misdirected");
+    problem::misdirected()
+}
 
 /// True if the request names its host as RFC 9112 3.2 asks: once, since HTTP/1.1 has it.
 pub(crate) fn is_well_formed(request: &Parts) -> bool {
@@ -20,13 +53,27 @@ pub(crate) fn is_well_formed(request: &Parts) -> bool {
     }
 }
 
-/// True if every host that the request names is an address or this machine, so that no page can have made it its own.
-/// One that names none comes from no browser.
-pub(crate) fn is_local(uri: &Uri, headers: &HeaderMap) -> bool {
+/// True if every host that the request names is an address, this machine or of `also`, so that no page can have made it its
+/// own. One that names none comes from no browser.
+fn is_local(uri: &Uri, headers: &HeaderMap, also: &[Origin]) -> bool {
+    let is_ours = |host: &str| {
+        is_address(host) || is_localhost(host) || also.iter().any(|origin| origin.host().eq_ignore_ascii_case(host))
+    };
     let named = headers.get_all(HOST).iter().filter(|value| !value.is_empty());
-    named.map(|value| authority(value.as_bytes())).chain(uri.authority().cloned().map(Some)).all(|authority| {
-        authority.is_some_and(|authority| is_address(authority.host()) || is_localhost(authority.host()))
-    })
+    named
+        .map(|value| authority(value.as_bytes()))
+        .chain(uri.authority().cloned().map(Some))
+        .all(|authority| authority.is_some_and(|authority| is_ours(authority.host())))
+}
+
+/// The host in lower case, and the port if there is one.
+pub(crate) fn split(value: &[u8]) -> Option<(String, Option<u16>)> {
+    let authority = authority(value)?;
+    let host = authority.host();
+    let is_name = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    let rest = authority.as_str().get(host.len()..)?;
+    let port = if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?.parse().ok()?) };
+    (is_name || is_address(host)).then(|| (host.to_ascii_lowercase(), port))
 }
 
 fn authority(value: &[u8]) -> Option<Authority> {
@@ -75,7 +122,8 @@ mod tests {
     fn only_addresses_and_localhost_are_local() {
         let local = |uri: &str, host: &str| {
             let request = request(Version::HTTP_11, uri, &[host.as_bytes()]);
-            is_local(&request.uri, &request.headers)
+            let also = [Origin::new("https://console.example:8443").expect("an origin")];
+            is_local(&request.uri, &request.headers, &also)
         };
         for host in ["127.0.0.1", "127.0.0.1:9090", "10.0.0.7:1", "[::1]:9090", "[fe80::1]", "LocalHost:9090", ""] {
             assert!(local("/", host), "{host}");
@@ -85,6 +133,8 @@ mod tests {
         {
             assert!(!local("/", host), "{host}");
         }
+        assert!(local("/", "Console.example") && local("/", "console.example:1"), "what an allowed origin names");
+        assert!(!local("/", "x.console.example"));
         assert!(local("http://localhost/metrics", "127.0.0.1"));
         assert!(!local("http://evil.example/metrics", "127.0.0.1") && !local("http://127.0.0.1/", "evil.example"));
     }

@@ -33,6 +33,11 @@ pub(crate) fn misdirected() -> Response {
     problem(StatusCode::MISDIRECTED_REQUEST, "misdirected", text)
 }
 
+/// The request is from a page of another site.
+pub(crate) fn origin_not_allowed() -> Response {
+    problem(StatusCode::FORBIDDEN, "origin_not_allowed", "Pages of this origin may not connect")
+}
+
 /// No route of ours reads a body.
 pub(crate) fn body_not_accepted() -> Response {
     problem(StatusCode::PAYLOAD_TOO_LARGE, "body_not_accepted", "No request body is accepted here")

@@ -130,7 +130,7 @@ impl Server {
         let registry = Registry::new(settings.hub.clone(), &settings.ice_servers, ids, tokens, observer);
         let app = App::new(settings, Arc::new(registry), metrics);
 
-        let router = router::router(Arc::clone(&app));
+        let router = router::router(Arc::clone(&app), local_addr);
         let tasks = Arc::clone(&app.tasks);
         let public = Door {
             listener,
@@ -143,7 +143,7 @@ impl Server {
             app: Arc::clone(&app),
         };
         let (metrics, metrics_addr) = match metrics_listener {
-            Some((listener, address)) => (Some(metrics_door(listener, &app, shares)), Some(address)),
+            Some((listener, address)) => (Some(metrics_door(listener, address, &app, shares)), Some(address)),
             None => (None, None),
         };
         Ok(Self { public, metrics, local_addr, metrics_addr, tls, app })
@@ -237,7 +237,7 @@ async fn drain(app: &App) -> Summary {
 }
 
 /// Serves as long as anything does, so that its tasks stop with the abort and not before.
-fn metrics_door(listener: Listener, app: &Arc<App>, shares: Shares) -> Door {
+fn metrics_door(listener: Listener, address: SocketAddr, app: &Arc<App>, shares: Shares) -> Door {
     let abort = &app.tasks.abort;
     Door {
         listener,
@@ -245,7 +245,7 @@ fn metrics_door(listener: Listener, app: &Arc<App>, shares: Shares) -> Door {
         tls: false,
         admission: Admission::new(Bounds::of(shares.metrics, None)),
         turned_away: 1,
-        router: endpoint::router(Arc::clone(app)),
+        router: endpoint::router(Arc::clone(app), address),
         tasks: Tasks::new(Arc::clone(&app.metrics), abort.clone(), abort.clone()),
         app: Arc::clone(app),
     }

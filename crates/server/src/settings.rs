@@ -14,6 +14,7 @@ use cuttlebone_transport::Rate;
 use cuttlebone_transport::tls::TlsSettings;
 
 use crate::admission::{AddressBounds, Bounds};
+use crate::origin::Origin;
 use crate::resume_key::ResumeKey;
 
 pub use limits::{DataLimits, LimitSettings};
@@ -35,6 +36,8 @@ pub struct Settings {
     pub reuse_port: bool,
     /// Where `/metrics` is served: `server.metrics_listen`. `None` is off.
     pub metrics_listen: Option<SocketAddr>,
+    /// Whose pages may connect, besides the server's own: `server.allowed_origins`.
+    pub allowed_origins: Vec<Origin>,
     /// Where the certificate comes from: `tls`. `None` is plain HTTP.
     pub tls: Option<TlsSettings>,
     /// How many sockets at once.
@@ -102,7 +105,8 @@ impl ConnectionSettings {
     }
 }
 
-fn is_loopback(listen: SocketAddr) -> bool {
+/// Whether only this machine reaches it.
+pub(crate) fn is_loopback(listen: SocketAddr) -> bool {
     listen.ip().to_canonical().is_loopback()
 }
 
@@ -174,6 +178,7 @@ impl Default for Settings {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
             reuse_port: false,
             metrics_listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090)),
+            allowed_origins: Vec::new(),
             tls: None,
             connections: ConnectionSettings::default(),
             timeouts: Timeouts::default(),

@@ -33,6 +33,7 @@ pub(crate) struct RawServer {
     pub(crate) reuse_port: bool,
     pub(crate) metrics_listen: String,
     pub(crate) allow_anonymous: bool,
+    pub(crate) allowed_origins: Vec<String>,
 }
 
 /// `[tls]`

@@ -34,6 +34,7 @@ pub(super) fn check(
         listen: network.listen,
         reuse_port: raw.server.reuse_port,
         metrics_listen: network.metrics_listen,
+        allowed_origins: network::origins(&raw.server.allowed_origins, &mut check),
         tls: network.tls,
         connections: network.connections,
         timeouts: timeouts(&raw.timeouts),

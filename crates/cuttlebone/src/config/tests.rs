@@ -59,6 +59,7 @@ fn every_key_of_the_reference_changes_something() {
         ("server.listen", "127.0.0.2:8081"),
         ("server.metrics_listen", ""),
         ("server.reuse_port", "true"),
+        ("server.allowed_origins", "[\"https://console.example\"]"),
         ("tls.mode", "self-signed"),
         ("tls.state_dir", "/elsewhere"),
         ("connections.per_address", "7"),
@@ -185,6 +186,13 @@ fn an_address_that_is_not_loopback_must_be_meant() {
     let connections = config.settings.connections;
     assert_eq!((connections.per_address, connections.pending_per_address), (Some(128), Some(64)));
     assert_eq!((connections.rate_per_address.per_second, connections.rate_per_address.burst), (20, 100));
+}
+
+#[test]
+fn an_allowed_origin_is_exact() {
+    let text = faults("[server]\nallowed_origins = [\"https://a.example\", \"https://b.example/\", \"*\"]\n");
+    assert!(text.contains("allowed_origins[1]: expected an origin") && text.contains("line 2"), "{text}");
+    assert!(text.contains("allowed_origins[2]") && !text.contains("allowed_origins[0]"), "{text}");
 }
 
 #[test]

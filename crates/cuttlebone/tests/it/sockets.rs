@@ -18,7 +18,7 @@ fn hand_over(listener: &TcpListener) -> Command {
 
 fn ask(address: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("nobody is refused");
-    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("writes");
+    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("writes");
     stream
 }
 

@@ -36,7 +36,7 @@ async fn t50_server_without_descriptors_waits_and_recovers() {
 async fn is_served(addr: SocketAddr) -> bool {
     let Ok(mut socket) = tokio::net::TcpStream::connect(addr).await else { return false };
     let mut answer = Vec::new();
-    let _ = socket.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    let _ = socket.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
     let _ = socket.read_to_end(&mut answer).await;
     answer.starts_with(b"HTTP/1.1 200")
 }

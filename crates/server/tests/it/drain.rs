@@ -15,7 +15,7 @@ async fn everybody_is_told_to_reconnect_and_nobody_is_aborted() {
     let device = server.device("cvd-1", "1").await;
     let client = server.client("cvd-1").await;
     let mut watcher = Peer::connect(server.addr).await;
-    watcher.send("GET /api/v1/devices/events HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    watcher.send("GET /api/v1/devices/events HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     watcher.until("event: snapshot").await;
     let addr = server.addr;
     server.stop();
@@ -45,7 +45,7 @@ async fn a_peer_that_does_not_leave_is_aborted_when_the_time_is_over() {
     let _device = server.device("large", &info).await;
     // Its answer is stuck for good, so that it can't be finished.
     let mut stuck = Peer::connect(server.addr).await;
-    stuck.send(&"GET /devices/large HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100)).await;
+    stuck.send(&"GET /devices/large HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(100)).await;
     stuck.head().await;
     server.stop();
     let summary = server.ended().await;
@@ -62,7 +62,7 @@ async fn a_stopping_server_is_not_ready_and_says_so_on_the_metrics_listener() {
     let info = large_info();
     let _device = server.device("large", &info).await;
     let mut stuck = Peer::connect(server.addr).await;
-    stuck.send(&"GET /devices/large HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100)).await;
+    stuck.send(&"GET /devices/large HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(100)).await;
     stuck.head().await;
     assert_eq!(get(server.metrics, "/readyz").await.status, 200);
     server.stop();
@@ -77,7 +77,7 @@ async fn a_stopping_server_is_not_ready_and_says_so_on_the_metrics_listener() {
 async fn an_idle_kept_connection_does_not_hold_the_server_up() {
     let server = Running::start();
     let mut idle = Peer::connect(server.addr).await;
-    idle.send("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    idle.send("GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert_eq!(idle.answer().await.status, 200);
     let mut silent = TcpStream::connect(server.addr).await.expect("accepted");
     server.until_metric(r#"cuttlebone_connections{role="http"}"#, |open| open >= 3).await;
@@ -92,7 +92,7 @@ async fn an_idle_kept_connection_does_not_hold_the_server_up() {
 async fn half_a_request_does_not_hold_the_server_up() {
     let server = Running::start();
     let mut half = Peer::connect(server.addr).await;
-    half.send("GET / HTTP/1.1\r\nhost: x\r\n").await;
+    half.send("GET / HTTP/1.1\r\nhost: localhost\r\n").await;
     server.until_metric(r#"cuttlebone_connections{role="http"}"#, |open| open >= 2).await;
     server.stop();
     let summary = server.ended().await;

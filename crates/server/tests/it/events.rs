@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::support::{Peer, Running, expect_type};
 
-const STREAM: &str = "GET /api/v1/devices/events HTTP/1.1\r\nhost: x\r\n\r\n";
+const STREAM: &str = "GET /api/v1/devices/events HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 /// The next event: its name and its data.
 async fn event(peer: &mut Peer) -> (String, Value) {

@@ -65,7 +65,7 @@ impl RawWs {
 
     pub(crate) async fn over(mut peer: Peer, path: &str) -> Self {
         let request = format!(
-            "GET {path} HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+            "GET {path} HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
              sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );
         peer.send(&request).await;

@@ -10,7 +10,7 @@ const PATHS: [&str; 2] = ["/register_device", "/connect_client"];
 fn upgrade(path: &str, name: &str, value: &str) -> String {
     let mut text = format!("GET {path} HTTP/1.1\r\n");
     let mut headers = vec![
-        ("host", "x"),
+        ("host", "localhost"),
         ("upgrade", "websocket"),
         ("connection", "Upgrade"),
         ("sec-websocket-version", "13"),
@@ -89,7 +89,7 @@ async fn a_bad_key_is_400() {
 async fn post_is_405_and_http_1_0_is_400() {
     let server = Running::start();
     for path in PATHS {
-        let good = upgrade(path, "host", "x");
+        let good = upgrade(path, "host", "localhost");
         assert_eq!(request(server.addr, &good.replace("GET", "POST")).await.status, 405, "{path}");
         assert_eq!(request(server.addr, &good.replace("HTTP/1.1", "HTTP/1.0")).await.status, 400, "{path}");
     }
@@ -100,7 +100,7 @@ async fn a_body_before_the_upgrade_is_refused() {
     let server = Running::start();
     let mut peer = Peer::connect(server.addr).await;
     peer.send(&upgrade(PATHS[1], "content-length", "30")).await;
-    peer.send("GET /livez HTTP/1.1\r\nhost: x\r\n").await;
+    peer.send("GET /livez HTTP/1.1\r\nhost: localhost\r\n").await;
     assert_eq!(peer.answer().await.status, 413);
     assert!(peer.is_closed().await);
 }
@@ -111,7 +111,7 @@ async fn a_message_sent_with_the_upgrade_is_not_lost() {
     let message = br#"{"message_type":"register","device_id":"quick"}"#;
     let length = u8::try_from(message.len()).expect("short");
     // A text frame, masked with zeros.
-    let mut bytes = upgrade(PATHS[0], "host", "x").into_bytes();
+    let mut bytes = upgrade(PATHS[0], "host", "localhost").into_bytes();
     bytes.extend([0x81, 0x80 | length, 0, 0, 0, 0]);
     bytes.extend(message);
     let mut peer = Peer::connect(server.addr).await;

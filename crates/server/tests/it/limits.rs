@@ -59,12 +59,12 @@ async fn one_address_leaves_places_for_others() {
     let server = Running::with(|settings| settings.connections.per_address = Some(2));
     let mut own = [from("127.0.0.2", &server).await, from("127.0.0.2", &server).await];
     for peer in &mut own {
-        peer.send("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        peer.send("GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
         assert_eq!(peer.answer().await.status, 200);
     }
     assert_eq!(from("127.0.0.2", &server).await.answer().await.status, 429);
     let mut other = from("127.0.0.3", &server).await;
-    other.send("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    other.send("GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert_eq!(other.answer().await.status, 200);
     assert_eq!(server.metric(r#"cuttlebone_refused_connections_total{reason="address_full"}"#).await, 1);
 }
@@ -75,9 +75,9 @@ async fn headers_are_bounded_in_bytes_and_in_number() {
         settings.http.max_header_bytes = 8192;
         settings.http.max_headers = 16;
     });
-    let large = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "x".repeat(16_000));
+    let large = format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(16_000));
     assert_eq!(request(server.addr, &large).await.status, 431);
-    let with = |count: usize| format!("GET /livez HTTP/1.1\r\nhost: x\r\n{}\r\n", "x: y\r\n".repeat(count - 1));
+    let with = |count: usize| format!("GET /livez HTTP/1.1\r\nhost: localhost\r\n{}\r\n", "x: y\r\n".repeat(count - 1));
     assert_eq!(request(server.addr, &with(17)).await.status, 431);
     assert_eq!(request(server.addr, &with(16)).await.status, 200);
     assert_eq!(request(server.addr, &format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(16_000))).await.status, 431);
@@ -102,7 +102,7 @@ async fn connections_over_the_rate_are_told_503_at_once_and_to_come_back_at_diff
     for _ in 0..40 {
         let begun = Instant::now();
         let mut peer = Peer::connect(server.addr).await;
-        peer.socket.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+        peer.socket.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("sent");
         let answer = peer.answer().await;
         if answer.status == 200 {
             served += 1;
@@ -126,7 +126,7 @@ async fn connections_of_one_address_over_its_rate_are_told_429_and_others_are_se
     let mut refused = 0;
     for _ in 0..10 {
         let mut peer = from("127.0.0.2", &server).await;
-        peer.send("GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+        peer.send("GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
         let answer = peer.answer().await;
         refused += u64::from(answer.status == 429);
         if answer.status == 429 {
@@ -149,7 +149,7 @@ async fn connections_without_a_response_are_bounded_and_those_that_had_one_are_n
     let mut settled = vec![];
     for _ in 0..5 {
         let mut peer = from("127.0.0.2", &server).await;
-        peer.send("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        peer.send("GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
         assert_eq!(peer.answer().await.status, 200);
         settled.push(peer);
     }

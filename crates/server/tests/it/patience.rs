@@ -14,7 +14,7 @@ const SHORT: Duration = Duration::from_millis(300);
 async fn half_a_request_is_waited_for_until_the_deadline_however_it_trickles() {
     let server = Running::with(|settings| settings.timeouts.handshake = SHORT);
     let mut peer = Peer::connect(server.addr).await;
-    peer.send("GET / HTTP/1.1\r\nhost: x\r\n").await;
+    peer.send("GET / HTTP/1.1\r\nhost: localhost\r\n").await;
     let begun = Instant::now();
     let mut trickle = interval(SHORT / 10);
     while peer.socket.write_all(b"x-slow: 1\r\n").await.is_ok() {
@@ -43,7 +43,7 @@ async fn silent_peers_are_closed_and_others_are_served_meanwhile() {
 async fn a_kept_connection_without_a_next_request_is_closed() {
     let server = Running::with(|settings| settings.timeouts.handshake = SHORT);
     let mut peer = Peer::connect(server.addr).await;
-    peer.send("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    peer.send("GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert_eq!(peer.answer().await.status, 200);
     assert!(peer.is_closed().await);
     server.until_metric(r#"cuttlebone_timeouts_total{which="next_request"}"#, |count| count == 1).await;
@@ -62,7 +62,7 @@ async fn an_upgraded_connection_outlives_the_deadline_of_the_handshake() {
 async fn a_stream_of_events_outlives_the_deadline_of_the_handshake() {
     let server = Running::with(|settings| settings.timeouts.handshake = SHORT);
     let mut watcher = Peer::connect(server.addr).await;
-    watcher.send("GET /api/v1/devices/events HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    watcher.send("GET /api/v1/devices/events HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     watcher.until("event: snapshot").await;
     assert!(timeout(SHORT * 3, watcher.until("never")).await.is_err(), "nothing happens");
     let _device = server.device("late", "1").await;
@@ -78,7 +78,7 @@ async fn a_peer_that_asks_and_never_reads_loses_its_place() {
     let info = large_info();
     let _device = server.device("large", &info).await;
     let mut greedy = Peer::connect(server.addr).await;
-    greedy.send(&"GET /devices/large HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100)).await;
+    greedy.send(&"GET /devices/large HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(100)).await;
     server.until_metric(r#"cuttlebone_timeouts_total{which="write"}"#, |count| count == 1).await;
     // The one that asks for the metrics is not counted yet.
     server.until_metric(r#"cuttlebone_connections{role="http"}"#, |open| open <= 1).await;
@@ -117,7 +117,7 @@ async fn a_peer_that_reads_a_response_byte_by_byte_loses_its_place() {
     let (server, mut peer) = in_a_hurry().await;
     let info = large_info();
     let _device = server.device("large", &info).await;
-    peer.write_all(b"GET /devices/large HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+    peer.write_all(b"GET /devices/large HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("sent");
     let read = drip(&mut peer, b"xx\"}").await.len();
     assert!(read < LARGE_INFO, "all of it came");
     assert_eq!(server.metric(r#"cuttlebone_timeouts_total{which="write"}"#).await, 1);
@@ -130,7 +130,7 @@ async fn a_stream_of_events_may_be_read_slowly() {
     for index in 0..200 {
         devices.push(server.device(&format!("{index:03}{}", "x".repeat(250)), "1").await);
     }
-    peer.write_all(b"GET /api/v1/devices/events HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+    peer.write_all(b"GET /api/v1/devices/events HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("sent");
     let read = timeout(PATIENCE, drip(&mut peer, b"}]\n\n\r\n")).await.expect("all in time");
     assert!(read.len() > 70_000 && read.ends_with(b"}]\n\n\r\n"), "cut after {}", read.len());
 }

@@ -18,7 +18,7 @@ async fn unknown_paths_are_404_with_json() {
 async fn other_methods_are_405_and_say_what_is_allowed() {
     let server = Running::start();
     for path in ["/devices", "/infra_config", "/livez", "/register_device", "/connect_client", "/index.html"] {
-        let answer = request(server.addr, &format!("DELETE {path} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
+        let answer = request(server.addr, &format!("DELETE {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
         assert_eq!(answer.status, 405, "{path}");
         assert!(answer.header("allow").contains("GET"), "{path}: {:?}", answer.headers);
         assert_eq!(answer.text(), r#"{"error":"Method not allowed","cuttlebone_code":"method_not_allowed"}"#);
@@ -50,12 +50,15 @@ async fn every_answer_carries_the_security_headers_and_no_name_of_the_server() {
 #[tokio::test]
 async fn a_body_is_refused_and_never_read_as_a_request() {
     let server = Running::start();
-    let smuggled = "GET /livez HTTP/1.1\r\nhost: x\r\n\r\n";
+    let smuggled = "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let length = smuggled.len();
     for (request, status) in [
-        (format!("GET /devices HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{smuggled}"), 413),
-        (format!("POST /devices HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{smuggled}"), 405),
-        ("GET /devices HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n".into(), 413),
+        (format!("GET /devices HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{smuggled}"), 413),
+        (format!("POST /devices HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{smuggled}"), 405),
+        (
+            "GET /devices HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n".into(),
+            413,
+        ),
     ] {
         let mut peer = Peer::connect(server.addr).await;
         peer.send(&request).await;
@@ -70,7 +73,7 @@ async fn ambiguous_requests_are_400() {
     let server = Running::start();
     for head in [
         "GET / HTTP/1.1\r\ncontent-length: 5\r\ntransfer-encoding: xchunked",
-        "GET / HTTP/1.1\r\nhost: x\r\n folded: x",
+        "GET / HTTP/1.1\r\nhost: localhost\r\n folded: x",
         "GET / HTTP/1.1\r\nhost : x",
         "GET / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2",
         "\u{16}\u{3}\u{1}",
@@ -85,7 +88,7 @@ async fn a_connection_is_kept_for_more_requests() {
     let server = Running::start();
     let mut peer = Peer::connect(server.addr).await;
     for _ in 0..3 {
-        peer.send("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        peer.send("GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
         assert_eq!(peer.answer().await.text(), "ok\n");
     }
 }
@@ -94,7 +97,7 @@ async fn a_connection_is_kept_for_more_requests() {
 async fn a_peer_that_ends_its_side_after_the_request_gets_its_answer() {
     let server = Running::start();
     let mut peer = Peer::connect(server.addr).await;
-    peer.send("GET /viewer.html HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    peer.send("GET /viewer.html HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     peer.socket.shutdown().await.expect("half closed");
     assert_eq!(peer.answer().await.status, 200);
     assert!(peer.is_closed().await);
@@ -104,7 +107,7 @@ async fn a_peer_that_ends_its_side_after_the_request_gets_its_answer() {
 async fn head_has_no_body() {
     let server = Running::start();
     let mut peer = Peer::connect(server.addr).await;
-    peer.send("HEAD /devices HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    peer.send("HEAD /devices HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
     assert_eq!(peer.head().await.status, 200);
     assert!(peer.is_closed().await);
 }
@@ -128,5 +131,5 @@ async fn a_request_names_its_host_once() {
         }
         assert_eq!(request(addr, "GET /livez HTTP/1.0\r\n\r\n").await.status, 200);
     }
-    assert_eq!(request(server.addr, "GET /livez HTTP/1.1\r\nhost: any.example\r\n\r\n").await.status, 200);
+    assert_eq!(request(server.addr, "GET /livez HTTP/1.1\r\nhost:\r\n\r\n").await.status, 200);
 }

@@ -5,3 +5,4 @@ mod http;
 mod load;
 mod messages;
 mod names;
+mod pages;

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use cuttlebone_server::{ConnectionSettings, TlsSettings};
+use cuttlebone_server::{ConnectionSettings, Origin, TlsSettings};
 
 use super::super::raw::{RawConfig, RawConnections, RawTls};
 use super::check::{Check, count, number_or_auto, rate};
@@ -45,6 +45,19 @@ fn address(key: &str, text: &str, check: &mut Check<'_>) -> SocketAddr {
         check.fault(key, format!("expected ADDRESS:PORT, such as 127.0.0.1:8080 or [::1]:8080, not {text:?}"));
         SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
     })
+}
+
+/// `server.allowed_origins`
+pub(super) fn origins(raw: &[String], check: &mut Check<'_>) -> Vec<Origin> {
+    let mut origin = |(at, text): (usize, &String)| {
+        let origin = Origin::new(text);
+        if origin.is_none() {
+            let text = format!("expected an origin, such as https://console.example, without a path, not {text:?}");
+            check.fault(&format!("server.allowed_origins[{at}]"), text);
+        }
+        origin
+    };
+    raw.iter().enumerate().filter_map(&mut origin).collect()
 }
 
 fn tls(

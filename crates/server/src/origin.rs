@@ -1,0 +1,143 @@
+//! Which web pages may connect.
+//!
+//! A browser lets any page open a WebSocket to any server that it reaches, those of its own machine included, and says in
+//! `Origin` where the page is from.
+
+use http::HeaderMap;
+use http::header::{HOST, ORIGIN};
+
+use crate::host;
+
+/// Where a page is from: `https://console.example`, and the port if it is not that of the scheme.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    is_https: bool,
+    host: String,
+    port: u16,
+}
+
+impl Origin {
+    /// Reads `http://HOST`, `https://HOST` or one with `:PORT`, as browsers write it. Anything else is none.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let (scheme, authority) = text.split_once("://")?;
+        let is_https = scheme.eq_ignore_ascii_case("https");
+        if !is_https && !scheme.eq_ignore_ascii_case("http") {
+            return None;
+        }
+        let (host, port) = host::split(authority.as_bytes())?;
+        Some(Self { is_https, host, port: port.unwrap_or(default_port(is_https)) })
+    }
+
+    /// Its host, in lower case.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// True if the request is for the site that the page is from. Who speaks plain HTTP here may stand behind a proxy that
+    /// speaks TLS outside; who speaks TLS has no page of plain HTTP.
+    fn is_asked_for(&self, headers: &HeaderMap, tls: bool) -> bool {
+        let asked = headers.get(HOST).and_then(|value| host::split(value.as_bytes()));
+        asked.is_some_and(|(host, port)| {
+            let port = port.unwrap_or(default_port(self.is_https));
+            (self.is_https || !tls) && (host.as_str(), port) == (self.host.as_str(), self.port)
+        })
+    }
+}
+
+/// True if the page that asks is the server's own or one of `also`, or if it is no page that asks: devices and native clients
+/// send no `Origin`.
+pub(crate) fn is_allowed(headers: &HeaderMap, also: &[Origin], tls: bool) -> bool {
+    let mut values = headers.get_all(ORIGIN).iter();
+    match (values.next(), values.next()) {
+        (None, _) => true,
+        (Some(only), None) => {
+            let origin = only.to_str().ok().and_then(Origin::new);
+            origin.is_some_and(|origin| also.contains(&origin) || origin.is_asked_for(headers, tls))
+        }
+        (Some(_), Some(_)) => false,
+    }
+}
+
+const fn default_port(is_https: bool) -> u16 {
+    if is_https { 443 } else { 80 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderName, HeaderValue};
+
+    fn headers(lines: &[(HeaderName, &str)]) -> HeaderMap {
+        let value = |text: &str| HeaderValue::from_bytes(text.as_bytes()).expect("a value");
+        lines.iter().map(|(name, text)| (name.clone(), value(text))).collect()
+    }
+
+    fn is_allowed(host: &str, origins: &[&str], tls: bool) -> bool {
+        let mut lines = vec![(HOST, host)];
+        lines.extend(origins.iter().map(|origin| (ORIGIN, *origin)));
+        let also = Origin::new("https://console.example").expect("an origin");
+        super::is_allowed(&headers(&lines), &[also], tls)
+    }
+
+    #[test]
+    fn page_of_the_server_itself_and_who_is_no_page_may_connect() {
+        for (host, origin) in [
+            ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("localhost:8080", "http://LocalHost:8080"),
+            ("[::1]:8080", "http://[::1]:8080"),
+            ("A.example", "http://a.example"),
+            ("a.example:80", "http://a.example"),
+            ("a.example", "https://a.example:443"),
+            ("a.example:443", "https://a.example"),
+        ] {
+            assert!(is_allowed(host, &[origin], false), "{host} {origin}");
+        }
+        assert!(is_allowed("127.0.0.1:8080", &[], false) && super::is_allowed(&headers(&[]), &[], false));
+    }
+
+    #[test]
+    fn page_of_another_site_may_not_connect_unless_it_is_named() {
+        for origin in [
+            "http://evil.example",
+            "http://127.0.0.1",
+            "http://127.0.0.1:3000",
+            "http://127.0.0.1:8080.evil.example",
+            "http://127.0.0.1:8080/",
+            "http://a@127.0.0.1:8080",
+            "http://127.0.0.1:",
+            "127.0.0.1:8080",
+            "ftp://127.0.0.1:8080",
+            "http://console.example",
+            "https://console.example:8443",
+            "https://x.console.example",
+            "null",
+            "",
+            "http://\u{fc}",
+        ] {
+            assert!(!is_allowed("127.0.0.1:8080", &[origin], false), "{origin}");
+        }
+        let own = "http://127.0.0.1:8080";
+        assert!(!is_allowed("127.0.0.1:8080", &[own, own], false), "one that says it twice");
+        assert!(!is_allowed("", &["http://"], false));
+        for origin in ["https://console.example", "HTTPS://Console.Example:443"] {
+            assert!(is_allowed("127.0.0.1:8080", &[origin], false), "{origin}");
+        }
+    }
+
+    #[test]
+    fn server_of_tls_has_no_page_of_plain_http() {
+        assert!(is_allowed("a.example", &["https://a.example"], true));
+        assert!(!is_allowed("a.example", &["http://a.example"], true));
+        assert!(!is_allowed("a.example:8443", &["http://a.example:8443"], true));
+    }
+
+    #[test]
+    fn only_exact_origins_can_be_named() {
+        for text in
+            ["*", "https://*", "https://*.example", "console.example", "https://", "https://a:x", "https://a:70000"]
+        {
+            assert_eq!(Origin::new(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Web pages of somebody else, in the browser of somebody who reaches the server.
+
+use std::net::SocketAddr;
+
+use cuttlebone_server::{Origin, Settings};
+
+use crate::support::{Answer, Peer, Running};
+
+const PATHS: [&str; 2] = ["/register_device", "/connect_client"];
+
+/// What a server answers to an upgrade with these headers.
+async fn upgrade(addr: SocketAddr, path: &str, headers: &str) -> Answer {
+    let mut peer = Peer::connect(addr).await;
+    peer.send(&format!(
+        "GET {path} HTTP/1.1\r\n{headers}upgrade: websocket\r\nconnection: upgrade\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    ))
+    .await;
+    peer.answer().await
+}
+
+fn allow_console(settings: &mut Settings) {
+    settings.allowed_origins = Origin::new("https://console.example").into_iter().collect();
+}
+
+#[tokio::test]
+async fn t01_page_of_another_site_opens_no_websocket() {
+    let server = Running::start();
+    let (addr, own) = (server.addr, format!("host: {}\r\n", server.addr));
+    for path in PATHS {
+        for origin in ["https://evil.example", "http://127.0.0.1", "http://localhost:3000", "null", ""] {
+            let answer = upgrade(addr, path, &format!("{own}origin: {origin}\r\n")).await;
+            let expected = r#"{"error":"Pages of this origin may not connect","cuttlebone_code":"origin_not_allowed"}"#;
+            assert_eq!((answer.status, answer.text().as_str()), (403, expected), "{path} {origin}");
+        }
+        let twice = format!("{own}origin: http://{addr}\r\norigin: http://{addr}\r\n");
+        assert_eq!(upgrade(addr, path, &twice).await.status, 403);
+        assert_eq!(upgrade(addr, path, &format!("{own}origin: http://{addr}\r\n")).await.status, 101, "its own page");
+        let port = addr.port();
+        let by_name = format!("host: localhost:{port}\r\norigin: http://localhost:{port}\r\n");
+        assert_eq!(upgrade(addr, path, &by_name).await.status, 101, "its own page, opened by name");
+        assert_eq!(upgrade(addr, path, &own).await.status, 101, "who is no page");
+    }
+    assert_eq!(server.metric(r#"cuttlebone_rejects_total{reason="origin_not_allowed"}"#).await, 12);
+}
+
+#[tokio::test]
+async fn t01_page_that_gave_its_name_our_address_gets_nothing() {
+    let server = Running::start();
+    let evil = format!("host: evil.example:{0}\r\norigin: http://evil.example:{0}\r\n", server.addr.port());
+    for path in ["/register_device", "/connect_client", "/devices", "/api/v1/devices/events", "/", "/nothing"] {
+        let answer = upgrade(server.addr, path, &evil).await;
+        assert_eq!(answer.status, 421, "{path}");
+        assert!(answer.text().ends_with(r#""cuttlebone_code":"misdirected"}"#), "{}", answer.text());
+    }
+    assert_eq!(server.metric(r#"cuttlebone_rejects_total{reason="misdirected"}"#).await, 6);
+}
+
+#[tokio::test]
+async fn t01_named_origin_may_connect_through_a_proxy_that_keeps_the_host_and_through_one_that_does_not() {
+    let server = Running::with(allow_console);
+    for host in [server.addr.to_string(), "console.example".into()] {
+        let headers = |origin: &str| format!("host: {host}\r\norigin: {origin}\r\n");
+        for path in PATHS {
+            assert_eq!(upgrade(server.addr, path, &headers("https://console.example")).await.status, 101, "{host}");
+            assert_eq!(upgrade(server.addr, path, &headers("https://evil.example")).await.status, 403, "{host}");
+        }
+        assert_eq!(upgrade(server.addr, "/devices", &headers("https://console.example")).await.status, 200, "{host}");
+    }
+    // The metrics are no business of a page.
+    assert_eq!(upgrade(server.metrics, "/metrics", "host: console.example\r\n").await.status, 421);
+}
+
+#[tokio::test]
+async fn t01_listener_of_the_network_has_any_name_and_only_its_own_pages() {
+    let server = Running::with(|settings| settings.listen = ([0, 0, 0, 0], 0).into());
+    let addr = SocketAddr::from(([127, 0, 0, 1], server.addr.port()));
+    let headers = |origin: &str| format!("host: lab.example\r\norigin: {origin}\r\n");
+    for path in PATHS {
+        assert_eq!(upgrade(addr, path, &headers("http://lab.example")).await.status, 101);
+        assert_eq!(upgrade(addr, path, &headers("https://lab.example")).await.status, 101, "behind a proxy of TLS");
+        assert_eq!(upgrade(addr, path, &headers("http://evil.example")).await.status, 403);
+    }
+}
