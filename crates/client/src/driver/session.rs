@@ -125,7 +125,12 @@ impl Session {
                 () = sleep_until(deadline), if reads => Turn::Silence,
             };
             let result = match turn {
-                Turn::Delivered | Turn::Io(Io::Flushed) => Ok(()),
+                Turn::Delivered => {
+                    // Nothing was read meanwhile: that silence was ours.
+                    self.heard = Instant::now();
+                    Ok(())
+                }
+                Turn::Io(Io::Flushed) => Ok(()),
                 Turn::Commands(n) => {
                     more_commands = n > 0;
                     self.write(&mut batch, driver);

@@ -178,6 +178,28 @@ async fn a_server_that_falls_silent_is_asked_and_then_left() {
 }
 
 #[tokio::test]
+async fn a_slow_reader_is_no_silence_of_the_server() {
+    let server = FakeServer::start().await;
+    let (_handle, mut events) = device(server.device());
+    let mut peer = server.greet(&[CONFIG]).await;
+    // With the registration one more than the queue of events holds, so that reading pauses, and nothing is left to read.
+    let message = |n| format!(r#"{{"message_type":"client_msg","client_id":1,"payload":{n}}}"#);
+    peer.send_all((0..256).map(message)).await;
+    tokio::time::pause();
+    // Not before all that can be done has been done.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::resume();
+    registered(&mut events).await;
+    for _ in 0..256 {
+        let event = events.next().await;
+        assert!(matches!(event, Some(DeviceEvent::ClientMessage { .. })), "{event:?}");
+    }
+    peer.send(CONFIG).await;
+    let event = events.next().await;
+    assert!(matches!(event, Some(DeviceEvent::Config { .. })), "{event:?}");
+}
+
+#[tokio::test]
 async fn a_server_that_answers_pings_is_kept() {
     let server = FakeServer::start().await;
     let mut options = server.device();
