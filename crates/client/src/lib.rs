@@ -9,7 +9,7 @@
 //! Below them is [`raw`]: one WebSocket without meaning and without reconnect, for load generators and tests.
 //!
 //! ```no_run
-//! use cuttlebone_client::{ClientEvent, ClientOptions, Endpoint, client};
+//! use cuttlebone_client::{ClientEvent, ClientOptions, Endpoint, SendError, client};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let endpoint = Endpoint::parse("http://127.0.0.1:8080")?;
@@ -19,7 +19,11 @@
 //!         // A new session: whatever was negotiated before is void.
 //!         ClientEvent::DeviceInfo(info) => {
 //!             println!("connected to {info}");
-//!             handle.forward(&serde_json::json!({"type": "request-offer"})).await?;
+//!             match handle.forward(&serde_json::json!({"type": "request-offer"})).await {
+//!                 // It is over already, and another will begin.
+//!                 Err(SendError::NotConnected) => {}
+//!                 sent => sent?,
+//!             }
 //!         }
 //!         ClientEvent::Message(payload) => println!("{payload}"),
 //!         // The same session over a new connection. Only if something may be lost there is something to do.
