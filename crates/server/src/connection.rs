@@ -6,7 +6,7 @@
 //! Invariants: 1. while the seat waits for an answer, nothing is read; while it waits for room, what comes is read up to the
 //! first thing that is not a ping or a pong, and that one waits for room too (see [`room`]); 2. the mailbox is emptied only when the
 //! last batch has been written, so that what a slow peer has not read stays bounded in the mailbox; 3. every wait has a
-//! deadline; 4. whatever way the task ends, dropping the seat takes the session out of the hub.
+//! deadline; 4. whatever way the task ends, dropping the seat takes the session out of the hub; 5. a panic is a break.
 
 mod away;
 mod clocks;
@@ -14,9 +14,12 @@ mod directory;
 mod rates;
 mod room;
 mod stage;
+#[cfg(test)]
+mod tests;
 
 use std::cell::Cell;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -24,6 +27,7 @@ use std::task::{Context, Poll};
 use cuttlebone_hub::{Answer, Item, Next, Received, Request, Resolution, Seat, SeatOptions, Urgent};
 use cuttlebone_proto::{CloseCode, Reject};
 use cuttlebone_transport::{Conn, ConnExt, Incoming, Outgoing, Violation};
+use futures_util::FutureExt as _;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::clock;
@@ -48,7 +52,9 @@ thread_local! {
 
 /// Serves `connection` until it ends, then keeps its seat for as long as the session may still come back.
 pub(crate) async fn run<C: Conn>(mut connection: Box<Connection<C>>) {
-    let end = connection.serve().await;
+    // Sound: after a panic the socket is not touched again, and of the seat only its connection is taken.
+    let served = AssertUnwindSafe(connection.serve()).catch_unwind().await;
+    let end = served.unwrap_or_else(|_| connection.on_panic());
     let stays = connection.ended(&end);
     hang_up(&mut connection.conn, &end).await;
     connection.context.open = None;
@@ -137,6 +143,12 @@ impl<C: Conn> Connection<C> {
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    /// A fault of ours is to its peer a connection that broke: without a close, which would end the session for good.
+    fn on_panic(&mut self) -> End {
+        self.context.app.metrics.panicked();
+        End::Fault
     }
 
     /// Tells the seat how the connection ended, unless it knows. Gives the time until which the seat is to be kept.

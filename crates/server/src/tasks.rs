@@ -112,7 +112,8 @@ impl Drop for Place {
     }
 }
 
-/// A connection whose panic is counted. The runtime ends a task that panics, and no other.
+/// A connection whose panic is counted. The runtime ends a task that panics, and no other. What is upgraded sees to its own
+/// panics first, so that its session can go on (see [`crate::connection`]).
 struct Contained<F> {
     connection: Pin<Box<F>>,
     metrics: Arc<Metrics>,

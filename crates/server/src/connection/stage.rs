@@ -60,6 +60,8 @@ pub(super) enum End {
     Silent,
     /// The peer took nothing of what was written.
     Stuck,
+    /// A panic.
+    Fault,
 }
 
 impl End {
@@ -69,6 +71,7 @@ impl End {
             Self::Closed => "closed by the server",
             Self::Broken => "broken",
             Self::Silent => "nothing came from the peer for too long",
+            Self::Fault => "a fault of the server",
             Self::Stuck => "the peer did not read for too long",
         }
     }

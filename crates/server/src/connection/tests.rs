@@ -1,0 +1,162 @@
+//! Connections over a socket that does what a test says.
+
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use cuttlebone_transport::{Conn, Incoming, Outgoing, Pause};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::{Connection, run};
+use crate::app::App;
+use crate::context::{ConnectionContext, Role};
+use crate::settings::Settings;
+
+/// What the peer does next.
+enum Act {
+    Say(&'static str),
+    /// Something that the server has a fault for.
+    Upset,
+}
+
+/// What the server has queued.
+type Log = Arc<Mutex<Vec<Outgoing>>>;
+
+struct Scripted {
+    acts: mpsc::UnboundedReceiver<Act>,
+    text: &'static str,
+    log: Log,
+}
+
+impl Conn for Scripted {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
+        match std::task::ready!(self.acts.poll_recv(cx)) {
+            Some(Act::Say(text)) => {
+                self.text = text;
+                Poll::Ready(Incoming::Text)
+            }
+            Some(Act::Upset) => panic!("a fault made by a test"),
+            None => Poll::Ready(Incoming::Broken),
+        }
+    }
+
+    fn pause(&self) -> Option<Pause> {
+        None
+    }
+
+    fn waits_for_others(&self) -> bool {
+        false
+    }
+
+    fn discard(&mut self) {}
+
+    fn text(&self) -> &str {
+        self.text
+    }
+
+    fn queue(&mut self, out: Outgoing) {
+        self.log.lock().push(out);
+    }
+
+    fn queued_bytes(&self) -> usize {
+        0
+    }
+
+    fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn assembling(&self) -> bool {
+        false
+    }
+}
+
+/// A peer whose connection runs among `tasks`.
+struct Peer {
+    acts: mpsc::UnboundedSender<Act>,
+    log: Log,
+}
+
+impl Peer {
+    fn new(app: &Arc<App>, role: Role, tasks: &mut JoinSet<()>) -> Self {
+        let (acts, receiver) = mpsc::unbounded_channel();
+        let log = Log::default();
+        let conn = Scripted { acts: receiver, text: "", log: Arc::clone(&log) };
+        let context = ConnectionContext {
+            app: Arc::clone(app),
+            peer: ([127, 0, 0, 1], 1).into(),
+            role,
+            small_reader: false,
+            goodbye: app.waves.join(),
+            open: None,
+        };
+        tasks.spawn(run(Connection::new(conn, context)));
+        Self { acts, log }
+    }
+
+    fn act(&self, act: Act) {
+        assert!(self.acts.send(act).is_ok(), "the connection has ended");
+    }
+
+    /// Waits until the server has said as much.
+    async fn until_told(&self, count: usize) {
+        while self.log.lock().len() < count {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+const REGISTER: &str = r#"{"message_type":"register","device_id":"d","device_info":1}"#;
+const CONNECT: &str = r#"{"message_type":"connect","device_id":"d"}"#;
+
+/// A device and its client.
+async fn attached(app: &Arc<App>, tasks: &mut JoinSet<()>) -> (Peer, Peer) {
+    let device = Peer::new(app, Role::Device, tasks);
+    device.act(Act::Say(REGISTER));
+    device.until_told(1).await;
+    let client = Peer::new(app, Role::Client, tasks);
+    client.act(Act::Say(CONNECT));
+    client.until_told(2).await;
+    (device, client)
+}
+
+fn panics(app: &App) -> bool {
+    app.metrics.render(app.registry.counts()).contains("cuttlebone_panics_total 1\n")
+}
+
+#[tokio::test]
+async fn panic_costs_a_device_its_connection_and_its_clients_nothing() {
+    let (app, mut tasks) = (App::for_test(Settings::default()), JoinSet::new());
+    let (device, client) = attached(&app, &mut tasks).await;
+    device.act(Act::Upset);
+    // The receiver goes with the connection.
+    device.acts.closed().await;
+    assert!(panics(&app));
+    let back = Peer::new(&app, Role::Device, &mut tasks);
+    back.act(Act::Say(REGISTER));
+    back.until_told(1).await;
+    let counts = app.registry.counts();
+    assert_eq!((counts.devices, counts.clients), (1, 1));
+    assert_eq!(client.log.lock().len(), 2, "the client was told nothing");
+}
+
+#[tokio::test]
+async fn panic_leaves_a_client_its_place_for_the_grace_period_and_sends_no_close() {
+    let (app, mut tasks) = (App::for_test(Settings::default()), JoinSet::new());
+    let (device, client) = attached(&app, &mut tasks).await;
+    client.act(Act::Say(r#"{"message_type":"forward","payload":1}"#));
+    device.until_told(2).await;
+    client.act(Act::Upset);
+    client.acts.closed().await;
+    assert!(panics(&app));
+    assert!(tasks.try_join_next().is_none(), "its session is over");
+    tokio::task::yield_now().await;
+    assert_eq!(device.log.lock().len(), 2, "the device was told");
+    assert_eq!(client.log.lock().len(), 2, "a close would be the end of its session");
+}
