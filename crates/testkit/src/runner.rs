@@ -93,18 +93,14 @@ impl<W: World> Run<'_, W> {
             Step::ExpectUntil { peer, text, never } => self.expect_until(peer, text, never).await,
             Step::ExpectError { peer, error, code, within } => self.expect_error(peer, error, code, *within).await,
             Step::ExpectClose(peer, code, within) => match self.next(peer, *within, "a close frame").await? {
-                Received::Close(Some(got)) if got == *code => Ok(()),
+                Received::Close(Some(got)) if got == *code => self.expect_end(peer, false).await,
                 other => Err(unexpected(&format!("a close frame with {code}"), &other)),
             },
             Step::ExpectNothing(peer, time) => match self.next_but_pings(peer, *time).await? {
                 None => Ok(()),
                 Some(received) => Err(unexpected("nothing", &received)),
             },
-            Step::ExpectEnd(peer) => loop {
-                if matches!(self.next(peer, None, "the end").await?, Received::Close(_) | Received::End(_)) {
-                    return Ok(());
-                }
-            },
+            Step::ExpectEnd(peer) => self.expect_end(peer, true).await,
             Step::ExpectPing(peer) => match self.world.receive(peer, PATIENCE).await.map_err(text)? {
                 Some(Received::Ping(_)) => Ok(()),
                 Some(other) => Err(unexpected("a ping", &other)),
@@ -177,6 +173,18 @@ impl<W: World> Run<'_, W> {
             }
             if self.bindings.compare(never, 0, got).is_ok() {
                 return Err(format!("this must not come: {}", check::shorten(got)));
+            }
+        }
+    }
+
+    /// The end of the connection itself: a close frame is none. `others`: other things may come before.
+    async fn expect_end(&mut self, peer: &str, others: bool) -> Result<(), String> {
+        const WANTED: &str = "the end of the connection";
+        loop {
+            match self.next(peer, None, WANTED).await? {
+                Received::End(_) => return Ok(()),
+                _ if others => {}
+                other => return Err(unexpected(WANTED, &other)),
             }
         }
     }

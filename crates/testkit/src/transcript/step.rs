@@ -46,9 +46,9 @@ pub enum Step {
         /// In this time.
         within: Option<Duration>,
     },
-    /// `expect_close`: a close frame with this code.
+    /// `expect_close`: a close frame with this code, and then the end of the connection.
     ExpectClose(String, u16, Option<Duration>),
-    /// `expect_end`: the end of the connection, whatever comes before it.
+    /// `expect_end`: the end of the connection itself, whatever comes before it.
     ExpectEnd(String),
     /// `expect_nothing` for a time.
     ExpectNothing(String, Duration),

@@ -1,9 +1,13 @@
 //! All situations of the protocol, in both worlds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use cuttlebone_testkit::conformance::{Outcome, Plan, Row, play, table};
-use cuttlebone_testkit::{Machines, Need, RunOptions, TestServer, Transcript, embedded, run, settings_with};
+use cuttlebone_testkit::{
+    Close, Machines, Need, Open, Received, RunOptions, Sent, TestServer, Transcript, World, WorldError, embedded, run,
+    settings_with,
+};
 use futures_util::{StreamExt as _, stream};
 
 #[tokio::test]
@@ -71,5 +75,45 @@ async fn a_transcript_that_is_not_kept_to_fails() {
         let mut world = Machines::new(settings_with(&BTreeMap::new()).expect("none"));
         let failure = run(&transcript, &mut world, RunOptions::default()).await.expect_err(wrong);
         assert_eq!(failure.line, 4, "{failure}");
+    }
+}
+
+/// The machines behind a server that says goodbye and does not hang up.
+struct NeverEnds(Machines);
+
+impl World for NeverEnds {
+    async fn open(&mut self, peer: &str, open: &Open) -> Result<Option<String>, WorldError> {
+        self.0.open(peer, open).await
+    }
+
+    async fn send(&mut self, peer: &str, sent: Sent) -> Result<(), WorldError> {
+        self.0.send(peer, sent).await
+    }
+
+    async fn receive(&mut self, peer: &str, within: Duration) -> Result<Option<Received>, WorldError> {
+        Ok(self.0.receive(peer, within).await?.filter(|received| !matches!(received, Received::End(_))))
+    }
+
+    async fn close(&mut self, peer: &str, close: Close) -> Result<(), WorldError> {
+        self.0.close(peer, close).await
+    }
+
+    async fn advance(&mut self, time: Duration) -> Result<(), WorldError> {
+        self.0.advance(time).await
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_hang_up_after_its_close_fails() {
+    for expectation in [r#"{"expect_close":"c1","code":1000}"#, r#"{"expect_end":"c1"}"#] {
+        let text = format!(
+            "{{\"situation\":\"s\",\"section\":\"1\"}}\n{{\"open\":\"c1\",\"as\":\"client\"}}\n\
+             {{\"close\":\"c1\",\"code\":1000}}\n{expectation}"
+        );
+        let transcript = Transcript::parse("1-end", &text).expect("valid");
+        let machines = || Machines::new(settings_with(&BTreeMap::new()).expect("none"));
+        assert_eq!(run(&transcript, &mut machines(), RunOptions::default()).await, Ok(()));
+        let failure = run(&transcript, &mut NeverEnds(machines()), RunOptions::default()).await.expect_err(expectation);
+        assert_eq!(failure.reason, "expected the end of the connection; nothing came");
     }
 }
