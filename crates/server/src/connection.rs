@@ -370,6 +370,9 @@ impl<C: Conn> Connection<C> {
                 self.context.app.metrics.timed_out(Timeout::Idle);
                 Some(End::Silent)
             }
+            Some(clocks::Due::Write) if self.stage == Stage::Parting && self.conn.queued_bytes() == 0 => {
+                Some(End::Unanswered)
+            }
             Some(clocks::Due::Write) => {
                 self.context.app.metrics.timed_out(Timeout::Write);
                 Some(End::Stuck)

@@ -24,7 +24,7 @@ pub(super) enum Due {
     Message,
     /// Nothing came from the peer for too long.
     Idle,
-    /// The peer does not read.
+    /// The peer does not read; or has read the close and does not close too.
     Write,
 }
 

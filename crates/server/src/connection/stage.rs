@@ -60,6 +60,8 @@ pub(super) enum End {
     Silent,
     /// The peer took nothing of what was written.
     Stuck,
+    /// The server closed it, and the peer took that and did not close too.
+    Unanswered,
     /// A panic.
     Fault,
 }
@@ -71,6 +73,7 @@ impl End {
             Self::Closed => "closed by the server",
             Self::Broken => "broken",
             Self::Silent => "nothing came from the peer for too long",
+            Self::Unanswered => "closed by the server without an answer",
             Self::Fault => "a fault of the server",
             Self::Stuck => "the peer did not read for too long",
         }

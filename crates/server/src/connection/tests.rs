@@ -3,7 +3,9 @@
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use cuttlebone_proto::CloseCode;
 use cuttlebone_transport::{Conn, Incoming, Outgoing, Pause};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -126,8 +128,12 @@ async fn attached(app: &Arc<App>, tasks: &mut JoinSet<()>) -> (Peer, Peer) {
     (device, client)
 }
 
+fn has_metric(app: &App, line: &str) -> bool {
+    app.metrics.render(app.registry.counts()).lines().any(|have| have == line)
+}
+
 fn panics(app: &App) -> bool {
-    app.metrics.render(app.registry.counts()).contains("cuttlebone_panics_total 1\n")
+    has_metric(app, "cuttlebone_panics_total 1")
 }
 
 #[tokio::test]
@@ -159,4 +165,17 @@ async fn panic_leaves_a_client_its_place_for_the_grace_period_and_sends_no_close
     tokio::task::yield_now().await;
     assert_eq!(device.log.lock().len(), 2, "the device was told");
     assert_eq!(client.log.lock().len(), 2, "a close would be the end of its session");
+}
+
+#[tokio::test(start_paused = true)]
+async fn device_that_leaves_the_close_unanswered_is_not_one_that_does_not_read() {
+    let (app, mut tasks) = (App::for_test(Settings::default()), JoinSet::new());
+    let (device, client) = attached(&app, &mut tasks).await;
+    drop(client);
+    app.registry.stop();
+    app.waves.fire(2, Duration::ZERO).await;
+    while tasks.join_next().await.is_some() {}
+    let log = device.log.lock();
+    assert!(matches!(log.last(), Some(Outgoing::Close { code: CloseCode::Restart, .. })), "{log:?}");
+    assert!(has_metric(&app, r#"cuttlebone_timeouts_total{which="write"} 0"#));
 }
