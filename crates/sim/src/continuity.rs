@@ -11,10 +11,10 @@ mod viewer;
 
 use std::time::{Duration, Instant};
 
-use cuttlebone_hub::{Registry, Seat, SeatOptions, Settings, Unobserved};
+use cuttlebone_hub::{Bound, Registry, Seat, SeatOptions, Settings, Unobserved};
 
 use crate::dice::Dice;
-use crate::world::{SeededIds, start, tokens};
+use crate::world::{SeededIds, ice_servers, start, tokens};
 use book::Book;
 use far_device::FarDevice;
 use line::{Line, Owner};
@@ -26,6 +26,8 @@ const OPTIONS: SeatOptions =
     SeatOptions { depth: 8, device_info_bytes: 1 << 16, first_message: Duration::from_secs(10), small_reader: false };
 /// The largest step of the clock.
 const TICK: Duration = Duration::from_millis(500);
+/// More than an old device can read, with what stands around it.
+const LARGE: usize = 65_500;
 /// Longer than any grace period.
 const LONG: Duration = Duration::from_secs(30);
 
@@ -87,6 +89,7 @@ impl Continuity {
             57 => self.some_line(Self::cut),
             58..=60 => self.some_line(Self::notice_cut),
             61 => self.pass_time(),
+            62 if self.dice.once_in(8) => self.registry.set_ice_servers(&ice_servers(self.now_ms)),
             62 => self.some_line(Self::pong),
             _ => self.change_server(),
         }
@@ -172,15 +175,23 @@ impl Continuity {
         self.next_server();
     }
 
+    /// How much longer than need be a message is: mostly not at all, sometimes so long that an old device can't read it.
+    fn some_length(&mut self) -> usize {
+        if self.dice.once_in(16) { [5_000, 20_000, LARGE][self.dice.below(3)] } else { 0 }
+    }
+
     fn next_server(&mut self) {
         self.process += 1;
         self.registry = server(&self.dice, self.process, self.now_ms);
     }
 
     fn open(&mut self, owner: Owner) -> usize {
+        // The first device is replaced by an older one at times, and the other way round.
+        let small_reader = owner == Owner::Device(0) && self.dice.once_in(2);
+        let options = SeatOptions { small_reader, ..OPTIONS };
         let seat = match owner {
-            Owner::Viewer(_) => Seat::client(&self.registry, &OPTIONS, self.now),
-            Owner::Device(_) => Seat::device(&self.registry, &OPTIONS, self.now),
+            Owner::Viewer(_) => Seat::client(&self.registry, &options, self.now),
+            Owner::Device(_) => Seat::device(&self.registry, &options, self.now),
         };
         let session = if let Owner::Viewer(viewer) = owner { self.viewers[viewer].resumes() } else { None };
         self.lines.push(Line::new(seat, self.registry.clone(), self.process, owner, session));
@@ -213,9 +224,11 @@ impl Continuity {
         for viewer in &self.viewers {
             assert!(viewer.is_attached(), "a viewer that never came to its device");
             self.book.check_complete(viewer.session);
+            assert_eq!(*viewer.config, *self.registry.config(), "a viewer has an old config");
         }
         for (at, device) in self.devices.iter().enumerate() {
             self.book.check_reported(at, device.lives);
+            assert_eq!(*device.config, *self.registry.config(), "a device has an old config");
         }
         self.lines.clear();
         assert_eq!(self.registry.table_len(), 0, "entries of the table are left");
@@ -228,8 +241,9 @@ fn server(dice: &Dice, process: u64, started_ms: u64) -> Registry {
     Registry::new(settings(), &[], Box::new(ids), tokens, std::sync::Arc::new(Unobserved))
 }
 
-/// Wide queues, so that nobody is evicted, and few messages kept, so that this bound is passed at times.
+/// Wide queues, and few messages kept, so that this bound is passed at times. Together they may hold a little only, so that
+/// there is room for one large message in each.
 fn settings() -> Settings {
-    let kept = cuttlebone_hub::Bound { frames: 6, bytes: 10_000 };
-    Settings { resume_kept: kept, ..Settings::default() }
+    let kept = Bound { frames: 6, bytes: 10_000 };
+    Settings { resume_kept: kept, all_queues_bytes: 64 * 1024, ..Settings::default() }
 }

@@ -37,18 +37,18 @@ impl Ledger {
         self.clients.insert(client, Account { device, ..Account::default() });
     }
 
-    /// The payload of the next message of `client`.
-    pub(crate) fn forward(&mut self, client: ClientKey) -> String {
+    /// The payload of the next message of `client`, longer by `more` bytes than need be.
+    pub(crate) fn forward(&mut self, client: ClientKey, more: usize) -> String {
         let account = self.clients.entry(client).or_default();
-        let payload = format!(r#"{{"c":{client},"d":{},"n":{}}}"#, account.device, account.sent);
+        let payload = format!(r#"{{"c":{client},"d":{},"n":{},"x":"{:more$}"}}"#, account.device, account.sent, "");
         account.sent += 1;
         payload
     }
 
-    /// The payload of a device's next message to `client`.
-    pub(crate) fn answer(&mut self, client: ClientKey) -> String {
+    /// The payload of a device's next message to `client`, longer by `more` bytes than need be.
+    pub(crate) fn answer(&mut self, client: ClientKey, more: usize) -> String {
         let account = self.clients.entry(client).or_default();
-        let payload = format!(r#"{{"c":{client},"n":{}}}"#, account.answers_sent);
+        let payload = format!(r#"{{"c":{client},"n":{},"x":"{:more$}"}}"#, account.answers_sent, "");
         account.answers_sent += 1;
         payload
     }

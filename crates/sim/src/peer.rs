@@ -92,6 +92,8 @@ pub(crate) struct Peer {
     pub(crate) room: Arc<Flag>,
     /// The far end reads what it is sent.
     pub(crate) reads: bool,
+    /// The `config` it has read last.
+    pub(crate) config: String,
     /// The far end has a ping to answer.
     pub(crate) pinged: bool,
     /// Reads nothing more; ends with the close.

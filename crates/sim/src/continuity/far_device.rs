@@ -12,6 +12,8 @@ pub(super) struct FarDevice {
     /// Its connection, while it has one.
     pub(super) line: Option<usize>,
     is_registered: bool,
+    /// The `config` it has read last.
+    pub(super) config: String,
     pub(super) clients: BTreeMap<u64, SessionKey>,
     /// How often it was gone for good, for a server: what that knew of its clients is forgotten.
     pub(super) lives: u64,
@@ -22,7 +24,15 @@ pub(super) struct FarDevice {
 
 impl FarDevice {
     pub(super) fn new(number: usize) -> Self {
-        Self { number, line: None, is_registered: false, lives: 0, clients: BTreeMap::new(), gone: BTreeMap::new() }
+        Self {
+            number,
+            line: None,
+            is_registered: false,
+            config: String::new(),
+            lives: 0,
+            clients: BTreeMap::new(),
+            gone: BTreeMap::new(),
+        }
     }
 }
 
@@ -55,7 +65,8 @@ impl Continuity {
         let Some((id, session)) = self.devices[at].clients.iter().nth(chosen) else { return };
         let (id, session) = (*id, *session);
         let number = self.book.sends_down(session);
-        let payload = format!(r#"{{"s":{session},"n":{number}}}"#);
+        let more = self.some_length();
+        let payload = format!(r#"{{"s":{session},"n":{number},"x":"{:more$}"}}"#, "");
         let text = format!(r#"{{"message_type":"forward","client_id":{id},"payload":{payload}}}"#);
         if let Stage::Ended(_) = self.lines[line].stage {
             // The server has given up on it already.
@@ -84,7 +95,7 @@ impl Continuity {
         let Some(process) = device.line.map(|line| self.lines[line].process) else { return };
         let id = message["client_id"].as_u64().unwrap_or_default();
         match message["message_type"].as_str() {
-            Some("config") => device.is_registered = true,
+            Some("config") => (device.is_registered, device.config) = (true, text.to_owned()),
             Some("client_msg") => {
                 let session = message["payload"]["s"].as_u64().expect("a session");
                 let number = message["payload"]["n"].as_u64().expect("a number");

@@ -274,6 +274,8 @@ impl Continuity {
                     line.stage = Stage::Closing;
                     line.waiting = Waiting::Nothing;
                 }
+                // A viewer that is attached is closed for something that ends its session.
+                self.session_ends(at);
             }
         }
     }

@@ -1,8 +1,8 @@
 //! A viewer that resumes its session, as protocol.md 2.6 says.
 
-use super::Continuity;
 use super::book::SessionKey;
 use super::line::{Down, Owner, Up};
+use super::{Continuity, LARGE};
 
 #[derive(Debug)]
 pub(super) struct Viewer {
@@ -13,13 +13,22 @@ pub(super) struct Viewer {
     token: Option<String>,
     /// `device_msg` it has had since counting began.
     received: u64,
-    /// The numbers of what it has sent since counting began, and how many of them were written.
-    sent: Vec<u64>,
+    /// The `config` it has read last.
+    pub(super) config: String,
+    /// What it has sent since counting began, and how many of them were written.
+    sent: Vec<Sent>,
     written: usize,
     /// Whether it has read `device_info` on this connection.
     greeted: bool,
     /// The server said last that it stops, and nothing is lost: what comes next begins a new count.
     drained: Drained,
+}
+
+/// A message: its number, and how much longer it is than need be.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    number: u64,
+    more: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +50,7 @@ impl Viewer {
             line: None,
             token: None,
             received: 0,
+            config: String::new(),
             sent: Vec::new(),
             written: 0,
             greeted: false,
@@ -95,8 +105,14 @@ impl Continuity {
     }
 
     pub(super) fn viewer_sends(&mut self, at: usize) {
-        let number = self.book.sends_up(self.viewers[at].session);
-        self.viewers[at].sent.push(number);
+        let more = self.some_length();
+        let viewer = &mut self.viewers[at];
+        let number = self.book.sends_up(viewer.session);
+        if more == LARGE && viewer.device == 0 {
+            // It may be refused.
+            self.book.loses_up(viewer.session, number);
+        }
+        viewer.sent.push(Sent { number, more });
         self.viewer_writes(at);
     }
 
@@ -104,9 +120,10 @@ impl Continuity {
     fn viewer_writes(&mut self, at: usize) {
         let viewer = &mut self.viewers[at];
         let Some(line) = viewer.line.filter(|_| viewer.greeted) else { return };
-        for number in viewer.sent.iter().skip(viewer.written) {
+        for Sent { number, more } in viewer.sent.iter().skip(viewer.written) {
             let session = viewer.session;
-            let text = format!(r#"{{"message_type":"forward","payload":{{"s":{session},"n":{number}}}}}"#);
+            let payload = format!(r#"{{"s":{session},"n":{number},"x":"{:more$}"}}"#, "");
+            let text = format!(r#"{{"message_type":"forward","payload":{payload}}}"#);
             self.lines[line].up.push_back(Up::Text(text));
         }
         viewer.written = viewer.sent.len();
@@ -146,7 +163,7 @@ impl Continuity {
         let message: serde_json::Value = serde_json::from_str(text).expect("the server writes JSON");
         let count = message["cuttlebone_received"].as_u64();
         match message["message_type"].as_str() {
-            Some("config") => {}
+            Some("config") => self.viewers[at].config = text.to_owned(),
             Some("device_info") => {
                 self.viewers[at].token = message["cuttlebone_resume"].as_str().map(ToOwned::to_owned);
                 self.viewer_is_greeted(at, count);
@@ -159,6 +176,8 @@ impl Continuity {
                 self.book.viewer_reads(session, payload["n"].as_u64().expect("a number"));
             }
             Some("cuttlebone_draining") => self.viewer_is_drained(at, count.expect("a count")),
+            // One of its messages was too large for its device; the session goes on.
+            _ if message["cuttlebone_code"] == "too_large_for_device" => {}
             _ => {
                 assert!(message["error"].is_string(), "a message without a type is an error: {text}");
                 // The session is over, whatever it says.

@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use cuttlebone_hub::{Answer, Next, Resolution};
 
-use super::World;
+use super::{World, ice_servers};
 use crate::ledger::ClientKey;
 use crate::peer::{Peer, Place, Role, Waiting};
 
 impl World {
     /// One thing happens to one peer, or time passes.
     pub(super) fn step(&mut self) {
+        if self.dice.once_in(64) {
+            self.configs += 1;
+            self.registry.set_ice_servers(&ice_servers(self.configs));
+        }
         let slot = self.dice.below(self.slots.len());
         if self.slots[slot].is_none() {
             return self.spawn(slot);
@@ -60,7 +64,8 @@ impl World {
             1 => "not json".into(),
             2 => r#"{"message_type":"forward","payload":1}"#.replace("payload", "nothing"),
             _ if attached => {
-                let payload = self.ledger.forward(key);
+                let more = self.some_length();
+                let payload = self.ledger.forward(key, more);
                 format!(r#"{{"message_type":"forward","client_id":1,"payload":{payload}}}"#)
             }
             _ => format!(r#"{{"message_type":"connect","device_id":"d{device}"}}"#),
@@ -81,8 +86,15 @@ impl World {
                 _ => r#"{"message_type":"forward","client_id":2147483647,"payload":{"c":0,"n":0}}"#.into(),
             };
         };
-        let payload = self.ledger.answer(key);
+        let more = self.some_length();
+        let payload = self.ledger.answer(key, more);
         format!(r#"{{"message_type":"forward","client_id":{id},"payload":{payload}}}"#)
+    }
+
+    /// So that bounds in bytes are met as often as bounds in messages.
+    fn some_length(&mut self) -> usize {
+        let longest = [1, 100, 400][self.dice.below(3)];
+        self.dice.below(longest)
     }
 
     /// What the driver of a seat does with its orders.

@@ -72,8 +72,10 @@ impl World {
         let device = peer.device;
         match (&mut peer.role, message["message_type"].as_str()) {
             (Role::Client { greeted, .. }, Some("config")) => {
-                assert_eq!(*greeted, Greeting::None, "config is the first message");
-                *greeted = Greeting::Config;
+                if *greeted == Greeting::None {
+                    *greeted = Greeting::Config;
+                }
+                peer.config = text.to_owned();
             }
             (Role::Client { greeted, .. }, Some("device_info")) => {
                 assert_eq!(*greeted, Greeting::Config, "device_info comes once, after config");
@@ -83,7 +85,10 @@ impl World {
                 assert_eq!(*greeted, Greeting::DeviceInfo, "device_info comes before any device_msg");
                 self.ledger.client_reads(*key, &message["payload"]);
             }
-            (Role::Device { greeted, .. }, Some("config")) => *greeted = true,
+            (Role::Device { greeted, .. }, Some("config")) => {
+                *greeted = true;
+                peer.config = text.to_owned();
+            }
             (Role::Device { life, greeted, clients, .. }, Some("client_msg")) => {
                 assert!(*greeted, "config comes before any client_msg");
                 let id = id_of(&message);

@@ -11,6 +11,7 @@ impl World {
         self.settle();
         for peer in self.slots.iter().flatten().filter(|peer| peer.lingers.is_none() && !peer.closing) {
             self.check_client(peer);
+            self.check_config(peer);
         }
         self.clients_leave();
         self.settle();
@@ -51,6 +52,17 @@ impl World {
                 let listed = self.registry.find(&format!("d{}", peer.device));
                 assert!(listed.is_none_or(|device| device.away), "a client waits for a device that is there");
             }
+        }
+    }
+
+    /// Whoever was sent `config` at all has the one of the moment.
+    fn check_config(&self, peer: &Peer) {
+        let is_here = match &peer.role {
+            Role::Client { place, .. } => *place != Place::None,
+            Role::Device { life, .. } => life.is_some() && peer.seat.inbox().is_current(),
+        };
+        if is_here {
+            assert_eq!(*peer.config, *self.registry.config(), "a peer has an old config");
         }
     }
 
