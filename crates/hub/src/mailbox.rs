@@ -47,6 +47,8 @@ struct State {
     frames: usize,
     bytes: usize,
     replies: usize,
+    /// Bytes that are queued to be sent again.
+    replay: usize,
     bound: Bound,
     /// Bytes of the longest message that the peer can read of a [`Sender`].
     longest: usize,
@@ -349,14 +351,14 @@ impl State {
     fn clear(&mut self) -> Vec<Waker> {
         self.queue = VecDeque::new();
         self.history = None;
-        (self.frames, self.bytes, self.replies) = (0, 0, 0);
+        (self.frames, self.bytes, self.replies, self.replay) = (0, 0, 0, 0);
         std::mem::take(&mut self.room)
     }
 
     /// Tells the budget what is held here, in steps.
     fn charge(&mut self, budget: &Budget) {
         let kept = self.history.as_ref().map_or(0, |history| history.bytes());
-        self.charged = budget.change(self.charged, self.bytes + kept);
+        self.charged = budget.change(self.charged, self.bytes + kept + self.replay);
     }
 
     /// A new reader's queue: what it has so far, the greeting, what it asked for again, what is queued.
@@ -368,6 +370,7 @@ impl State {
     ) -> (u32, Option<Waker>) {
         // What was asked for before and not read is asked for again.
         self.queue.retain(|entry| !matches!(entry, Entry::Reply(_) | Entry::Replay(_)));
+        self.replay = replay.iter().map(String::len).sum();
         let replay = replay.into_iter().map(Entry::Replay);
         let front = carried.into_iter().chain(greeting.map(Entry::Reply)).chain(replay);
         let mut queue: VecDeque<Entry> = front.collect();
@@ -415,7 +418,10 @@ impl State {
                 self.replies = self.replies.saturating_sub(1);
                 Item::Text(text)
             }
-            Entry::Replay(text) => Item::Text(text),
+            Entry::Replay(text) => {
+                self.replay -= text.len();
+                Item::Text(text)
+            }
             Entry::Notice(notice) => Item::Notice(notice),
             Entry::Close(code) => Item::Close(code),
         })

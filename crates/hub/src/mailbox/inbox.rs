@@ -50,6 +50,7 @@ impl Inbox {
             frames: 0,
             bytes: 0,
             replies: 0,
+            replay: 0,
             bound,
             longest: usize::MAX,
             sealed: false,

@@ -230,3 +230,27 @@ fn when_all_hold_too_much_each_may_hold_a_little() {
     drop((large, small));
     assert_eq!(budget.used(), 0);
 }
+
+#[test]
+fn what_is_to_be_sent_again_counts_until_it_is_read() {
+    let budget = Arc::new(Budget::new(usize::MAX));
+    let wide = Bound { frames: 99, bytes: 1_000_000 };
+    let first = Inbox::new(wide, &budget);
+    first.mailbox().keep_history(wide);
+    (0..2).for_each(|_| first.mailbox().push("x".repeat(40_960)).expect("room"));
+    take(&first, 9);
+    take(&first, 9);
+    assert_eq!(budget.used(), 81_920, "kept");
+    let resume = || {
+        let connection = Inbox::new(wide, &budget);
+        first.mailbox().resume(connection.mailbox(), Had::OfCount(0, Some(0)), |_, _| String::new()).expect("open").0
+    };
+    resume();
+    assert_eq!(budget.used(), 163_840, "kept, and queued again");
+    let again = resume();
+    assert_eq!(budget.used(), 163_840, "what was not read is queued once");
+    take(&again, 2);
+    assert_eq!(budget.used(), 122_880);
+    again.abandon();
+    assert_eq!(budget.used(), 0);
+}
