@@ -338,6 +338,20 @@ mod tests {
         assert_eq!(unescape("x\\ud800"), (Cow::Borrowed("x\u{fffd}"), true));
     }
 
+    #[test]
+    fn each_character_at_each_place_of_a_long_string_is_judged_as_serde_json_does() {
+        let chars: Vec<char> = (0..=0x7f_u8).map(char::from).chain(['\u{e9}', '\u{ffff}', '\u{1f980}']).collect();
+        for around in ['a', ' ', '!', '#', '[', ']', '\u{7f}', '\u{e9}'] {
+            for (at, char) in (0..20).flat_map(|at| chars.iter().map(move |char| (at, *char))) {
+                let mut text = vec![around; 20];
+                text[at] = char;
+                let text = format!("\"{}\"", text.into_iter().collect::<String>());
+                let reference = serde_json::from_str::<&RawValue>(&text).is_ok();
+                assert_eq!(check(&text, 64).is_ok(), reference, "{char:?} at {at} of {text:?}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn agrees_with_serde_json(text in "[\\[\\]{}\",:0-9eE.+\\-\\\\utrfalsn \u{e9}\u{1}]{0,40}") {
