@@ -24,11 +24,12 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use cuttlebone_hub::{Answer, Item, Next, Received, Request, Resolution, Seat, SeatOptions, Urgent};
+use cuttlebone_hub::{Answer, Item, Next, Received, Seat, SeatOptions, Urgent};
 use cuttlebone_proto::{CloseCode, Reject};
 use cuttlebone_transport::{Conn, ConnExt, Incoming, Outgoing, Violation};
 use futures_util::FutureExt as _;
 use tokio::time::{Instant, sleep_until, timeout_at};
+use tracing::Instrument as _;
 
 use crate::clock;
 use crate::context::{ConnectionContext, Role};
@@ -52,8 +53,11 @@ thread_local! {
 
 /// Serves `connection` until it ends, then keeps its seat for as long as the session may still come back.
 pub(crate) async fn run<C: Conn>(mut connection: Box<Connection<C>>) {
+    // What is refused is logged by those who know nothing of connections.
+    let span =
+        tracing::debug_span!("connection", peer = %connection.context.peer, role = connection.context.role.name());
     // Sound: after a panic the socket is not touched again, and of the seat only its connection is taken.
-    let served = AssertUnwindSafe(connection.serve()).catch_unwind().await;
+    let served = AssertUnwindSafe(connection.serve().instrument(span)).catch_unwind().await;
     let end = served.unwrap_or_else(|_| connection.on_panic());
     let stays = connection.ended(&end);
     hang_up(&mut connection.conn, &end).await;
@@ -400,30 +404,6 @@ impl<C: Conn> Connection<C> {
                 self.stop_reading();
             }
         }
-    }
-
-    fn ask(&mut self, request: Request) {
-        match self.context.app.registry.resolve(request, clock::unix_ms()) {
-            Resolution::Answer(answer) => {
-                let next = self.answered(answer);
-                self.go_on(next);
-            }
-            Resolution::Probe(probe) => {
-                self.answer = Some(Box::pin(directory::conclude((*self.context.app.registry).clone(), probe)));
-            }
-        }
-    }
-
-    fn answered(&mut self, answer: Answer) -> Next {
-        let outcome = match &answer {
-            Answer::Registered(_) => "device registered",
-            Answer::Attached(_) => "client attached",
-            Answer::Waiting(_) => "client waits for its device",
-            Answer::Absent | Answer::Refused(_) => "refused",
-            Answer::Stopping => "too late: the server stops",
-        };
-        tracing::info!(peer = %self.context.peer, device_id = shown(&self.seat), "{outcome}");
-        self.seat.on_answer(answer, clock::now().into_std())
     }
 
     fn close(&mut self, code: CloseCode) {

@@ -86,3 +86,29 @@ fn a_taken_address_is_said_in_words() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("in use"), "{}", stderr(&output));
 }
+
+#[test]
+fn what_a_peer_did_wrong_is_logged_for_debugging_with_its_address_and_not_otherwise() {
+    let refused = |level: &str| {
+        let path = file(&format!("{level}.toml"), &format!("[log]\nlevel = {level:?}\nformat = \"json\"\n"));
+        let (running, url) = serve(&["--config", &path]);
+        let host = url.strip_prefix("http://").expect("plain HTTP");
+        let mut peer = TcpStream::connect(host).expect("accepts");
+        write!(
+            peer,
+            "GET /connect_client HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        .expect("writes");
+        // A text that is no JSON.
+        peer.write_all(&[0x81, 0x81, 0, 0, 0, 0, b'x']).expect("writes");
+        peer.read_to_end(&mut Vec::new()).expect("closes");
+        let log = running.stop_and_read_log();
+        let line = log.lines().find(|line| line.contains("invalid_json")).map(str::to_owned);
+        (line, peer.local_addr().expect("an address").to_string())
+    };
+    let (line, address) = refused("debug");
+    let line = line.expect("a line");
+    assert!(line.contains("DEBUG") && line.contains(&address), "{line}");
+    assert_eq!(refused("info").0, None);
+}

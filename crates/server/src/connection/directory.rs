@@ -1,9 +1,39 @@
-//! Answers that take their time.
+//! What a seat asks the registry for, and answers that take their time.
 
-use cuttlebone_hub::{Answer, Probe, Registry, Resolution};
+use cuttlebone_hub::{Answer, Next, Probe, Registry, Request, Resolution};
+use cuttlebone_transport::Conn;
 use tokio::time::timeout;
 
+use super::{Connection, shown};
 use crate::clock;
+
+impl<C: Conn> Connection<C> {
+    /// Asks the registry for what the seat waits for.
+    pub(super) fn ask(&mut self, request: Request) {
+        match self.context.app.registry.resolve(request, clock::unix_ms()) {
+            Resolution::Answer(answer) => {
+                let next = self.answered(answer);
+                self.go_on(next);
+            }
+            Resolution::Probe(probe) => {
+                self.answer = Some(Box::pin(conclude((*self.context.app.registry).clone(), probe)));
+            }
+        }
+    }
+
+    pub(super) fn answered(&mut self, answer: Answer) -> Next {
+        let outcome = match &answer {
+            Answer::Registered(_) => "device registered",
+            Answer::Attached(_) => "client attached",
+            Answer::Waiting(_) => "client waits for its device",
+            // Its reason is logged where it is counted.
+            Answer::Absent | Answer::Refused(_) => return self.seat.on_answer(answer, clock::now().into_std()),
+            Answer::Stopping => "too late: the server stops",
+        };
+        tracing::info!(peer = %self.context.peer, device_id = shown(&self.seat), "{outcome}");
+        self.seat.on_answer(answer, clock::now().into_std())
+    }
+}
 
 /// Waits until the holder of a device id has answered, or for as long as it may take, and goes on with the registration.
 pub(super) async fn conclude(registry: Registry, mut probe: Probe) -> Answer {
