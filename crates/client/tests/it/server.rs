@@ -1,9 +1,10 @@
 //! Both roles against the real server, through proxies that cut what is between them.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use cuttlebone_client::{ClientEvent, ClientEvents, ClientId, DeviceEvent, DeviceEvents};
-use cuttlebone_server::Settings;
+use cuttlebone_server::{Settings, TlsSettings};
 use cuttlebone_testkit::fault_proxy::{Direction, FaultProxy};
 use cuttlebone_testkit::{TestServer, local_settings};
 
@@ -51,6 +52,33 @@ async fn random_cuts_lose_and_double_nothing_and_the_device_notices_nothing() {
         let resumed = *talk.resumed.borrow();
         assert!(resumed > 20, "only {resumed} with seed {seed}");
     }
+}
+
+/// A folder that is removed when dropped.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // There may be nothing in it yet.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Cuts fall into the middle of records and into handshakes too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn random_cuts_over_tls_lose_and_double_nothing_either() {
+    let folder = Folder(std::env::temp_dir().join(format!("cuttlebone-client-{}", std::process::id())));
+    let tls = Some(TlsSettings::SelfSigned { state_dir: folder.0.clone(), names: Vec::new() });
+    let (server, network) = Network::start(Settings { tls, ..settings() }).await;
+    assert_eq!(server.url().scheme(), "wss");
+    let talk = Talk::new(1_000);
+    tokio::select! {
+        () = talk.run(&network) => {}
+        () = cut_again_and_again(&network.to_client, Dice(0)) => {}
+    }
+    assert_eq!((talk.up.missing(), talk.down.missing(), *talk.gaps.borrow()), (0, 0, 0));
+    let resumed = *talk.resumed.borrow();
+    assert!(resumed > 5, "only {resumed}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cuttlebone_client::{
     ClientEvent, ClientEvents, ClientHandle, ClientId, ClientOptions, DeviceEvent, DeviceEvents, DeviceHandle,
-    DeviceOptions, Endpoint, client, device,
+    DeviceOptions, Endpoint, Trust, client, device,
 };
 use cuttlebone_server::{LimitSettings, ResumeKey, Settings};
 use cuttlebone_testkit::fault_proxy::FaultProxy;
@@ -22,6 +22,8 @@ const KEY: &[u8] = b"a key that both processes know, of 32 bytes and more";
 pub(crate) struct Network {
     pub(crate) to_device: FaultProxy,
     pub(crate) to_client: FaultProxy,
+    /// The server's certificate, if it speaks TLS.
+    trust: Option<Trust>,
 }
 
 impl Network {
@@ -29,16 +31,17 @@ impl Network {
         let server = TestServer::start(settings).unwrap();
         let to_device = FaultProxy::start(&server.address()).await.unwrap();
         let to_client = FaultProxy::start(&server.address()).await.unwrap();
-        (server, Self { to_device, to_client })
+        let trust = server.fingerprint().map(|text| Trust::fingerprint(text).expect("a fingerprint"));
+        (server, Self { to_device, to_client, trust })
     }
 
     pub(crate) fn device(&self) -> (DeviceHandle, DeviceEvents) {
         let info = RawValue::from_string("{}".into()).unwrap();
-        device(DeviceOptions { backoff: quick(), ..DeviceOptions::new(endpoint(&self.to_device), "dev", info) })
+        device(DeviceOptions { backoff: quick(), ..DeviceOptions::new(self.endpoint(&self.to_device), "dev", info) })
     }
 
     pub(crate) fn client(&self) -> (ClientHandle, ClientEvents) {
-        client(ClientOptions { backoff: quick(), ..ClientOptions::new(endpoint(&self.to_client), "dev") })
+        client(ClientOptions { backoff: quick(), ..ClientOptions::new(self.endpoint(&self.to_client), "dev") })
     }
 
     /// Another process takes over as soon as the old one is told to stop.
@@ -53,15 +56,18 @@ impl Network {
         self.to_device.to(&server.address());
         self.to_client.to(&server.address());
     }
+
+    fn endpoint(&self, proxy: &FaultProxy) -> Endpoint {
+        let Some(trust) = self.trust.clone() else {
+            return Endpoint::parse(&format!("ws://{}", proxy.address())).unwrap();
+        };
+        Endpoint::parse(&format!("wss://{}", proxy.address())).unwrap().with_trust(trust).unwrap()
+    }
 }
 
 /// Without limits: the numbers come as fast as they can.
 pub(crate) fn settings() -> Settings {
     Settings { resume_key: ResumeKey::new(KEY), limits: LimitSettings::OFF, ..local_settings() }
-}
-
-fn endpoint(proxy: &FaultProxy) -> Endpoint {
-    Endpoint::parse(&format!("ws://{}", proxy.address())).unwrap()
 }
 
 /// The numbers that have arrived, in ascending order.
