@@ -12,6 +12,7 @@ use cuttlebone_transport::{Accepted, Listener};
 use futures_util::FutureExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
+use tokio::task::{unconstrained, yield_now};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -43,8 +44,8 @@ pub(crate) struct Door {
     pub(crate) app: Arc<App>,
 }
 
-/// Accepts until `stop`, then closes the listener. Connections that are in its queue by then would be reset: they are taken
-/// as well, and told to come back.
+/// Accepts until `stop`, then closes the listener. Connections that are in its queue by then would be reset: as many as can be
+/// are taken as well, and told to come back.
 pub(crate) async fn run(door: Door, stop: CancellationToken) {
     let turned_away = Arc::new(Semaphore::new(door.turned_away));
     let mut backoff = BACKOFF.0;
@@ -66,10 +67,16 @@ pub(crate) async fn run(door: Door, stop: CancellationToken) {
             }
         }
     }
-    // Unconstrained: else the runtime says that there is nothing when it is others' turn.
-    let next = || tokio::task::unconstrained(door.listener.accept()).now_or_never();
-    while let (false, Some(Ok(accepted))) = (door.leaves_queue, next()) {
-        door.admit(accepted, &turned_away);
+    if door.leaves_queue || door.tls {
+        return;
+    }
+    // After this the runtime has asked the system who has come.
+    yield_now().await;
+    for _ in 0..door.turned_away {
+        // Unconstrained: else the runtime says that there is nothing when it is others' turn.
+        let Some(Ok(accepted)) = unconstrained(door.listener.accept()).now_or_never() else { return };
+        door.app.metrics.refused(Refusal::Draining);
+        door.turn_away(accepted, Refusal::Draining, &turned_away);
     }
 }
 
@@ -113,6 +120,8 @@ async fn refuse(accepted: Accepted, reason: Refusal) -> io::Result<()> {
     let (status, body) = if reason.is_of_address() {
         let body = r#"{"error":"Too many connections from this address","cuttlebone_code":"rate_limited"}"#;
         ("429 Too Many Requests", body)
+    } else if reason == Refusal::Draining {
+        ("503 Service Unavailable", r#"{"error":"The server is stopping","cuttlebone_code":"draining"}"#)
     } else {
         ("503 Service Unavailable", r#"{"error":"Too many connections","cuttlebone_code":"overloaded"}"#)
     };

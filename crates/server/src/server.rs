@@ -10,6 +10,7 @@ use cuttlebone_proto::IceServer;
 use cuttlebone_transport::Listener;
 use cuttlebone_transport::tls::{Tls, TlsError};
 use thiserror::Error;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -184,7 +185,7 @@ impl Server {
         let metrics_stopped = metrics.as_ref().map(|door| AbortOnDrop(Arc::clone(&door.tasks)));
         let services = TaskTracker::new();
         let watch = Watch::new(app.settings.memory, &public.admission, &app.registry, &app.metrics);
-        services.spawn(accept::run(public, tasks.stopping.clone()));
+        let accepting = services.spawn(accept::run(public, tasks.stopping.clone()));
         if let Some(metrics) = metrics {
             services.spawn(accept::run(metrics, tasks.abort.clone()));
         }
@@ -196,7 +197,7 @@ impl Server {
 
         cancel.cancelled().await;
         tasks.stopping.cancel();
-        let summary = drain(&app).await;
+        let summary = drain(&app, accepting).await;
         drop((stopped, metrics_stopped));
         services.close();
         services.wait().await;
@@ -214,13 +215,15 @@ impl Drop for AbortOnDrop {
 }
 
 /// Closes what is open and waits for it, for as long as it may take.
-async fn drain(app: &App) -> Summary {
+async fn drain(app: &App, accepting: JoinHandle<()>) -> Summary {
     let begun = clock::now();
     let longest = app.settings.timeouts.drain;
     let open = app.tasks.len();
     tracing::info!(open, "stopping");
     let leave = async {
         app.registry.stop();
+        // Those it takes last are waited for as well.
+        let _ = accepting.await;
         // Half of the time is for the last wave to say goodbye.
         app.waves.fire(open, longest / 2).await;
         app.tasks.ended().await;
