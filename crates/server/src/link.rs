@@ -3,10 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use cuttlebone_transport::{Bucket, Rate};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::admission::ConnectionPermit;
+use crate::clock;
 
 /// Shared by the task that serves HTTP, its handlers and the socket.
 #[derive(Debug)]
@@ -17,6 +21,8 @@ pub(crate) struct Link {
     pub(crate) permit: ConnectionPermit,
     /// When the first response must be there.
     pub(crate) deadline: Instant,
+    accepted: Instant,
+    requests: Mutex<Bucket>,
     responded: AtomicBool,
     upgraded: AtomicBool,
     endless: AtomicBool,
@@ -28,10 +34,23 @@ impl Link {
             peer,
             permit,
             deadline,
+            accepted: clock::now(),
+            requests: Mutex::default(),
             responded: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
             endless: AtomicBool::new(false),
         })
+    }
+
+    /// A request begins. Gives until when it has to wait, if more came on this socket than may.
+    pub(crate) fn begin_request(&self, rate: Rate) -> Option<Instant> {
+        self.endless.store(false, Ordering::Relaxed);
+        let now = clock::now().saturating_duration_since(self.accepted).as_nanos();
+        let now = u64::try_from(now).unwrap_or(u64::MAX);
+        let mut bucket = self.requests.lock();
+        let ready = bucket.ready_at(rate);
+        bucket.spend(rate, 1, now);
+        (ready > now).then(|| self.accepted + Duration::from_nanos(ready))
     }
 
     /// True once a request was complete and has its answer.
@@ -53,7 +72,7 @@ impl Link {
         self.upgraded.store(true, Ordering::Relaxed);
     }
 
-    /// True once the response is a stream that only the server's stop ends.
+    /// True while the response is a stream that only the server's stop ends.
     pub(crate) fn is_endless(&self) -> bool {
         self.endless.load(Ordering::Relaxed)
     }

@@ -12,7 +12,6 @@ pub(crate) mod process;
 
 use cuttlebone_hub::{Counts, Direction, Observer, ResumeOutcome};
 use cuttlebone_proto::{CloseCode, Reject};
-use cuttlebone_transport::Metered;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::counter::Counter;
@@ -21,7 +20,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
-pub(crate) use labels::{AcceptError, Peer, Refusal, Timeout};
+pub(crate) use labels::{AcceptError, Paused, Peer, Refusal, Timeout};
 use labels::{Label, PerLabel};
 
 /// The counters and gauges of one server.
@@ -43,7 +42,7 @@ pub(crate) struct Metrics {
     rejects: Family<[(&'static str, &'static str); 1], Counter>,
     panics: Counter,
     pauses: Counter,
-    rate_pauses: PerLabel<Metered, Counter>,
+    rate_pauses: PerLabel<Paused, Counter>,
     held: Counter,
     returns: Counter,
     takeovers: Counter,
@@ -147,6 +146,7 @@ impl Metrics {
 
     /// A peer was refused something; `reason` is a word from a table of ours, never text of a peer.
     pub(crate) fn refused_with(&self, reason: &'static str) {
+        tracing::debug!(reason, "refused");
         self.rejects.get_or_create(&[("reason", reason)]).inc();
     }
 
@@ -157,6 +157,7 @@ impl Metrics {
 
     /// A connection was not served.
     pub(crate) fn refused(&self, reason: Refusal) {
+        tracing::debug!(?reason, "connection not served");
         self.refused.at(reason).inc();
     }
 
@@ -186,8 +187,8 @@ impl Metrics {
     }
 
     /// A peer was not read for a while.
-    pub(crate) fn rate_paused(&self, by: Metered) {
-        self.rate_pauses.at(by).inc();
+    pub(crate) fn rate_paused(&self, by: impl Into<Paused>) {
+        self.rate_pauses.at(by.into()).inc();
     }
 
     /// A connection ended in a panic.
@@ -218,8 +219,10 @@ impl Observer for Metrics {
 
     fn rejected(&self, reject: &Reject) {
         self.refused_with(reject.code());
-        if *reject == Reject::TooSlow {
-            self.evictions.inc();
+        match reject {
+            Reject::TooSlow => drop(self.evictions.inc()),
+            Reject::NoFirstMessage => self.timed_out(Timeout::FirstMessage),
+            _ => {}
         }
     }
 

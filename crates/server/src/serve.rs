@@ -1,7 +1,8 @@
 //! HTTP on one accepted socket, until it is upgraded or closed.
 //!
 //! Invariants: 1. nothing is waited for without a bound: TLS and the first request by one deadline, later requests by the
-//! time between them, a response that is not read by [`StallGuard`]; 2. no request body is read.
+//! time between them, a response that is not read by [`StallGuard`]; 2. no request body is read; 3. no socket is served more
+//! requests than its rate, and those over it wait.
 
 use std::convert::Infallible;
 use std::io;
@@ -26,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::clock;
 use crate::link::Link;
-use crate::metrics::{Metrics, Peer, Timeout};
+use crate::metrics::{Metrics, Paused, Peer, Timeout};
 use crate::settings::Settings;
 use crate::stall::{Patience, StallGuard};
 use crate::{headers, host, problem};
@@ -61,10 +62,10 @@ pub(crate) async fn serve(accepted: Accepted, link: Arc<Link>, plan: Plan) {
 }
 
 async fn serve_http(socket: Stream, link: Arc<Link>, plan: Plan) {
-    let Plan { router, app, stopping } = plan;
+    let Plan { app, stopping, .. } = &plan;
     let patience = Patience { write: app.settings.timeouts.write, response: app.settings.timeouts.response };
     let guard = StallGuard::new(socket, Arc::clone(&link), patience);
-    let service = service_fn(|request| respond(request, Arc::clone(&link), router.clone()));
+    let service = service_fn(|request| respond(request, &link, &plan));
     let connection = builder(&app.settings).serve_connection(TokioIo::new(guard), service).with_upgrades();
     pin!(connection);
     let first_response = sleep_until(link.deadline);
@@ -107,7 +108,11 @@ fn builder(settings: &Settings) -> http1::Builder {
     builder
 }
 
-async fn respond(request: Request<Incoming>, link: Arc<Link>, router: Router) -> Result<Response, Infallible> {
+async fn respond(request: Request<Incoming>, link: &Arc<Link>, plan: &Plan) -> Result<Response, Infallible> {
+    if let Some(until) = link.begin_request(plan.app.settings.limits.requests) {
+        plan.app.metrics.rate_paused(Paused::Requests);
+        sleep_until(until).await;
+    }
     let (mut parts, body) = request.into_parts();
     let has_body = !body.is_end_stream();
     let mut response = if !host::is_well_formed(&parts) {
@@ -115,8 +120,8 @@ async fn respond(request: Request<Incoming>, link: Arc<Link>, router: Router) ->
     } else if has_body && matches!(parts.method, Method::GET | Method::HEAD) {
         problem::body_not_accepted()
     } else {
-        parts.extensions.insert(Arc::clone(&link));
-        TowerToHyperService::new(router).call(Request::from_parts(parts, Body::empty())).await?
+        parts.extensions.insert(Arc::clone(link));
+        TowerToHyperService::new(plan.router.clone()).call(Request::from_parts(parts, Body::empty())).await?
     };
     headers::secure(response.headers_mut());
     if has_body {

@@ -109,6 +109,8 @@ pub(crate) struct RawLimits {
     pub(crate) device_bytes_burst: u64,
     pub(crate) device_frames_per_second: u64,
     pub(crate) device_frames_burst: u64,
+    pub(crate) requests_per_second: u64,
+    pub(crate) requests_burst: u64,
     pub(crate) control_frames_per_second: u64,
     pub(crate) control_frames_burst: u64,
     pub(crate) patience_ms: u64,

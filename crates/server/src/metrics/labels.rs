@@ -111,6 +111,30 @@ label! {
     }
 }
 
+label! {
+    /// What came faster than its rate.
+    Paused, "bucket", {
+        /// Messages.
+        Messages = "messages",
+        /// Bytes.
+        Bytes = "bytes",
+        /// Frames of any kind.
+        Frames = "frames",
+        /// Requests of HTTP.
+        Requests = "requests",
+    }
+}
+
+impl From<Metered> for Paused {
+    fn from(by: Metered) -> Self {
+        match by {
+            Metered::Messages => Self::Messages,
+            Metered::Bytes => Self::Bytes,
+            Metered::Frames => Self::Frames,
+        }
+    }
+}
+
 impl Label for Direction {
     const KEY: &'static str = "direction";
     const ALL: &'static [Self] = &[Self::ToDevice, Self::ToClient];
@@ -132,19 +156,6 @@ impl Label for ResumeOutcome {
             Self::Complete => "complete".into(),
             Self::Uncounted => "uncounted".into(),
             Self::Refused => "refused".into(),
-        }
-    }
-}
-
-impl Label for Metered {
-    const KEY: &'static str = "bucket";
-    const ALL: &'static [Self] = &Self::ALL;
-
-    fn text(self) -> String {
-        match self {
-            Self::Messages => "messages".into(),
-            Self::Bytes => "bytes".into(),
-            Self::Frames => "frames".into(),
         }
     }
 }
@@ -190,7 +201,7 @@ mod tests {
             texts.len() == L::ALL.len()
         }
         assert!(distinct::<Peer>() && distinct::<Direction>() && distinct::<Refusal>());
-        assert!(distinct::<ResumeOutcome>() && distinct::<Metered>());
+        assert!(distinct::<ResumeOutcome>() && distinct::<Paused>());
         assert!(distinct::<AcceptError>() && distinct::<Timeout>() && distinct::<CloseCode>());
     }
 }

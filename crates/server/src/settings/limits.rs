@@ -11,6 +11,8 @@ pub struct LimitSettings {
     pub client: DataLimits,
     /// What one device may send: it speaks for all of its clients.
     pub device: DataLimits,
+    /// Requests of HTTP on one connection: `limits.requests_per_second`, `limits.requests_burst`.
+    pub requests: Rate,
     /// Pings and pongs of anybody. More of them are a violation.
     pub control_frames: Rate,
     /// How long a client may go on sending more than its rates until it is closed; zero is for ever.
@@ -30,8 +32,13 @@ pub struct DataLimits {
 
 impl LimitSettings {
     /// None at all.
-    pub const OFF: Self =
-        Self { client: DataLimits::OFF, device: DataLimits::OFF, control_frames: Rate::OFF, patience: Duration::ZERO };
+    pub const OFF: Self = Self {
+        client: DataLimits::OFF,
+        device: DataLimits::OFF,
+        requests: Rate::OFF,
+        control_frames: Rate::OFF,
+        patience: Duration::ZERO,
+    };
 }
 
 impl DataLimits {
@@ -52,6 +59,7 @@ impl Default for LimitSettings {
                 bytes: Rate { per_second: 4 << 20, burst: 16 << 20 },
                 frames: Rate { per_second: 2_000, burst: 10_000 },
             },
+            requests: Rate { per_second: 50, burst: 100 },
             control_frames: Rate { per_second: 10, burst: 50 },
             patience: Duration::from_secs(30),
         }

@@ -103,6 +103,7 @@ impl Settings {
         faults.rate("limits.device_messages_per_second", "limits.device_messages_burst", device.messages);
         faults.bytes("limits.device_bytes_per_second", "limits.device_bytes_burst", device.bytes);
         faults.rate("limits.device_frames_per_second", "limits.device_frames_burst", device.frames);
+        faults.rate("limits.requests_per_second", "limits.requests_burst", limits.requests);
         faults.rate("limits.control_frames_per_second", "limits.control_frames_burst", limits.control_frames);
         faults.time_or_none("limits.patience_ms", limits.patience);
     }

@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, interval, timeout};
 
+use crate::frames::RawWs;
 use crate::support::{LARGE_INFO, PATIENCE, Peer, Running, large_info};
 
 const SHORT: Duration = Duration::from_millis(300);
@@ -121,6 +122,31 @@ async fn a_peer_that_reads_a_response_byte_by_byte_loses_its_place() {
     let read = drip(&mut peer, b"xx\"}").await.len();
     assert!(read < LARGE_INFO, "all of it came");
     assert_eq!(server.metric(r#"cuttlebone_timeouts_total{which="write"}"#).await, 1);
+}
+
+#[tokio::test]
+async fn what_may_take_long_on_a_socket_is_its_stream_of_events_and_no_response_after_it() {
+    let (server, mut peer) = in_a_hurry().await;
+    let info = large_info();
+    let _device = server.device("large", &info).await;
+    peer.write_all(b"HEAD /api/v1/devices/events HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("sent");
+    let head = drip(&mut peer, b"\r\n\r\n").await;
+    assert!(head.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&head));
+    peer.write_all(b"GET /devices/large HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("sent");
+    let read = drip(&mut peer, b"xx\"}").await.len();
+    assert!(read < LARGE_INFO, "all of it came");
+    assert_eq!(server.metric(r#"cuttlebone_timeouts_total{which="write"}"#).await, 1);
+}
+
+#[tokio::test]
+async fn a_peer_that_says_nothing_once_it_is_upgraded_is_closed() {
+    let server = Running::with(|settings| settings.timeouts.first_message = SHORT);
+    for (path, count) in [("/register_device", 1), ("/connect_client", 2)] {
+        let mut silent = RawWs::open(&server, path).await;
+        silent.expect_refused("no_first_message", 1008).await;
+        let series = r#"cuttlebone_timeouts_total{which="first_message"}"#;
+        server.until_metric(series, |late| late == count).await;
+    }
 }
 
 #[tokio::test]

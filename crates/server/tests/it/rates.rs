@@ -6,7 +6,7 @@ use cuttlebone_server::{LimitSettings, Rate};
 use tokio::time::Instant;
 
 use crate::frames::{CLOSE, PING, PONG, RawWs, Sent, TEXT, TEXT_BEGINS, frame};
-use crate::support::Running;
+use crate::support::{Peer, Running};
 
 fn forward(n: usize) -> String {
     format!(r#"{{"message_type":"forward","payload":{n}}}"#)
@@ -179,4 +179,18 @@ async fn control_frames_over_their_rate_are_a_violation_and_their_rate_is_a_sett
     let mut client = RawWs::open(&server, "/connect_client").await;
     client.send(&[frame(PING, b"x").repeat(1000), frame(PING, b"last")].concat()).await;
     while client.next().await != Sent::Pong(b"last".to_vec()) {}
+}
+
+#[tokio::test]
+async fn requests_over_their_rate_wait_on_their_connection_and_all_are_answered() {
+    let server = limited(|limits| limits.requests = Rate { per_second: 20, burst: 5 });
+    let mut busy = Peer::connect(server.addr).await;
+    let begun = Instant::now();
+    busy.send(&"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(15)).await;
+    server.until_metric(r#"cuttlebone_rate_pauses_total{bucket="requests"}"#, |pauses| pauses > 0).await;
+    assert_eq!(server.get("/livez").await.status, 200);
+    for _ in 0..15 {
+        assert_eq!(busy.answer().await.text(), "ok\n");
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(500), "{:?}", begun.elapsed());
 }

@@ -18,6 +18,7 @@ pub(super) fn limits(raw: &RawLimits) -> LimitSettings {
             bytes: rate(raw.device_bytes_per_second, raw.device_bytes_burst),
             frames: rate(raw.device_frames_per_second, raw.device_frames_burst),
         },
+        requests: rate(raw.requests_per_second, raw.requests_burst),
         control_frames: rate(raw.control_frames_per_second, raw.control_frames_burst),
         patience: millis(raw.patience_ms),
     }
