@@ -80,21 +80,33 @@ pub struct ConnectionSettings {
 }
 
 impl ConnectionSettings {
-    /// What `connections.per_address = "auto"` means for a server that listens on `listen`: no limit on loopback only.
+    /// The defaults, with what `auto` means for each bound of one address.
     #[must_use]
-    pub fn auto_per_address(listen: SocketAddr) -> Option<usize> {
+    pub fn auto(listen: SocketAddr) -> Self {
+        let defaults = Self::default();
+        Self {
+            per_address: Self::auto_per_address(listen),
+            pending_per_address: Self::auto_pending_per_address(listen),
+            rate_per_address: Rate {
+                per_second: Self::auto_per_address_per_second(listen),
+                ..defaults.rate_per_address
+            },
+            ..defaults
+        }
+    }
+
+    /// What `connections.per_address = "auto"` means for a server that listens on `listen`: no limit on loopback only.
+    fn auto_per_address(listen: SocketAddr) -> Option<usize> {
         (!is_loopback(listen)).then_some(AUTO_PER_ADDRESS)
     }
 
     /// What `connections.pending_per_address = "auto"` means: no limit on loopback only.
-    #[must_use]
-    pub fn auto_pending_per_address(listen: SocketAddr) -> Option<usize> {
+    fn auto_pending_per_address(listen: SocketAddr) -> Option<usize> {
         (!is_loopback(listen)).then_some(AUTO_PENDING_PER_ADDRESS)
     }
 
     /// What `connections.per_address_per_second = "auto"` means: as many as come on loopback only.
-    #[must_use]
-    pub fn auto_per_address_per_second(listen: SocketAddr) -> u32 {
+    fn auto_per_address_per_second(listen: SocketAddr) -> u32 {
         if is_loopback(listen) { 0 } else { AUTO_PER_ADDRESS_PER_SECOND }
     }
 

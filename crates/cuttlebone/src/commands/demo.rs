@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use cuttlebone_client::Endpoint;
-use cuttlebone_demo_device::{DemoDevice, Media, Options};
+use cuttlebone_demo_device::{DemoDevice, DeviceError, Media, Options};
 use cuttlebone_server::{ConnectionSettings, Server, Settings};
 use tokio_util::sync::CancellationToken;
 
@@ -36,16 +36,27 @@ async fn demo(args: &DemoArgs) -> Result<ExitCode> {
     let device = device(address, &args.id)?;
     print(&greeting(address, &args.id))?;
     tokio::select! {
-        both = async { tokio::join!(server.run(stop.clone()), device.run(stop.clone())) } => both.1?,
+        both = together(server.run(stop.clone()), device.run(stop.clone())) => both?,
         () = signals.watch(stop.clone(), || ()) => {}
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// Runs both to their end; a device that gives up ends the server too, for there is nothing to show.
+async fn together<S>(
+    server: impl Future<Output = S>,
+    device: impl Future<Output = Result<(), DeviceError>>,
+) -> Result<(), DeviceError> {
+    let server = async {
+        server.await;
+        Ok(())
+    };
+    tokio::try_join!(server, device).map(|_| ())
+}
+
 fn server_settings(listen: SocketAddr) -> Settings {
     let mut settings = Settings { listen, metrics_listen: None, ..Settings::default() };
-    settings.connections.max = CONNECTIONS;
-    settings.connections.per_address = ConnectionSettings::auto_per_address(listen);
+    settings.connections = ConnectionSettings { max: CONNECTIONS, ..ConnectionSettings::auto(listen) };
     settings.timeouts.drain = DRAIN;
     settings
 }
@@ -106,6 +117,23 @@ fn escape(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::{pending, ready};
+
+    #[tokio::test]
+    async fn device_that_gives_up_ends_the_demo_with_its_error() {
+        let given_up = ready(Err(DeviceError::GivenUp("gone".into())));
+        let ended = together(pending::<()>(), given_up).await;
+        assert!(ended.is_err_and(|error| error.to_string().contains("gone")));
+    }
+
+    #[test]
+    fn network_has_every_bound_of_one_address() {
+        let connections = server_settings(([192, 0, 2, 7], 4).into()).connections;
+        assert!(connections.per_address.is_some() && connections.pending_per_address.is_some());
+        assert!(!connections.rate_per_address.is_off());
+        let connections = server_settings(([127, 0, 0, 1], 4).into()).connections;
+        assert_eq!(connections, ConnectionSettings { max: CONNECTIONS, ..ConnectionSettings::default() });
+    }
 
     #[test]
     fn loopback_has_no_warning_and_the_network_has() {

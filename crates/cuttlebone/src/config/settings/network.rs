@@ -118,14 +118,14 @@ fn connections(raw: &RawConnections, listen: SocketAddr, check: &mut Check<'_>) 
     let per_address = number_or_auto("connections.per_address", &raw.per_address, check);
     let pending = number_or_auto("connections.pending_per_address", &raw.pending_per_address, check);
     let per_second = number_or_auto("connections.per_address_per_second", &raw.per_address_per_second, check);
-    let auto_per_second = ConnectionSettings::auto_per_address_per_second(listen).into();
+    let auto = ConnectionSettings::auto(listen);
     ConnectionSettings {
         max: count(raw.max),
-        per_address: per_address.map(count).or_else(|| ConnectionSettings::auto_per_address(listen)),
+        per_address: per_address.map(count).or(auto.per_address),
         pending: count(raw.pending),
-        pending_per_address: pending.map(count).or_else(|| ConnectionSettings::auto_pending_per_address(listen)),
+        pending_per_address: pending.map(count).or(auto.pending_per_address),
         rate: rate(raw.accept_per_second, raw.accept_burst),
-        rate_per_address: rate(per_second.unwrap_or(auto_per_second), raw.per_address_burst),
+        rate_per_address: rate(per_second.unwrap_or(auto.rate_per_address.per_second.into()), raw.per_address_burst),
         send_buffer: count(raw.send_buffer_bytes),
     }
 }
