@@ -6,8 +6,9 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::net::SocketAddr;
 
+use cuttlebone_proto::CloseCode;
 use cuttlebone_transport::ws::{Limits, Settings, WsConn};
-use cuttlebone_transport::{Conn, ConnExt, Incoming, Listener, Outgoing, Stream, handshake};
+use cuttlebone_transport::{Conn, ConnExt, Incoming, Listener, Outgoing, Stream, Violation, handshake};
 use hyper::body::Incoming as Body;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -77,7 +78,7 @@ async fn echo(upgrade: OnUpgrade, settings: Settings) {
             }
             Incoming::Ping | Incoming::Pong { .. } => conn.flush().await,
             Incoming::Violation(violation) => {
-                conn.queue(Outgoing::Close { code: violation.close(), reason: "" });
+                conn.queue(Outgoing::Close { code: close(violation), reason: "" });
                 conn.shutdown().await
             }
             Incoming::Closed(_) => conn.shutdown().await,
@@ -86,5 +87,16 @@ async fn echo(upgrade: OnUpgrade, settings: Settings) {
         if sent.is_err() {
             return;
         }
+    }
+}
+
+/// The code of the close frame that answers a violation.
+const fn close(violation: Violation) -> CloseCode {
+    match violation {
+        Violation::NotUtf8 => CloseCode::NotUtf8,
+        Violation::TooLarge => CloseCode::TooLarge,
+        Violation::TooManyFragments | Violation::ControlFlood => CloseCode::Policy,
+        Violation::Protocol => CloseCode::Protocol,
+        Violation::RateExceeded => CloseCode::RateLimited,
     }
 }

@@ -46,37 +46,6 @@ pub enum Violation {
     RateExceeded,
 }
 
-impl Violation {
-    /// Every violation.
-    pub const ALL: [Self; 6] =
-        [Self::NotUtf8, Self::TooLarge, Self::TooManyFragments, Self::Protocol, Self::ControlFlood, Self::RateExceeded];
-
-    /// The code of the close frame that answers it.
-    #[must_use]
-    pub const fn close(self) -> CloseCode {
-        match self {
-            Self::NotUtf8 => CloseCode::NotUtf8,
-            Self::TooLarge => CloseCode::TooLarge,
-            Self::TooManyFragments | Self::ControlFlood => CloseCode::Policy,
-            Self::Protocol => CloseCode::Protocol,
-            Self::RateExceeded => CloseCode::RateLimited,
-        }
-    }
-
-    /// A stable word for metrics and logs.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::NotUtf8 => "not_utf8",
-            Self::TooLarge => "too_large",
-            Self::TooManyFragments => "too_many_fragments",
-            Self::Protocol => "framing",
-            Self::ControlFlood => "control_flood",
-            Self::RateExceeded => "rate_exceeded",
-        }
-    }
-}
-
 /// What of a peer is counted against its rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metered {
@@ -119,8 +88,6 @@ pub enum Outgoing {
         /// Why, in words for a person: at most 123 bytes are sent.
         reason: &'static str,
     },
-    /// A close frame with any code and no reason; 1005 means: without a code.
-    CloseRaw(u16),
 }
 
 /// One connection that carries messages.

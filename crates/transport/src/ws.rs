@@ -257,7 +257,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Conn for WsConn<IO> {
     }
 
     fn queue(&mut self, out: Outgoing) {
-        if matches!(out, Outgoing::Close { .. } | Outgoing::CloseRaw(_)) {
+        if matches!(out, Outgoing::Close { .. }) {
             self.meter.stop();
         }
         match out {
@@ -265,8 +265,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Conn for WsConn<IO> {
             Outgoing::Ping { mark: None } => self.outbox.push_ping(&[]),
             Outgoing::Ping { mark: Some(mark) } => self.outbox.push_ping(&mark.to_be_bytes()),
             Outgoing::Close { code, reason } => self.outbox.push_close(Some(code.value()), reason),
-            Outgoing::CloseRaw(1005) => self.outbox.push_close(None, ""),
-            Outgoing::CloseRaw(code) => self.outbox.push_close(Some(code), ""),
         }
     }
 

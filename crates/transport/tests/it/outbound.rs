@@ -70,7 +70,7 @@ async fn order_is_kept_around_large_texts() {
     for text in &texts {
         conn.queue(Outgoing::Text(text.clone()));
     }
-    conn.queue(Outgoing::CloseRaw(1000));
+    conn.queue(Outgoing::Close { code: CloseCode::Normal, reason: "" });
     assert_eq!(conn.flush().now_or_never().map(|result| result.is_ok()), None, "the pipe is small");
     conn.queue(Outgoing::Text("after the close".to_owned()));
     let mut peer = client(io);

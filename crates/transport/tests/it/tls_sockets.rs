@@ -1,6 +1,7 @@
 use std::io;
 use std::sync::Arc;
 
+use cuttlebone_proto::CloseCode;
 use cuttlebone_transport::tls::{Tls, TlsSettings};
 use cuttlebone_transport::ws::WsConn;
 use cuttlebone_transport::{Conn, ConnExt, Incoming, Listener, Outgoing, Stream};
@@ -86,7 +87,7 @@ async fn exchange(mut conn: WsConn<Stream>, peer: TlsStream<TcpStream>) {
         };
         tokio::join!(sending, echoing);
     }
-    conn.queue(Outgoing::CloseRaw(1001));
+    conn.queue(Outgoing::Close { code: CloseCode::GoingAway, reason: "" });
     conn.shutdown().await.unwrap();
     assert!(peer.next().await.unwrap().unwrap().is_close());
 }
