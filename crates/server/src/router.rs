@@ -12,7 +12,7 @@ use crate::{host, problem};
 
 /// The routes of the public listener, which listens on `address`. Everything that is none of them is an embedded file or not
 /// there.
-pub(crate) fn router(app: Arc<App>, address: SocketAddr) -> Router {
+pub(crate) fn router(app: &Arc<App>, address: SocketAddr) -> Router {
     let routes = Router::new()
         .route("/register_device", get(upgrade::register_device))
         .route("/connect_client", get(upgrade::connect_client))
@@ -24,6 +24,6 @@ pub(crate) fn router(app: Arc<App>, address: SocketAddr) -> Router {
         .route("/readyz", get(health::readyz))
         .fallback(assets::serve)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .with_state(Arc::clone(&app));
+        .with_state(Arc::clone(app));
     host::guarded(routes, address, &app.settings.allowed_origins, &app.metrics)
 }

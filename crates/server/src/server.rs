@@ -23,7 +23,7 @@ use crate::ids::SystemRandom;
 use crate::memory::{self, Watch};
 use crate::metrics::{Metrics, Timeout, endpoint};
 use crate::resume_key::ResumeKey;
-use crate::settings::{Fault, Settings};
+use crate::settings::{self, Fault, Settings};
 use crate::tasks::Tasks;
 use crate::{clock, descriptors, router};
 
@@ -123,6 +123,12 @@ impl Server {
         let metrics_listener =
             settings.metrics_listen.map(|address| listen(&settings, address, None, sockets.metrics)).transpose()?;
 
+        if let Some((_, address)) = &metrics_listener
+            && !settings::is_loopback(*address)
+        {
+            tracing::warn!(%address, "the metrics are shown to whoever reaches this address");
+        }
+
         let admission = Admission::new(settings.connections.bounds());
         let metrics = Arc::new(Metrics::new());
         let observer = Arc::clone(&metrics);
@@ -131,7 +137,7 @@ impl Server {
         let registry = Registry::new(settings.hub.clone(), &settings.ice_servers, ids, tokens, observer);
         let app = App::new(settings, Arc::new(registry), metrics);
 
-        let router = router::router(Arc::clone(&app), local_addr);
+        let router = router::router(&app, local_addr);
         let tasks = Arc::clone(&app.tasks);
         let public = Door {
             listener,

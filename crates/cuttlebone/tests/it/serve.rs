@@ -112,3 +112,9 @@ fn what_a_peer_did_wrong_is_logged_for_debugging_with_its_address_and_not_otherw
     assert!(line.contains("DEBUG") && line.contains(&address), "{line}");
     assert_eq!(refused("info").0, None);
 }
+
+#[test]
+fn metrics_on_a_network_address_are_warned_of() {
+    let mut running = Running::start(program(&["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "0.0.0.0:0"]));
+    assert!(running.log_line("shown to whoever reaches this address").contains("0.0.0.0:"));
+}

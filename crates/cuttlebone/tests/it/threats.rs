@@ -184,6 +184,7 @@ fn t24_nothing_that_a_peer_sends_forges_a_log_line() {
         drop((refused, registered));
         let log = server.running.stop_and_read_log();
         assert!(log.contains("seen"), "the id is logged: {log}");
+        assert!(log.contains("invalid_device_id"), "why the other was refused: {log}");
         assert!(!log.contains("forged"), "{log}");
         let bad = log.chars().find(|char| {
             char.is_control() && *char != '\n'
