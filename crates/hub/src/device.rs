@@ -26,14 +26,14 @@ use crate::mailbox::{Mailbox, PushError, Sender};
 use crate::observer::Direction;
 use crate::registry::Shared;
 pub(crate) use admission::TokenTime;
-pub use attachment::Attachment;
+pub(crate) use attachment::Attachment;
 pub(crate) use attachment::Delivery;
 
 /// Ids of former clients that are not drawn again, per device.
 const REMEMBERED_IDS: usize = 1024;
 
 /// A device, from its registration until it is gone for good; it outlives a broken connection by the grace period.
-pub struct Device {
+pub(crate) struct Device {
     pub(crate) id: DeviceId,
     pub(crate) info: Arc<str>,
     pub(crate) registered_at_ms: u64,

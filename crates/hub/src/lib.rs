@@ -25,10 +25,9 @@ mod resume_token;
 mod seat;
 mod settings;
 
-pub use device::{Attachment, Device};
 pub use event::{DeviceSummary, Event};
 pub use item::{Item, Notice};
-pub use mailbox::{Inbox, Mailbox, PushError, Received, Urgent};
+pub use mailbox::{Inbox, Received, Urgent};
 pub use observer::{Direction, Observer, ResumeOutcome, Unobserved};
 pub use registry::{Counts, IdSource, Probe, Registration, Registry, Resolution, Waiting};
 pub use request::{Answer, AttachRequest, RegisterRequest, Request};

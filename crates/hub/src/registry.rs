@@ -241,7 +241,8 @@ impl Registry {
         self.shared.events.subscribe()
     }
 
-    /// Changes with everything that changes [`Registry::list`], and before it can be seen there.
+    /// Grows with everything that changes [`Registry::list`]: after the change, and before the lock that guards it is
+    /// released.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.shared.version.load(Ordering::Acquire)
@@ -308,12 +309,13 @@ impl Registry {
             device.mailbox.probe(probe);
             return Resolution::Probe(Probe { answered, request, holder: device.mailbox.reader() });
         }
-        if away {
-            self.shared.observer.returned();
-        } else {
+        if !away {
             self.shared.observer.taken_over();
         }
         if device.info == request.device_info {
+            if away {
+                self.shared.observer.returned();
+            }
             return Resolution::Answer(self.resume(&mut shard, &device, request, now_ms));
         }
         // Another device_info: for the clients this is another device. It may have kept its table of them (protocol.md

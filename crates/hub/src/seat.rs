@@ -90,7 +90,10 @@ impl Seat {
 
     /// The transport refused what came.
     pub fn on_violation(&mut self, reject: Reject, now: Instant) -> Next {
-        both!(self, seat => seat.on_violation(reject, now))
+        match self {
+            Self::Client(seat) => seat.on_violation(reject),
+            Self::Device(seat) => seat.on_violation(reject, now),
+        }
     }
 
     /// Anything at all came from the peer. Cheap, for every frame.

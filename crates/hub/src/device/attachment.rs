@@ -37,12 +37,6 @@ pub(crate) enum Delivery {
 }
 
 impl Attachment {
-    /// The id the device knows this client by.
-    #[must_use]
-    pub fn client_id(&self) -> ClientId {
-        self.client_id
-    }
-
     /// The reader of the client's mailbox.
     pub(crate) fn inbox(&self) -> Inbox {
         self.inbox.clone()
@@ -108,7 +102,7 @@ impl Attachment {
     }
 
     /// Leaves the device for good; a device that was told of the client is told that it is gone.
-    pub fn leave(&mut self) {
+    fn leave(&mut self) {
         if std::mem::replace(&mut self.left, true) {
             return;
         }

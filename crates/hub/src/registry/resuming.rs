@@ -39,7 +39,7 @@ impl Shared {
                 Ok(Some(attachment)) => Answer::Attached(attachment),
                 Ok(None) if claims.is_expired(now_ms) => self.refuse(None, None),
                 Ok(None) => self.readmit(shard, device, request, claims, now_ms),
-                Err(reject) => Answer::Refused(reject),
+                Err(reject) => self.refuse_with(reject),
             },
             None if self.may_be_unknown(claims, now_ms) && !claims.is_expired(now_ms) => {
                 self.wait(shard, request, now_ms)
@@ -69,7 +69,7 @@ impl Shared {
                 Answer::Attached(attachment)
             }
             Ok(None) => self.refuse(None, None),
-            Err(reject) => Answer::Refused(reject),
+            Err(reject) => self.refuse_with(reject),
         }
     }
 
@@ -97,8 +97,12 @@ impl Shared {
         {
             device.disown(self, claims.client_id);
         }
+        self.refuse_with(Reject::CannotResume)
+    }
+
+    fn refuse_with(&self, reject: Reject) -> Answer {
         self.observer.resumed(ResumeOutcome::Refused);
-        Answer::Refused(Reject::CannotResume)
+        Answer::Refused(reject)
     }
 }
 

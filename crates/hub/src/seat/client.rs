@@ -78,7 +78,7 @@ impl ClientSeat {
         }
     }
 
-    pub(super) fn on_violation(&mut self, reject: Reject, _now: Instant) -> Next {
+    pub(super) fn on_violation(&mut self, reject: Reject) -> Next {
         let effect = self.session.on_violation(reject);
         self.carry_out(effect)
     }

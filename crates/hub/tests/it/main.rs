@@ -2,6 +2,7 @@
 
 mod attack;
 mod lifecycle;
+mod observer;
 mod peer;
 mod resume;
 mod rules;

@@ -6,8 +6,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use cuttlebone_hub::{
-    Bound, IdSource, Item, Next, Received, Registry, Resolution, Seat, SeatOptions, Settings, TokenKey, Tokens,
-    Unobserved,
+    Bound, IdSource, Item, Next, Observer, Received, Registry, Resolution, Seat, SeatOptions, Settings, TokenKey,
+    Tokens, Unobserved,
 };
 use cuttlebone_proto::ClientId;
 
@@ -42,6 +42,11 @@ pub(crate) fn registry_of(settings: Settings, process: u64, started_ms: u64) -> 
     // Only a test that has several processes is about clients of an earlier one.
     let tokens = if process == 1 { tokens } else { tokens.shared() };
     Registry::new(settings, &[], Box::<Counting>::default(), tokens, Arc::new(Unobserved))
+}
+
+/// The registry of the first process, and who hears of it.
+pub(crate) fn registry_heard_by(observer: Arc<dyn Observer>, settings: Settings) -> Registry {
+    Registry::new(settings, &[], Box::<Counting>::default(), Tokens::new(Box::new(Sum), 1, 0), observer)
 }
 
 /// A registry that gives these ids to its clients, in this order.

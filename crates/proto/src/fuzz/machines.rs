@@ -283,7 +283,6 @@ impl Device {
                 self.expect(&effect, (before == Model::Fresh).then_some(Reject::NoFirstMessage));
             }
         }
-        assert_eq!(self.session.waits_for_first_message(), self.model == Model::Fresh);
     }
 
     fn message(&mut self, message: &Message) {

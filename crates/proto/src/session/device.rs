@@ -110,12 +110,6 @@ impl DeviceSession {
         }
     }
 
-    /// Whether the session still waits for its first message.
-    #[must_use]
-    pub fn waits_for_first_message(&self) -> bool {
-        matches!(self.state, State::Fresh)
-    }
-
     fn on_register<'a>(&mut self, envelope: &Envelope<'a>) -> DeviceEffect<'a> {
         if let State::Registering(device_id) | State::Registered(device_id) = &self.state {
             let reject = Reject::AlreadyRegistered(device_id.clone());
