@@ -56,11 +56,19 @@ struct State {
     evicted: bool,
     reader: u32,
     waker: Option<Waker>,
-    room: Vec<Waker>,
+    room: Vec<Waiter>,
     /// What the peer may ask for again, if it is one that does.
     history: Option<Box<History>>,
     /// What the budget was told of this mailbox.
     charged: usize,
+}
+
+/// A sender that waits until a message of so many bytes finds room.
+#[derive(Debug)]
+struct Waiter {
+    sender: Arc<Sender>,
+    len: usize,
+    waker: Waker,
 }
 
 /// Why a forward was not taken.
@@ -194,7 +202,7 @@ impl Mailbox {
         let room = state.clear();
         state.charge(&self.budget);
         drop(state);
-        room.into_iter().for_each(Waker::wake);
+        wake_all(room);
         queue.into_iter().filter_map(|entry| if let Entry::Report(text) = entry { Some(text) } else { None }).collect()
     }
 
@@ -206,8 +214,10 @@ impl Mailbox {
         if state.sealed || !is_full || !permit.is_current() {
             return Poll::Ready(());
         }
-        if !state.room.iter().any(|waker| waker.will_wake(cx.waker())) {
-            state.room.push(cx.waker().clone());
+        let waiter = Waiter { sender: Arc::clone(permit.sender()), len, waker: cx.waker().clone() };
+        match state.room.iter_mut().find(|other| Arc::ptr_eq(&other.sender, &waiter.sender)) {
+            Some(former) => *former = waiter,
+            None => state.room.push(waiter),
         }
         Poll::Pending
     }
@@ -332,7 +342,7 @@ impl Mailbox {
         let waker = state.waker.take();
         drop(state);
         wake(waker);
-        room.into_iter().for_each(Waker::wake);
+        wake_all(room);
     }
 }
 
@@ -348,7 +358,16 @@ impl State {
         self.frames == 0 || (self.frames < bound.frames && self.bytes + len <= bound.bytes)
     }
 
-    fn clear(&mut self) -> Vec<Waker> {
+    /// Those for whom there is room now.
+    fn take_waiters(&mut self, budget: &Budget) -> Vec<Waiter> {
+        let mut waiting = std::mem::take(&mut self.room);
+        let has_room = |waiter: &mut Waiter| waiter.sender.has_room(waiter.len) && self.has_room(waiter.len, budget);
+        let ready = waiting.extract_if(.., has_room).collect();
+        self.room = waiting;
+        ready
+    }
+
+    fn clear(&mut self) -> Vec<Waiter> {
         self.queue = VecDeque::new();
         self.history = None;
         (self.frames, self.bytes, self.replies, self.replay) = (0, 0, 0, 0);
@@ -426,6 +445,10 @@ impl State {
             Entry::Close(code) => Item::Close(code),
         })
     }
+}
+
+fn wake_all(waiters: Vec<Waiter>) {
+    waiters.into_iter().for_each(|waiter| waiter.waker.wake());
 }
 
 fn wake(waker: Option<Waker>) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::entry::Entry;
-use super::{Budget, Mailbox, State};
+use super::{Budget, Mailbox, State, wake_all};
 use crate::item::{Item, Notice};
 use crate::settings::Bound;
 
@@ -93,10 +93,10 @@ impl Inbox {
         if state.queue.is_empty() && state.queue.capacity() > KEPT_CAPACITY {
             state.queue = VecDeque::new();
         }
-        let room = if state.has_room(0, &self.mailbox.budget) { std::mem::take(&mut state.room) } else { Vec::new() };
+        let room = state.take_waiters(&self.mailbox.budget);
         state.charge(&self.mailbox.budget);
         drop(state);
-        room.into_iter().for_each(Waker::wake);
+        wake_all(room);
         Poll::Ready(Received::Items)
     }
 

@@ -72,6 +72,12 @@ impl Sender {
         self.count.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Whether its share has room for a message of `len` bytes.
+    pub(super) fn has_room(&self, len: usize) -> bool {
+        let (frames, bytes) = (self.frames.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
+        frames == 0 || (frames < self.share.frames && bytes + len <= self.share.bytes)
+    }
+
     /// A message of `len` bytes left the mailbox.
     pub(super) fn free(&self, len: usize) {
         self.frames.fetch_sub(1, Ordering::Relaxed);
@@ -96,8 +102,11 @@ impl SendPermit {
     }
 
     pub(super) fn has_room(&self, len: usize) -> bool {
-        let (frames, bytes) = (self.sender.frames.load(Ordering::Relaxed), self.sender.bytes.load(Ordering::Relaxed));
-        frames == 0 || (frames < self.sender.share.frames && bytes + len <= self.sender.share.bytes)
+        self.sender.has_room(len)
+    }
+
+    pub(super) fn sender(&self) -> &Arc<Sender> {
+        &self.sender
     }
 
     /// Counts a message of `len` bytes as queued and taken.

@@ -130,6 +130,50 @@ fn one_sender_has_its_share_and_leaves_room_for_others() {
     assert_eq!(push("3", &greedy), Err(PushError::Full("3".into())));
 }
 
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Wakes(std::sync::atomic::AtomicUsize);
+
+impl std::task::Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+impl Wakes {
+    fn count(&self) -> usize {
+        self.0.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn a_sender_is_woken_when_there_is_room_for_its_message_and_not_before() {
+    let inbox = Inbox::new(Bound { frames: 9, bytes: 30 }, &Arc::new(Budget::new(usize::MAX)));
+    let share = Bound { frames: 1, bytes: 10 };
+    let [a, b, wide] =
+        [share, share, Bound { frames: 9, bytes: 99 }].map(|share| inbox.mailbox().supersede(&sender(share)).0);
+    let push = |text: &str, permit| inbox.mailbox().push_from(text.into(), permit);
+    for permit in [&a, &wide, &b] {
+        push("1234567890", permit).expect("room");
+    }
+    let wakes: [Arc<Wakes>; 3] = Default::default();
+    for (permit, wakes) in [&a, &b, &wide].into_iter().zip(&wakes) {
+        let waker = Waker::from(Arc::clone(wakes));
+        // Asked again and again, it waits once.
+        for _ in 0..2 {
+            assert!(inbox.mailbox().poll_room(&mut Context::from_waker(&waker), 10, permit).is_pending());
+        }
+    }
+    let counts = || wakes.each_ref().map(|wakes| wakes.count());
+    take(&inbox, 1);
+    assert_eq!(counts(), [1, 0, 1], "the one that was read, and the one that the whole queue was full for");
+    take(&inbox, 1);
+    assert_eq!(counts(), [1, 0, 1]);
+    take(&inbox, 1);
+    assert_eq!(counts(), [1, 1, 1]);
+    assert!(inbox.mailbox().state.lock().room.is_empty());
+}
+
 #[test]
 fn a_former_connection_of_a_client_sends_nothing_more_and_the_count_is_exact() {
     let inbox = empty();
