@@ -118,11 +118,12 @@ fn escape(id: &str) -> String {
 mod tests {
     use super::*;
     use std::future::{pending, ready};
+    use tokio::time::timeout;
 
     #[tokio::test]
     async fn device_that_gives_up_ends_the_demo_with_its_error() {
         let given_up = ready(Err(DeviceError::GivenUp("gone".into())));
-        let ended = together(pending::<()>(), given_up).await;
+        let ended = timeout(Duration::from_secs(5), together(pending::<()>(), given_up)).await.expect("an end");
         assert!(ended.is_err_and(|error| error.to_string().contains("gone")));
     }
 
