@@ -29,7 +29,6 @@ use cuttlebone_proto::{CloseCode, Reject};
 use cuttlebone_transport::{Conn, ConnExt, Incoming, Outgoing, Violation};
 use futures_util::FutureExt as _;
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tracing::Instrument as _;
 
 use crate::clock;
 use crate::context::{ConnectionContext, Role};
@@ -53,11 +52,8 @@ thread_local! {
 
 /// Serves `connection` until it ends, then keeps its seat for as long as the session may still come back.
 pub(crate) async fn run<C: Conn>(mut connection: Box<Connection<C>>) {
-    // What is refused is logged by those who know nothing of connections.
-    let span =
-        tracing::debug_span!("connection", peer = %connection.context.peer, role = connection.context.role.name());
     // Sound: after a panic the socket is not touched again, and of the seat only its connection is taken.
-    let served = AssertUnwindSafe(connection.serve().instrument(span)).catch_unwind().await;
+    let served = AssertUnwindSafe(connection.serve()).catch_unwind().await;
     let end = served.unwrap_or_else(|_| connection.on_panic());
     let stays = connection.ended(&end);
     hang_up(&mut connection.conn, &end).await;
@@ -139,7 +135,7 @@ impl<C: Conn> Connection<C> {
                 wake
             });
             let wake = wake.await;
-            if let Some(end) = self.on_wake(wake) {
+            if let Some(end) = self.span().in_scope(|| self.on_wake(wake)) {
                 return end;
             }
             if self.turn.is_over() {
@@ -147,6 +143,13 @@ impl<C: Conn> Connection<C> {
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    /// Says whose fault it was where a refusal is logged, by those who know nothing of connections. Made anew for what is done at
+    /// once, and not kept: see decision 24.
+    fn span(&self) -> tracing::Span {
+        let ConnectionContext { peer, role, .. } = &self.context;
+        tracing::debug_span!("connection", %peer, role = role.name())
     }
 
     /// A fault of ours is to its peer a connection that broke: without a close, which would end the session for good.
