@@ -34,26 +34,35 @@ impl Origin {
         &self.host
     }
 
-    /// True if the request is for the site that the page is from. Who speaks plain HTTP here may stand behind a proxy that
-    /// speaks TLS outside; who speaks TLS has no page of plain HTTP.
-    fn is_asked_for(&self, headers: &HeaderMap, tls: bool) -> bool {
+    /// True if the request is for the site that the page is from.
+    fn is_asked_for(&self, headers: &HeaderMap, scheme: Scheme) -> bool {
         let asked = headers.get(HOST).and_then(|value| host::split(value.as_bytes()));
         asked.is_some_and(|(host, port)| {
             let port = port.unwrap_or(default_port(self.is_https));
-            (self.is_https || !tls) && (host.as_str(), port) == (self.host.as_str(), self.port)
+            (self.is_https || scheme == Scheme::Any) && (host.as_str(), port) == (self.host.as_str(), self.port)
         })
     }
 }
 
-/// True if the page that asks is the server's own or one of `also`, or if it is no page that asks: devices and native clients
-/// send no `Origin`.
-pub(crate) fn is_allowed(headers: &HeaderMap, also: &[Origin], tls: bool) -> bool {
+/// The scheme that the server's own site has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    /// A server that speaks TLS has no page of plain HTTP.
+    Https,
+    /// One that does not may stand behind a proxy that does. And devices in the field say `http` of whatever server they
+    /// connect to.
+    Any,
+}
+
+/// True if the page that asks is the server's own or one of `also`, or if it is no page that asks: native peers send no
+/// `Origin`, or name the server itself in it.
+pub(crate) fn is_allowed(headers: &HeaderMap, also: &[Origin], scheme: Scheme) -> bool {
     let mut values = headers.get_all(ORIGIN).iter();
     match (values.next(), values.next()) {
         (None, _) => true,
         (Some(only), None) => {
             let origin = only.to_str().ok().and_then(Origin::new);
-            origin.is_some_and(|origin| also.contains(&origin) || origin.is_asked_for(headers, tls))
+            origin.is_some_and(|origin| also.contains(&origin) || origin.is_asked_for(headers, scheme))
         }
         (Some(_), Some(_)) => false,
     }
@@ -77,7 +86,8 @@ mod tests {
         let mut lines = vec![(HOST, host)];
         lines.extend(origins.iter().map(|origin| (ORIGIN, *origin)));
         let also = Origin::new("https://console.example").expect("an origin");
-        super::is_allowed(&headers(&lines), &[also], tls)
+        let scheme = if tls { Scheme::Https } else { Scheme::Any };
+        super::is_allowed(&headers(&lines), &[also], scheme)
     }
 
     #[test]
@@ -93,7 +103,7 @@ mod tests {
         ] {
             assert!(is_allowed(host, &[origin], false), "{host} {origin}");
         }
-        assert!(is_allowed("127.0.0.1:8080", &[], false) && super::is_allowed(&headers(&[]), &[], false));
+        assert!(is_allowed("127.0.0.1:8080", &[], false) && super::is_allowed(&headers(&[]), &[], Scheme::Https));
     }
 
     #[test]

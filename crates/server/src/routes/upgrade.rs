@@ -24,8 +24,9 @@ use crate::connection::{self, Connection};
 use crate::context::{ConnectionContext, Role};
 use crate::link::Link;
 use crate::metrics::{Refusal, Timeout};
+use crate::origin::{self, Scheme};
+use crate::problem;
 use crate::settings::Settings;
-use crate::{origin, problem};
 
 /// A device.
 pub(crate) async fn register_device(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -42,7 +43,8 @@ fn upgrade(app: &Arc<App>, role: Role, mut request: Request) -> Response {
         Ok(accepted) => accepted,
         Err(refusal) => return refuse(app, refusal),
     };
-    if !origin::is_allowed(request.headers(), &app.settings.allowed_origins, app.settings.tls.is_some()) {
+    let scheme = if role == Role::Client && app.settings.tls.is_some() { Scheme::Https } else { Scheme::Any };
+    if !origin::is_allowed(request.headers(), &app.settings.allowed_origins, scheme) {
         app.metrics.refused_with("origin_not_allowed");
         return problem::origin_not_allowed();
     }

@@ -54,6 +54,28 @@ async fn device_registers_over_tls_and_pins_the_certificate() {
 }
 
 #[tokio::test]
+async fn device_of_the_field_that_says_http_over_tls_is_taken_and_a_page_that_does_is_not() {
+    let folder = Folder::new("origin");
+    let server = Running::with(|settings| settings.tls = folder.tls());
+    let trust = Trust::Fingerprint(fingerprint(server.fingerprint.as_deref().expect("there is a certificate")));
+    let endpoint =
+        Endpoint::parse(&format!("wss://{}", server.addr)).and_then(|it| it.with_trust(trust)).expect("good");
+    for (path, status) in [("/register_device", "101"), ("/connect_client", "403")] {
+        let mut stream = raw::Stream::open(&endpoint).await.expect("connects");
+        // As libwebsockets writes it for the device of Cuttlefish: the name without the port, in both.
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\norigin: http://127.0.0.1\r\nupgrade: websocket\r\n\
+             connection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-protocol: webrtc-operator\r\n\
+             sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.expect("an answer");
+        assert_eq!(answer, format!("HTTP/1.1 {status}").as_bytes(), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn half_a_client_hello_is_waited_for_until_the_deadline() {
     let folder = Folder::new("half");
     let server = Running::with(|settings| {
