@@ -56,6 +56,7 @@ struct State {
     evicted: bool,
     reader: u32,
     waker: Option<Waker>,
+    /// Who waits for room, the first first.
     room: Vec<Waiter>,
     /// What the peer may ask for again, if it is one that does.
     history: Option<Box<History>>,
@@ -63,12 +64,14 @@ struct State {
     charged: usize,
 }
 
-/// A sender that waits until a message of so many bytes finds room.
+/// A sender that waits until a message of so many bytes finds room. It keeps its place until it has put the message in, or
+/// leaves.
 #[derive(Debug)]
 struct Waiter {
     sender: Arc<Sender>,
+    epoch: u32,
     len: usize,
-    waker: Waker,
+    waker: Option<Waker>,
 }
 
 /// Why a forward was not taken.
@@ -122,8 +125,11 @@ impl Mailbox {
             permit.count();
             return Err(PushError::TooLarge);
         }
-        if !state.has_room(text.len(), &self.budget) || permit.is_some_and(|permit| !permit.has_room(text.len())) {
+        if !state.has_room(text.len(), permit.map(SendPermit::sender), &self.budget) {
             return Err(PushError::Full(text));
+        }
+        if let Some(permit) = permit {
+            state.room.retain(|waiter| !waiter.is_of(permit));
         }
         state.frames += 1;
         state.bytes += text.len();
@@ -139,8 +145,33 @@ impl Mailbox {
     /// Lets a new connection send for a client; permits of the former one are worth nothing from here on. Gives the new
     /// permit and how many messages were taken.
     pub(crate) fn supersede(&self, sender: &Arc<Sender>) -> (SendPermit, u32) {
-        let _state = self.state.lock();
-        (sender.supersede(), sender.taken())
+        let mut state = self.state.lock();
+        let (permit, taken) = (sender.supersede(), sender.taken());
+        let former = state.room.extract_if(.., |waiter| Arc::ptr_eq(&waiter.sender, sender));
+        let mut room: Vec<Waker> = former.filter_map(|waiter| waiter.waker).collect();
+        room.extend(state.next_in_line(&self.budget));
+        drop(state);
+        wake_all(room);
+        (permit, taken)
+    }
+
+    /// A sender does not wait for room any longer.
+    pub(crate) fn stop_waiting(&self, permit: &SendPermit) {
+        let mut state = self.state.lock();
+        let waiting = state.room.len();
+        state.room.retain(|waiter| !waiter.is_of(permit));
+        if state.room.len() == waiting {
+            return;
+        }
+        let room = state.next_in_line(&self.budget);
+        state.charge(&self.budget);
+        drop(state);
+        wake_all(room);
+    }
+
+    /// Whether a message of `len` bytes may be held until there is room for it: not if all hold too much already.
+    pub(crate) fn may_wait(&self, len: usize) -> bool {
+        self.budget.tighten(Bound { frames: 1, bytes: usize::MAX }).bytes >= len
     }
 
     /// How many messages of a client were taken and have been read, or still will be.
@@ -207,17 +238,22 @@ impl Mailbox {
     }
 
     /// Whether a message of `len` bytes would be taken. If not, `cx` is woken when there is room again, or when the
-    /// mailbox is sealed.
+    /// mailbox is sealed. Whoever waits longer comes first, as far as its own share has room: or small messages, of which
+    /// there is always one that fits, would keep a large one out for ever.
     pub(crate) fn poll_room(&self, cx: &mut Context<'_>, len: usize, permit: &SendPermit) -> Poll<()> {
         let mut state = self.state.lock();
-        let is_full = !state.has_room(len, &self.budget) || !permit.has_room(len);
-        if state.sealed || !is_full || !permit.is_current() {
+        let has_room = state.has_room(len, Some(permit.sender()), &self.budget);
+        if state.sealed || has_room || !permit.is_current() {
             return Poll::Ready(());
         }
-        let waiter = Waiter { sender: Arc::clone(permit.sender()), len, waker: cx.waker().clone() };
-        match state.room.iter_mut().find(|other| Arc::ptr_eq(&other.sender, &waiter.sender)) {
-            Some(former) => *former = waiter,
-            None => state.room.push(waiter),
+        let waker = Some(cx.waker().clone());
+        match state.room.iter_mut().find(|waiter| waiter.is_of(permit)) {
+            Some(waiter) => (waiter.len, waiter.waker) = (len, waker),
+            None => {
+                let (sender, epoch) = (Arc::clone(permit.sender()), permit.epoch());
+                state.room.push(Waiter { sender, epoch, len, waker });
+                state.charge(&self.budget);
+            }
         }
         Poll::Pending
     }
@@ -333,7 +369,7 @@ impl Mailbox {
         if state.sealed {
             return;
         }
-        let room = if evict { state.clear() } else { std::mem::take(&mut state.room) };
+        let room = if evict { state.clear() } else { state.let_waiters_go() };
         state.queue.extend(last_words.map(Entry::Reply));
         state.queue.push_back(Entry::Close(code));
         state.sealed = true;
@@ -353,31 +389,48 @@ impl Drop for Mailbox {
 }
 
 impl State {
-    fn has_room(&self, len: usize, budget: &Budget) -> bool {
+    /// Whether a message fits, beside those of the senders that have waited longer.
+    fn has_room(&self, len: usize, sender: Option<&Arc<Sender>>, budget: &Budget) -> bool {
         let bound = budget.tighten(self.bound);
-        self.frames == 0 || (self.frames < bound.frames && self.bytes + len <= bound.bytes)
+        let waits_longer = |waiter: &&Waiter| sender.is_none_or(|sender| !Arc::ptr_eq(&waiter.sender, sender));
+        let before = self.room.iter().take_while(waits_longer).filter(|waiter| waiter.sender.has_room(waiter.len));
+        let (frames, bytes) =
+            before.fold((self.frames, self.bytes), |(frames, bytes), waiter| (frames + 1, bytes + waiter.len));
+        sender.is_none_or(|sender| sender.has_room(len))
+            && (frames == 0 || (frames < bound.frames && bytes + len <= bound.bytes))
     }
 
-    /// Those for whom there is room now.
-    fn take_waiters(&mut self, budget: &Budget) -> Vec<Waiter> {
-        let mut waiting = std::mem::take(&mut self.room);
-        let has_room = |waiter: &mut Waiter| waiter.sender.has_room(waiter.len) && self.has_room(waiter.len, budget);
-        let ready = waiting.extract_if(.., has_room).collect();
-        self.room = waiting;
-        ready
+    /// To wake those for whom there is room now.
+    fn next_in_line(&mut self, budget: &Budget) -> Vec<Waker> {
+        let bound = budget.tighten(self.bound);
+        let (mut frames, mut bytes) = (self.frames, self.bytes);
+        let mut next = Vec::new();
+        for Waiter { len, waker, .. } in self.room.iter_mut().filter(|waiter| waiter.sender.has_room(waiter.len)) {
+            if frames > 0 && (frames >= bound.frames || bytes + *len > bound.bytes) {
+                break;
+            }
+            (frames, bytes) = (frames + 1, bytes + *len);
+            next.extend(waker.take());
+        }
+        next
     }
 
-    fn clear(&mut self) -> Vec<Waiter> {
+    fn let_waiters_go(&mut self) -> Vec<Waker> {
+        std::mem::take(&mut self.room).into_iter().filter_map(|waiter| waiter.waker).collect()
+    }
+
+    fn clear(&mut self) -> Vec<Waker> {
         self.queue = VecDeque::new();
         self.history = None;
         (self.frames, self.bytes, self.replies, self.replay) = (0, 0, 0, 0);
-        std::mem::take(&mut self.room)
+        self.let_waiters_go()
     }
 
     /// Tells the budget what is held here, in steps.
     fn charge(&mut self, budget: &Budget) {
         let kept = self.history.as_ref().map_or(0, |history| history.bytes());
-        self.charged = budget.change(self.charged, self.bytes + kept + self.replay);
+        let waiting: usize = self.room.iter().map(|waiter| waiter.len).sum();
+        self.charged = budget.change(self.charged, self.bytes + kept + self.replay + waiting);
     }
 
     /// A new reader's queue: what it has so far, the greeting, what it asked for again, what is queued.
@@ -447,8 +500,14 @@ impl State {
     }
 }
 
-fn wake_all(waiters: Vec<Waiter>) {
-    waiters.into_iter().for_each(|waiter| waiter.waker.wake());
+impl Waiter {
+    fn is_of(&self, permit: &SendPermit) -> bool {
+        Arc::ptr_eq(&self.sender, permit.sender()) && self.epoch == permit.epoch()
+    }
+}
+
+fn wake_all(wakers: Vec<Waker>) {
+    wakers.into_iter().for_each(Waker::wake);
 }
 
 fn wake(waker: Option<Waker>) {

@@ -47,6 +47,11 @@ impl Attachment {
         self.device.mailbox.poll_room(cx, len, &self.permit)
     }
 
+    /// See `Mailbox::may_wait` of the device.
+    pub(crate) fn may_wait(&self, len: usize) -> bool {
+        self.device.mailbox.may_wait(len)
+    }
+
     /// Passes a payload on to the device: the only copy of it is made here.
     pub(crate) fn forward(&mut self, payload: &str) -> Delivery {
         self.push(encode::client_msg(self.client_id, payload))
@@ -72,6 +77,7 @@ impl Attachment {
 
     /// The client's connection broke. If it may come back, or the device was told of it, it keeps its id for a while.
     pub(crate) fn linger(&self) -> bool {
+        self.device.mailbox.stop_waiting(&self.permit);
         let mut state = self.device.state.lock();
         let Some(entry) = state.clients.get_mut(&self.client_id) else { return false };
         if !self.inbox.is_reader_of(&entry.mailbox) {
@@ -123,6 +129,7 @@ impl Attachment {
 
 impl Drop for Attachment {
     fn drop(&mut self) {
+        self.device.mailbox.stop_waiting(&self.permit);
         self.leave();
     }
 }

@@ -93,7 +93,7 @@ impl Inbox {
         if state.queue.is_empty() && state.queue.capacity() > KEPT_CAPACITY {
             state.queue = VecDeque::new();
         }
-        let room = state.take_waiters(&self.mailbox.budget);
+        let room = state.next_in_line(&self.mailbox.budget);
         state.charge(&self.mailbox.budget);
         drop(state);
         wake_all(room);

@@ -101,8 +101,8 @@ impl SendPermit {
         self.sender.epoch.load(Ordering::Relaxed) == self.epoch
     }
 
-    pub(super) fn has_room(&self, len: usize) -> bool {
-        self.sender.has_room(len)
+    pub(super) fn epoch(&self) -> u32 {
+        self.epoch
     }
 
     pub(super) fn sender(&self) -> &Arc<Sender> {

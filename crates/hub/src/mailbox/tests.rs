@@ -48,7 +48,66 @@ fn room_wakes_who_waits_for_it() {
     assert!(inbox.mailbox().poll_room(&mut cx, 1, &permit).is_pending());
     take(&inbox, 1);
     assert!(inbox.mailbox().poll_room(&mut cx, 1, &permit).is_ready());
+    inbox.mailbox().push_from("x".into(), &permit).expect("room");
     assert!(inbox.mailbox().state.lock().room.is_empty());
+}
+
+#[test]
+fn a_large_message_that_waits_is_not_passed_by_small_ones_for_ever() {
+    let inbox = Inbox::new(Bound { frames: 99, bytes: 30 }, &Arc::new(Budget::new(usize::MAX)));
+    let share = Bound { frames: 9, bytes: 30 };
+    let [large, small, third] = [(); 3].map(|()| inbox.mailbox().supersede(&sender(share)).0);
+    let push = |text: &str, permit| inbox.mailbox().push_from(text.into(), permit);
+    let mut cx = Context::from_waker(Waker::noop());
+    (0..3).for_each(|_| push("1234567890", &small).expect("room"));
+    assert!(inbox.mailbox().poll_room(&mut cx, 25, &large).is_pending());
+    take(&inbox, 1);
+    assert_eq!(push("x", &small), Err(PushError::Full("x".into())), "there is room, but not for both");
+    assert!(inbox.mailbox().poll_room(&mut cx, 1, &small).is_pending());
+    take(&inbox, 2);
+    assert_eq!(push("12345", &third), Err(PushError::Full("12345".into())), "nor for all three");
+    push("1234", &third).expect("room for all");
+    push("x", &small).expect("room for all");
+    push(&"x".repeat(25), &large).expect("its turn");
+}
+
+#[test]
+fn one_who_leaves_holds_nobody_up() {
+    let inbox = Inbox::new(Bound { frames: 99, bytes: 30 }, &Arc::new(Budget::new(usize::MAX)));
+    let share = Bound { frames: 9, bytes: 30 };
+    let former = sender(share);
+    let [(large, _), (small, _)] = [&former, &sender(share)].map(|sender| inbox.mailbox().supersede(sender));
+    inbox.mailbox().push_from("x".repeat(20), &small).expect("room");
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    for gone in [false, true] {
+        let mut noop = Context::from_waker(Waker::noop());
+        assert!(inbox.mailbox().poll_room(&mut noop, 25, &large).is_pending());
+        assert!(inbox.mailbox().poll_room(&mut Context::from_waker(&waker), 10, &small).is_pending());
+        match gone {
+            false => inbox.mailbox().stop_waiting(&large),
+            true => drop(inbox.mailbox().supersede(&former)),
+        }
+        assert_eq!(wakes.count(), 1 + usize::from(gone));
+        assert!(inbox.mailbox().poll_room(&mut noop, 10, &small).is_ready());
+        inbox.mailbox().stop_waiting(&small);
+    }
+    inbox.mailbox().stop_waiting(&large);
+    assert!(inbox.mailbox().state.lock().room.is_empty());
+}
+
+#[test]
+fn what_waits_counts_and_does_not_wait_when_all_hold_too_much() {
+    let budget = Arc::new(Budget::new(64 * 1024));
+    let inbox = Inbox::new(SMALL, &budget);
+    let (permit, _) = inbox.mailbox().supersede(&sender(SMALL));
+    inbox.mailbox().push("1234567890".into()).expect("room");
+    assert!(inbox.mailbox().may_wait(100 * 1024));
+    assert!(inbox.mailbox().poll_room(&mut Context::from_waker(Waker::noop()), 100 * 1024, &permit).is_pending());
+    assert_eq!(budget.used(), 100 * 1024);
+    assert!(!inbox.mailbox().may_wait(100 * 1024) && inbox.mailbox().may_wait(16 * 1024));
+    inbox.mailbox().stop_waiting(&permit);
+    assert_eq!(budget.used(), 0);
 }
 
 #[test]
@@ -166,11 +225,12 @@ fn a_sender_is_woken_when_there_is_room_for_its_message_and_not_before() {
     }
     let counts = || wakes.each_ref().map(|wakes| wakes.count());
     take(&inbox, 1);
-    assert_eq!(counts(), [1, 0, 1], "the one that was read, and the one that the whole queue was full for");
+    assert_eq!(counts(), [1, 0, 0], "there is room for one");
     take(&inbox, 1);
-    assert_eq!(counts(), [1, 0, 1]);
+    assert_eq!(counts(), [1, 0, 1], "and for the one that the queue was full for");
     take(&inbox, 1);
     assert_eq!(counts(), [1, 1, 1]);
+    [&a, &wide, &b].iter().for_each(|permit| push("1234567890", permit).expect("its turn"));
     assert!(inbox.mailbox().state.lock().room.is_empty());
 }
 

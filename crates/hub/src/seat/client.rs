@@ -236,12 +236,17 @@ impl ClientSeat {
         match delivery {
             Delivery::Queued | Delivery::Gone => Next::Continue,
             Delivery::TooLarge => self.refuse(&Reject::TooLargeForDevice),
+            Delivery::Full(text) if !self.may_wait(text.len()) => self.on_violation(Reject::DeviceTooSlow),
             Delivery::Full(text) => {
                 self.registry.shared().observer.paused();
                 self.blocked = Some(Blocked { text, until: now + self.registry.settings().full_wait });
                 Next::Paused
             }
         }
+    }
+
+    fn may_wait(&self, len: usize) -> bool {
+        matches!(&self.link, Link::Attached(attachment) if attachment.may_wait(len))
     }
 
     fn carry_out(&mut self, effect: ClientEffect<'_>) -> Next {
