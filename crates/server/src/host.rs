@@ -72,7 +72,11 @@ pub(crate) fn split(value: &[u8]) -> Option<(String, Option<u16>)> {
     let host = authority.host();
     let is_name = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
     let rest = authority.as_str().get(host.len()..)?;
-    let port = if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?.parse().ok()?) };
+    let digits = rest.strip_prefix(':');
+    if !rest.is_empty() && !digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit())) {
+        return None;
+    }
+    let port = digits.map(str::parse).transpose().ok()?;
     (is_name || is_address(host)).then(|| (host.to_ascii_lowercase(), port))
 }
 

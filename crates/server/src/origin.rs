@@ -62,7 +62,11 @@ pub(crate) fn is_allowed(headers: &HeaderMap, also: &[Origin], scheme: Scheme) -
         (None, _) => true,
         (Some(only), None) => {
             let origin = only.to_str().ok().and_then(Origin::new);
-            origin.is_some_and(|origin| also.contains(&origin) || origin.is_asked_for(headers, scheme))
+            origin.is_some_and(|origin| {
+                // A host that is named is named with its scheme and port.
+                let is_named = also.iter().any(|named| named.host == origin.host);
+                also.contains(&origin) || (!is_named && origin.is_asked_for(headers, scheme))
+            })
         }
         (Some(_), Some(_)) => false,
     }
@@ -116,6 +120,7 @@ mod tests {
             "http://127.0.0.1:8080/",
             "http://a@127.0.0.1:8080",
             "http://127.0.0.1:",
+            "http://127.0.0.1:+8080",
             "127.0.0.1:8080",
             "ftp://127.0.0.1:8080",
             "http://console.example",
@@ -130,6 +135,9 @@ mod tests {
         let own = "http://127.0.0.1:8080";
         assert!(!is_allowed("127.0.0.1:8080", &[own, own], false), "one that says it twice");
         assert!(!is_allowed("", &["http://"], false));
+        for origin in ["http://console.example:8080", "https://console.example:8080"] {
+            assert!(!is_allowed("console.example:8080", &[origin], false), "{origin}");
+        }
         for origin in ["https://console.example", "HTTPS://Console.Example:443"] {
             assert!(is_allowed("127.0.0.1:8080", &[origin], false), "{origin}");
         }

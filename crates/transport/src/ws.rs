@@ -168,6 +168,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> WsConn<IO> {
     }
 
     fn on_event(&mut self, event: Event) -> Incoming {
+        if matches!(event, Event::Text | Event::Binary) {
+            // It is complete, whenever it will be looked at.
+            self.part.give_back();
+        }
         let incoming = match event {
             Event::Text => Incoming::Text,
             Event::Binary => Incoming::Binary,
@@ -202,9 +206,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Conn for WsConn<IO> {
             return Poll::Ready(Incoming::Broken);
         }
         self.waits_for_others = false;
-        if !self.decoder.is_in_message() {
-            self.part.give_back();
-        }
         if let Some(instead) = ready!(self.poll_credit()) {
             return Poll::Ready(instead);
         }

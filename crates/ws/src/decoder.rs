@@ -184,7 +184,7 @@ impl Decoder {
 
     /// True while a message has begun and is not complete.
     #[must_use]
-    pub fn is_in_message(&self) -> bool {
+    fn is_in_message(&self) -> bool {
         self.message.is_some() && !self.is_finished()
     }
 
