@@ -13,18 +13,17 @@ mod admission;
 mod attachment;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use cuttlebone_proto::{ClientId, CloseCode, DeviceId, Reject, encode};
-use parking_lot::Mutex;
 
 use crate::event::{DeviceSummary, Event};
 use crate::item::Notice;
 use crate::mailbox::{Mailbox, PushError, Sender};
 use crate::observer::Direction;
 use crate::registry::Shared;
+use crate::sync::{AtomicBool, Mutex, OnceLock, Ordering};
 pub(crate) use admission::TokenTime;
 pub(crate) use attachment::Attachment;
 pub(crate) use attachment::Delivery;

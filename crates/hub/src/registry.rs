@@ -8,12 +8,10 @@ mod waiting;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use cuttlebone_proto::limits::SMALL_READER_BYTES;
 use cuttlebone_proto::{ClientId, DeviceId, IceServer, Reject, Resume, adb_port, encode};
-use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::sync::broadcast;
 use tokio::sync::oneshot::error::TryRecvError;
 
@@ -25,12 +23,14 @@ use crate::observer::Observer;
 use crate::request::{Answer, AttachRequest, RegisterRequest, Request};
 use crate::resume_token::Tokens;
 use crate::settings::Settings;
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, OnceLock, Ordering, RwLock};
 
 pub use registration::Registration;
 use waiting::Waiter;
 pub use waiting::Waiting;
 
-const SHARDS: usize = 64;
+/// A model has one id, and no use for shards that are never contended.
+const SHARDS: usize = if cfg!(loom) { 1 } else { 64 };
 
 /// Where client ids come from: uniform in their range, from a source that nobody can guess.
 pub trait IdSource: Send + Sync {

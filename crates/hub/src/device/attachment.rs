@@ -1,7 +1,6 @@
 //! A client's place at its device.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use cuttlebone_proto::{ClientId, encode};
@@ -10,6 +9,7 @@ use super::Device;
 use crate::mailbox::{Inbox, PushError, SendPermit};
 use crate::observer::Direction;
 use crate::registry::Shared;
+use crate::sync::Ordering;
 
 /// A client's place at its device. Dropping it is leaving for good, unless a later connection has resumed the session.
 #[derive(Debug)]

@@ -1,7 +1,6 @@
 //! Clients that come back to their session. Source: protocol.md 2.6.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cuttlebone_proto::Reject;
@@ -12,6 +11,7 @@ use crate::mailbox::Had;
 use crate::observer::ResumeOutcome;
 use crate::request::{Answer, AttachRequest};
 use crate::resume_token::Claims;
+use crate::sync::Ordering;
 
 impl Shared {
     /// Until when a token that is given now is good.
