@@ -97,16 +97,19 @@ impl Device {
         true
     }
 
-    /// The device is gone for good: its clients are told. Gives those that the device was told of.
-    pub(crate) fn end(&self) -> Vec<ClientId> {
+    /// The device is gone for good: its mailbox is given up, its clients are told. Gives the reports that were never
+    /// delivered, and the clients that the device was told of: both in one step, for a client that leaves meanwhile is
+    /// in one of them.
+    pub(crate) fn end(&self) -> (Vec<String>, Vec<ClientId>) {
         let mut state = self.state.lock();
+        let reports = self.mailbox.abandon();
         state.lingering = 0;
         let mut told = Vec::new();
         for (id, client) in std::mem::take(&mut state.clients) {
             client.mailbox.notify(Notice::DeviceGone);
             told.extend(client.told.then_some(id));
         }
-        told
+        (reports, told)
     }
 
     /// The device's connection has ended because the server stops: its clients get what it sent, and are told to come back

@@ -321,8 +321,7 @@ impl Registry {
         // Another device_info: for the clients this is another device. It may have kept its table of them (protocol.md
         // 3.2), so it is told that they are gone.
         device.mailbox.revoke();
-        let reports = device.mailbox.abandon();
-        let gone = device.end();
+        let (reports, gone) = device.end();
         let former = device.take_former().into_iter().chain(gone.iter().copied()).collect();
         let answer = self.publish(&mut shard, &request, former, now_ms);
         let gone = gone.into_iter().map(encode::client_disconnected);

@@ -82,7 +82,6 @@ impl Registration {
         if entry.waiters.is_empty() {
             super::forget(&mut shard, &self.device.id);
         }
-        self.device.mailbox.abandon();
         self.device.end();
         self.shared.announce(|| Event::Gone(self.device.id.clone()));
     }
