@@ -212,8 +212,9 @@ impl DeviceSeat {
         let until = now + shared.settings.client_grace;
         if self.others_until.is_some_and(|others| now < others) && device.expect(shared, client_id, until) {
             self.deadline = Some(self.deadline.map_or(until, |deadline| deadline.min(until)));
-            device.to_client(shared, client_id, payload);
-        } else {
+        }
+        // It is expected now, or has just come.
+        if !device.to_client(shared, client_id, payload) {
             self.inbox.mailbox().report(encode::client_disconnected(client_id));
         }
     }
