@@ -63,12 +63,18 @@ impl Shared {
         if device.away.load(Ordering::Relaxed) {
             return self.wait(shard, request, now_ms);
         }
-        match device.readmit(self, &request.mailbox, claims, self.token_time(now_ms)) {
+        let time = self.token_time(now_ms);
+        match device.readmit(self, &request.mailbox, claims, time) {
             Ok(Some(attachment)) => {
                 self.observer.resumed(ResumeOutcome::Uncounted);
                 Answer::Attached(attachment)
             }
-            Ok(None) => self.refuse(None, None),
+            // The device may have sent to it since it was looked for, and expects it now.
+            Ok(None) => match device.resume(self, &request.mailbox, claims, Had::Unknown, time) {
+                Ok(Some(attachment)) => Answer::Attached(attachment),
+                Ok(None) => self.refuse(None, None),
+                Err(reject) => self.refuse_with(reject),
+            },
             Err(reject) => self.refuse_with(reject),
         }
     }
