@@ -82,11 +82,7 @@ fn late_end_of_the_former_connection_keeps_the_session() {
 #[test]
 fn message_for_a_client_of_an_earlier_process_is_its_when_it_comes_in_the_same_moment() {
     check(4, || {
-        let token = {
-            let earlier = registry_of(Settings::default(), 2, 0);
-            let _device = Peer::registered(&earlier, "1");
-            token(&Peer::resuming(&earlier, "true").received()[1])
-        };
+        let token = token_of_an_earlier_process();
         let hub = registry_of(Settings::default(), 3, 0);
         let mut device = Peer::registered(&hub, "1");
         let client = drive(Peer::client(&hub), move |client| {
@@ -100,4 +96,26 @@ fn message_for_a_client_of_an_earlier_process_is_its_when_it_comes_in_the_same_m
         assert_eq!(of_device(&read), [r#"{"message_type":"device_msg","payload":7}"#], "{read:?}");
         assert!(!device.received().contains(&GONE.to_owned()), "it is here");
     });
+}
+
+#[test]
+fn client_that_a_former_connection_of_the_device_expects_is_given_up_by_the_next() {
+    check(4, || {
+        let token = token_of_an_earlier_process();
+        let hub = registry_of(Settings::default(), 3, 0);
+        let old = drive(Peer::registered(&hub, "1"), |old| {
+            old.forward_to(1, "7");
+        });
+        let new = Peer::registered(&hub, "1");
+        let _old = old.join().expect("no panic");
+        let deadline = new.seat.deadline();
+        let mut client = Peer::resuming(&hub, &format!(r#""{token}","cuttlebone_received":0"#));
+        assert!(of_device(&client.received()).is_empty() || deadline.is_some(), "it was expected, and for ever");
+    });
+}
+
+fn token_of_an_earlier_process() -> String {
+    let earlier = registry_of(Settings::default(), 2, 0);
+    let _device = Peer::registered(&earlier, "1");
+    token(&Peer::resuming(&earlier, "true").received()[1])
 }
