@@ -33,6 +33,8 @@ enum Task {
     },
     /// Check that no crate imports what it may not
     Layers,
+    /// Run the models of the hub's threads in every order; the name of one runs it alone
+    Loom(Rest),
     /// Run the simulator over many seeds
     Sim(Rest),
     /// Fuzz every target, or the named ones
@@ -73,6 +75,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Ci { list: true, .. } => ci::list(),
         Task::Ci { only, .. } => return ci::run(&only),
         Task::Layers => layers::run()?,
+        Task::Loom(rest) => steps::loom::with(&rest.args)?,
         Task::Sim(rest) => steps::sim::with(&rest.args)?,
         Task::Fuzz { seconds, targets } => steps::fuzz::with(seconds, &targets)?,
         Task::Conformance(rest) => steps::conformance::with(&rest.args)?,

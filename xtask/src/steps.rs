@@ -1,6 +1,6 @@
 //! The steps of `cargo xtask ci`: one file a topic, in the order in which they run.
 //!
-//! Cheap steps come first. All of them use the same target folder and, but for the simulator, the soak and the
+//! Cheap steps come first. All of them use the same target folder and, but for loom, the simulator, the soak and the
 //! fuzzer, the same profile, so that nothing is built twice.
 
 mod autobahn;
@@ -9,6 +9,7 @@ pub(crate) mod conformance;
 mod deny;
 mod examples;
 pub(crate) mod fuzz;
+pub(crate) mod loom;
 mod rust;
 pub(crate) mod sim;
 pub(crate) mod soak;
@@ -35,6 +36,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "doc", about: "documentation builds without a warning", run: rust::doc },
     Step { name: "deny", about: "licences and sources of dependencies", run: deny::run },
     Step { name: "test", about: "unit and integration tests of all crates", run: rust::test },
+    Step { name: "loom", about: "the hub's threads in every order", run: loom::run },
     Step { name: "conformance", about: "transcripts against a running server", run: conformance::run },
     Step { name: "examples", about: "the Python examples against a running server", run: examples::run },
     Step { name: "autobahn", about: "WebSocket conformance", run: autobahn::run },

@@ -13,18 +13,17 @@ mod admission;
 mod attachment;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use cuttlebone_proto::{ClientId, CloseCode, DeviceId, Reject, encode};
-use parking_lot::Mutex;
 
 use crate::event::{DeviceSummary, Event};
 use crate::item::Notice;
 use crate::mailbox::{Mailbox, PushError, Sender};
 use crate::observer::Direction;
 use crate::registry::Shared;
+use crate::sync::{AtomicBool, Mutex, OnceLock, Ordering};
 pub(crate) use admission::TokenTime;
 pub(crate) use attachment::Attachment;
 pub(crate) use attachment::Delivery;
@@ -98,16 +97,19 @@ impl Device {
         true
     }
 
-    /// The device is gone for good: its clients are told. Gives those that the device was told of.
-    pub(crate) fn end(&self) -> Vec<ClientId> {
+    /// The device is gone for good: its mailbox is given up, its clients are told. Gives the reports that were never
+    /// delivered, and the clients that the device was told of: both in one step, for a client that leaves meanwhile is
+    /// in one of them.
+    pub(crate) fn end(&self) -> (Vec<String>, Vec<ClientId>) {
         let mut state = self.state.lock();
+        let reports = self.mailbox.abandon();
         state.lingering = 0;
         let mut told = Vec::new();
         for (id, client) in std::mem::take(&mut state.clients) {
             client.mailbox.notify(Notice::DeviceGone);
             told.extend(client.told.then_some(id));
         }
-        told
+        (reports, told)
     }
 
     /// The device's connection has ended because the server stops: its clients get what it sent, and are told to come back

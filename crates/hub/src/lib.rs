@@ -24,6 +24,7 @@ mod request;
 mod resume_token;
 mod seat;
 mod settings;
+mod sync;
 
 pub use event::{DeviceSummary, Event};
 pub use item::{Item, Notice};

@@ -23,11 +23,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use cuttlebone_proto::CloseCode;
-use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use crate::item::{Item, Notice};
 use crate::settings::Bound;
+use crate::sync::{Mutex, MutexGuard};
 pub(crate) use budget::Budget;
 use entry::Entry;
 use history::History;

@@ -8,12 +8,10 @@ mod waiting;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use cuttlebone_proto::limits::SMALL_READER_BYTES;
 use cuttlebone_proto::{ClientId, DeviceId, IceServer, Reject, Resume, adb_port, encode};
-use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::sync::broadcast;
 use tokio::sync::oneshot::error::TryRecvError;
 
@@ -25,12 +23,14 @@ use crate::observer::Observer;
 use crate::request::{Answer, AttachRequest, RegisterRequest, Request};
 use crate::resume_token::Tokens;
 use crate::settings::Settings;
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, OnceLock, Ordering, RwLock};
 
 pub use registration::Registration;
 use waiting::Waiter;
 pub use waiting::Waiting;
 
-const SHARDS: usize = 64;
+/// A model has one id, and no use for shards that are never contended.
+const SHARDS: usize = if cfg!(loom) { 1 } else { 64 };
 
 /// Where client ids come from: uniform in their range, from a source that nobody can guess.
 pub trait IdSource: Send + Sync {
@@ -321,8 +321,7 @@ impl Registry {
         // Another device_info: for the clients this is another device. It may have kept its table of them (protocol.md
         // 3.2), so it is told that they are gone.
         device.mailbox.revoke();
-        let reports = device.mailbox.abandon();
-        let gone = device.end();
+        let (reports, gone) = device.end();
         let former = device.take_former().into_iter().chain(gone.iter().copied()).collect();
         let answer = self.publish(&mut shard, &request, former, now_ms);
         let gone = gone.into_iter().map(encode::client_disconnected);

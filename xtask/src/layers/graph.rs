@@ -9,6 +9,9 @@ use serde::Deserialize;
 use super::table::{CRATES, MOST_OUTSIDE, NOT_SHIPPED, OUTSIDE};
 use crate::shell::{cargo_program, command};
 
+/// No build but that of the models under loom sets it.
+const MODELS: &str = "cfg(loom)";
+
 /// The crates of the workspace.
 #[derive(Debug, Deserialize)]
 pub(super) struct Graph {
@@ -31,6 +34,8 @@ struct Dependency {
     kind: Option<String>,
     /// Only with a feature. None is on in what is shipped: they are for fuzzing.
     optional: bool,
+    /// The platform or `cfg` it is for, if it is not for all.
+    target: Option<String>,
     /// Set for crates of this workspace.
     path: Option<PathBuf>,
 }
@@ -72,7 +77,7 @@ impl Graph {
 
 impl Dependency {
     fn is_for_tests(&self) -> bool {
-        self.kind.as_deref() == Some("dev") || self.optional
+        self.kind.as_deref() == Some("dev") || self.optional || self.target.as_deref() == Some(MODELS)
     }
 }
 
@@ -110,6 +115,7 @@ mod tests {
             name: dependency.to_owned(),
             kind: kind.map(String::from),
             optional: false,
+            target: None,
             path: ours.then(PathBuf::new),
         };
         let package = Package { name: name.to_owned(), manifest_path: PathBuf::new(), dependencies: vec![dependency] };
@@ -145,8 +151,13 @@ mod tests {
 
     #[test]
     fn too_many_outside_crates_are_found() {
-        let dependency =
-            |number: usize| Dependency { name: format!("crate-{number}"), kind: None, optional: false, path: None };
+        let dependency = |number: usize| Dependency {
+            name: format!("crate-{number}"),
+            kind: None,
+            optional: false,
+            target: None,
+            path: None,
+        };
         let package = |count| Package {
             name: "cuttlebone-server".to_owned(),
             manifest_path: PathBuf::new(),

@@ -168,9 +168,13 @@ impl Device {
     }
 
     /// A device may have kept a client of an earlier process, and send to it before the client is back: what it sends is
-    /// held until then. Gives `false` if too many are expected.
-    pub(crate) fn expect(&self, shared: &Shared, client_id: ClientId, until: Instant) -> bool {
+    /// held until then. Gives `false` if too many are expected, or `reader`, on whose connection it spoke, does not have the
+    /// device any more: the next one has asked already whom to give up, and when.
+    pub(crate) fn expect(&self, shared: &Shared, reader: &Inbox, client_id: ClientId, until: Instant) -> bool {
         let mut state = self.state.lock();
+        if !reader.is_current() {
+            return false;
+        }
         let expected = state.clients.values().filter(|client| client.expected_until.is_some()).count();
         if state.is_used(client_id) || expected >= shared.settings.clients_per_device {
             return false;

@@ -1,7 +1,6 @@
 //! A client's place at its device.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use cuttlebone_proto::{ClientId, encode};
@@ -10,6 +9,7 @@ use super::Device;
 use crate::mailbox::{Inbox, PushError, SendPermit};
 use crate::observer::Direction;
 use crate::registry::Shared;
+use crate::sync::Ordering;
 
 /// A client's place at its device. Dropping it is leaving for good, unless a later connection has resumed the session.
 #[derive(Debug)]
@@ -60,9 +60,8 @@ impl Attachment {
     /// Queues a message that was full before.
     pub(crate) fn push(&mut self, text: String) -> Delivery {
         let bytes = text.len();
-        match self.device.mailbox.push_from(text, &self.permit) {
+        match self.offer(text) {
             Ok(()) => {
-                self.tell();
                 self.shared.observer.forwarded(Direction::ToDevice, bytes);
                 if self.device.away.load(Ordering::Relaxed) {
                     self.shared.observer.held();
@@ -94,12 +93,18 @@ impl Attachment {
         stays
     }
 
-    fn tell(&mut self) {
-        if !std::mem::replace(&mut self.told, true)
-            && let Some(entry) = self.device.state.lock().clients.get_mut(&self.client_id)
-        {
+    /// With the first message the device is told of the client: it must not read the one before the other is known.
+    fn offer(&mut self, text: String) -> Result<(), PushError> {
+        if self.told {
+            return self.device.mailbox.push_from(text, &self.permit);
+        }
+        let mut state = self.device.state.lock();
+        self.device.mailbox.push_from(text, &self.permit)?;
+        self.told = true;
+        if let Some(entry) = state.clients.get_mut(&self.client_id) {
             entry.told = true;
         }
+        Ok(())
     }
 
     /// Leaves without a word: the client comes back to the next server.

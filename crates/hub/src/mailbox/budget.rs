@@ -1,8 +1,7 @@
 //! What all mailboxes together may hold.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use crate::settings::Bound;
+use crate::sync::{AtomicUsize, Ordering};
 
 /// A mailbox tells what it holds in steps of this many bytes; less than one step is not counted.
 const STEP: usize = 4 * 1024;

@@ -8,6 +8,7 @@ use super::entry::Entry;
 use super::{Budget, Mailbox, State, wake_all};
 use crate::item::{Item, Notice};
 use crate::settings::Bound;
+use crate::sync::Mutex;
 
 /// A session's own replies that may be queued before its peer is no longer read.
 pub(super) const UNREAD_REPLIES: usize = 64;
@@ -61,7 +62,7 @@ impl Inbox {
             history: None,
             charged: 0,
         };
-        Self::of(Arc::new(Mailbox { state: state.into(), budget: Arc::clone(budget) }), 0)
+        Self::of(Arc::new(Mailbox { state: Mutex::new(state), budget: Arc::clone(budget) }), 0)
     }
 
     pub(super) fn of(mailbox: Arc<Mailbox>, reader: u32) -> Self {

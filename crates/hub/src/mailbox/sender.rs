@@ -3,11 +3,11 @@
 //! Invariant: everything here is read and changed under the lock of that mailbox only; the atomics are for the compiler.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use cuttlebone_proto::ClientId;
 
 use crate::settings::Bound;
+use crate::sync::{AtomicU32, AtomicUsize, Ordering};
 
 /// What one client has in its device's mailbox, and has had taken.
 #[derive(Debug)]

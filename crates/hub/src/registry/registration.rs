@@ -1,7 +1,6 @@
 //! The hold of one connection on a device id.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use super::Shared;
 use crate::device::Device;
 use crate::event::Event;
 use crate::mailbox::{Inbox, Urgent};
+use crate::sync::Ordering;
 
 /// A device's registration by one connection. Dropping it is leaving for good, unless a later connection holds the
 /// device by then (R5).
@@ -82,7 +82,6 @@ impl Registration {
         if entry.waiters.is_empty() {
             super::forget(&mut shard, &self.device.id);
         }
-        self.device.mailbox.abandon();
         self.device.end();
         self.shared.announce(|| Event::Gone(self.device.id.clone()));
     }

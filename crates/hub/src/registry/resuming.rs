@@ -1,7 +1,6 @@
 //! Clients that come back to their session. Source: protocol.md 2.6.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cuttlebone_proto::Reject;
@@ -12,6 +11,7 @@ use crate::mailbox::Had;
 use crate::observer::ResumeOutcome;
 use crate::request::{Answer, AttachRequest};
 use crate::resume_token::Claims;
+use crate::sync::Ordering;
 
 impl Shared {
     /// Until when a token that is given now is good.
@@ -63,12 +63,18 @@ impl Shared {
         if device.away.load(Ordering::Relaxed) {
             return self.wait(shard, request, now_ms);
         }
-        match device.readmit(self, &request.mailbox, claims, self.token_time(now_ms)) {
+        let time = self.token_time(now_ms);
+        match device.readmit(self, &request.mailbox, claims, time) {
             Ok(Some(attachment)) => {
                 self.observer.resumed(ResumeOutcome::Uncounted);
                 Answer::Attached(attachment)
             }
-            Ok(None) => self.refuse(None, None),
+            // The device may have sent to it since it was looked for, and expects it now.
+            Ok(None) => match device.resume(self, &request.mailbox, claims, Had::Unknown, time) {
+                Ok(Some(attachment)) => Answer::Attached(attachment),
+                Ok(None) => self.refuse(None, None),
+                Err(reject) => self.refuse_with(reject),
+            },
             Err(reject) => self.refuse_with(reject),
         }
     }

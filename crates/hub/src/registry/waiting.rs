@@ -1,7 +1,6 @@
 //! Clients that came before their device.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cuttlebone_proto::{DeviceId, Reject};
@@ -10,6 +9,7 @@ use super::{Registry, Shard, Shared};
 use crate::item::Notice;
 use crate::mailbox::Mailbox;
 use crate::request::{Answer, AttachRequest};
+use crate::sync::Ordering;
 
 #[derive(Debug)]
 pub(super) struct Waiter {

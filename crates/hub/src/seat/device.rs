@@ -210,10 +210,12 @@ impl DeviceSeat {
             return;
         }
         let until = now + shared.settings.client_grace;
-        if self.others_until.is_some_and(|others| now < others) && device.expect(shared, client_id, until) {
+        let may_come = self.others_until.is_some_and(|others| now < others);
+        if may_come && device.expect(shared, &registration.inbox(), client_id, until) {
             self.deadline = Some(self.deadline.map_or(until, |deadline| deadline.min(until)));
-            device.to_client(shared, client_id, payload);
-        } else {
+        }
+        // It is expected now, or has just come; or the connection was taken over in between.
+        if !device.to_client(shared, client_id, payload) && !registration.is_superseded() {
             self.inbox.mailbox().report(encode::client_disconnected(client_id));
         }
     }

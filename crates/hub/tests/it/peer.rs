@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use cuttlebone_hub::{
@@ -174,29 +174,34 @@ impl Peer {
     /// What the peer would read now, notices carried out; a close as `close CODE`.
     pub(crate) fn received(&mut self) -> Vec<String> {
         let mut texts = Vec::new();
-        loop {
-            let mut items = Vec::new();
-            let mut cx = Context::from_waker(Waker::noop());
-            match self.seat.inbox().poll_receive(&mut cx, 1, &mut items) {
-                Poll::Pending => return texts,
-                Poll::Ready(Received::Revoked) => {
-                    self.seat.on_cut(self.now);
-                }
-                Poll::Ready(Received::Items) => {
-                    for item in items {
-                        match item {
-                            Item::Text(text) => texts.push(text),
-                            Item::Notice(notice) => {
-                                let next = self.seat.on_notice(notice);
-                                self.settle(next);
-                            }
-                            Item::Close(code) => {
-                                self.seat.on_closing();
-                                texts.push(format!("close {}", code.value()));
-                            }
-                        }
-                    }
-                }
+        let mut cx = Context::from_waker(Waker::noop());
+        while let Poll::Ready(text) = self.poll_entry(&mut cx) {
+            texts.extend(text);
+        }
+        texts
+    }
+
+    /// Takes one entry out of the mailbox: what the peer would read, if it is something to read.
+    pub(crate) fn poll_entry(&mut self, cx: &mut Context<'_>) -> Poll<Option<String>> {
+        let mut items = Vec::new();
+        let received = ready!(self.seat.inbox().poll_receive(cx, 1, &mut items));
+        if received == Received::Revoked {
+            self.seat.on_cut(self.now);
+        }
+        Poll::Ready(items.pop().and_then(|item| self.on_item(item)))
+    }
+
+    fn on_item(&mut self, item: Item) -> Option<String> {
+        match item {
+            Item::Text(text) => Some(text),
+            Item::Notice(notice) => {
+                let next = self.seat.on_notice(notice);
+                self.settle(next);
+                None
+            }
+            Item::Close(code) => {
+                self.seat.on_closing();
+                Some(format!("close {}", code.value()))
             }
         }
     }
