@@ -78,10 +78,12 @@ pub enum BindError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// An address can't be listened on.
-    #[error("can't listen on {address}")]
+    #[error("can't listen on {address} ({key}), choose another")]
     Listen {
         /// The address.
         address: SocketAddr,
+        /// The key of the configuration that names it.
+        key: &'static str,
         /// What the system said.
         source: io::Error,
     },
@@ -119,9 +121,10 @@ impl Server {
         settings.connections.max = shares.connections;
         let tls = settings.tls.as_ref().map(|tls| tls.load()).transpose()?;
         let leaves_queue = sockets.public.is_some();
-        let (listener, local_addr) = listen(&settings, settings.listen, tls.as_ref(), sockets.public)?;
-        let metrics_listener =
-            settings.metrics_listen.map(|address| listen(&settings, address, None, sockets.metrics)).transpose()?;
+        let (listener, local_addr) =
+            listen(&settings, ("server.listen", settings.listen), tls.as_ref(), sockets.public)?;
+        let metrics_listener = settings.metrics_listen.map(|address| ("server.metrics_listen", address));
+        let metrics_listener = metrics_listener.map(|at| listen(&settings, at, None, sockets.metrics)).transpose()?;
 
         if let Some((_, address)) = &metrics_listener
             && !settings::is_loopback(*address)
@@ -262,11 +265,11 @@ fn metrics_door(listener: Listener, address: SocketAddr, app: &Arc<App>, shares:
 
 fn listen(
     settings: &Settings,
-    address: SocketAddr,
+    (key, address): (&'static str, SocketAddr),
     tls: Option<&Tls>,
     socket: Option<TcpListener>,
 ) -> Result<(Listener, SocketAddr), BindError> {
-    let fault = |source| BindError::Listen { address, source };
+    let fault = |source| BindError::Listen { address, key, source };
     let listener = match socket {
         Some(socket) => Listener::inherit(socket, tls),
         None if settings.reuse_port => Listener::bind_beside_others(address, tls),

@@ -32,6 +32,18 @@ fn serves_what_it_prints_and_stops_on_sigterm() {
 }
 
 #[test]
+fn an_address_that_is_taken_is_named_with_its_key() {
+    let (_running, url) = serve(&[]);
+    let taken = url.strip_prefix("http://").expect("plain HTTP");
+    for (listen, metrics, key) in [(taken, "", "server.listen"), ("127.0.0.1:0", taken, "server.metrics_listen")] {
+        let second = run(&["serve", "--listen", listen, "--metrics-listen", metrics]);
+        assert!(!second.status.success());
+        let expected = format!("can't listen on {taken} ({key}), choose another");
+        assert!(stderr(&second).contains(&expected), "{}", stderr(&second));
+    }
+}
+
+#[test]
 fn health_asks_a_running_server() {
     let (running, url) = serve(&[]);
     let ready = run(&["health", "--url", &url]);
