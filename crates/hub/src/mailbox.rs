@@ -16,11 +16,12 @@ mod budget;
 mod entry;
 mod history;
 mod inbox;
+mod room;
 mod sender;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
 use cuttlebone_proto::CloseCode;
 use tokio::sync::oneshot;
@@ -32,6 +33,7 @@ pub(crate) use budget::Budget;
 use entry::Entry;
 use history::History;
 pub use inbox::{Inbox, Received, Urgent};
+use room::Waiter;
 pub(crate) use sender::{SendPermit, Sender};
 
 /// The queue in front of one peer.
@@ -62,16 +64,6 @@ struct State {
     history: Option<Box<History>>,
     /// What the budget was told of this mailbox.
     charged: usize,
-}
-
-/// A sender that waits until a message of so many bytes finds room. It keeps its place until it has put the message in, or
-/// leaves.
-#[derive(Debug)]
-struct Waiter {
-    sender: Arc<Sender>,
-    epoch: u32,
-    len: usize,
-    waker: Option<Waker>,
 }
 
 /// Why a forward was not taken.
@@ -129,7 +121,7 @@ impl Mailbox {
             return Err(PushError::Full(text));
         }
         if let Some(permit) = permit {
-            state.room.retain(|waiter| !waiter.is_of(permit));
+            state.has_got_room(permit);
         }
         state.frames += 1;
         state.bytes += text.len();
@@ -147,31 +139,11 @@ impl Mailbox {
     pub(crate) fn supersede(&self, sender: &Arc<Sender>) -> (SendPermit, u32) {
         let mut state = self.state.lock();
         let (permit, taken) = (sender.supersede(), sender.taken());
-        let former = state.room.extract_if(.., |waiter| Arc::ptr_eq(&waiter.sender, sender));
-        let mut room: Vec<Waker> = former.filter_map(|waiter| waiter.waker).collect();
-        room.extend(state.next_in_line(&self.budget));
-        drop(state);
-        wake_all(room);
-        (permit, taken)
-    }
-
-    /// A sender does not wait for room any longer.
-    pub(crate) fn stop_waiting(&self, permit: &SendPermit) {
-        let mut state = self.state.lock();
-        let waiting = state.room.len();
-        state.room.retain(|waiter| !waiter.is_of(permit));
-        if state.room.len() == waiting {
-            return;
-        }
-        let room = state.next_in_line(&self.budget);
+        let room = state.leave_line(sender, &self.budget);
         state.charge(&self.budget);
         drop(state);
         wake_all(room);
-    }
-
-    /// Whether a message of `len` bytes may be held until there is room for it: not if all hold too much already.
-    pub(crate) fn may_wait(&self, len: usize) -> bool {
-        self.budget.tighten(Bound { frames: 1, bytes: usize::MAX }).bytes >= len
+        (permit, taken)
     }
 
     /// How many messages of a client were taken and have been read, or still will be.
@@ -235,27 +207,6 @@ impl Mailbox {
         drop(state);
         wake_all(room);
         queue.into_iter().filter_map(|entry| if let Entry::Report(text) = entry { Some(text) } else { None }).collect()
-    }
-
-    /// Whether a message of `len` bytes would be taken. If not, `cx` is woken when there is room again, or when the
-    /// mailbox is sealed. Whoever waits longer comes first, as far as its own share has room: or small messages, of which
-    /// there is always one that fits, would keep a large one out for ever.
-    pub(crate) fn poll_room(&self, cx: &mut Context<'_>, len: usize, permit: &SendPermit) -> Poll<()> {
-        let mut state = self.state.lock();
-        let has_room = state.has_room(len, Some(permit.sender()), &self.budget);
-        if state.sealed || has_room || !permit.is_current() {
-            return Poll::Ready(());
-        }
-        let waker = Some(cx.waker().clone());
-        match state.room.iter_mut().find(|waiter| waiter.is_of(permit)) {
-            Some(waiter) => (waiter.len, waiter.waker) = (len, waker),
-            None => {
-                let (sender, epoch) = (Arc::clone(permit.sender()), permit.epoch());
-                state.room.push(Waiter { sender, epoch, len, waker });
-                state.charge(&self.budget);
-            }
-        }
-        Poll::Pending
     }
 
     /// Changes the bound. What is queued stays.
@@ -389,36 +340,6 @@ impl Drop for Mailbox {
 }
 
 impl State {
-    /// Whether a message fits, beside those of the senders that have waited longer.
-    fn has_room(&self, len: usize, sender: Option<&Arc<Sender>>, budget: &Budget) -> bool {
-        let bound = budget.tighten(self.bound);
-        let waits_longer = |waiter: &&Waiter| sender.is_none_or(|sender| !Arc::ptr_eq(&waiter.sender, sender));
-        let before = self.room.iter().take_while(waits_longer).filter(|waiter| waiter.sender.has_room(waiter.len));
-        let (frames, bytes) =
-            before.fold((self.frames, self.bytes), |(frames, bytes), waiter| (frames + 1, bytes + waiter.len));
-        sender.is_none_or(|sender| sender.has_room(len))
-            && (frames == 0 || (frames < bound.frames && bytes + len <= bound.bytes))
-    }
-
-    /// To wake those for whom there is room now.
-    fn next_in_line(&mut self, budget: &Budget) -> Vec<Waker> {
-        let bound = budget.tighten(self.bound);
-        let (mut frames, mut bytes) = (self.frames, self.bytes);
-        let mut next = Vec::new();
-        for Waiter { len, waker, .. } in self.room.iter_mut().filter(|waiter| waiter.sender.has_room(waiter.len)) {
-            if frames > 0 && (frames >= bound.frames || bytes + *len > bound.bytes) {
-                break;
-            }
-            (frames, bytes) = (frames + 1, bytes + *len);
-            next.extend(waker.take());
-        }
-        next
-    }
-
-    fn let_waiters_go(&mut self) -> Vec<Waker> {
-        std::mem::take(&mut self.room).into_iter().filter_map(|waiter| waiter.waker).collect()
-    }
-
     fn clear(&mut self) -> Vec<Waker> {
         self.queue = VecDeque::new();
         self.history = None;
@@ -429,8 +350,7 @@ impl State {
     /// Tells the budget what is held here, in steps.
     fn charge(&mut self, budget: &Budget) {
         let kept = self.history.as_ref().map_or(0, |history| history.bytes());
-        let waiting: usize = self.room.iter().map(|waiter| waiter.len).sum();
-        self.charged = budget.change(self.charged, self.bytes + kept + self.replay + waiting);
+        self.charged = budget.change(self.charged, self.bytes + kept + self.replay + self.waiting_bytes());
     }
 
     /// A new reader's queue: what it has so far, the greeting, what it asked for again, what is queued.
@@ -497,12 +417,6 @@ impl State {
             Entry::Notice(notice) => Item::Notice(notice),
             Entry::Close(code) => Item::Close(code),
         })
-    }
-}
-
-impl Waiter {
-    fn is_of(&self, permit: &SendPermit) -> bool {
-        Arc::ptr_eq(&self.sender, permit.sender()) && self.epoch == permit.epoch()
     }
 }
 

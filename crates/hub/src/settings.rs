@@ -11,6 +11,18 @@ pub struct Bound {
     pub bytes: usize,
 }
 
+impl Bound {
+    /// What is held with one message more.
+    pub(crate) fn with(self, len: usize) -> Self {
+        Self { frames: self.frames + 1, bytes: self.bytes + len }
+    }
+
+    /// Whether what is held leaves room for a message of `len` bytes.
+    pub(crate) fn leaves_room(self, len: usize, most: Self) -> bool {
+        self.frames == 0 || (self.frames < most.frames && self.bytes + len <= most.bytes)
+    }
+}
+
 /// The validated settings of the hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {

@@ -74,8 +74,8 @@ impl Sender {
 
     /// Whether its share has room for a message of `len` bytes.
     pub(super) fn has_room(&self, len: usize) -> bool {
-        let (frames, bytes) = (self.frames.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
-        frames == 0 || (frames < self.share.frames && bytes + len <= self.share.bytes)
+        let held = Bound { frames: self.frames.load(Ordering::Relaxed), bytes: self.bytes.load(Ordering::Relaxed) };
+        held.leaves_room(len, self.share)
     }
 
     /// A message of `len` bytes left the mailbox.

@@ -1,3 +1,5 @@
+use std::task::{Context, Poll};
+
 use super::inbox::UNREAD_REPLIES;
 use super::*;
 

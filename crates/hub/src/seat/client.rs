@@ -198,7 +198,7 @@ impl ClientSeat {
         loop {
             std::task::ready!(attachment.poll_room(cx, blocked.text.len()));
             match attachment.push(std::mem::take(&mut blocked.text)) {
-                // Somebody else was faster.
+                // All hold too much since it was asked.
                 Delivery::Full(text) => blocked.text = text,
                 Delivery::TooLarge => {
                     self.blocked = None;

@@ -118,6 +118,42 @@ fn histories_keep_to_the_budget_of_all_queues() {
 }
 
 #[test]
+fn a_large_message_does_not_wait_for_room_when_all_hold_too_much() {
+    let hub = registry(Settings { all_queues_bytes: 100_000, ..Settings::default() });
+    let _device = Peer::registered(&hub, "1"); // it does not read
+    let [mut first, mut large, mut small] = [(); 3].map(|()| Peer::attached(&hub));
+    [&mut first, &mut large, &mut small].iter_mut().for_each(|client| drop(client.received()));
+    let text = |bytes| format!("\"{}\"", "x".repeat(bytes));
+    assert!(matches!(first.forward(&text(120_000)), Next::Continue));
+    assert!(matches!(large.forward(&text(60_000)), Next::Closing));
+    let got = large.received();
+    assert!(got[0].contains("device_too_slow") && got[1] == "close 1013", "{got:?}");
+    assert!(matches!(small.forward(&text(10_000)), Next::Paused));
+}
+
+#[test]
+fn one_who_leaves_while_it_waits_for_room_holds_nobody_up() {
+    let device_queue = Bound { frames: 99, bytes: 3_000 };
+    for breaks in [false, true] {
+        let hub = registry(Settings { device_queue, ..Settings::default() });
+        let _device = Peer::registered(&hub, "1"); // it does not read
+        let [mut first, mut large, mut small] = [(); 3].map(|()| Peer::attached(&hub));
+        let text = |bytes| format!("\"{}\"", "x".repeat(bytes));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(matches!(first.forward(&text(2_000)), Next::Continue));
+        assert!(matches!(large.forward(&text(2_500)), Next::Paused));
+        assert!(large.seat.poll_room(&mut cx).is_pending());
+        assert!(matches!(small.forward(&text(100)), Next::Paused), "it comes later");
+        assert!(small.seat.poll_room(&mut cx).is_pending());
+        match breaks {
+            true => assert!(large.seat.on_broken(large.now).is_none(), "the device knows nothing of it"),
+            false => large.seat.on_closed(),
+        }
+        assert!(small.seat.poll_room(&mut cx).is_ready());
+    }
+}
+
+#[test]
 fn a_device_connection_that_was_taken_over_says_nothing_more() {
     let hub = registry(Settings::default());
     let mut old = Peer::registered(&hub, "1");

@@ -1,6 +1,6 @@
 //! A session goes from one connection to the next, and every message is counted once.
 
-use cuttlebone_hub::Settings;
+use cuttlebone_hub::{Registry, Settings};
 
 use crate::peer::{Peer, registry, registry_of, tiny, token};
 use crate::{GONE, check, drive, from_client, of_clients, of_device};
@@ -11,13 +11,19 @@ pub(crate) fn received(text: &str) -> Option<usize> {
     number.trim_end_matches('}').parse().ok()
 }
 
+/// A device, its client, and the token with which that comes back.
+fn session(hub: &Registry) -> (Peer, Peer, String) {
+    let device = Peer::registered(hub, "1");
+    let mut client = Peer::resuming(hub, "true");
+    let token = token(&client.received()[1]);
+    (device, client, token)
+}
+
 #[test]
 fn count_of_a_resumed_session_is_what_the_device_reads() {
     check(4, || {
         let hub = registry(tiny());
-        let mut device = Peer::registered(&hub, "1");
-        let mut old = Peer::resuming(&hub, "true");
-        let token = token(&old.received()[1]);
+        let (mut device, old, token) = session(&hub);
         let old = drive(old, |old| {
             old.forward("1");
             old.forward("2");
@@ -33,9 +39,7 @@ fn count_of_a_resumed_session_is_what_the_device_reads() {
 fn resumed_session_has_each_message_of_the_device_once() {
     check(4, || {
         let hub = registry(tiny());
-        let mut device = Peer::registered(&hub, "1");
-        let mut old = Peer::resuming(&hub, "true");
-        let token = token(&old.received()[1]);
+        let (mut device, old, token) = session(&hub);
         let old = drive(old, |old| {
             old.received();
         });
@@ -57,9 +61,7 @@ fn resumed_session_has_each_message_of_the_device_once() {
 fn late_end_of_the_former_connection_keeps_the_session() {
     check(4, || {
         let hub = registry(tiny());
-        let mut device = Peer::registered(&hub, "1");
-        let mut old = Peer::resuming(&hub, "true");
-        let token = token(&old.received()[1]);
+        let (mut device, mut old, token) = session(&hub);
         old.forward("1");
         let old = drive(old, |old| {
             old.seat.on_broken(old.now);
