@@ -125,9 +125,12 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Skips to the next quote, backslash or control character, eight bytes at a time.
+    /// Skips to the next quote, backslash or control character, 64 bytes at a time, then eight, then one.
     fn skip_plain(&mut self) {
         let bytes = self.text.as_bytes();
+        while bytes.get(self.at..).and_then(<[u8]>::first_chunk::<64>).is_some_and(is_all_plain) {
+            self.at += 64;
+        }
         while let Some(chunk) = bytes.get(self.at..).and_then(<[u8]>::first_chunk::<8>) {
             let word = u64::from_le_bytes(*chunk);
             let control = word.wrapping_sub(ONES * 0x20) & !word;
@@ -138,7 +141,7 @@ impl<'a> Scanner<'a> {
             }
             self.at += 8;
         }
-        while self.byte().is_some_and(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+        while self.byte().is_some_and(is_plain) {
             self.at += 1;
         }
     }
@@ -209,6 +212,25 @@ impl<'a> Scanner<'a> {
     fn byte(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
+}
+
+/// A byte of a string that stands for itself.
+fn is_plain(byte: u8) -> bool {
+    byte >= 0x20 && byte != b'"' && byte != b'\\'
+}
+
+/// Written so that the compiler looks at 16 bytes with one instruction: each lane of `stops` stands for four bytes of `chunk`.
+fn is_all_plain(chunk: &[u8; 64]) -> bool {
+    const YES: u8 = 0xff;
+    let mut stops = [0; 16];
+    for sixteen in chunk.as_chunks::<16>().0 {
+        for (stop, &byte) in stops.iter_mut().zip(sixteen) {
+            *stop |= if byte < 0x20 { YES } else { 0 };
+            *stop |= if byte == b'"' { YES } else { 0 };
+            *stop |= if byte == b'\\' { YES } else { 0 };
+        }
+    }
+    u128::from_ne_bytes(stops) == 0
 }
 
 /// The high bit of each byte of `word` that is zero, exact up to the first.
@@ -342,8 +364,8 @@ mod tests {
     fn each_character_at_each_place_of_a_long_string_is_judged_as_serde_json_does() {
         let chars: Vec<char> = (0..=0x7f_u8).map(char::from).chain(['\u{e9}', '\u{ffff}', '\u{1f980}']).collect();
         for around in ['a', ' ', '!', '#', '[', ']', '\u{7f}', '\u{e9}'] {
-            for (at, char) in (0..20).flat_map(|at| chars.iter().map(move |char| (at, *char))) {
-                let mut text = vec![around; 20];
+            for (at, char) in (0..90).flat_map(|at| chars.iter().map(move |char| (at, *char))) {
+                let mut text = vec![around; 90];
                 text[at] = char;
                 let text = format!("\"{}\"", text.into_iter().collect::<String>());
                 let reference = serde_json::from_str::<&RawValue>(&text).is_ok();

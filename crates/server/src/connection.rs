@@ -131,6 +131,7 @@ impl<C: Conn> Connection<C> {
                 let wake = self.poll_wake(cx, timer.as_mut());
                 if wake.is_pending() {
                     self.turn = Turn::default();
+                    self.conn.settle();
                 }
                 wake
             });
@@ -139,7 +140,8 @@ impl<C: Conn> Connection<C> {
                 return end;
             }
             if self.turn.is_over() {
-                self.turn = Turn::default();
+                self.turn = Turn::next();
+                self.conn.settle();
                 tokio::task::yield_now().await;
             }
         }
@@ -175,15 +177,15 @@ impl<C: Conn> Connection<C> {
     /// The order, and why: the order to stop first, or a busy connection would never hear it. A turn begins with what is
     /// to be written, so that no input can hold it up: first what is queued, then the mailbox, once nothing is left.
     /// Once the turn has begun, what the peer has sent (or the answer or the room that the seat waits for) comes
-    /// before, so that the replies to all of it leave with one write. Timers are looked at as a turn begins, for those with
-    /// whom something always happens, and last.
+    /// before, so that the replies to all of it leave with one write. Timers are looked at last, and, for those with whom
+    /// something always happens, as a turn begins that follows another.
     fn poll_wake(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut tokio::time::Sleep>) -> Poll<Wake> {
         if !self.told && self.stage == Stage::Open && self.context.goodbye.poll_told(cx).is_ready() {
             return Poll::Ready(Wake::Told);
         }
-        let has_begun = self.turn.messages > 0;
+        let has_begun = self.turn.has_begun();
         // What is due is due also where there is always something to read.
-        if !has_begun && self.clocks.due(&self.seat) <= clock::now() {
+        if !has_begun && self.turn.is_next() && self.clocks.due(&self.seat) <= self.turn.now() {
             return Poll::Ready(Wake::Timer);
         }
         if has_begun && let Poll::Ready(wake) = self.poll_read(cx) {
@@ -298,7 +300,7 @@ impl<C: Conn> Connection<C> {
     }
 
     fn on_incoming(&mut self, incoming: Incoming) -> Option<End> {
-        let now = clock::now();
+        let now = self.turn.now();
         self.clocks.heard(now);
         self.turn.count(if incoming == Incoming::Text { self.conn.text().len() } else { 0 });
         self.seat.on_alive();

@@ -138,6 +138,10 @@ pub trait Conn: Send + Unpin {
 
     /// True while a message has begun and is not complete, be it half a frame.
     fn assembling(&self) -> bool;
+
+    /// To be called when the caller is about to wait: gives back buffers that the thread has lent, and keeps no more than
+    /// what was read and not looked at, and what is not written. The text of the last message stays.
+    fn settle(&mut self);
 }
 
 /// The polls of [`Conn`] as futures.

@@ -2,6 +2,7 @@
 
 mod assembly;
 mod inbox;
+mod lent;
 mod meter;
 mod outbox;
 
@@ -17,7 +18,7 @@ pub use meter::DataRates;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use self::assembly::Part;
-use self::inbox::{Inbox, with_scratch};
+use self::inbox::Inbox;
 use self::meter::{Credit, Meter};
 use self::outbox::Outbox;
 use crate::conn::{Conn, Incoming, Outgoing, Pause, Violation};
@@ -105,7 +106,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> WsConn<IO> {
         self.decoder.heap_bytes() + self.inbox.heap_bytes() + self.outbox.heap_bytes()
     }
 
-    /// Reads what was left over from an earlier read.
+    /// Looks at what was read.
     fn read_inbox(&mut self) -> Option<Incoming> {
         let frames = self.decoder.frames();
         let Decoded { consumed, event } = self.decoder.decode(self.inbox.unread());
@@ -115,29 +116,25 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> WsConn<IO> {
     }
 
     /// Reads once from the socket.
-    fn poll_read(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<Option<Incoming>> {
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
         let room = self.part.room(&self.decoder);
         if room == 0 {
             self.waits_for_others = true;
             return Poll::Pending;
         }
-        let most = room.min(scratch.len());
-        let mut buffer = ReadBuf::new(scratch.get_mut(..most).unwrap_or_default());
+        let mut buffer = ReadBuf::new(self.inbox.room(room));
         let result = ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer));
-        let filled = buffer.filled_mut();
-        if result.is_err() || filled.is_empty() {
+        let count = buffer.filled().len();
+        if result.is_err() || count == 0 {
             self.reading = Reading::Ended;
             return Poll::Ready(Some(Incoming::Broken));
         }
         if self.reading == Reading::Discard {
             return Poll::Ready(None);
         }
-        self.meter.on_read(filled.len());
-        let frames = self.decoder.frames();
-        let Decoded { consumed, event } = self.decoder.decode(filled);
-        self.inbox.keep(filled.get(consumed..).unwrap_or_default());
-        self.count(frames, event);
-        Poll::Ready(event.map(|event| self.on_event(event)))
+        self.inbox.filled(count);
+        self.meter.on_read(count);
+        Poll::Ready(self.read_inbox())
     }
 
     /// Counts what came since there were `frames`.
@@ -152,10 +149,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> WsConn<IO> {
             Credit::Read => Poll::Ready(None),
             Credit::Exceeded => Poll::Ready(Some(self.fail(Violation::RateExceeded))),
             Credit::Wait => {
-                self.decoder.release();
-                if self.inbox.is_empty() {
-                    self.inbox.clear();
-                }
+                self.rest();
                 Poll::Pending
             }
         }
@@ -196,7 +190,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> WsConn<IO> {
     /// Frees what is of no use while nothing comes.
     fn rest(&mut self) {
         self.decoder.release();
-        self.inbox.clear();
+        self.inbox.settle();
     }
 }
 
@@ -214,24 +208,22 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Conn for WsConn<IO> {
         {
             return Poll::Ready(incoming);
         }
-        with_scratch(|scratch| {
-            loop {
-                if let Some(instead) = ready!(self.poll_credit()) {
-                    return Poll::Ready(instead);
-                }
-                match self.poll_read(cx, scratch) {
-                    Poll::Ready(Some(incoming)) => return Poll::Ready(incoming),
-                    Poll::Ready(None) => {}
-                    Poll::Pending => {
-                        if !self.waits_for_others {
-                            self.meter.on_nothing_to_read();
-                        }
-                        self.rest();
-                        return Poll::Pending;
+        loop {
+            if let Some(instead) = ready!(self.poll_credit()) {
+                return Poll::Ready(instead);
+            }
+            match self.poll_read(cx) {
+                Poll::Ready(Some(incoming)) => return Poll::Ready(incoming),
+                Poll::Ready(None) => {}
+                Poll::Pending => {
+                    if !self.waits_for_others {
+                        self.meter.on_nothing_to_read();
                     }
+                    self.rest();
+                    return Poll::Pending;
                 }
             }
-        })
+        }
     }
 
     fn pause(&self) -> Option<Pause> {
@@ -284,6 +276,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Conn for WsConn<IO> {
 
     fn assembling(&self) -> bool {
         self.reading == Reading::Messages && self.decoder.is_assembling()
+    }
+
+    fn settle(&mut self) {
+        self.inbox.settle();
+        self.outbox.settle();
     }
 }
 

@@ -1,5 +1,9 @@
 //! How far a connection is, how it ends, and when others have their turn.
 
+use tokio::time::Instant;
+
+use crate::clock;
+
 /// Messages that a connection may read and write in one turn, and their bytes: then others have theirs. Small, for a
 /// message may have to wait for a turn of every busy connection.
 const TURN_MESSAGES: usize = 64;
@@ -8,11 +12,32 @@ const TURN_BYTES: usize = 64 * 1024;
 /// What a connection has read and written since others had their turn.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
-    pub(super) messages: usize,
+    messages: usize,
     bytes: usize,
+    /// It follows one that was over: nobody has looked at the timers in between.
+    is_next: bool,
+    now: Option<Instant>,
 }
 
 impl Turn {
+    /// The one after a turn that was over.
+    pub(super) fn next() -> Self {
+        Self { is_next: true, ..Self::default() }
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.messages > 0
+    }
+
+    pub(super) fn is_next(&self) -> bool {
+        self.is_next
+    }
+
+    /// The time of this turn: the clock is read once in it, for a turn is short.
+    pub(super) fn now(&mut self) -> Instant {
+        *self.now.get_or_insert_with(clock::now)
+    }
+
     pub(super) fn count(&mut self, bytes: usize) {
         self.messages += 1;
         self.bytes += bytes;

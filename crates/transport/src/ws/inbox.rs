@@ -1,60 +1,62 @@
 //! Bytes that were read from the socket and not yet looked at.
 
-use std::cell::Cell;
+use super::lent::{self, READ_BYTES};
 
-/// One read takes at most this much. Larger costs cache misses, smaller system calls.
-const SCRATCH_BYTES: usize = 32 * 1024;
-
-thread_local! {
-    /// Lent to one connection for the time of one poll.
-    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-/// Lends the scratch buffer of this thread.
-pub(super) fn with_scratch<R>(body: impl FnOnce(&mut [u8]) -> R) -> R {
-    let mut scratch = SCRATCH.take();
-    if scratch.is_empty() {
-        scratch = vec![0; SCRATCH_BYTES];
-    }
-    let result = body(&mut scratch);
-    SCRATCH.set(scratch);
-    result
-}
-
-/// What one read brought beyond the message that was asked for. Empty, and without memory, most of the
-/// time.
+/// What a read brought. Empty, and without memory, while nothing comes.
+///
+/// Invariant: `from <= to <= bytes.len()`.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     bytes: Vec<u8>,
-    consumed: usize,
+    from: usize,
+    to: usize,
+    is_lent: bool,
 }
 
 impl Inbox {
     pub(super) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.from == self.to
     }
 
     pub(super) fn unread(&mut self) -> &mut [u8] {
-        self.bytes.get_mut(self.consumed..).unwrap_or_default()
+        self.bytes.get_mut(self.from..self.to).unwrap_or_default()
     }
 
     /// Takes bytes off the front.
     pub(super) fn consume(&mut self, count: usize) {
-        self.consumed += count;
-        if self.consumed >= self.bytes.len() {
-            self.bytes.clear();
-            self.consumed = 0;
+        self.from = self.to.min(self.from + count);
+    }
+
+    /// Room for one read, of at most `most` bytes. Only an empty inbox is asked.
+    pub(super) fn room(&mut self, most: usize) -> &mut [u8] {
+        if !self.is_lent {
+            self.bytes = lent::to_read();
+            self.is_lent = true;
+        }
+        (self.from, self.to) = (0, 0);
+        self.bytes.get_mut(..most.min(READ_BYTES)).unwrap_or_default()
+    }
+
+    /// `count` bytes are in the room now.
+    pub(super) fn filled(&mut self, count: usize) {
+        self.to = count;
+    }
+
+    /// Keeps what is unread, in memory of its own, and no more than that.
+    pub(super) fn settle(&mut self) {
+        if self.is_lent {
+            let unread = self.unread().to_vec();
+            lent::read(std::mem::replace(&mut self.bytes, unread));
+            (self.from, self.to, self.is_lent) = (0, self.bytes.len(), false);
+        } else if self.is_empty() {
+            *self = Self::default();
         }
     }
 
-    /// Keeps the rest of a read. Only an empty inbox is asked.
-    pub(super) fn keep(&mut self, rest: &[u8]) {
-        self.bytes.extend_from_slice(rest);
-    }
-
-    /// Forgets everything and frees the memory.
+    /// Forgets everything.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        (self.from, self.to) = (0, 0);
+        self.settle();
     }
 
     pub(super) fn heap_bytes(&self) -> usize {

@@ -7,13 +7,15 @@ use std::task::{Context, Poll, ready};
 use cuttlebone_ws::{PendingPong, encode};
 use tokio::io::AsyncWrite;
 
+use super::lent;
+
 /// A text of this size or more is not copied if nothing else waits.
 const LARGE: usize = 16 * 1024;
 
 /// The writing half of a connection.
 ///
-/// 1. Texts are put one after the other into `bytes`, which leaves in one write and is freed when it
-///    has left.
+/// 1. Texts are put one after the other into `bytes`, which the thread lends; it leaves in one write, and what does not
+///    leave at once is moved to memory of its own.
 /// 2. `large` comes after `bytes`, and is a payload that was not worth copying.
 /// 3. At most one pong and one ping are inside, and one more pong is owed: a peer that does not read can't
 ///    make this grow by control frames.
@@ -21,6 +23,7 @@ const LARGE: usize = 16 * 1024;
 #[derive(Debug)]
 pub(super) struct Outbox {
     bytes: Vec<u8>,
+    is_lent: bool,
     written: usize,
     large: Vec<u8>,
     large_written: usize,
@@ -36,6 +39,7 @@ impl Outbox {
     pub(super) fn new(vectored: bool) -> Self {
         Self {
             bytes: Vec::new(),
+            is_lent: false,
             written: 0,
             large: Vec::new(),
             large_written: 0,
@@ -50,6 +54,7 @@ impl Outbox {
 
     pub(super) fn push_text(&mut self, text: String) {
         if self.vectored && text.len() >= LARGE && self.is_empty() && !self.has_close {
+            self.borrow();
             encode::text_header(&mut self.bytes, text.len());
             self.large = text.into_bytes();
         } else {
@@ -133,7 +138,32 @@ impl Outbox {
             self.large = Vec::new();
             self.large_written = 0;
         }
+        self.borrow();
         encode(&mut self.bytes);
+    }
+
+    /// Nothing waits to be written yet: the thread lends a buffer.
+    fn borrow(&mut self) {
+        if self.bytes.capacity() == 0 {
+            self.bytes = lent::to_write();
+            self.is_lent = true;
+        }
+    }
+
+    /// Keeps what is not written, in memory of its own.
+    pub(super) fn settle(&mut self) {
+        if self.is_lent {
+            let waiting = self.bytes.get(self.written..).unwrap_or_default().to_vec();
+            self.give_back(waiting);
+        }
+    }
+
+    fn give_back(&mut self, instead: Vec<u8>) {
+        let bytes = std::mem::replace(&mut self.bytes, instead);
+        self.written = 0;
+        if std::mem::take(&mut self.is_lent) {
+            lent::written(bytes);
+        }
     }
 
     /// Puts the owed pong behind what waits, unless one waits already.
@@ -163,9 +193,8 @@ impl Outbox {
         self.written += from_bytes;
         self.large_written += count - from_bytes;
         if self.written == self.bytes.len() && self.large_written == self.large.len() {
-            self.bytes = Vec::new();
+            self.give_back(Vec::new());
             self.large = Vec::new();
-            self.written = 0;
             self.large_written = 0;
             self.has_pong = false;
             self.has_ping = false;
