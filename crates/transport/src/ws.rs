@@ -127,6 +127,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> WsConn<IO> {
         let count = buffer.filled().len();
         if result.is_err() || count == 0 {
             self.reading = Reading::Ended;
+            self.rest();
             return Poll::Ready(Some(Incoming::Broken));
         }
         if self.reading == Reading::Discard {

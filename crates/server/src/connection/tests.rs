@@ -74,6 +74,8 @@ impl Conn for Scripted {
         Poll::Ready(Ok(()))
     }
 
+    fn settle(&mut self) {}
+
     fn assembling(&self) -> bool {
         false
     }

@@ -42,15 +42,17 @@ impl Inbox {
         self.to = count;
     }
 
-    /// Keeps what is unread, in memory of its own, and no more than that.
+    /// Keeps what is unread, in memory of its own, and at most twice as much as that needs.
     pub(super) fn settle(&mut self) {
-        if self.is_lent {
-            let unread = self.unread().to_vec();
-            lent::read(std::mem::replace(&mut self.bytes, unread));
-            (self.from, self.to, self.is_lent) = (0, self.bytes.len(), false);
-        } else if self.is_empty() {
-            *self = Self::default();
+        if !self.is_lent && self.bytes.len() <= 2 * (self.to - self.from) {
+            return;
         }
+        let unread = self.unread().to_vec();
+        let bytes = std::mem::replace(&mut self.bytes, unread);
+        if self.is_lent {
+            lent::read(bytes);
+        }
+        (self.from, self.to, self.is_lent) = (0, self.bytes.len(), false);
     }
 
     /// Forgets everything.

@@ -105,7 +105,11 @@ impl Outbox {
             if self.is_empty() {
                 break;
             }
-            let count = ready!(self.poll_write(Pin::new(io), cx))?;
+            let Poll::Ready(written) = self.poll_write(Pin::new(io), cx) else {
+                self.settle();
+                return Poll::Pending;
+            };
+            let count = written?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }

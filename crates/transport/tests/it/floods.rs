@@ -50,7 +50,30 @@ async fn pings_of_a_peer_that_does_not_read_cost_no_memory() {
         }
     };
     tokio::join!(flood, serve);
+    conn.settle();
     assert!(conn.heap_bytes() < 1024, "{}", conn.heap_bytes());
+}
+
+#[tokio::test]
+async fn connection_that_is_about_to_wait_keeps_what_is_unread_and_unwritten_and_no_more() {
+    let (mut conn, mut peer) = raw_pair(1 << 20);
+    let messages: Vec<String> = (0..20).map(|number| format!("{number}-{}", "x".repeat(1000))).collect();
+    let frames: Vec<u8> = messages.iter().flat_map(|text| frame(TEXT, text.as_bytes())).collect();
+    peer.write_all(&frames).await.unwrap();
+    for (number, text) in messages.iter().enumerate() {
+        assert_eq!((conn.next().await, conn.text()), (Incoming::Text, text.as_str()));
+        conn.queue(Outgoing::Text(text.clone()));
+        conn.settle();
+        assert_eq!(conn.text(), text, "it stays");
+        let left = frames.len() / 20 * (19 - number) + conn.queued_bytes() + text.len();
+        assert!(conn.heap_bytes() <= 2 * left + 100, "{} of {left} after {number}", conn.heap_bytes());
+    }
+    conn.flush().await.unwrap();
+    let mut echoed = vec![0; 20 * 1004];
+    peer.read_exact(&mut echoed).await.unwrap();
+    for text in &messages {
+        assert!(echoed.windows(text.len()).any(|window| window == text.as_bytes()), "{text}");
+    }
 }
 
 #[tokio::test]
