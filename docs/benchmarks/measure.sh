@@ -54,9 +54,15 @@ storm_memory() { # a server that has just started, and the same again
     stop
 }
 register() { serve; measure register register --url $plain --pid $server --devices 10000 --beside-pairs 50; stop; }
-curve() { serve; measure curve curve --url $plain --pid $server --counts 10,100,1000,8500 --rate 5000 --duration 6 --rounds 3; stop; }
+curve() { serve; measure curve curve --url $plain --pid $server --counts 10,100,1000,8500 --rate 5000 --connect-rate 2000 --duration 5 --rounds 3; stop; }
 saturate() { serve; measure saturate saturate --url $plain --pid $server --pairs 50 --sizes session --rounds 3 --duration 6; stop; }
-hostile() { serve; measure hostile hostile --url $plain --pid $server --connections 1000 --duration 20 --beside-pairs 10 --recover 60; stop; }
+hostile() { # a server that has just started, and the same again
+    local attack=(--connections 1000 --duration 20 --beside-pairs 10 --recover 60)
+    serve
+    measure hostile hostile --url $plain --pid $server "${attack[@]}"
+    measure hostile-again hostile --url $plain --pid $server "${attack[@]}"
+    stop
+}
 viewer() { serve; measure isolation-viewer isolation viewer --url $plain --pid $server --clients 63 --rate 1000 --rounds 5 --duration 5; stop; }
 address() {
     export CUTTLEBONE__CONNECTIONS__PER_ADDRESS_PER_SECOND=20 CUTTLEBONE__LIMITS__CLIENT_MESSAGES_PER_SECOND=50

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
+use super::floor::Relay;
 use crate::child::Child;
 use crate::descriptors;
 use crate::fault::{Faults, total};
@@ -60,6 +61,14 @@ pub struct Report {
     pub attacked: Window,
     /// The second p99 divided by the first.
     pub p99_ratio: f64,
+    /// As many pairs on the floor, at the same time: what the attacker takes from everybody on this machine.
+    pub floor_quiet: Window,
+    /// The same pairs while the server is attacked. Nobody attacks the floor.
+    pub floor_attacked: Window,
+    /// The p99 of these divided by their quiet one.
+    pub floor_p99_ratio: f64,
+    /// The first ratio divided by this one: what is left of it without what the machine does to everybody.
+    pub p99_ratio_beyond_floor: f64,
     /// Of the server.
     pub memory: Option<Memory>,
     /// Memory at the end divided by memory before.
@@ -83,25 +92,36 @@ impl super::Report for Report {
 pub async fn run(options: &Options) -> Result<Report> {
     let Options { orders, beside, quiet, recover, meter, .. } = options;
     only_loopback(&orders.endpoint).await?;
-    descriptors::make_room(beside.connections())?;
+    descriptors::make_room(2 * beside.connections())?;
+    let relay = Relay::start(&options.program, beside.connections()).await?;
+    let floor = Load::start(&relay.target(), *beside).await?;
     let target = Target::Server { endpoint: orders.endpoint.clone(), prefix: options.prefix.clone() };
     let load = Load::start(&target, *beside).await?;
-    let quiet = load.window(*quiet, *meter).await?;
+    let (quiet, floor_quiet) = tokio::try_join!(load.window(*quiet, *meter), floor.window(*quiet, None))?;
     let before_bytes = resident(*meter)?;
-    let (attacked, attack) = load.watch(attack(options), *meter).await?;
+    let (floor_attacked, attacked) = floor.watch(load.watch(attack(options), *meter), None).await?;
+    let (attacked, attack) = attacked?;
     let Attacked { attacks, attacker_cpu, peak_bytes } = attack?;
     sleep(*recover).await;
     let after_bytes = resident(*meter)?;
     let pair_faults = load.stop().await;
+    floor.stop().await;
+    relay.stop().await?;
     let memory = meter.map(|_| Memory { before_bytes, peak_bytes, after_bytes });
+    let p99_ratio = attacked.latency.p99_us / quiet.latency.p99_us;
+    let floor_p99_ratio = floor_attacked.latency.p99_us / floor_quiet.latency.p99_us;
     Ok(Report {
         connections: orders.connections,
         seed: orders.seed,
         attacks,
         attacker_cpu_seconds: attacker_cpu.as_secs_f64(),
-        p99_ratio: attacked.latency.p99_us / quiet.latency.p99_us,
+        p99_ratio,
+        floor_p99_ratio,
+        p99_ratio_beyond_floor: p99_ratio / floor_p99_ratio,
         quiet,
         attacked,
+        floor_quiet,
+        floor_attacked,
         memory_ratio: memory.as_ref().map(Memory::ratio),
         memory,
         pair_faults,
@@ -152,12 +172,15 @@ async fn watched(worker: Child, meter: Meter) -> Result<(String, Duration)> {
     }
 }
 
-/// For the worker, before it has a thread: a real attacker does not use the CPU of the server's machine.
+/// For the worker, before it has a thread: a real attacker does not use the CPU of the server's machine. So it runs only where
+/// nobody else would, if the tool for that is there (`chrt` of util-linux), and at the lowest priority in any case.
 ///
 /// # Errors
 /// When the system does not allow it.
 pub fn step_back() -> Result<()> {
     rustix::process::nice(LOWEST_PRIORITY)?;
+    let own = std::process::id().to_string();
+    let _ = std::process::Command::new("chrt").args(["--idle", "--pid", "0", &own]).status();
     Ok(())
 }
 
@@ -188,9 +211,13 @@ impl fmt::Display for Report {
         writeln!(f)?;
         section(f, "The honest pairs before", &self.quiet)?;
         section(f, "The honest pairs under attack", &self.attacked)?;
+        section(f, "As many pairs on the floor, before", &self.floor_quiet)?;
+        section(f, "The pairs on the floor, while the server is attacked", &self.floor_attacked)?;
         let mut table = Table::new();
         table.row("attacker CPU", format!("{:.2} s", self.attacker_cpu_seconds));
         table.row("p99 under attack", format!("{:.2} \u{d7} the quiet one", self.p99_ratio));
+        table.row("the same on the floor", format!("{:.2} \u{d7} the quiet one", self.floor_p99_ratio));
+        table.row("beyond the floor", format!("{:.2} \u{d7}", self.p99_ratio_beyond_floor));
         if let (Some(memory), Some(ratio)) = (&self.memory, self.memory_ratio) {
             table.memory(memory);
             table.row("memory in the end", format!("{ratio:.2} \u{d7} that before"));
