@@ -13,6 +13,8 @@
 mod access;
 mod denied;
 mod digest;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod jwt;
 mod line_fault;
 mod pattern;
