@@ -11,8 +11,9 @@ use crate::digest::sha256;
 
 /// The most keys of an issuer.
 const MOST_KEYS: usize = 64;
-/// The most keys that are tried for one token: only a token without a `kid` makes more than one likely.
-const MOST_TRIED: usize = 8;
+/// The most keys that are tried for one token: only a token without a `kid` makes more than one likely. A forged token costs the
+/// checks of so many signatures, each of up to a millisecond (P-384).
+const MOST_TRIED: usize = 4;
 /// The largest text with keys, in bytes.
 pub(super) const TEXT_BYTES: usize = 65_536;
 /// The least and the most bits of an RSA key.

@@ -195,16 +195,16 @@ fn t36_kid_is_a_name_and_nothing_else() {
 /// T36: however many keys there are, few are tried.
 #[test]
 fn t36_number_of_keys_is_bounded_and_so_is_the_number_that_are_tried() {
-    let signers: Vec<Signer> = (0..9).map(|_| Signer::ed25519()).collect();
+    let signers: Vec<Signer> = (0..5).map(|_| Signer::ed25519()).collect();
     let of = |number: usize| -> Vec<Value> {
-        let numbered = (0..number).map(|at| signers[at % 9].jwk_with(json!({"kid": at.to_string()})));
+        let numbered = (0..number).map(|at| signers[at % 5].jwk_with(json!({"kid": at.to_string()})));
         numbered.collect()
     };
-    let eight = access(KeySet::from_jwks(&jwks(&of(8))).expect("keys"));
-    assert_eq!(who(&eight, &signers[7].usual_token()).as_deref(), Ok(ALICE));
-    let nine = access(KeySet::from_jwks(&jwks(&of(9))).expect("keys"));
-    assert_eq!(who(&nine, &signers[7].usual_token()), Err(Denied::Key));
-    assert_eq!(who(&nine, &signers[8].token(json!({"kid": "8"}), json!({}))).as_deref(), Ok(ALICE));
+    let four = access(KeySet::from_jwks(&jwks(&of(4))).expect("keys"));
+    assert_eq!(who(&four, &signers[3].usual_token()).as_deref(), Ok(ALICE));
+    let five = access(KeySet::from_jwks(&jwks(&of(5))).expect("keys"));
+    assert_eq!(who(&five, &signers[3].usual_token()), Err(Denied::Key));
+    assert_eq!(who(&five, &signers[4].token(json!({"kid": "4"}), json!({}))).as_deref(), Ok(ALICE));
     assert!(KeySet::from_jwks(&jwks(&of(64))).is_ok());
     assert_eq!(KeySet::from_jwks(&jwks(&of(65))).expect_err("too many"), KeyFault::TooMany);
     assert_eq!(KeySet::from_jwks(&" ".repeat(65_537)).expect_err("too long"), KeyFault::TooLong);
