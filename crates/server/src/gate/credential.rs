@@ -109,7 +109,7 @@ mod tests {
             super::of(&headers.collect(), None).expect("readable")
         };
         let cookie = (COOKIE, "a=b; cuttlebone=abc; c");
-        assert!(matches!(of(&[cookie.clone()]), Presented::Cookie(_)));
+        assert!(matches!(of(std::slice::from_ref(&cookie)), Presented::Cookie(_)));
         assert!(matches!(of(&[(COOKIE, "x__Host-cuttlebone=abc; acuttlebone=x; cuttlebone=")]), Presented::Nothing));
         assert!(matches!(of(&[cookie, (AUTHORIZATION, "Bearer x")]), Presented::Explicit(_)));
     }

@@ -97,12 +97,9 @@ impl EventStream {
                 return None;
             }
             match change {
-                None => {}
-                Some(Ok(Ok(Change::Block { address, block }))) => {
-                    if self.caller.may_see(&address) {
-                        return Some(block);
-                    }
-                }
+                Some(Ok(Ok(Change::Block { address, block }))) if self.caller.may_see(&address) => return Some(block),
+                // Not for this one, or only a reason to look whether it may still be here.
+                None | Some(Ok(Ok(Change::Block { .. }))) => {}
                 Some(Ok(Ok(Change::Gap) | Err(RecvError::Lagged(_)))) => {
                     // What still waits is older than the list that is taken now.
                     self.changes = self.changes.resubscribe();
