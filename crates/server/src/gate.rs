@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cuttlebone_access::{Access, Denied, Token};
-use http::header::{COOKIE, ORIGIN};
+use http::header::ORIGIN;
 use http::{HeaderMap, Uri};
 use parking_lot::RwLock;
 use thiserror::Error;
@@ -103,6 +103,16 @@ impl Gate {
 
     /// Who the request comes from.
     pub(crate) fn recognise(&self, headers: &HeaderMap, uri: &Uri) -> Result<Caller, Unrecognised> {
+        self.look(headers, uri, true)
+    }
+
+    /// As [`Gate::recognise`], for a WebSocket: any page may have a browser open one, and the cookie goes with it. Of a request
+    /// that does not say which page it is from, the cookie does not count. (The origin itself is checked before.)
+    pub(crate) fn recognise_upgrade(&self, headers: &HeaderMap, uri: &Uri) -> Result<Caller, Unrecognised> {
+        self.look(headers, uri, headers.contains_key(ORIGIN))
+    }
+
+    fn look(&self, headers: &HeaderMap, uri: &Uri, takes_cookie: bool) -> Result<Caller, Unrecognised> {
         if self.anonymous && self.access.read().is_empty() {
             return Ok(Caller::ANYBODY);
         }
@@ -110,24 +120,13 @@ impl Gate {
         match credential::of(headers, query).map_err(|Malformed| Unrecognised::Malformed)? {
             Presented::Explicit(token) => self.authenticate(&token),
             // One that has expired is no reason to turn a page away that anybody may see.
-            Presented::Cookie(token) => match self.authenticate(&token) {
+            Presented::Cookie(token) if takes_cookie => match self.authenticate(&token) {
                 Err(_) if self.anonymous => Ok(Caller::ANYBODY),
                 recognised => recognised,
             },
-            Presented::Nothing if self.anonymous => Ok(Caller::ANYBODY),
-            Presented::Nothing => Err(Unrecognised::Missing),
+            _ if self.anonymous => Ok(Caller::ANYBODY),
+            Presented::Cookie(_) | Presented::Nothing => Err(Unrecognised::Missing),
         }
-    }
-
-    /// As [`Gate::recognise`], for a WebSocket: any page may have a browser open one, and the cookie goes with it. Of a request
-    /// that does not say which page it is from, the cookie does not count. (The origin itself is checked before.)
-    pub(crate) fn recognise_upgrade(&self, headers: &HeaderMap, uri: &Uri) -> Result<Caller, Unrecognised> {
-        if headers.contains_key(ORIGIN) {
-            return self.recognise(headers, uri);
-        }
-        let mut without = headers.clone();
-        without.remove(COOKIE);
-        self.recognise(&without, uri)
     }
 
     fn authenticate(&self, token: &Token) -> Result<Caller, Unrecognised> {
