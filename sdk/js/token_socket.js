@@ -7,7 +7,7 @@
  * what it thinks of the token comes as an error, as it would on a WebSocket that is open.
  *
  * 1. Its owner sees a WebSocket, as far as `SignalingClient` uses one.
- * 2. Once closed it opens nothing and says nothing more.
+ * 2. Once closed it opens nothing and asks nothing. Who closes it takes its own handlers away first.
  * 3. The token is in no address and no error.
  */
 
@@ -135,7 +135,6 @@ class TokenSocket {
    * @param {{ code: number }} event
    */
   #fail(error, event) {
-    if (this.#closing.signal.aborted) return;
     if (error) this.onmessage?.({ data: JSON.stringify(error) });
     this.onclose?.(event);
   }

@@ -195,6 +195,21 @@ test('a client that is closed while its token is fetched opens nothing and says 
   assert.deepEqual([sockets.length, told()], [0, ['connecting', 'closed']]);
 });
 
+test('a client that is closed while its socket opens does not ask why it did not', async () => {
+  const { client, socket, asked, told } = start(CANARY, 401);
+  client.close();
+  socket().closes(1006);
+  await settle();
+  assert.deepEqual([asked, told()], [[], ['connecting', 'closed']]);
+});
+
+test('a page that is online again waits for the token that is being fetched', async () => {
+  const { sockets, socket, page } = start(counting());
+  page().renew();
+  await settle();
+  assert.deepEqual([sockets.length, socket().protocols], [1, ['cuttlebone', 'bearer.t1']]);
+});
+
 test('a client that is closed while the server is asked says nothing more', async () => {
   const { client, socket, told } = start(CANARY, 401);
   socket().closes(1006);
