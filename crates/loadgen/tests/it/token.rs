@@ -53,7 +53,6 @@ async fn token_is_shown_on_each_connection_and_never_printed() {
     for arguments in [
         &["pairs", "--pairs", "2", "--duration", "0.2", "--warmup", "0"][..],
         &["idle", "--connections", "2", "--json", "-"],
-        &["register", "--devices", "2", "--beside-pairs", "0", "--json", "-"],
     ] {
         let (output, heads) = refused(arguments, &token).await;
         assert!(!heads.is_empty(), "{arguments:?}: {output:?}");
