@@ -52,7 +52,7 @@ async fn token_is_shown_on_each_connection_and_never_printed() {
     let token = file("loadgen.token", "cbt_CANARY\n");
     for arguments in [
         &["pairs", "--pairs", "2", "--duration", "0.2", "--warmup", "0"][..],
-        &["idle", "--connections", "2", "--json", "-"],
+        &["idle", "--connections", "2", "--settle", "0", "--json", "-"],
     ] {
         let (output, heads) = refused(arguments, &token).await;
         assert!(!heads.is_empty(), "{arguments:?}: {output:?}");
