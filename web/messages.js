@@ -33,8 +33,8 @@ const BY_CODE = new Map([
   ['unfinished_message', { title: 'A message was cut off', hint: 'The network is slow or unsteady. The page tries again by itself.' }],
   // Rights.
   ['forbidden', { title: 'You may not watch this device', hint: 'Ask whoever runs this server for access.' }],
-  ['credential_expired', { title: 'You are signed out', hint: 'The credentials of this browser have expired or were taken back. Sign in again.' }],
   ['unauthenticated', { title: 'You are not signed in', hint: 'The server did not accept this browser’s credentials.' }],
+  ['credential_expired', { title: 'Your access has expired', hint: 'It ran out or was withdrawn. Sign in again.' }],
   // What no honest page sends.
   ['binary_message', { title: 'The server got a binary message', hint: PAGE_FAULT }],
   ['not_utf8', { title: 'The server got broken text', hint: PAGE_FAULT }],
@@ -60,6 +60,7 @@ const BY_CODE = new Map([
   ['device_left', { title: 'The device ended the picture', hint: 'A new one is asked for.' }],
   ['bad_offer', { title: 'The device’s offer can not be used', hint: 'This browser did not accept it. The browser console says more.' }],
   ['device_error', { title: 'The device reports a fault', hint: 'What it said stands below.' }],
+  ['no_token', { title: 'You could not be signed in', hint: 'The page has no token to show to the server. It tries again by itself.' }],
   ['signaling_failed', { title: 'A message could not be sent', hint: 'The connection to the signaling server does not keep up.' }],
   ['signaling_lost', { title: 'The signaling server can not be reached', hint: 'It may be down or restarting, or this browser may be offline.' }],
   ['signaling_closed', { title: 'The server ended the connection', hint: 'It gave no reason.' }],

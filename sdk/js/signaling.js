@@ -15,7 +15,9 @@ import { Backoff } from './backoff.js';
 import { Emitter } from './emitter.js';
 import { Outbox } from './outbox.js';
 import { watchPage } from './page_watch.js';
-import { floorOf, isFinal } from './verdict.js';
+import { isCount, parseObject } from './server_message.js';
+import { socketOpener } from './token_socket.js';
+import { EXPIRED_CLOSE, floorOf, isFinal } from './verdict.js';
 
 /** @typedef {{ urls: string[], username?: string, credential?: string }} IceServer */
 
@@ -51,6 +53,8 @@ import { floorOf, isFinal } from './verdict.js';
  * @typedef {object} SignalingOptions
  * @property {string} deviceId
  * @property {string | URL} [url] of `connect_client`; relative to the page if not given
+ * @property {import('./token_socket.js').TokenSource} [token] shown to the server with each socket: a text, or a function
+ *   that is asked for one before each. Without a function, a token that the server does not accept is the end
  * @property {boolean} [resume] whether to ask for a session that outlives its sockets; yes, if not given
  * @property {'always' | 'until-device' | 'never'} [reconnect] when a lost socket is opened again. until-device: until a
  *   session has begun, and then as long as it can be resumed; one that can not be resumed any more is begun anew
@@ -59,7 +63,8 @@ import { floorOf, isFinal } from './verdict.js';
  * @property {number} [maxPending] messages that may wait for the device, and that are kept for sending again
  * @property {number} [maxPendingBytes] of each of those, and of what the socket has not written yet
  * @property {typeof watchPage} [watch] says when to look after the connection
- * @property {(url: string) => WebSocket} [open]
+ * @property {import('./token_socket.js').Ways['open']} [open]
+ * @property {import('./token_socket.js').Ways['fetchStatus']} [fetchStatus] asks what the server thinks of the token
  * @property {(run: () => void, ms: number) => any} [setTimer]
  * @property {(timer: any) => void} [clearTimer]
  */
@@ -115,6 +120,8 @@ export class SignalingClient extends Emitter {
   #maxPendingBytes;
   #watch;
   #open;
+  /** Whether the next token may be another one. */
+  #renewable;
   #setTimer;
   #clearTimer;
 
@@ -147,7 +154,10 @@ export class SignalingClient extends Emitter {
   /** How often this session was asked for since the last answer. */
   #asked = 0;
 
-  /** @param {SignalingOptions} options */
+  /**
+   * @param {SignalingOptions} options
+   * @throws {TypeError} when the token can't be shown
+   */
   constructor(options) {
     super();
     this.#deviceId = options.deviceId;
@@ -159,7 +169,8 @@ export class SignalingClient extends Emitter {
     this.#maxPendingBytes = options.maxPendingBytes ?? 1_048_576;
     this.#outbox = new Outbox(options.maxPending ?? 256, this.#maxPendingBytes);
     this.#watch = options.watch ?? watchPage;
-    this.#open = options.open ?? ((url) => new WebSocket(url));
+    this.#open = socketOpener(options.token, options);
+    this.#renewable = typeof options.token === 'function';
     this.#setTimer = options.setTimer ?? ((run, ms) => setTimeout(run, ms));
     this.#clearTimer = options.clearTimer ?? ((timer) => clearTimeout(timer));
   }
@@ -401,7 +412,8 @@ export class SignalingClient extends Emitter {
   #onLost(closeCode) {
     const error = this.#lastError;
     const anew = this.#token !== null && error?.code === CANNOT_RESUME;
-    const resuming = this.#token !== null && !anew && (!this.#deviceKnown || BROKEN_CLOSES.has(closeCode ?? 1006));
+    const broken = BROKEN_CLOSES.has(closeCode ?? 1006) || (closeCode === EXPIRED_CLOSE && this.#renewable);
+    const resuming = this.#token !== null && !anew && (!this.#deviceKnown || broken);
     this.#detach();
     if (!resuming) this.#endSession();
     if (anew) this.#deviceEverKnown = false;
@@ -437,7 +449,7 @@ export class SignalingClient extends Emitter {
     if (this.#reconnect === 'never') return false;
     if (anew) return true;
     if (this.#reconnect === 'until-device' && !resuming && (this.#deviceEverKnown || error)) return false;
-    return !isFinal(error, closeCode);
+    return !isFinal(error, closeCode, this.#renewable);
   }
 
   /** @param {Loss} loss */
@@ -474,26 +486,4 @@ export class SignalingClient extends Emitter {
     if (this.#token !== null && socket?.readyState === OPEN) this.#abandoned.add(socket, carried);
     else socket?.close();
   }
-}
-
-/**
- * @param {unknown} text
- * @returns {Record<string, any> | null}
- */
-function parseObject(text) {
-  if (typeof text !== 'string') return null;
-  try {
-    const value = JSON.parse(text);
-    return value !== null && typeof value === 'object' && !Array.isArray(value) ? value : null;
-  } catch {
-    return null;
-  }
-}
-
-/**
- * @param {unknown} value
- * @returns {value is number}
- */
-function isCount(value) {
-  return Number.isSafeInteger(value) && Number(value) >= 0;
 }

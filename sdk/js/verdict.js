@@ -3,10 +3,16 @@
 /** @typedef {import('./signaling.js').ServerError} ServerError */
 
 /** Error codes after which another attempt would fare no better. */
-const FINAL_CODES = new Set(['forbidden', 'unauthorized', 'invalid_device_id', 'missing_device_id']);
+const FINAL_CODES = new Set(['invalid_device_id', 'missing_device_id']);
 
-/** Close codes after which another attempt would fare no better: binary, not UTF-8, policy, credential expired. */
-const FINAL_CLOSES = new Set([1003, 1007, 1008, 4003]);
+/** Error codes about the token, after which another attempt fares better with another token only. */
+const TOKEN_CODES = new Set(['credential_expired', 'forbidden', 'unauthenticated']);
+
+/** The close code of a credential that has expired or was revoked. */
+export const EXPIRED_CLOSE = 4003;
+
+/** Close codes after which another attempt would fare no better: binary, not UTF-8, policy. */
+const FINAL_CLOSES = new Set([1003, 1007, 1008]);
 
 /** Error codes that pass with time, whatever the close code says. */
 const PASSING_CODES = new Set([
@@ -31,8 +37,10 @@ const FLOOR_MS = new Map([[1013, 3000], [4029, 5000]]);
  *
  * @param {ServerError | null} error
  * @param {number | null} closeCode
+ * @param {boolean} renewable whether the next token may be another one
  */
-export function isFinal(error, closeCode) {
+export function isFinal(error, closeCode, renewable) {
+  if (closeCode === EXPIRED_CLOSE || (error?.code && TOKEN_CODES.has(error.code))) return !renewable;
   if (error?.code && FINAL_CODES.has(error.code)) return true;
   if (error?.code && PASSING_CODES.has(error.code)) return false;
   return FINAL_CLOSES.has(closeCode ?? 0);

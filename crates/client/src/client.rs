@@ -12,7 +12,7 @@ use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
 use crate::backoff::Backoff;
-use crate::driver::{self, Link, Loss, POLICY, RESTART, Role, Step};
+use crate::driver::{self, EXPIRED, Link, Loss, POLICY, RESTART, Role, Step};
 use crate::endpoint::Endpoint;
 use crate::handle::{Message, SendError, Sender, Shared};
 use crate::message::{self, ServerMessage};
@@ -79,6 +79,8 @@ pub enum ClientEvent {
     /// The device sent this, byte for byte.
     Message(Box<RawValue>),
     /// The server says what it does not like. It mostly closes the connection too, and [`ClientEvent::Lost`] follows.
+    /// So do a server that lets us not in (`unauthenticated`, `forbidden`) and a token that has expired or was revoked
+    /// (`credential_expired`): see [`Credential`](crate::Credential).
     ServerError {
         /// In words, such as `Connection failed: Device not found: 'cvd-1'`.
         text: String,
@@ -241,13 +243,13 @@ impl Role for ClientRole {
         self.memory.on_forward(text);
     }
 
-    /// A broken connection and a restart leave the session to be resumed, a clean close ends it. So does a refusal to resume
+    /// A broken connection, a restart and a token that is refused leave the session to be resumed, any other close ends it. So does a refusal to resume
     /// it, and a server that breaks the protocol: it would do so again.
     fn on_lost(&mut self, loss: &Loss, was_up: bool) -> bool {
         let is_over = match loss {
-            Loss::Broken => false,
+            Loss::Broken | Loss::Denied(_) => false,
             Loss::Violation => true,
-            Loss::Closed(code) if was_up => *code != Some(RESTART),
+            Loss::Closed(code) if was_up => !matches!(code, Some(RESTART | EXPIRED)),
             Loss::Closed(code) => *code == Some(POLICY),
         };
         if is_over {
@@ -258,6 +260,10 @@ impl Role for ClientRole {
 
     fn is_resumable(&self) -> bool {
         self.memory.is_resumable()
+    }
+
+    fn server_error(text: String, code: Option<String>) -> ClientEvent {
+        ClientEvent::ServerError { text, code }
     }
 
     fn lost(reason: String, retry_in: Option<Duration>) -> ClientEvent {

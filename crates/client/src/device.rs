@@ -77,6 +77,8 @@ pub enum DeviceEvent {
         client_id: ClientId,
     },
     /// The server says what it does not like. It mostly closes the connection too, and [`DeviceEvent::Lost`] follows.
+    /// So do a server that lets us not in (`unauthenticated`, `forbidden`) and a token that has expired or was revoked
+    /// (`credential_expired`): see [`Credential`](crate::Credential).
     ServerError {
         /// In words, such as `Device id already taken: cvd-1`.
         text: String,
@@ -204,6 +206,10 @@ impl Role for DeviceRole {
 
     fn is_resumable(&self) -> bool {
         false
+    }
+
+    fn server_error(text: String, code: Option<String>) -> DeviceEvent {
+        DeviceEvent::ServerError { text, code }
     }
 
     fn lost(reason: String, retry_in: Option<Duration>) -> DeviceEvent {

@@ -20,7 +20,7 @@ use crate::backoff::{Backoff, Delays};
 use crate::endpoint::Endpoint;
 use crate::handle::{COMMANDS, Command, Sender, Shared};
 use crate::message::ServerMessage;
-use crate::raw::{self, RawConn};
+use crate::raw::{self, ConnectError, RawConn};
 
 mod session;
 
@@ -33,6 +33,8 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 const NORMAL: u16 = 1000;
 /// The close code of a protocol or policy violation.
 pub(crate) const POLICY: u16 = 1008;
+/// The close code of a credential that has expired or was revoked.
+pub(crate) const EXPIRED: u16 = 4003;
 /// The close code of a restart: connect again now.
 pub(crate) const RESTART: u16 = 1012;
 
@@ -53,6 +55,8 @@ pub(crate) trait Role: Send + Sync + 'static {
     fn on_lost(&mut self, loss: &Loss, was_up: bool) -> bool;
     /// Whether there is a session to be resumed, which the server holds for a while only.
     fn is_resumable(&self) -> bool;
+    /// The server says what it does not like.
+    fn server_error(text: String, code: Option<String>) -> Self::Event;
     /// The connection or the attempt has ended; the next one begins after `retry_in`.
     fn lost(reason: String, retry_in: Option<Duration>) -> Self::Event;
 }
@@ -77,10 +81,23 @@ pub(crate) enum Step {
 pub(crate) enum Loss {
     /// It broke or fell silent, or there was none.
     Broken,
+    /// The server did not even let us in: this is its word for it, as in the errors of the protocol.
+    Denied(&'static str),
     /// The server closed it, with this code.
     Closed(Option<u16>),
     /// The server sent what is not of the protocol.
     Violation,
+}
+
+impl Loss {
+    /// What an attempt came to.
+    fn of(error: &ConnectError) -> Self {
+        match error {
+            ConnectError::Unauthenticated => Self::Denied("unauthenticated"),
+            ConnectError::Forbidden => Self::Denied("forbidden"),
+            _ => Self::Broken,
+        }
+    }
 }
 
 /// What both roles are told about connecting.
@@ -127,9 +144,10 @@ impl<R: Role> Driver<R> {
         let _done = self.shared.done.clone().drop_guard();
         let closing = self.shared.closing.clone();
         while let End::Lost(loss, reason) = self.connection(&closing).await {
-            // A server that closes an attempt wants no haste.
-            let is_urgent = loss == Loss::Broken && self.role.is_resumable();
-            let retry_in = self.delays.next(random(), is_urgent);
+            if let Loss::Denied(code) = loss {
+                self.tell(R::server_error(reason.clone(), Some(code.to_owned())), &closing).await;
+            }
+            let retry_in = self.retry_in(&loss);
             self.tell(R::lost(reason, retry_in), &closing).await;
             let Some(pause) = retry_in else { break };
             if closing.run_until_cancelled(sleep(pause)).await.is_none() {
@@ -138,17 +156,28 @@ impl<R: Role> Driver<R> {
         }
     }
 
+    /// When to try again; `None`: never.
+    fn retry_in(&mut self, loss: &Loss) -> Option<Duration> {
+        let is_refused = matches!(loss, Loss::Denied(_) | Loss::Closed(Some(EXPIRED)));
+        if is_refused && !self.link.endpoint.is_renewable() {
+            return None;
+        }
+        // A server that closes an attempt wants no haste.
+        let is_urgent = *loss == Loss::Broken && self.role.is_resumable();
+        self.delays.next(random(), is_urgent)
+    }
+
     /// One connection from its beginning to its end.
     async fn connection(&mut self, closing: &CancellationToken) -> End {
         let attempt = timeout(self.link.patience, self.connect());
-        let end = match closing.run_until_cancelled(attempt).await {
+        let (loss, reason) = match closing.run_until_cancelled(attempt).await {
             None => return End::Closed,
-            Some(Err(_late)) => End::Lost(Loss::Broken, "cannot connect: timed out".into()),
-            Some(Ok(Err(reason))) => End::Lost(Loss::Broken, reason),
+            Some(Err(_late)) => (Loss::Broken, "cannot connect: timed out".into()),
+            Some(Ok(Err(fault))) => fault,
             Some(Ok(Ok(conn))) => return self.session(conn, closing).await,
         };
-        self.on_lost(&Loss::Broken, false);
-        end
+        self.on_lost(&loss, false);
+        End::Lost(loss, reason)
     }
 
     async fn session(&mut self, conn: RawConn, closing: &CancellationToken) -> End {
@@ -170,9 +199,10 @@ impl<R: Role> Driver<R> {
         end
     }
 
-    async fn connect(&mut self) -> Result<RawConn, String> {
-        let mut conn = raw::connect(&self.link.endpoint, R::PATH, &[]).await.map_err(|error| error.to_string())?;
-        conn.send_text(self.role.greeting()).await.map_err(|error| error.to_string())?;
+    async fn connect(&mut self) -> Result<RawConn, (Loss, String)> {
+        let attempt = raw::connect(&self.link.endpoint, R::PATH, &[]).await;
+        let mut conn = attempt.map_err(|error| (Loss::of(&error), error.to_string()))?;
+        conn.send_text(self.role.greeting()).await.map_err(|error| (Loss::Broken, error.to_string()))?;
         Ok(conn)
     }
 

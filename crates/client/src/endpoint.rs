@@ -1,4 +1,4 @@
-//! Where the server is, and how far it is believed.
+//! Where the server is, how far it is believed, and who we are to it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use http::Uri;
 use rustls::ClientConfig;
 use thiserror::Error;
 
+use crate::credential::Credential;
 use crate::trust::Trust;
 
 const DEFAULT_MAX_MESSAGE: usize = 1024 * 1024;
@@ -42,6 +43,7 @@ pub struct Endpoint {
     prefix: String,
     tls: Option<Arc<ClientConfig>>,
     max_message: usize,
+    credential: Option<Credential>,
 }
 
 impl fmt::Debug for Endpoint {
@@ -86,6 +88,7 @@ impl Endpoint {
             prefix: uri.path().trim_end_matches('/').to_owned(),
             tls,
             max_message: DEFAULT_MAX_MESSAGE,
+            credential: None,
         })
     }
 
@@ -104,6 +107,14 @@ impl Endpoint {
     #[must_use]
     pub fn with_max_message(mut self, bytes: usize) -> Self {
         self.max_message = bytes;
+        self
+    }
+
+    /// Sets what to show this server, on each connection: a [`Token`](crate::Token), or a provider of tokens. Without it
+    /// nothing is shown. Without TLS whoever sits between can read it.
+    #[must_use]
+    pub fn with_credential(mut self, credential: impl Into<Credential>) -> Self {
+        self.credential = Some(credential.into());
         self
     }
 
@@ -133,6 +144,15 @@ impl Endpoint {
 
     pub(crate) fn max_message(&self) -> usize {
         self.max_message
+    }
+
+    pub(crate) fn credential(&self) -> Option<&Credential> {
+        self.credential.as_ref()
+    }
+
+    /// Whether a server that refuses what it is shown may be shown something else the next time.
+    pub(crate) fn is_renewable(&self) -> bool {
+        self.credential.as_ref().is_some_and(Credential::is_renewable)
     }
 
     /// The full URL of a path that begins with a slash.

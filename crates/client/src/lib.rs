@@ -51,9 +51,12 @@
 //! 6. A device is not resumed: what was written to a connection that then broke may be lost with it. A planned restart of
 //!    the server loses nothing. Everything before its close is read, and what was not written before our answer to it is
 //!    sent after the next registration.
+//! 7. A [`Token`] goes into a header of the upgrade request and nowhere else. When the server refuses it, no connection is
+//!    made again, unless there is a provider of tokens ([`Credential`]): then a client's session outlives that.
 
 mod backoff;
 mod client;
+mod credential;
 mod device;
 mod driver;
 mod endpoint;
@@ -65,6 +68,7 @@ mod trust;
 
 pub use backoff::Backoff;
 pub use client::{ClientEvent, ClientEvents, ClientHandle, ClientOptions, client};
+pub use credential::{Credential, NotAToken, Token};
 pub use cuttlebone_proto::{ClientId, IceServer};
 pub use device::{DeviceEvent, DeviceEvents, DeviceHandle, DeviceOptions, device};
 pub use endpoint::{Endpoint, EndpointError};

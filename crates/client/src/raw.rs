@@ -21,11 +21,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::{Sink, SinkExt, Stream as _, future::poll_fn};
-use http::HeaderValue;
-use http::header::SEC_WEBSOCKET_PROTOCOL;
+use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
+use http::{HeaderName, HeaderValue};
 use thiserror::Error;
-use tokio_websockets::{ClientBuilder, CloseCode, Config, Limits, Message, WebSocketStream};
+use tokio_websockets::{ClientBuilder, CloseCode, Config, Limits, Message, WebSocketStream, upgrade};
 
+use crate::credential::NoToken;
 use crate::endpoint::Endpoint;
 
 mod read_on;
@@ -51,6 +52,15 @@ pub enum ConnectError {
     /// The path or a subprotocol has characters that HTTP does not allow. The caller's fault.
     #[error("not allowed in an HTTP request: {0}")]
     Request(String),
+    /// The provider of tokens had none.
+    #[error("no token: {0}")]
+    Token(NoToken),
+    /// The server does not accept our token, or we showed none and it wants one (401).
+    #[error("the server wants a valid token (401)")]
+    Unauthenticated,
+    /// The server knows who we are, and that we may not do this (403).
+    #[error("the server does not allow this (403)")]
+    Forbidden,
     /// The server answered the upgrade with something else; the text says with what.
     #[error("no WebSocket there: {0}")]
     Upgrade(String),
@@ -81,7 +91,18 @@ pub struct RawConn {
     is_violation: bool,
 }
 
-/// Connects to `path` (beginning with a slash) below the prefix of `endpoint`.
+/// The header that shows the server who we are, for those who write the request themselves; `None` if the endpoint has no
+/// credential. A provider is asked for a token. The value is marked as sensitive.
+///
+/// # Errors
+/// [`ConnectError::Token`].
+pub async fn authorization(endpoint: &Endpoint) -> Result<Option<(HeaderName, HeaderValue)>, ConnectError> {
+    let Some(credential) = endpoint.credential() else { return Ok(None) };
+    let value = credential.authorization().await.map_err(ConnectError::Token)?;
+    Ok(Some((AUTHORIZATION, value)))
+}
+
+/// Connects to `path` (beginning with a slash) below the prefix of `endpoint`, and shows its credential if it has one.
 ///
 /// There is no timeout in here; wrap it in one. Dropping the future gives the attempt up.
 ///
@@ -98,6 +119,10 @@ pub async fn connect(endpoint: &Endpoint, path: &str, subprotocols: &[&str]) -> 
         let value = HeaderValue::from_str(&offer).map_err(|_| ConnectError::Request(offer))?;
         builder = builder.add_header(SEC_WEBSOCKET_PROTOCOL, value).map_err(upgrade_error)?;
     }
+    // Before the connection, which the server would not leave open for long.
+    if let Some((name, value)) = authorization(endpoint).await? {
+        builder = builder.add_header(name, value).map_err(upgrade_error)?;
+    }
     let stream = ReadOn::new(Stream::open(endpoint).await?);
     let (ws, response) = builder.connect_on(stream).await.map_err(upgrade_error)?;
     let subprotocol =
@@ -108,6 +133,8 @@ pub async fn connect(endpoint: &Endpoint, path: &str, subprotocols: &[&str]) -> 
 fn upgrade_error(error: tokio_websockets::Error) -> ConnectError {
     match error {
         tokio_websockets::Error::Io(error) => ConnectError::Io(error),
+        tokio_websockets::Error::Upgrade(upgrade::Error::DidNotSwitchProtocols(401)) => ConnectError::Unauthenticated,
+        tokio_websockets::Error::Upgrade(upgrade::Error::DidNotSwitchProtocols(403)) => ConnectError::Forbidden,
         other => ConnectError::Upgrade(other.to_string()),
     }
 }

@@ -177,6 +177,7 @@ const DEVICE_EXAMPLES: &str = "\
 Examples:
   cuttlebone device --server http://127.0.0.1:8080 --id cvd-1
   cuttlebone device --server https://192.0.2.7:8443 --id cvd-1 --fingerprint 3f:a1:…:9c
+  cuttlebone device --server https://192.0.2.7:8443 --id cvd-1 --token-file cvd-1.token
 
 It registers again by itself when the connection is lost. The fingerprint is what
 `cuttlebone serve --tls self-signed` prints.";
@@ -204,6 +205,10 @@ pub(crate) struct DeviceArgs {
     /// Trust any certificate: for tests only
     #[arg(long)]
     pub(crate) insecure: bool,
+
+    /// Show the server the token in this file, which nobody else may be able to read
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
 
     /// What is logged
     #[arg(long, value_name = "LEVEL", default_value = "info")]

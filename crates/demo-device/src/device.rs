@@ -39,7 +39,7 @@ pub enum DeviceError {
     /// The device's description could not be written.
     #[error("device_info: {0}")]
     Info(#[from] serde_json::Error),
-    /// The server was not reached in as many attempts as [`Options::backoff`] allows.
+    /// The server was not reached in as many attempts as [`Options::backoff`] allows, or does not accept our token.
     #[error("the server was given up: {0}")]
     GivenUp(String),
 }

@@ -42,9 +42,10 @@ export class FakeSocket {
   /** @type {number | undefined} */
   closedWith;
 
-  /** @param {string} url */
-  constructor(url) {
+  /** @param {string} url @param {string[]} [protocols] */
+  constructor(url, protocols = []) {
     this.url = url;
+    this.protocols = protocols;
   }
 
   /** @param {string} text */
@@ -104,7 +105,7 @@ export function startClient(names, options) {
     deviceId: 'cvd-1',
     url: 'ws://127.0.0.1/connect_client',
     backoff: new Backoff({ minMs: 1000, maxMs: 8000, random: () => 1 }),
-    open: (url) => /** @type {any} */ (sockets[sockets.push(new FakeSocket(url)) - 1]),
+    open: (url, protocols) => /** @type {any} */ (sockets[sockets.push(new FakeSocket(url, protocols)) - 1]),
     setTimer: clock.setTimer,
     clearTimer: clock.clearTimer,
     watch: (calls) => ((page = calls), () => (page = null)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cuttlebone_client::{Backoff, ClientOptions, DeviceOptions, Endpoint};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::value::RawValue;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_websockets::{CloseCode, Message, ServerBuilder, WebSocketStream};
 
@@ -39,6 +39,8 @@ pub(crate) struct FakeServer {
 
 pub(crate) struct Peer {
     pub(crate) path: String,
+    /// The credential that was shown.
+    pub(crate) authorization: Option<String>,
     ws: WebSocketStream<Pin<Box<dyn Bytes>>>,
 }
 
@@ -75,6 +77,23 @@ impl FakeServer {
         drop(self.listener.accept().await.unwrap());
     }
 
+    /// Takes the next connection and answers its request with this status instead of a WebSocket; the head of the request.
+    pub(crate) async fn deny(&self, status: u16) -> String {
+        let (mut tcp, _) = self.listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(tcp.read_u8().await.unwrap());
+        }
+        let body = format!(r#"{{"status":{status},"code":"in words"}}"#);
+        let answer = format!(
+            "HTTP/1.1 {status} No\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n{body}",
+            body.len()
+        );
+        tcp.write_all(answer.as_bytes()).await.unwrap();
+        String::from_utf8(head).unwrap()
+    }
+
     /// Takes the next connection as a WebSocket; `None` if a handshake fails.
     pub(crate) async fn try_accept(&self) -> Option<Peer> {
         let (tcp, _) = self.listener.accept().await.unwrap();
@@ -85,7 +104,8 @@ impl FakeServer {
         };
         let (request, ws) = ServerBuilder::new().accept(stream).await.ok()?;
         let path = request.uri().path().to_owned();
-        Some(Peer { path, ws })
+        let authorization = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
+        Some(Peer { path, authorization, ws })
     }
 
     pub(crate) async fn accept(&self) -> Peer {

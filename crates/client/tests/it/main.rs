@@ -15,3 +15,4 @@ mod resume;
 mod server;
 mod talk;
 mod tls;
+mod token;

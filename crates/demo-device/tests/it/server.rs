@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use cuttlebone_client::{Backoff, Endpoint};
+use cuttlebone_client::{Backoff, Endpoint, Token};
 use cuttlebone_demo_device::{DemoDevice, DeviceError, Options};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -119,4 +120,25 @@ async fn a_server_that_is_never_there_is_given_up_if_so_told() {
     let run = DemoDevice::new(options).run(CancellationToken::new());
     let error = timeout(PATIENCE, run).await.expect("an end").unwrap_err();
     assert!(matches!(error, DeviceError::GivenUp(_)), "{error}");
+}
+
+#[tokio::test]
+async fn token_that_the_server_does_not_accept_ends_it() {
+    let (server, mut options) = Server::new().await;
+    options.endpoint = options.endpoint.with_credential(Token::new("cbt_CANARY").unwrap());
+    let refuse = async {
+        let (mut stream, _) = server.listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        stream.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        String::from_utf8(head).unwrap()
+    };
+    let run = timeout(PATIENCE, DemoDevice::new(options).run(CancellationToken::new()));
+    let (ended, head) = tokio::join!(run, refuse);
+    let error = ended.expect("an end").unwrap_err();
+    assert!(head.contains("authorization: Bearer cbt_CANARY\r\n"), "{head}");
+    let shown = format!("{error} {error:?}");
+    assert!(shown.contains("401") && !shown.contains("CANARY"), "{shown}");
 }

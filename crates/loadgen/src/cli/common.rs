@@ -1,11 +1,11 @@
 //! Arguments that several scenarios have, and how values are read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
-use cuttlebone_client::{Endpoint, Trust};
+use cuttlebone_client::{Endpoint, Token, Trust};
 use cuttlebone_loadgen::{Arrivals, Meter, Rate, Shape, Sizes, Target};
 
 /// Which server.
@@ -24,7 +24,7 @@ impl ServerArgs {
     }
 }
 
-/// Whom to believe with TLS.
+/// Whom to believe with TLS, and what to show.
 #[derive(Debug, Args)]
 pub(crate) struct TrustArgs {
     /// Trust this certificate authority (PEM)
@@ -36,11 +36,19 @@ pub(crate) struct TrustArgs {
     /// Trust any certificate
     #[arg(long)]
     insecure: bool,
+    /// Show the token of this file on each connection (a token on the command line would be seen by all of the machine)
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
 }
 
 impl TrustArgs {
     pub(crate) fn endpoint(&self, url: &str) -> Result<Endpoint> {
-        let endpoint = Endpoint::parse(url)?;
+        let endpoint = self.trusting(Endpoint::parse(url)?)?;
+        let Some(file) = &self.token_file else { return Ok(endpoint) };
+        Ok(endpoint.with_credential(token(file).with_context(|| format!("no token in {}", file.display()))?))
+    }
+
+    fn trusting(&self, endpoint: Endpoint) -> Result<Endpoint> {
         let trust = match (&self.ca, &self.fingerprint, self.insecure) {
             (None, None, false) => return Ok(endpoint),
             (Some(file), None, false) => {
@@ -56,11 +64,18 @@ impl TrustArgs {
 
     /// The same once more, for a child process.
     pub(crate) fn arguments(&self) -> Vec<String> {
-        let ca = self.ca.as_ref().map(|file| ["--ca".to_owned(), file.display().to_string()]);
+        let file = |flag: &str, file: &Option<PathBuf>| {
+            file.as_ref().map(|file| [flag.to_owned(), file.display().to_string()])
+        };
+        let (ca, token) = (file("--ca", &self.ca), file("--token-file", &self.token_file));
         let fingerprint = self.fingerprint.as_ref().map(|hex| ["--fingerprint".to_owned(), hex.clone()]);
         let insecure = self.insecure.then(|| "--insecure".to_owned());
-        ca.into_iter().chain(fingerprint).flatten().chain(insecure).collect()
+        ca.into_iter().chain(token).chain(fingerprint).flatten().chain(insecure).collect()
     }
+}
+
+fn token(file: &Path) -> Result<Token> {
+    Ok(Token::new(std::fs::read_to_string(file)?.trim_end_matches(['\r', '\n']))?)
 }
 
 /// How the device ids begin.
@@ -316,6 +331,12 @@ pub(crate) fn above_zero(text: &str) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn child_process_is_told_of_the_file_and_not_of_the_token() {
+        let trust = TrustArgs { ca: None, fingerprint: None, insecure: true, token_file: Some("a.token".into()) };
+        assert_eq!(trust.arguments(), ["--token-file", "a.token", "--insecure"]);
+    }
 
     #[test]
     fn rates_are_numbers_or_the_closed_loop() {

@@ -143,7 +143,7 @@ impl Attack {
 async fn upgraded(context: &mut Context) -> anyhow::Result<Stream> {
     let mut stream = Stream::open(&context.endpoint).await?;
     let path = PATHS[context.rng.below(PATHS.len())];
-    stream.write_all(&wire::upgrade_request(&context.endpoint, path)).await?;
+    stream.write_all(&wire::upgrade_request(&context.endpoint, path).await?).await?;
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") {
         anyhow::ensure!(answer.len() < ANSWER_BYTES, "an answer without an end");
@@ -170,7 +170,7 @@ async fn garbage(stream: &mut Stream, context: &mut Context) -> io::Result<()> {
 }
 
 async fn half_handshake(stream: &mut Stream, context: &mut Context) -> io::Result<()> {
-    let request = wire::upgrade_request(&context.endpoint, PATHS[0]);
+    let request = wire::upgrade_request(&context.endpoint, PATHS[0]).await.map_err(io::Error::other)?;
     let part = &request[..context.rng.below(request.len())];
     match context.rng.below(2) {
         0 => stream.write_all(part).await?,

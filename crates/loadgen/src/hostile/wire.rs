@@ -1,6 +1,7 @@
 //! Bytes of HTTP and WebSocket, right and wrong, made by hand: no library would send the wrong ones.
 
 use cuttlebone_client::Endpoint;
+use cuttlebone_client::raw::{self, ConnectError};
 
 /// First byte of a frame: the last of its message, and text.
 pub(super) const TEXT: u8 = 0x81;
@@ -15,14 +16,22 @@ pub(super) const PING: u8 = 0x89;
 const MASK: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
 const MASKED: u8 = 0x80;
 
-/// The request that asks for a WebSocket.
-pub(super) fn upgrade_request(endpoint: &Endpoint, path: &str) -> Vec<u8> {
+/// The request that asks for a WebSocket, with the credential of the endpoint if it has one: an attack must be let in.
+///
+/// # Errors
+/// When there is no token.
+pub(super) async fn upgrade_request(endpoint: &Endpoint, path: &str) -> Result<Vec<u8>, ConnectError> {
     let (host, port, prefix) = (endpoint.host(), endpoint.port(), endpoint.prefix());
-    format!(
+    let mut request = format!(
         "GET {prefix}{path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
     )
-    .into_bytes()
+    .into_bytes();
+    if let Some((name, value)) = raw::authorization(endpoint).await? {
+        request.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    request.extend(b"\r\n");
+    Ok(request)
 }
 
 /// A masked frame.
@@ -66,6 +75,18 @@ fn header(first: u8, length: u64, mask: u8) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cuttlebone_client::Token;
+
+    #[tokio::test]
+    async fn token_is_a_header_of_the_request_and_without_one_there_is_none() {
+        let endpoint = Endpoint::parse("ws://127.0.0.1:1/pre").unwrap();
+        let request =
+            async |endpoint: &Endpoint| String::from_utf8(upgrade_request(endpoint, "/x").await.unwrap()).unwrap();
+        let plain = request(&endpoint).await;
+        assert!(plain.starts_with("GET /pre/x HTTP/1.1\r\n") && plain.ends_with(": 13\r\n\r\n"), "{plain}");
+        let shown = request(&endpoint.with_credential(Token::new("abc").unwrap())).await;
+        assert_eq!(shown, plain.replace("13\r\n\r\n", "13\r\nauthorization: Bearer abc\r\n\r\n"));
+    }
 
     #[test]
     fn lengths_are_written_in_their_three_forms() {

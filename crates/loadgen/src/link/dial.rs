@@ -74,7 +74,10 @@ impl Dial {
 
     pub(crate) async fn open(&self) -> Result<Socket, Fault> {
         if self.endpoint.is_tls() {
-            return raw::Stream::open(&self.endpoint).await.map(|tls| Socket::Tls(Box::new(tls))).map_err(tls_fault);
+            return raw::Stream::open(&self.endpoint)
+                .await
+                .map(|tls| Socket::Tls(Box::new(tls)))
+                .map_err(connect_fault);
         }
         let tcp = self.connect().await.map_err(|error| Fault::connect(&error))?;
         Ok(Socket::Plain(tcp))
@@ -126,7 +129,7 @@ fn next_port() -> u16 {
     FIRST_PORT + u16::try_from(number % ports).unwrap_or(0)
 }
 
-fn tls_fault(error: raw::ConnectError) -> Fault {
+pub(crate) fn connect_fault(error: raw::ConnectError) -> Fault {
     match error {
         raw::ConnectError::Io(error) => Fault::connect(&error),
         other => Fault::Connect { kind: "connect", text: other.to_string() },

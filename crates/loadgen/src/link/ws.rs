@@ -5,12 +5,13 @@ use std::future::poll_fn;
 use std::task::{Poll, ready};
 
 use bytes::Bytes;
+use cuttlebone_client::raw;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio_websockets::{ClientBuilder, CloseCode, Config, Error, Message, WebSocketStream, upgrade};
 
-use super::dial::{Dial, Socket};
+use super::dial::{Dial, Socket, connect_fault};
 use super::{BATCH, Incoming, Link};
 use crate::fault::Fault;
 
@@ -96,14 +97,14 @@ impl WsLink {
     }
 
     async fn connect(dial: &Dial, path: &str) -> Result<Self, Fault> {
-        let socket = dial.open().await?;
-        let (ws, _response) = ClientBuilder::new()
+        let mut request = ClientBuilder::new()
             .uri(&format!("{}{path}", dial.endpoint))
             .map_err(|error| Fault::Connect { kind: "connect", text: error.to_string() })?
-            .config(Config::default().frame_size(usize::MAX).flush_threshold(FLUSH_THRESHOLD))
-            .connect_on(socket)
-            .await
-            .map_err(upgrade_fault)?;
+            .config(Config::default().frame_size(usize::MAX).flush_threshold(FLUSH_THRESHOLD));
+        if let Some((name, value)) = raw::authorization(&dial.endpoint).await.map_err(connect_fault)? {
+            request = request.add_header(name, value).map_err(upgrade_fault)?;
+        }
+        let (ws, _response) = request.connect_on(dial.open().await?).await.map_err(upgrade_fault)?;
         let prefix = r#"{"message_type":"forward","payload":"#.to_owned();
         let is_device = path == "/register_device";
         Ok(Self { ws, prefix, answers: None, is_device, head: Head::default(), is_dirty: false, ended: None })

@@ -10,4 +10,5 @@ mod encrypted;
 mod fake;
 mod load;
 mod program;
+mod token;
 mod turns;
