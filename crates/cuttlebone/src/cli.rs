@@ -1,10 +1,13 @@
 //! The command line: names, flags and the help that teaches.
 
+mod token;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Override;
+pub(crate) use token::{NewTokenArgs, TokenCommand};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,7 +39,10 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Run the demo device alone, against any server of the protocol
     Device(DeviceArgs),
-    /// Check the configuration and show every fault at once
+    /// Make the tokens by which the server knows who may connect
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Check the configuration, with the files that it names, and show every fault at once
     CheckConfig(ConfigArgs),
     /// Print the configuration that is in force; secrets are shown as ***
     PrintConfig(ConfigArgs),
@@ -53,13 +59,16 @@ Examples:
   cuttlebone serve
   cuttlebone serve --config /etc/cuttlebone.toml --log-format json
   cuttlebone serve --tls self-signed
-  cuttlebone serve --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem --allow-anonymous
+  cuttlebone serve --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem --tokens-file tokens
 
 Every key can also be set by a variable: CUTTLEBONE__TIMEOUTS__PING_MS=5000 cuttlebone serve
 Flags win over variables, variables over the file. `cuttlebone config-doc` lists the keys.
 
 Signals: SIGTERM and SIGINT close all connections and stop (a second one stops at once);
-SIGHUP reads log.level and ice.servers again.";
+SIGHUP reads log.level, ice.servers and who may connect (access.tokens_file, access.revoked_file, access.jwt) again.
+
+Who may connect: `cuttlebone token new --help` makes tokens. Without any, and without access.jwt, everybody is served on
+loopback, and no other address is.";
 
 /// Flags of `serve`.
 #[derive(Debug, Args)]
@@ -84,9 +93,17 @@ pub(crate) struct ConfigArgs {
     #[arg(long, value_name = "ADDR:PORT")]
     metrics_listen: Option<String>,
 
-    /// Serve an address that is not loopback although there is no authentication yet
+    /// Who may connect: the lines that `cuttlebone token new` makes
+    #[arg(long, value_name = "FILE")]
+    tokens_file: Option<String>,
+
+    /// Serve also those who come without a token
     #[arg(long)]
     allow_anonymous: bool,
+
+    /// Serve an address that is not loopback without TLS: behind a proxy that speaks it, or in a closed network
+    #[arg(long)]
+    allow_plain_text: bool,
 
     /// TLS without files: off, or a certificate of its own that it makes and keeps
     #[arg(long, value_name = "MODE", conflicts_with_all = ["tls_cert", "tls_key"])]
@@ -122,6 +139,7 @@ impl ConfigArgs {
         let texts = [
             ("--listen", ("server", "listen"), &self.listen),
             ("--metrics-listen", ("server", "metrics_listen"), &self.metrics_listen),
+            ("--tokens-file", ("access", "tokens_file"), &self.tokens_file),
             ("--tls-cert", ("tls", "cert_file"), &self.tls_cert),
             ("--tls-key", ("tls", "key_file"), &self.tls_key),
             ("--log-format", ("log", "format"), &self.log_format),
@@ -131,13 +149,12 @@ impl ConfigArgs {
             .into_iter()
             .filter_map(|(flag, key, text)| Some(Override { flag, key, value: text.clone()?.into() }))
             .collect();
-        if self.allow_anonymous {
-            overrides.push(Override {
-                flag: "--allow-anonymous",
-                key: ("server", "allow_anonymous"),
-                value: true.into(),
-            });
-        }
+        let consents = [
+            ("--allow-anonymous", ("server", "allow_anonymous"), self.allow_anonymous),
+            ("--allow-plain-text", ("server", "allow_plain_text"), self.allow_plain_text),
+        ];
+        let given = consents.into_iter().filter(|(_, _, given)| *given);
+        overrides.extend(given.map(|(flag, key, _)| Override { flag, key, value: true.into() }));
         let mode = match (self.tls, &self.tls_cert) {
             (Some(TlsMode::Off), _) => Some(("--tls", "off")),
             (Some(TlsMode::SelfSigned), _) => Some(("--tls", "self-signed")),

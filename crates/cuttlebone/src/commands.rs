@@ -8,6 +8,7 @@ mod device;
 mod health;
 mod print_config;
 mod serve;
+mod token;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Device(args) => device::run(&args),
+        Command::Token(command) => token::run(&command),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::PrintConfig(args) => print_config::run(&args),
         Command::ConfigDoc => config_doc::run(),

@@ -13,6 +13,7 @@ mod fault;
 mod file;
 mod merge;
 mod raw;
+mod restart;
 mod secret;
 mod settings;
 
@@ -21,9 +22,12 @@ use std::path::PathBuf;
 
 pub(crate) use fault::{Fault, Faults};
 pub(crate) use merge::Override;
-pub(crate) use raw::RawConfig;
+pub(crate) use raw::{RawAccess, RawConfig};
+pub(crate) use restart::needs_restart;
+pub(crate) use settings::Known;
 
 use crate::logging::LogSettings;
+use crate::watch::Watch;
 use file::ConfigFile;
 use merge::Merged;
 
@@ -48,6 +52,10 @@ pub(crate) struct Config {
     pub(crate) settings: cuttlebone_server::Settings,
     /// What logging takes.
     pub(crate) log: LogSettings,
+    /// Who may connect, of the same as in the settings.
+    pub(crate) known: Known,
+    /// The files that [`Config::known`] was read from, watched since before.
+    pub(crate) access_files: Watch,
     /// The merged values as written, to print them.
     pub(crate) raw: RawConfig,
 }
@@ -69,6 +77,11 @@ impl Sources {
         let (raw, faults) = merged.typed()?;
         settings::check(raw, &merged, faults, &self.variables)
     }
+}
+
+/// Reads again who may connect: the files that `[access]` names. Errors: every fault there is.
+pub(crate) fn read_access(raw: &RawAccess) -> Result<Known, Faults> {
+    settings::known(raw)
 }
 
 #[cfg(test)]

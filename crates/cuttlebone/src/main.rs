@@ -6,9 +6,11 @@
 mod cli;
 mod commands;
 mod config;
+mod files;
 mod logging;
 mod signals;
 mod sockets;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
-use super::{PREFIX, hash, line};
+use super::{PREFIX, hash, is_shaped, line};
 use crate::line_fault::TokenFault;
 
 /// A token that was just made. Its `Debug` is `***`, and it is wiped when it is dropped.
@@ -35,6 +35,18 @@ impl NewToken {
         text.push_str(PREFIX);
         URL_SAFE_NO_PAD.encode_string(random, &mut text);
         Self(text)
+    }
+
+    /// The token that was made and printed before; `None` if this is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        is_shaped(text).then(|| Self(Zeroizing::new(text.to_owned())))
+    }
+
+    /// Its hash, as its line begins.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        line::write(&hash(self.secret()), [])
     }
 
     /// The secret: for who is to use it, and for nothing else.

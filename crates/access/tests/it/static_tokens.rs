@@ -199,3 +199,14 @@ fn token_of_this_kind_is_unknown_where_no_file_is() {
     assert!(!self::access("").is_empty(), "an empty file is a file");
     assert!(Token::new(new_token(1).secret()).is_some());
 }
+
+#[test]
+fn token_that_is_typed_in_has_the_hash_of_its_line() {
+    let new = new_token(7);
+    let line = new.line(&TokenFields { name: "a", role: "admin", ..TokenFields::default() }).expect("a good line");
+    let typed = NewToken::parse(new.secret()).expect("a token");
+    assert_eq!(line.split(' ').next(), Some(typed.hash().as_str()));
+    for bad in ["", "cbt_", "secret", &new.secret()[..46], &format!("{} ", new.secret())] {
+        assert!(NewToken::parse(bad).is_none(), "{bad:?}");
+    }
+}

@@ -23,6 +23,9 @@ pub(super) fn run(args: &HealthArgs) -> Result<ExitCode> {
     if status.is_empty() {
         bail!("{} does not answer in HTTP", args.url);
     }
+    if status == "401" {
+        bail!("{} asks for a token; ask where /metrics is, such as --url http://127.0.0.1:9090", args.url);
+    }
     print(&format!("not ready: status {status}\n"))?;
     Ok(ExitCode::FAILURE)
 }

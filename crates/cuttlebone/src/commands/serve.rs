@@ -1,19 +1,22 @@
 //! `cuttlebone serve`
 
+mod reload;
+
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use cuttlebone_proto::IceServer;
-use cuttlebone_server::{Server, ServerHandle, Sockets};
+use cuttlebone_server::{Server, Sockets};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::block_on;
 use super::config_doc::print;
 use crate::cli::ServeArgs;
-use crate::config::{Config, Sources};
+use crate::config::{Config, Known, Sources};
 use crate::logging::{self, LogHandle};
 use crate::signals::Signals;
 use crate::sockets;
+use reload::{Reload, Running};
 
 pub(super) fn run(args: &ServeArgs) -> Result<ExitCode> {
     let sockets = sockets::inherited()?;
@@ -25,16 +28,20 @@ pub(super) fn run(args: &ServeArgs) -> Result<ExitCode> {
     block_on(serve(config, sockets, sources, log))
 }
 
-async fn serve(config: Config, sockets: Sockets, sources: Sources, log: LogHandle) -> Result<ExitCode> {
+async fn serve(mut config: Config, sockets: Sockets, sources: Sources, log: LogHandle) -> Result<ExitCode> {
     let stop = CancellationToken::new();
     let signals = Signals::new().context("cannot listen to signals")?;
-    let mut ice_servers = config.settings.ice_servers.clone();
+    let hangup = Notify::new();
+    let running = Running::new(&mut config);
+    let is_anonymous = config.settings.access.anonymous;
     let server = Server::bind_with(config.settings, sockets)?;
-    let handle = server.handle();
     announce(&server)?;
+    say_who_may_connect(&server, &config.known, is_anonymous);
+    let reload = Reload::new(sources, log, server.handle(), running);
     tokio::select! {
         _ = server.run(stop.clone()) => {}
-        () = signals.watch(stop, || reload(&sources, &log, &handle, &mut ice_servers)) => {}
+        () = signals.watch(stop, || hangup.notify_one()) => {}
+        () = reload.run(&hangup) => {}
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -54,18 +61,17 @@ fn announce(server: &Server) -> Result<()> {
     Ok(())
 }
 
-/// Reads the configuration again and takes its log level and its ICE servers. A bad one keeps the old.
-fn reload(sources: &Sources, log: &LogHandle, handle: &ServerHandle, ice_servers: &mut Vec<IceServer>) {
-    let result = sources.load().map_err(|faults| faults.to_string());
-    match result.and_then(|config| log.set_level(&config.log.level).map(|()| config)) {
-        Ok(config) => {
-            let are_new = config.settings.ice_servers != *ice_servers;
-            if are_new {
-                *ice_servers = config.settings.ice_servers;
-                handle.set_ice_servers(ice_servers);
-            }
-            tracing::info!(level = %config.log.level, ice_servers = are_new, "reloaded log.level and ice.servers");
+/// Says in the log what an operator may not have meant.
+fn say_who_may_connect(server: &Server, known: &Known, is_anonymous: bool) {
+    let Known { tokens, issuers, .. } = *known;
+    let address = server.local_addr();
+    match (is_anonymous, address.ip().is_loopback()) {
+        (true, true) => tracing::info!(tokens, issuers, "no token is needed: everybody on this machine may connect"),
+        (true, false) => {
+            tracing::warn!(%address, tokens, issuers, "no token is needed: whoever reaches this address may connect")
         }
-        Err(faults) => tracing::error!(%faults, "kept the old configuration"),
+        (false, _) if tokens + issuers == 0 => tracing::warn!("a token is needed, and there is none that is good"),
+        (false, _) => tracing::info!(tokens, issuers, "a token is needed"),
     }
+    reload::warn(known);
 }

@@ -11,6 +11,7 @@ use super::secret::Secret;
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawConfig {
     pub(crate) server: RawServer,
+    pub(crate) access: RawAccess,
     pub(crate) tls: RawTls,
     pub(crate) connections: RawConnections,
     pub(crate) timeouts: RawTimeouts,
@@ -33,7 +34,63 @@ pub(crate) struct RawServer {
     pub(crate) reuse_port: bool,
     pub(crate) metrics_listen: String,
     pub(crate) allow_anonymous: bool,
+    pub(crate) allow_plain_text: bool,
     pub(crate) allowed_origins: Vec<String>,
+}
+
+/// `[access]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawAccess {
+    pub(crate) tokens_file: String,
+    pub(crate) revoked_file: String,
+    pub(crate) token_in_query: bool,
+    pub(crate) failures: u64,
+    pub(crate) failures_within_ms: u64,
+    pub(crate) failure_delay_ms: u64,
+    pub(crate) jwt: Vec<RawJwt>,
+}
+
+/// `[[access.jwt]]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawJwt {
+    #[serde(default)]
+    pub(crate) issuer: String,
+    #[serde(default)]
+    pub(crate) audience: RawTexts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) keys_file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) secret_file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) algorithm: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) leeway_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_age_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) roles_claim: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) devices_claim: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tenant_claim: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tenant: Option<String>,
+}
+
+/// One text, or several.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(untagged, expecting = "expected a text or a list of texts")]
+pub(crate) enum RawTexts {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Default for RawTexts {
+    fn default() -> Self {
+        Self::Several(Vec::new())
+    }
 }
 
 /// `[tls]`

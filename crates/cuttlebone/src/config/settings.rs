@@ -3,6 +3,7 @@
 //! Here is what needs the outside (files, the environment) or the words of the file; the ranges of values
 //! are the server's to judge ([`Settings::validate`]).
 
+mod access;
 mod check;
 mod ice;
 mod limits;
@@ -16,9 +17,11 @@ use cuttlebone_proto::Limits;
 use cuttlebone_server::{HttpSettings, MessageSettings, Settings, Timeouts};
 
 use super::merge::Merged;
-use super::raw::{RawConfig, RawHttp, RawLog, RawMessages, RawTimeouts};
+use super::raw::{RawAccess, RawConfig, RawHttp, RawLog, RawMessages, RawTimeouts};
 use super::{Config, Faults};
 use crate::logging::{self, LogFormat, LogSettings};
+use crate::watch::Watch;
+pub(crate) use access::Known;
 use check::{Check, count, millis};
 
 /// Checks every value; `faults` are those already found.
@@ -30,12 +33,14 @@ pub(super) fn check(
 ) -> Result<Config, Faults> {
     let mut check = Check::new(merged, faults);
     let network = network::network(&raw, &mut check, variables);
+    let access_files = Watch::new(access::files(&raw.access));
+    let known = access::known(&raw.access, &mut check);
     let settings = Settings {
         listen: network.listen,
         reuse_port: raw.server.reuse_port,
         metrics_listen: network.metrics_listen,
         allowed_origins: network::origins(&raw.server.allowed_origins, &mut check),
-        access: cuttlebone_server::AccessSettings::default(),
+        access: access::settings(&raw, &known, network.listen.ip().is_loopback()),
         tls: network.tls,
         connections: network.connections,
         timeouts: timeouts(&raw.timeouts),
@@ -52,7 +57,15 @@ pub(super) fn check(
         check.fault(fault.key, fault.text);
     }
     let log = log(&raw.log, &mut check);
-    check.into_faults().into_result(Config { settings, log, raw })
+    check.into_faults().into_result(Config { settings, log, known, access_files, raw })
+}
+
+/// Reads the files of `[access]` again, without the configuration itself.
+pub(super) fn known(raw: &RawAccess) -> Result<Known, Faults> {
+    let merged = Merged::new();
+    let mut check = Check::new(&merged, Faults::default());
+    let known = access::known(raw, &mut check);
+    check.into_faults().into_result(known)
 }
 
 fn timeouts(raw: &RawTimeouts) -> Timeouts {

@@ -1,8 +1,11 @@
+mod access;
+
 use std::collections::BTreeSet;
 
 use toml::{Table, Value};
 
 use super::*;
+use access::Temporary;
 use cuttlebone_server::TlsSettings;
 
 fn load(file: &str, variables: &[(&str, &str)], flags: Vec<Override>) -> Result<Config, Faults> {
@@ -22,7 +25,7 @@ fn faults(file: &str) -> String {
 }
 
 fn shown(config: &Config) -> String {
-    format!("{:?} {:?}", config.settings, config.log)
+    format!("{:?} {:?} {:?}", config.settings, config.log, config.known)
 }
 
 /// Every key of the reference, with its default.
@@ -55,7 +58,12 @@ fn the_reference_has_exactly_the_keys_of_the_raw_structs() {
 fn every_key_of_the_reference_changes_something() {
     // What a key needs beside itself to have an effect, and a value of its own where adding to the default is none.
     let base = [("CUTTLEBONE__SERVER__ALLOW_ANONYMOUS", "true"), ("HOME", "/home/user")];
+    let (tokens, public) = (Temporary::tokens("words"), Temporary::keys("words-keys"));
+    let jwt = format!("[{{issuer = \"https://login.example\", keys_file = {:?}}}]", public.path());
     let words = [
+        ("access.tokens_file", tokens.path()),
+        ("access.token_in_query", "true"),
+        ("access.jwt", &jwt),
         ("server.listen", "127.0.0.2:8081"),
         ("server.metrics_listen", ""),
         ("server.reuse_port", "true"),
@@ -72,7 +80,15 @@ fn every_key_of_the_reference_changes_something() {
         ("log.format", "json"),
         ("log.level", "debug"),
     ];
-    let not_a_setting = BTreeSet::from(["server.allow_anonymous", "tls.cert_file", "tls.key_file"]);
+    let not_a_setting = [
+        "server.allow_anonymous",
+        "server.allow_plain_text",
+        // Who is revoked is not counted; tests/it/access.rs sees that they are.
+        "access.revoked_file",
+        "tls.cert_file",
+        "tls.key_file",
+    ];
+    let not_a_setting = BTreeSet::from(not_a_setting);
     for (section, key, default) in keys() {
         let path = format!("{section}.{key}");
         if not_a_setting.contains(path.as_str()) {
@@ -181,8 +197,12 @@ fn a_secret_may_come_from_a_file() {
 fn an_address_that_is_not_loopback_must_be_meant() {
     let file = "[server]\nlisten = \"0.0.0.0:8080\"\n";
     let text = faults(file);
-    assert!(text.contains("--allow-anonymous") && text.contains("line 2"), "{text}");
-    let config = load(&format!("{file}allow_anonymous = true"), &[], Vec::new()).expect("no fault");
+    for part in ["--allow-anonymous", "--allow-plain-text", "server.listen: ", "tls.mode: ", "has 2 faults"] {
+        assert!(text.contains(part), "{part} is not in:\n{text}");
+    }
+    assert_eq!(text.matches("line 2)").count(), 2, "{text}");
+    let config =
+        load(&format!("{file}allow_anonymous = true\nallow_plain_text = true"), &[], Vec::new()).expect("no fault");
     let connections = config.settings.connections;
     assert_eq!((connections.per_address, connections.pending_per_address), (Some(128), Some(64)));
     assert_eq!((connections.rate_per_address.per_second, connections.rate_per_address.burst), (20, 100));

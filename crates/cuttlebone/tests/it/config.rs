@@ -1,4 +1,4 @@
-use crate::program::{file, program, run, stderr, stdout};
+use crate::program::{Running, file, file_with_mode, program, run, stderr, stdout};
 
 const FAULT: Option<i32> = Some(78);
 
@@ -57,12 +57,39 @@ fn print_config_hides_secrets() {
     assert!(!stderr(&output).contains("CANARY"));
 }
 
+/// T53: a network is not served without tokens or without TLS, unless the configuration says so in words.
 #[test]
-fn a_network_address_without_consent_is_refused() {
+fn t53_a_network_address_needs_tokens_and_tls_or_words() {
+    let path = file("network.toml", "[server]\nlisten = \"0.0.0.0:0\"\n");
+    let faults = |command: &str, more: &[&str]| {
+        let output = run(&[&[command, "--config", &path], more].concat());
+        assert_eq!(output.status.code(), FAULT, "{}", stderr(&output));
+        stderr(&output).replace(&path, "FILE")
+    };
     for command in ["serve", "check-config"] {
-        let output = run(&[command, "--listen", "0.0.0.0:0"]);
-        assert_eq!(output.status.code(), FAULT);
-        assert!(stderr(&output).contains("--allow-anonymous"), "{}", stderr(&output));
+        let both = faults(command, &[]);
+        insta::assert_snapshot!("a_network_address_without_tokens_or_tls", both);
+        let plain = faults(command, &["--allow-anonymous"]);
+        assert!(plain.contains("tls.mode: ") && !plain.contains("server.listen: "), "{plain}");
+        let open = faults(command, &["--allow-plain-text"]);
+        assert!(open.contains("server.listen: ") && !open.contains("tls.mode: "), "{open}");
     }
-    assert!(run(&["check-config", "--listen", "0.0.0.0:0", "--allow-anonymous"]).status.success());
+    let tokens = file_with_mode("network.tokens", "", 0o600);
+    let good: [&[&str]; 3] = [
+        &["--allow-anonymous", "--allow-plain-text"],
+        &["--tokens-file", &tokens, "--allow-plain-text"],
+        &["--tokens-file", &tokens, "--tls", "self-signed"],
+    ];
+    for more in good {
+        let output = run(&[&["check-config", "--config", &path], more].concat());
+        assert!(output.status.success(), "{more:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn whoever_reaches_a_network_address_may_connect_and_the_start_warns() {
+    let args = ["serve", "--listen", "0.0.0.0:0", "--metrics-listen", "", "--allow-anonymous", "--allow-plain-text"];
+    let mut running = Running::start(program(&args));
+    assert!(running.line().starts_with("listening on http://0.0.0.0:"));
+    assert!(running.log_line("whoever reaches this address may connect").contains("WARN"));
 }

@@ -1,7 +1,7 @@
 use crate::program::{run, stderr, stdout};
 
-const COMMANDS: [&str; 8] =
-    ["serve", "demo", "device", "check-config", "print-config", "config-doc", "health", "completions"];
+const COMMANDS: [&str; 9] =
+    ["serve", "demo", "device", "token", "check-config", "print-config", "config-doc", "health", "completions"];
 
 #[test]
 fn help_names_every_command_and_teaches_by_examples() {
@@ -20,8 +20,21 @@ fn help_of_every_command_says_what_its_flags_mean() {
         let help = stdout(&output);
         assert!(help.contains("Usage: cuttlebone"), "{command}: {help}");
     }
+    let token = stdout(&run(&["token", "new", "--help"]));
+    for flag in ["--name", "--role", "--devices", "--tenant", "--expires", "--append-to", "--json", "Examples:"] {
+        assert!(token.contains(flag), "{flag} is not in:\n{token}");
+    }
     let serve = stdout(&run(&["serve", "--help"]));
-    for flag in ["--config", "--listen", "--metrics-listen", "--tls", "--tls-cert", "--log-format", "CUTTLEBONE__"] {
+    for flag in [
+        "--config",
+        "--listen",
+        "--metrics-listen",
+        "--tls",
+        "--tls-cert",
+        "--log-format",
+        "--tokens-file",
+        "CUTTLEBONE__",
+    ] {
         assert!(serve.contains(flag), "{flag} is not in:\n{serve}");
     }
 }

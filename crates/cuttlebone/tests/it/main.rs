@@ -1,5 +1,6 @@
 //! The real program, run as a user runs it.
 
+mod access;
 mod config;
 mod demo;
 mod device;
@@ -8,3 +9,4 @@ mod program;
 mod serve;
 mod sockets;
 mod threats;
+mod token;

@@ -1,6 +1,8 @@
 //! Starts the program with an environment of its own, and reads what it says.
 
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 
@@ -31,6 +33,13 @@ pub(crate) fn file(name: &str, text: &str) -> String {
     path.to_string_lossy().into_owned()
 }
 
+/// The same, with a mode.
+pub(crate) fn file_with_mode(name: &str, text: &str, mode: u32) -> String {
+    let path = file(name, text);
+    std::fs::set_permissions(&path, Permissions::from_mode(mode)).expect("is ours");
+    path
+}
+
 /// A running program; killed when dropped.
 pub(crate) struct Running {
     child: Child,
@@ -53,18 +62,22 @@ impl Running {
         line.trim_end().to_owned()
     }
 
-    /// Reads log lines until one has `part`.
+    /// Reads log lines until one has `part`; that line.
     pub(crate) fn log_line(&mut self, part: &str) -> String {
-        let mut line = String::new();
+        let log = self.log_until(part);
+        log.lines().next_back().unwrap_or_default().to_owned()
+    }
+
+    /// Reads log lines until one has `part`; all of them.
+    pub(crate) fn log_until(&mut self, part: &str) -> String {
         let mut seen = String::new();
-        while self.stderr.read_line(&mut line).expect("reads") > 0 {
-            if line.contains(part) {
-                return line;
+        loop {
+            let from = seen.len();
+            assert!(self.stderr.read_line(&mut seen).expect("reads") > 0, "no {part:?} in:\n{seen}");
+            if seen[from..].contains(part) {
+                return seen;
             }
-            seen.push_str(&line);
-            line.clear();
         }
-        panic!("no {part:?} in:\n{seen}");
     }
 
     pub(crate) fn signal(&self, name: &str) {

@@ -1,9 +1,11 @@
 //! Collects faults instead of stopping at the first, and turns plain numbers into counts and times.
 
+use std::path::Path;
 use std::time::Duration;
 
 use cuttlebone_server::Rate;
 
+use super::super::fault::Origin;
 use super::super::merge::Merged;
 use super::super::raw::RawAuto;
 use super::super::{Fault, Faults};
@@ -27,6 +29,21 @@ impl<'a> Check<'a> {
     pub(super) fn fault(&mut self, key: &str, text: impl Into<String>) {
         let origin = self.merged.origin(key);
         self.faults.push(Fault { key: key.to_owned(), origin, text: text.into() });
+    }
+
+    /// Notes a fault of a key that is only one because of `other`: it has the place of that, where it has none itself.
+    pub(super) fn fault_with(&mut self, key: &str, other: &str, text: impl Into<String>) {
+        let origin = match self.merged.origin(key) {
+            Origin::Default => self.merged.origin(other),
+            written => written,
+        };
+        self.faults.push(Fault { key: key.to_owned(), origin, text: text.into() });
+    }
+
+    /// Notes a fault in a file that a key names.
+    pub(super) fn fault_in_file(&mut self, path: &Path, line: usize, text: String) {
+        let origin = Origin::File { path: path.to_owned(), line };
+        self.faults.push(Fault { key: String::new(), origin, text });
     }
 }
 

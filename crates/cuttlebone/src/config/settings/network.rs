@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use cuttlebone_server::{ConnectionSettings, Origin, TlsSettings};
 
 use super::super::raw::{RawConfig, RawConnections, RawTls};
+use super::access;
 use super::check::{Check, count, number_or_auto, rate};
 
 /// What of the settings is about the network.
@@ -19,15 +20,7 @@ pub(super) struct Network {
 
 pub(super) fn network(raw: &RawConfig, check: &mut Check<'_>, variables: &[(OsString, OsString)]) -> Network {
     let listen = address("server.listen", &raw.server.listen, check);
-    if !listen.ip().is_loopback() && !raw.server.allow_anonymous {
-        check.fault(
-            "server.listen",
-            format!(
-                "{listen} is not loopback, and there is no authentication yet: whoever reaches it could register, \
-                 list and control devices. If that is meant, say --allow-anonymous or server.allow_anonymous = true"
-            ),
-        );
-    }
+    refuse_what_was_not_meant(raw, listen, check);
     let metrics_listen = match raw.server.metrics_listen.as_str() {
         "" => None,
         text => Some(address("server.metrics_listen", text, check)),
@@ -37,6 +30,35 @@ pub(super) fn network(raw: &RawConfig, check: &mut Check<'_>, variables: &[(OsSt
         metrics_listen,
         tls: tls(&raw.tls, listen, check, variables),
         connections: connections(&raw.connections, listen, check),
+    }
+}
+
+/// A network is served with tokens and with TLS, unless the configuration says otherwise in words.
+fn refuse_what_was_not_meant(raw: &RawConfig, listen: SocketAddr, check: &mut Check<'_>) {
+    if listen.ip().is_loopback() {
+        return;
+    }
+    if !raw.server.allow_anonymous && !access::is_configured(&raw.access) {
+        check.fault(
+            "server.listen",
+            format!(
+                "{listen} is not loopback, and nobody would be asked for a token: whoever reaches it could register, list and \
+                 control devices. Say who may connect: `cuttlebone token new`, and --tokens-file or access.tokens_file. If \
+                 anybody may: --allow-anonymous or server.allow_anonymous = true"
+            ),
+        );
+    }
+    if raw.tls.mode == "off" && !raw.server.allow_plain_text {
+        check.fault_with(
+            "tls.mode",
+            "server.listen",
+            format!(
+                "is \"off\", and server.listen = {listen} is not loopback: whoever is on the way could read tokens, and read \
+                 and change messages. Give a certificate (--tls-cert and --tls-key), or let the server make one (--tls \
+                 self-signed). If a proxy in front speaks TLS, or the network is closed: --allow-plain-text or \
+                 server.allow_plain_text = true"
+            ),
+        );
     }
 }
 

@@ -1,0 +1,28 @@
+//! Which changes a running server does not take.
+
+use std::collections::BTreeMap;
+
+use toml::{Table, Value};
+
+use super::raw::RawConfig;
+
+/// What is read again while the server runs.
+const READ_AGAIN: [&str; 5] = ["access.jwt", "access.revoked_file", "access.tokens_file", "ice.servers", "log.level"];
+
+/// The keys that have another value now and are taken with the next start only. A secret that stands in the configuration
+/// itself is not compared.
+pub(crate) fn needs_restart(before: &RawConfig, now: &RawConfig) -> Vec<String> {
+    let (before, now) = (values(before), values(now));
+    let differs =
+        |(key, value): &(String, Value)| before.get(key) != Some(value) && !READ_AGAIN.contains(&key.as_str());
+    now.into_iter().filter(differs).map(|(key, _)| key).collect()
+}
+
+fn values(raw: &RawConfig) -> BTreeMap<String, Value> {
+    let sections = Table::try_from(raw).unwrap_or_default();
+    let keys = sections.into_iter().flat_map(|(section, keys)| {
+        let Value::Table(keys) = keys else { return Vec::new() };
+        keys.into_iter().map(|(key, value)| (format!("{section}.{key}"), value)).collect()
+    });
+    keys.collect()
+}

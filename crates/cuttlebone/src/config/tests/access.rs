@@ -1,0 +1,193 @@
+//! `[access]`
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+const HASH: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+/// RFC 8410, 10.1.
+const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+const SECRET: &str = "CANARY-7f3kQ9zX2mV5bN8cR1tY4uW6pL0";
+
+/// A file of one test; removed when dropped.
+pub(super) struct Temporary(PathBuf);
+
+impl Temporary {
+    pub(super) fn new(name: &str, text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("cuttlebone-access-{}-{name}", std::process::id()));
+        std::fs::write(&path, text).expect("writes");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("is ours");
+        Self(path)
+    }
+
+    /// With one token.
+    pub(super) fn tokens(name: &str) -> Self {
+        Self::new(name, &format!("{HASH} name=a role=observer\n"))
+    }
+
+    /// With one public key.
+    pub(super) fn keys(name: &str) -> Self {
+        Self::new(name, PUBLIC)
+    }
+
+    pub(super) fn path(&self) -> &str {
+        self.0.to_str().expect("text")
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.0));
+    }
+}
+
+/// An issuer with one more line.
+fn issuer(keys: &Temporary, line: &str) -> String {
+    format!("[[access.jwt]]\nissuer = \"https://a.example\"\nkeys_file = {:?}\n{line}\n", keys.path())
+}
+
+#[test]
+fn everybody_is_served_where_nobody_is_named_and_nobody_else_reaches_the_server() {
+    let tokens = Temporary::new("anonymous", "");
+    let access = format!("[access]\ntokens_file = {:?}\n", tokens.path());
+    let network = "[server]\nlisten = \"0.0.0.0:1\"\nallow_plain_text = true\n";
+    let allow = "allow_anonymous = true\n";
+    for (file, expected) in [
+        (String::new(), true),
+        (access.clone(), false),
+        (format!("[server]\n{allow}{access}"), true),
+        (format!("{network}{access}"), false),
+        (format!("{network}{allow}"), true),
+        (format!("{network}{allow}{access}"), true),
+    ] {
+        let config = load(&file, &[], Vec::new()).expect("no fault");
+        assert_eq!(config.settings.access.anonymous, expected, "{file}");
+    }
+}
+
+#[test]
+fn faults_in_a_file_of_tokens_have_its_name_and_their_lines() {
+    let tokens =
+        Temporary::new("faults", &format!("# ours\n{HASH} name=a role=boss\n\nsha256:12 name=b role=observer\n"));
+    let text = faults(&format!("[access]\ntokens_file = {:?}\nfailure_delay_ms = \"long\"\n", tokens.path()));
+    for part in ["role: ", &format!("({}, line 2)", tokens.path()), &format!("({}, line 4)", tokens.path())] {
+        assert!(text.contains(part), "{part} is not in:\n{text}");
+    }
+    assert!(text.contains("access.failure_delay_ms: ") && text.contains("has 3 faults"), "{text}");
+}
+
+#[test]
+fn a_file_that_is_something_else_does_not_fill_the_screen() {
+    let tokens = Temporary::new("else", &"CANARY\n".repeat(100));
+    let text = faults(&format!("[access]\ntokens_file = {:?}\n", tokens.path()));
+    assert!(text.contains("more faults") && text.contains("line 1)"), "{text}");
+    assert!(text.lines().count() < 30 && !text.contains("CANARY"), "{text}");
+}
+
+#[test]
+fn every_key_of_an_issuer_changes_what_is_accepted() {
+    let keys = Temporary::keys("issuer");
+    for line in [
+        "",
+        "audience = \"a\"",
+        "audience = [\"a\", \"b\"]",
+        "algorithm = \"EdDSA\"",
+        "leeway_ms = 0",
+        "max_age_ms = 60000",
+        "max_age_ms = 0",
+        "roles_claim = \"groups\"",
+        "devices_claim = \"ids\"",
+        "tenant_claim = \"org\"",
+        "tenant = \"lab7\"",
+    ] {
+        let config = load(&issuer(&keys, line), &[], Vec::new()).expect(line);
+        assert_eq!((config.known.issuers, config.settings.access.anonymous), (1, false), "{line}");
+    }
+}
+
+#[test]
+fn faults_of_issuers_have_key_and_line_and_come_all_at_once() {
+    let keys = Temporary::keys("fault");
+    for (line, key, part) in [
+        ("audience = \"\"", "access.jwt[0].audience", "audiences"),
+        ("leeway_ms = 1500", "access.jwt[0].leeway_ms", "whole seconds"),
+        ("leeway_ms = 900000", "access.jwt[0].leeway_ms", "at most 600 seconds"),
+        ("max_age_ms = 1", "access.jwt[0].max_age_ms", "whole seconds"),
+        ("roles_claim = \"\"", "access.jwt[0]", "claim"),
+        ("tenant = \"a b\"", "access.jwt[0].tenant", "A-Z"),
+        ("tenant = \"a\"\ntenant_claim = \"b\"", "access.jwt[0].tenant", "not both"),
+        ("algorithm = \"none\"", "access.jwt[0].algorithm", "not one"),
+        ("algorithm = \"RS256\"", "access.jwt[0].keys_file", "algorithm"),
+        ("secret_file = \"x\"", "access.jwt[0].secret_file", "not both"),
+        ("colour = 1", "access.jwt[0].colour", "is not a key"),
+    ] {
+        let text = faults(&issuer(&keys, line));
+        assert!(text.contains(&format!("{key}: ")) && text.contains(part) && text.contains("line "), "{line}: {text}");
+    }
+    let text = faults("[[access.jwt]]\nissuer = \"a#b\"\nkeys_file = \"missing\"\n\n[[access.jwt]]\nissuer = \"c\"\n");
+    assert!(text.contains("access.jwt[0].issuer: ") && text.contains("line 2)"), "{text}");
+    assert!(text.contains("access.jwt[0].keys_file: cannot read missing") && text.contains("line 3)"), "{text}");
+    assert!(text.contains("access.jwt[1]: needs keys_file or secret_file"), "{text}");
+}
+
+#[test]
+fn an_issuer_is_named_once() {
+    let keys = Temporary::keys("twice");
+    let text = faults(&(issuer(&keys, "") + &issuer(&keys, "")));
+    assert!(text.contains("access.jwt[1].issuer: there are two issuers of this name"), "{text}");
+}
+
+#[test]
+fn a_secret_is_long_and_of_nobody_else_and_never_shown() {
+    let file = |secret: &Temporary, more: &str| {
+        format!("[[access.jwt]]\nissuer = \"a\"\nsecret_file = {:?}\n{more}\n", secret.path())
+    };
+    let good = Temporary::new("good", &format!("{SECRET}\n"));
+    assert!(load(&file(&good, "algorithm = \"HS256\""), &[], Vec::new()).is_ok());
+    for (name, secret, more) in [
+        ("short", "CANARY", ""),
+        ("sample", "CANARY-secret-secret-secret-secret", ""),
+        ("hs512", SECRET, "algorithm = \"HS512\""),
+    ] {
+        let text = faults(&file(&Temporary::new(name, secret), more));
+        assert!(text.contains("access.jwt[0].secret_file: ") && !text.contains("CANARY"), "{text}");
+    }
+    let mixed = Temporary::new("mixed", SECRET);
+    assert!(faults(&file(&mixed, "algorithm = \"ES256\"")).contains("algorithm"));
+}
+
+#[test]
+fn a_key_that_can_not_be_used_is_warned_of() {
+    let point = "Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE";
+    let set = format!(r#"{{"keys":[{{"kty":"oct","k":"CANARY"}},{{"kty":"OKP","crv":"Ed25519","x":"{point}"}}]}}"#);
+    let keys = Temporary::new("set", &set);
+    let config = load(&issuer(&keys, ""), &[], Vec::new()).expect("no fault");
+    let [warning] = &config.known.warnings[..] else { panic!("{:?}", config.known.warnings) };
+    assert!(
+        warning.contains("https://a.example") && warning.contains("key 1") && !warning.contains("CANARY"),
+        "{warning}"
+    );
+    assert!(faults(&issuer(&keys, "algorithm = \"EdDSA\"")).contains("leave out algorithm"));
+}
+
+#[test]
+fn files_are_read_again_without_the_configuration() {
+    let tokens = Temporary::tokens("again");
+    let config = load(&format!("[access]\ntokens_file = {:?}\n", tokens.path()), &[], Vec::new()).expect("no fault");
+    assert_eq!(read_access(&config.raw.access).expect("no fault").tokens, 1);
+    std::fs::write(tokens.path(), "x").expect("writes");
+    assert!(read_access(&config.raw.access).expect_err("a fault").to_string().contains("line 1"));
+}
+
+#[test]
+fn keys_that_need_a_restart_are_all_but_a_few_of_the_reference() {
+    let raw = |file: &str| load(file, &[], Vec::new()).expect("no fault").raw;
+    let before = raw("");
+    assert_eq!(needs_restart(&before, &before), Vec::<String>::new());
+    let tokens = Temporary::tokens("restart");
+    let after = raw(&format!(
+        "[server]\nreuse_port = true\n[access]\ntokens_file = {:?}\nfailures = 1\n[log]\nlevel = \"debug\"\n",
+        tokens.path()
+    ));
+    assert_eq!(needs_restart(&before, &after), ["access.failures", "server.reuse_port"]);
+}

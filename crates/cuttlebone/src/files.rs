@@ -1,0 +1,100 @@
+//! Files that others must not touch: who may is looked at before anything in them is believed.
+
+use std::fs::{File, Metadata};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// The longest file that is read.
+const MOST_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What the group of a file and all others may do with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Others {
+    /// It is no secret, but says who may do what.
+    MayRead,
+    /// It is a secret.
+    MayNothing,
+}
+
+impl Others {
+    /// What is wrong with the mode of a file, and what to do.
+    fn judge(self, path: &Path, metadata: &Metadata) -> Result<(), String> {
+        let (forbidden, what, remedy) = match self {
+            Self::MayRead => (0o022, "change", "go-w"),
+            Self::MayNothing => (0o077, "use", "go="),
+        };
+        let mode = metadata.mode() & 0o777;
+        if mode & forbidden == 0 {
+            return Ok(());
+        }
+        let path = path.display();
+        Err(format!("{path}: others than its owner may {what} it (mode {mode:03o}). Do: chmod {remedy} {path}"))
+    }
+}
+
+/// Reads a file. Errors: what is wrong, in words that name it and have nothing of what is in it.
+pub(crate) fn read(path: &Path, others: Others) -> Result<String, String> {
+    let cannot = |error| format!("cannot read {}: {error}", path.display());
+    read_open(&File::open(path).map_err(cannot)?, path, others)
+}
+
+/// Reads a file that is open; `path` is only shown. Errors as [`read`].
+pub(crate) fn read_open(file: &File, path: &Path, others: Others) -> Result<String, String> {
+    let cannot = |error| format!("cannot read {}: {error}", path.display());
+    let metadata = file.metadata().map_err(cannot)?;
+    others.judge(path, &metadata)?;
+    let mut text = String::new();
+    let read = file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(cannot)?;
+    if read as u64 > MOST_BYTES {
+        return Err(format!("{} is longer than {MOST_BYTES} bytes", path.display()));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn file(mode: u32) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("cuttlebone-files-{}-{mode:o}", std::process::id()));
+        fs::write(&path, "CANARY").expect("writes");
+        fs::set_permissions(&path, Permissions::from_mode(mode)).expect("is ours");
+        path
+    }
+
+    #[test]
+    fn who_else_may_touch_a_file_decides_whether_it_is_read() {
+        for (mode, may_read, may_nothing) in [
+            (0o600, true, true),
+            (0o400, true, true),
+            (0o640, true, false),
+            (0o644, true, false),
+            (0o660, false, false),
+            (0o602, false, false),
+            (0o601, true, false),
+        ] {
+            let path = file(mode);
+            assert_eq!(read(&path, Others::MayRead).is_ok(), may_read, "{mode:o}");
+            assert_eq!(read(&path, Others::MayNothing).is_ok(), may_nothing, "{mode:o}");
+            fs::remove_file(path).expect("removes");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_what_to_do_and_without_what_is_in_the_file() {
+        let path = file(0o666);
+        let change = read(&path, Others::MayRead).expect_err("refused");
+        let secret = read(&path, Others::MayNothing).expect_err("refused");
+        fs::remove_file(&path).expect("removes");
+        assert!(change.contains("(mode 666)") && change.contains("chmod go-w "), "{change}");
+        assert!(secret.contains("(mode 666)") && secret.contains("chmod go= "), "{secret}");
+        assert!(!change.contains("CANARY") && !secret.contains("CANARY"));
+        let missing = read(&path, Others::MayRead).expect_err("refused");
+        assert!(missing.starts_with("cannot read ") && missing.contains("No such file"), "{missing}");
+    }
+}

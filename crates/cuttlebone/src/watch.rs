@@ -1,0 +1,127 @@
+//! Notices that files have changed on disk.
+//!
+//! Invariants: 1. a change that comes after [`Watch::new`] is noticed, also one in place that keeps the length; 2. it is told of
+//! when two looks in succession saw the same, so that a file is hardly ever read while it is being written; 3. one change is
+//! told of once.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// What tells one state of a file from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// `None` is a file that is not there.
+type Stamps = Vec<Option<Stamp>>;
+
+/// The files, as they were last told of and last looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    paths: Vec<PathBuf>,
+    told: Stamps,
+    seen: Stamps,
+}
+
+impl Watch {
+    /// Begins to watch. To be called before the files are read, so that no change falls between.
+    pub(crate) fn new(paths: Vec<PathBuf>) -> Self {
+        let told = stamps(&paths);
+        Self { paths, seen: told.clone(), told }
+    }
+
+    /// Looks at the files. Whether they have changed since the last time that this said so, and not since the last look.
+    pub(crate) fn look(&mut self) -> bool {
+        let now = stamps(&self.paths);
+        let stood_still = now == self.seen;
+        let is_new = stood_still && now != self.told;
+        if is_new {
+            self.told.clone_from(&now);
+        }
+        self.seen = now;
+        is_new
+    }
+}
+
+fn stamps(paths: &[PathBuf]) -> Stamps {
+    paths.iter().map(|path| stamp(path)).collect()
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some(Stamp {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        length: metadata.len(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    struct Dir(PathBuf);
+
+    impl Dir {
+        fn new(name: &str) -> Self {
+            let dir = std::env::temp_dir().join(format!("cuttlebone-watch-{name}-{}", std::process::id()));
+            fs::create_dir_all(&dir).expect("makes");
+            Self(dir)
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.join(name)
+        }
+    }
+
+    impl Drop for Dir {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).expect("removes");
+        }
+    }
+
+    #[test]
+    fn change_is_told_of_once_and_when_it_stands_still() {
+        let dir = Dir::new("once");
+        let path = dir.path("a");
+        fs::write(&path, "1").expect("writes");
+        let mut watch = Watch::new(vec![path.clone()]);
+        assert!(!watch.look() && !watch.look(), "nothing happened");
+        fs::write(&path, "12").expect("writes");
+        assert!(!watch.look(), "it may be written still");
+        fs::write(&path, "123").expect("writes");
+        assert!(!watch.look(), "it was");
+        assert!(watch.look());
+        assert!(!watch.look() && !watch.look(), "told already");
+    }
+
+    #[test]
+    fn another_file_of_the_same_length_is_a_change_and_so_is_none() {
+        let dir = Dir::new("other");
+        let [path, other] = ["a", "b"].map(|name| dir.path(name));
+        fs::write(&path, "1").expect("writes");
+        let mut watch = Watch::new(vec![path.clone()]);
+        fs::write(&other, "2").expect("writes");
+        fs::rename(&other, &path).expect("renames");
+        assert!(!watch.look() && watch.look());
+        fs::remove_file(&path).expect("removes");
+        assert!(!watch.look() && watch.look());
+        fs::write(&path, "2").expect("writes");
+        assert!(!watch.look() && watch.look());
+    }
+
+    #[test]
+    fn nothing_to_watch_never_changes() {
+        let mut watch = Watch::default();
+        assert!(!watch.look() && !watch.look());
+    }
+}
