@@ -83,6 +83,7 @@ fn key_that_cannot_be_used_has_a_reason() {
         (p256.jwk_with(json!({"crv": "P-521"})), UnfitKey::Kind),
         (p256.jwk_with(json!({"alg": "ES384"})), UnfitKey::Algorithm),
         (p256.jwk_with(json!({"y": "AA"})), UnfitKey::Damaged),
+        (p256.jwk_with(json!({"x": "A".repeat(44), "y": "A".repeat(42)})), UnfitKey::Damaged),
         (ed25519.jwk_with(json!({"crv": "Ed448"})), UnfitKey::Kind),
         (ed25519.jwk_with(json!({"x": "AAAA"})), UnfitKey::Damaged),
         (json!({"kid": "x"}), UnfitKey::Damaged),
