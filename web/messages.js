@@ -33,7 +33,8 @@ const BY_CODE = new Map([
   ['unfinished_message', { title: 'A message was cut off', hint: 'The network is slow or unsteady. The page tries again by itself.' }],
   // Rights.
   ['forbidden', { title: 'You may not watch this device', hint: 'Ask whoever runs this server for access.' }],
-  ['unauthorized', { title: 'You are not signed in', hint: 'The server did not accept this browser’s credentials.' }],
+  ['credential_expired', { title: 'You are signed out', hint: 'The credentials of this browser have expired or were taken back. Sign in again.' }],
+  ['unauthenticated', { title: 'You are not signed in', hint: 'The server did not accept this browser’s credentials.' }],
   // What no honest page sends.
   ['binary_message', { title: 'The server got a binary message', hint: PAGE_FAULT }],
   ['not_utf8', { title: 'The server got broken text', hint: PAGE_FAULT }],

@@ -16,12 +16,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use cuttlebone_proto::{ClientId, CloseCode, DeviceId, Reject, encode};
+use cuttlebone_proto::{ClientId, CloseCode, Reject, encode};
 
 use crate::event::{DeviceSummary, Event};
 use crate::item::Notice;
 use crate::mailbox::{Mailbox, PushError, Sender};
 use crate::observer::Direction;
+use crate::party::{Address, Party};
 use crate::registry::Shared;
 use crate::sync::{AtomicBool, Mutex, OnceLock, Ordering};
 pub(crate) use admission::TokenTime;
@@ -33,7 +34,9 @@ const REMEMBERED_IDS: usize = 1024;
 
 /// A device, from its registration until it is gone for good; it outlives a broken connection by the grace period.
 pub(crate) struct Device {
-    pub(crate) id: DeviceId,
+    pub(crate) address: Address,
+    /// Whose it is, if that is known.
+    pub(crate) party: Option<Arc<Party>>,
     pub(crate) info: Arc<str>,
     pub(crate) registered_at_ms: u64,
     /// From `device_info`; looked up once, for listings.
@@ -71,7 +74,7 @@ struct Client {
 
 impl std::fmt::Debug for Device {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Device").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Device").field("address", &self.address).finish_non_exhaustive()
     }
 }
 
@@ -150,7 +153,7 @@ impl Device {
     /// The device as a list shows it.
     pub(crate) fn summary(&self) -> DeviceSummary {
         DeviceSummary {
-            device_id: self.id.clone(),
+            address: self.address.clone(),
             info: Arc::clone(&self.info),
             viewers: self.state.lock().viewers(),
             registered_at_ms: self.registered_at_ms,
@@ -160,7 +163,7 @@ impl Device {
     }
 
     fn announce_viewers(&self, shared: &Shared, state: &State) {
-        shared.announce(|| Event::Viewers { device_id: self.id.clone(), viewers: state.viewers() });
+        shared.announce(|| Event::Viewers { address: self.address.clone(), viewers: state.viewers() });
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use cuttlebone_proto::DeviceId;
+use crate::party::Address;
 
 /// A device as a list shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceSummary {
-    /// Its id.
-    pub device_id: DeviceId,
+    /// Its id, and where that is its id.
+    pub address: Address,
     /// The text of its `device_info`.
     pub info: Arc<str>,
     /// Clients that are attached to it.
@@ -27,11 +27,11 @@ pub enum Event {
     /// A device registered, lost its connection or came back.
     Registered(DeviceSummary),
     /// A device is gone for good.
-    Gone(DeviceId),
+    Gone(Address),
     /// The number of a device's clients changed.
     Viewers {
         /// The device.
-        device_id: DeviceId,
+        address: Address,
         /// Its clients now.
         viewers: usize,
     },

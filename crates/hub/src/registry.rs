@@ -11,7 +11,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use cuttlebone_proto::limits::SMALL_READER_BYTES;
-use cuttlebone_proto::{ClientId, DeviceId, IceServer, Reject, Resume, adb_port, encode};
+use cuttlebone_proto::{ClientId, IceServer, Reject, Resume, adb_port, encode};
 use tokio::sync::broadcast;
 use tokio::sync::oneshot::error::TryRecvError;
 
@@ -20,6 +20,7 @@ use crate::event::{DeviceSummary, Event};
 use crate::item::Notice;
 use crate::mailbox::{Budget, Inbox};
 use crate::observer::Observer;
+use crate::party::{Address, Claim};
 use crate::request::{Answer, AttachRequest, RegisterRequest, Request};
 use crate::resume_token::Tokens;
 use crate::settings::Settings;
@@ -62,7 +63,7 @@ pub(crate) struct Shared {
     stopping: AtomicBool,
 }
 
-type Shard = HashMap<DeviceId, Entry>;
+type Shard = HashMap<Address, Entry>;
 
 #[derive(Default)]
 struct Entry {
@@ -71,9 +72,9 @@ struct Entry {
 }
 
 /// Takes an entry out, and gives back what a storm has left behind.
-fn forget(shard: &mut Shard, device_id: &DeviceId) {
+fn forget(shard: &mut Shard, address: &Address) {
     const SMALL: usize = 64;
-    shard.remove(device_id);
+    shard.remove(address);
     if shard.capacity() > SMALL && shard.len() < shard.capacity() / 4 {
         shard.shrink_to(2 * shard.len());
     }
@@ -215,7 +216,7 @@ impl Registry {
     #[must_use]
     pub fn conclude(&self, probe: Probe, answered: bool, now_ms: u64) -> Resolution {
         if answered {
-            return Resolution::Answer(Answer::Refused(Reject::DeviceIdTaken(probe.request.device_id)));
+            return taken(probe.request);
         }
         self.register(probe.request, now_ms, Some(&probe.holder))
     }
@@ -224,14 +225,14 @@ impl Registry {
     #[must_use]
     pub fn list(&self) -> Vec<DeviceSummary> {
         let mut devices = self.devices();
-        devices.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        devices.sort_unstable_by(|a, b| a.address.cmp(&b.address));
         devices.iter().map(|device| device.summary()).collect()
     }
 
     /// One device.
     #[must_use]
-    pub fn find(&self, device_id: &str) -> Option<DeviceSummary> {
-        let device = self.shared.shard(device_id).get(device_id)?.device.clone()?;
+    pub fn find(&self, address: &Address) -> Option<DeviceSummary> {
+        let device = self.shared.shard(address).get(address)?.device.clone()?;
         Some(device.summary())
     }
 
@@ -272,7 +273,7 @@ impl Registry {
     }
 
     fn attach(&self, request: &AttachRequest, now_ms: u64) -> Answer {
-        let mut shard = self.shared.shard(request.device_id.as_str());
+        let mut shard = self.shared.shard(&request.address);
         if self.shared.is_stopping() {
             return Answer::Stopping;
         }
@@ -280,13 +281,13 @@ impl Registry {
         if !Arc::ptr_eq(&request.config, &config) {
             request.mailbox.reply(config.to_string());
         }
-        let present = shard.get(&request.device_id).and_then(|entry| entry.device.clone());
+        let present = shard.get(&request.address).and_then(|entry| entry.device.clone());
         if let Resume::Session { token, received } = &request.resume {
             return self.shared.resume(&mut shard, present.as_ref(), request, (token, *received), now_ms);
         }
         let resumable = (request.resume == Resume::New).then(|| self.shared.token_time(now_ms));
         match present.filter(|device| !device.away.load(Ordering::Relaxed)) {
-            Some(device) => device.attach(&self.shared, &request.mailbox, resumable).into(),
+            Some(device) => device.attach(&self.shared, request, resumable).into(),
             None => {
                 let Settings { waiting_per_device, client_wait, .. } = self.shared.settings;
                 waiting::wait(&self.shared, &mut shard, request, waiting_per_device, client_wait)
@@ -295,16 +296,20 @@ impl Registry {
     }
 
     fn register(&self, request: RegisterRequest, now_ms: u64, silent: Option<&Inbox>) -> Resolution {
-        let mut shard = self.shared.shard(request.device_id.as_str());
+        let mut shard = self.shared.shard(&request.address);
         if self.shared.is_stopping() {
             return Resolution::Answer(Answer::Stopping);
         }
-        let held = shard.get(&request.device_id).and_then(|entry| entry.device.clone());
+        let held = shard.get(&request.address).and_then(|entry| entry.device.clone());
         let Some(device) = held else {
             return Resolution::Answer(self.publish(&mut shard, &request, VecDeque::new(), now_ms));
         };
         let away = device.away.load(Ordering::Relaxed);
-        if !away && !silent.is_some_and(|silent| silent.is_reader_of(&device.mailbox)) {
+        let claim = Claim::on(device.party.as_ref(), request.party.as_ref());
+        if claim == Claim::Foreign {
+            return taken(request);
+        }
+        if claim == Claim::Open && !away && !silent.is_some_and(|silent| silent.is_reader_of(&device.mailbox)) {
             let (probe, answered) = tokio::sync::oneshot::channel();
             device.mailbox.probe(probe);
             return Resolution::Probe(Probe { answered, request, holder: device.mailbox.reader() });
@@ -312,13 +317,13 @@ impl Registry {
         if !away {
             self.shared.observer.taken_over();
         }
-        if device.info == request.device_info {
+        if device.info == request.device_info && device.party == request.party {
             if away {
                 self.shared.observer.returned();
             }
             return Resolution::Answer(self.resume(&mut shard, &device, request, now_ms));
         }
-        // Another device_info: for the clients this is another device. It may have kept its table of them (protocol.md
+        // Another device_info, or another owner: for the clients this is another device. It may have kept its table of them (protocol.md
         // 3.2), so it is told that they are gone.
         device.mailbox.revoke();
         let (reports, gone) = device.end();
@@ -335,7 +340,8 @@ impl Registry {
         mailbox.set_longest(longest(request));
         mailbox.reply(self.config().to_string());
         let device = Arc::new(Device {
-            id: request.device_id.clone(),
+            address: request.address.clone(),
+            party: request.party.clone(),
             info: Arc::clone(&request.device_info),
             registered_at_ms: now_ms,
             adb_port: adb_port(&request.device_info),
@@ -344,7 +350,7 @@ impl Registry {
             digest: OnceLock::new(),
             state: Mutex::new(State::with_former(former)),
         });
-        let entry = shard.entry(request.device_id.clone()).or_default();
+        let entry = shard.entry(request.address.clone()).or_default();
         entry.device = Some(Arc::clone(&device));
         self.greet(entry, &device);
         let inbox = device.mailbox.reader();
@@ -358,7 +364,7 @@ impl Registry {
         let (inbox, too_large) = device.mailbox.adopt(&request.mailbox, config, bound, longest(&request));
         device.too_large(&self.shared, &too_large);
         device.away.store(false, Ordering::Relaxed);
-        let entry = shard.entry(request.device_id).or_default();
+        let entry = shard.entry(request.address).or_default();
         self.greet(entry, device);
         Answer::Registered(Registration::new(Arc::clone(&self.shared), Arc::clone(device), inbox, now_ms))
     }
@@ -372,14 +378,18 @@ impl Registry {
     }
 }
 
+fn taken(request: RegisterRequest) -> Resolution {
+    Resolution::Answer(Answer::Refused(Reject::DeviceIdTaken(request.address.device_id)))
+}
+
 /// Bytes of the longest message that the device can read.
 fn longest(request: &RegisterRequest) -> usize {
     if request.small_reader { SMALL_READER_BYTES } else { usize::MAX }
 }
 
 impl Shared {
-    fn shard(&self, device_id: &str) -> MutexGuard<'_, Shard> {
-        let at = usize::try_from(self.hasher.hash_one(device_id) % SHARDS as u64).unwrap_or_default();
+    fn shard(&self, address: &Address) -> MutexGuard<'_, Shard> {
+        let at = usize::try_from(self.hasher.hash_one(address) % SHARDS as u64).unwrap_or_default();
         self.shards[at].lock()
     }
 

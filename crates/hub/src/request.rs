@@ -9,6 +9,7 @@ use cuttlebone_proto::{DeviceId, Reject, Resume};
 
 use crate::device::Attachment;
 use crate::mailbox::Mailbox;
+use crate::party::{Address, Party, Realm};
 use crate::registry::{Registration, Waiting};
 
 /// Something slow that a seat needs.
@@ -23,7 +24,8 @@ pub enum Request {
 /// A device wants its id.
 #[derive(Debug)]
 pub struct RegisterRequest {
-    pub(crate) device_id: DeviceId,
+    pub(crate) address: Address,
+    pub(crate) party: Option<Arc<Party>>,
     pub(crate) device_info: Arc<str>,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) small_reader: bool,
@@ -32,11 +34,33 @@ pub struct RegisterRequest {
 /// A client wants its device.
 #[derive(Debug)]
 pub struct AttachRequest {
-    pub(crate) device_id: DeviceId,
+    pub(crate) address: Address,
+    pub(crate) party: Option<Arc<Party>>,
     pub(crate) resume: Resume,
     pub(crate) mailbox: Arc<Mailbox>,
     /// The `config` that it was sent.
     pub(crate) config: Arc<str>,
+}
+
+impl RegisterRequest {
+    /// The id that the device asks for.
+    #[must_use]
+    pub fn device_id(&self) -> &DeviceId {
+        &self.address.device_id
+    }
+}
+
+impl AttachRequest {
+    /// The device that the client asks for.
+    #[must_use]
+    pub fn device_id(&self) -> &DeviceId {
+        &self.address.device_id
+    }
+
+    /// The client may not reach this device: it waits where none will ever come, as it would for one that is absent.
+    pub fn hide(&mut self) {
+        self.address.realm = Realm::Nowhere;
+    }
 }
 
 /// The answer to a [`Request`]. Dropping one undoes what it stands for.

@@ -1,12 +1,14 @@
 //! The tokens by which a client goes on with its session. Source: protocol.md 2.6.
 //!
-//! A token names the process that gave it, the client id, the count that the session's messages belong to, the device with
-//! its `device_info`, and an expiry, and carries a keyed hash of all that. So it says the same to a restarted server, and
-//! to another node with the same key.
+//! A token names the process that gave it, the client id, the count that the session's messages belong to, and an expiry, and
+//! carries a keyed hash of that, of the device with its `device_info`, and of the client's identity. So it says the same to a
+//! restarted server, and to another node with the same key, and nobody else can use it.
 
 use std::time::Duration;
 
 use cuttlebone_proto::{ClientId, DeviceId};
+
+use crate::party::{Party, Realm};
 
 /// Bytes of the claims, in the order of [`Claims`], big endian.
 const CLAIMS: usize = 8 + 8 + 4 + 4 + 8 + 8;
@@ -65,21 +67,21 @@ impl Tokens {
         Claims { process: self.process, session, client_id, count: 0, expires_ms, info }
     }
 
-    /// The token that says so.
-    pub(crate) fn issue(&self, device_id: &DeviceId, claims: Claims) -> String {
+    /// The token that says so, for a client that is this party, if it is known.
+    pub(crate) fn issue(&self, device_id: &DeviceId, party: Option<&Party>, claims: Claims) -> String {
         let claims = claims.to_bytes();
-        let tag = self.key.sign(&message(&claims, device_id));
+        let tag = self.key.sign(&message(&claims, device_id, party));
         claims.iter().chain(&tag).fold(String::with_capacity(2 * (CLAIMS + TAG)), |mut text, byte| {
             text.extend([byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])));
             text
         })
     }
 
-    /// What a token says, if it is one of ours for this device. It may have expired.
-    pub(crate) fn read(&self, token: &str, device_id: &DeviceId) -> Option<Claims> {
+    /// What a token says, if it is one of ours for this device and this party. It may have expired.
+    pub(crate) fn read(&self, token: &str, device_id: &DeviceId, party: Option<&Party>) -> Option<Claims> {
         let bytes = from_hex(token)?;
         let (claims, tag) = bytes.split_at_checked(CLAIMS)?;
-        if tag.len() != TAG || !self.key.verify(&message(claims, device_id), tag) {
+        if tag.len() != TAG || !self.key.verify(&message(claims, device_id, party), tag) {
             return None;
         }
         Claims::from_bytes(claims)
@@ -145,10 +147,15 @@ impl Claims {
     }
 }
 
-/// What is hashed. The claims have a fixed length, so no other pair gives the same message. When clients have identities,
-/// theirs belongs in here.
-fn message(claims: &[u8], device_id: &DeviceId) -> Vec<u8> {
-    [b"cuttlebone resume 1\0", claims, device_id.as_str().as_bytes()].concat()
+/// What is hashed. The claims have a fixed length, and neither a device id nor the name of a realm has a zero byte, so no
+/// other claims, device and party give the same message.
+fn message(claims: &[u8], device_id: &DeviceId, party: Option<&Party>) -> Vec<u8> {
+    let mut message = [b"cuttlebone resume 1\0", claims, device_id.as_str().as_bytes()].concat();
+    if let Some(Party { identity, realm }) = party {
+        let realm = if let Realm::Tenant(name) = realm { name.as_bytes() } else { b"" };
+        message.extend([b"\0", realm, b"\0", identity.as_bytes()].concat());
+    }
+    message
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
@@ -190,9 +197,9 @@ mod tests {
     fn a_token_says_what_it_was_given_for() {
         let client_id = ClientId::new(ClientId::MAX).expect("valid");
         let told = tokens(1, 7).claim(client_id, 11, 99, 5_000).counted(3);
-        let token = tokens(1, 7).issue(&device("d"), told);
+        let token = tokens(1, 7).issue(&device("d"), None, told);
         assert_eq!(token.len(), 144);
-        let claims = tokens(1, 8).read(&token, &device("d")).expect("of the same key");
+        let claims = tokens(1, 8).read(&token, &device("d"), None).expect("of the same key");
         assert_eq!(claims, told);
         assert!(claims.is_for(99) && !claims.is_for(98));
         assert!(claims.is_expired(5_000) && !claims.is_expired(4_999));
@@ -202,17 +209,26 @@ mod tests {
     #[test]
     fn no_other_key_or_device_will_do_and_no_digit_may_change() {
         let claims = tokens(1, 7).claim(ClientId::new(1).expect("valid"), 0, 0, 5_000);
-        let token = tokens(1, 7).issue(&device("d"), claims);
-        assert_eq!(tokens(2, 7).read(&token, &device("d")), None);
-        assert_eq!(tokens(1, 7).read(&token, &device("e")), None);
+        let token = tokens(1, 7).issue(&device("d"), None, claims);
+        assert_eq!(tokens(2, 7).read(&token, &device("d"), None), None);
+        assert_eq!(tokens(1, 7).read(&token, &device("e"), None), None);
+        let party = |identity: &str, realm| Party { identity: identity.into(), realm };
+        let alice = party("alice", Realm::Common);
+        assert_eq!(tokens(1, 7).read(&token, &device("d"), Some(&alice)), None, "given to nobody in particular");
+        let hers = tokens(1, 7).issue(&device("d"), Some(&alice), claims);
+        assert_eq!(tokens(1, 7).read(&hers, &device("d"), Some(&alice)), Some(claims));
+        for other in [party("bob", Realm::Common), party("alice", Realm::Tenant("lab".into()))] {
+            assert_eq!(tokens(1, 7).read(&hers, &device("d"), Some(&other)), None, "{other:?}");
+        }
+        assert_eq!(tokens(1, 7).read(&hers, &device("d"), None), None);
         for at in 0..token.len() {
             let mut changed = token.clone().into_bytes();
             changed[at] = if changed[at] == b'0' { b'1' } else { b'0' };
             let changed = String::from_utf8(changed).expect("ASCII");
-            assert_eq!(tokens(1, 7).read(&changed, &device("d")), None, "digit {at}");
+            assert_eq!(tokens(1, 7).read(&changed, &device("d"), None), None, "digit {at}");
         }
         for bad in ["", "00", &token[1..], &format!("{token}00"), &"\u{e9}".repeat(72), &"+1".repeat(72)] {
-            assert_eq!(tokens(1, 7).read(bad, &device("d")), None, "{bad}");
+            assert_eq!(tokens(1, 7).read(bad, &device("d"), None), None, "{bad}");
         }
     }
 }

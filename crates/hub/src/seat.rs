@@ -15,6 +15,7 @@ use cuttlebone_proto::{CloseCode, DeviceId, Reject};
 
 use crate::item::Notice;
 use crate::mailbox::Inbox;
+use crate::party::{Address, Party};
 use crate::registry::Registry;
 use crate::request::{Answer, Request};
 
@@ -59,6 +60,8 @@ pub struct SeatOptions {
     pub first_message: std::time::Duration,
     /// Whether the peer, a device, reads at most 65,536 bytes at once.
     pub small_reader: bool,
+    /// Who the peer is, if that is known.
+    pub party: Option<Arc<Party>>,
 }
 
 macro_rules! both {
@@ -93,6 +96,15 @@ impl Seat {
         match self {
             Self::Client(seat) => seat.on_violation(reject),
             Self::Device(seat) => seat.on_violation(reject, now),
+        }
+    }
+
+    /// What the peer came with is not good any more: it is told so and closed. It may come back with something better, and
+    /// go on with its session as after a broken connection.
+    pub fn on_expired(&mut self, now: Instant) -> Next {
+        match self {
+            Self::Client(seat) => seat.on_expired(),
+            Self::Device(seat) => seat.on_violation(Reject::CredentialExpired, now),
         }
     }
 
@@ -134,7 +146,7 @@ impl Seat {
     /// with that (where the server stops, its device has gone before and is told nothing); a device may still come back.
     pub fn on_closing(&mut self) {
         if let Self::Client(seat) = self {
-            seat.leave();
+            seat.on_closing();
         }
     }
 
@@ -212,6 +224,11 @@ fn refuse(registry: &Registry, inbox: &Inbox, reject: &Reject) -> Next {
             Next::Continue
         }
     }
+}
+
+/// Where a device of this id is, for who asks.
+fn address(device_id: DeviceId, party: Option<&Arc<Party>>) -> Address {
+    Address { device_id, realm: Party::realm_of(party) }
 }
 
 /// The text of `device_info` as it is kept.

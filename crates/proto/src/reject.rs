@@ -73,6 +73,8 @@ pub enum Reject {
     DeviceTooSlow,
     /// The session of a resume token is over, or the token is not ours.
     CannotResume,
+    /// What the peer came with has expired, or was revoked.
+    CredentialExpired,
     /// The peer sends more than it may, and does not stop.
     RateLimited,
     /// The server has too much to do: this client is let go.
@@ -128,6 +130,7 @@ impl Reject {
             Self::TooSlow => ("too_slow", "Connection is too slow", Some(C::TooSlow)),
             Self::DeviceTooSlow => ("device_too_slow", "Forward failed: Device is too slow", Some(C::Overloaded)),
             Self::CannotResume => ("cannot_resume", "Session cannot be resumed", Some(C::Policy)),
+            Self::CredentialExpired => ("credential_expired", "Credential expired or revoked", Some(C::Expired)),
             Self::RateLimited => ("rate_limited", "Rate limit exceeded", Some(C::RateLimited)),
             Self::Overloaded => ("overloaded", "Connection failed: Server is overloaded", Some(C::Overloaded)),
             Self::NoFirstMessage => ("no_first_message", "No message in time", Some(C::Policy)),

@@ -158,7 +158,7 @@ impl Drop for Place {
 }
 
 /// The address that counts: IPv4 as it is, however it is written; IPv6 by its /64.
-fn group(address: IpAddr) -> IpAddr {
+pub(crate) fn group(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & SUBNET)),
         address @ IpAddr::V4(_) => address,

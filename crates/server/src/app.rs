@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::{Admission, Bounds};
 use crate::drain::Waves;
 use crate::feed::Feed;
+use crate::gate::Gate;
 use crate::listing::Listings;
 use crate::memory;
 use crate::metrics::Metrics;
@@ -22,6 +23,8 @@ pub(crate) struct App {
     pub(crate) settings: Arc<Settings>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Who is let in.
+    pub(crate) gate: Gate,
     /// Changes of the device list, as text.
     pub(crate) feed: Feed,
     /// The device list as text.
@@ -41,6 +44,7 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(settings: Settings, registry: Arc<Registry>, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
+            gate: Gate::new(&settings.access),
             feed: Feed::new(settings.hub.event_buffer),
             listings: Listings::default(),
             assembly: Assembly::new(memory::assembling(settings.memory)),

@@ -83,6 +83,7 @@ pub(crate) struct Connection<C> {
 /// Why the task is awake.
 enum Wake {
     Told,
+    News,
     Items,
     Urgent(Urgent),
     Answer(Answer),
@@ -104,6 +105,7 @@ impl<C: Conn> Connection<C> {
             device_info_bytes: limits.device_info_bytes,
             first_message: timeouts.first_message,
             small_reader: context.small_reader,
+            party: context.caller.party(),
         };
         let seat = match context.role {
             Role::Client => Seat::client(&app.registry, &options, now.into_std()),
@@ -182,6 +184,9 @@ impl<C: Conn> Connection<C> {
     fn poll_wake(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut tokio::time::Sleep>) -> Poll<Wake> {
         if !self.told && self.stage == Stage::Open && self.context.goodbye.poll_told(cx).is_ready() {
             return Poll::Ready(Wake::Told);
+        }
+        if self.stage == Stage::Open && self.context.goodbye.take_news() {
+            return Poll::Ready(Wake::News);
         }
         let has_begun = self.turn.has_begun();
         // What is due is due also where there is always something to read.
@@ -284,6 +289,7 @@ impl<C: Conn> Connection<C> {
                 self.told = true;
                 self.seat.on_shutdown(CloseCode::Restart)
             }
+            Wake::News => return self.look_at_credential(),
             Wake::Urgent(Urgent::Cut) => {
                 self.stage = Stage::Cut;
                 self.seat.on_cut(clock::now().into_std())
@@ -365,7 +371,7 @@ impl<C: Conn> Connection<C> {
         match self.clocks.on_timer(now) {
             Some(clocks::Due::Ping) => {
                 self.ping();
-                None
+                self.look_at_credential()
             }
             // While the seat waits for room, an error would go before what it waits with: the time begins again.
             Some(clocks::Due::Message) if self.stage == Stage::Open && self.paused.is_none() => {
@@ -387,6 +393,16 @@ impl<C: Conn> Connection<C> {
                 Some(End::Stuck)
             }
         }
+    }
+
+    /// Whether the peer may still be here: asked when that may have changed, and with each ping, for credentials expire.
+    fn look_at_credential(&mut self) -> Option<End> {
+        if self.stage == Stage::Open && !self.context.app.gate.is_still_good(&self.context.caller) {
+            tracing::info!(peer = %self.context.peer, who = self.context.caller.name(), "credential expired or revoked");
+            let next = self.seat.on_expired(clock::now().into_std());
+            self.go_on(next);
+        }
+        None
     }
 
     /// Carries out what the seat asks for.

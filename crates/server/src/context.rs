@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::admission::ConnectionPermit;
 use crate::app::App;
+use crate::caller::Caller;
 use crate::drain::Goodbye;
 use crate::metrics::{Counted, Peer};
 
@@ -36,6 +37,8 @@ pub(crate) struct ConnectionContext {
     pub(crate) peer: SocketAddr,
     /// What it is.
     pub(crate) role: Role,
+    /// Who it is.
+    pub(crate) caller: Caller,
     /// The peer offered a subprotocol whose devices read at most 65,536 bytes at once.
     pub(crate) small_reader: bool,
     /// Says when this connection has to go because the server stops: close it with 1012.

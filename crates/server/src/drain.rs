@@ -44,6 +44,7 @@ struct Wave {
 #[derive(Debug, Default)]
 struct Signal {
     is_fired: AtomicBool,
+    has_news: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -65,6 +66,14 @@ impl Goodbye {
             }
         }
         Poll::Ready(())
+    }
+}
+
+impl Goodbye {
+    /// Whether [`Waves::tell_news`] was called since this was asked. To be asked after [`Goodbye::poll_told`], which has the
+    /// task woken.
+    pub(crate) fn take_news(&self) -> bool {
+        self.signal.has_news.load(Ordering::Acquire) && self.signal.has_news.swap(false, Ordering::AcqRel)
     }
 }
 
@@ -113,6 +122,16 @@ impl Waves {
     pub(crate) fn join(&self) -> Goodbye {
         let key = self.next.fetch_add(1, Ordering::Relaxed);
         Wave::join(&self.waves[usize::try_from(key % WAVES as u64).unwrap_or_default()], key)
+    }
+
+    /// Wakes every connection, to look whether its peer may still be here.
+    pub(crate) fn tell_news(&self) {
+        for wave in &self.waves {
+            for signal in wave.members.lock().values() {
+                signal.has_news.store(true, Ordering::Release);
+                signal.waker.wake();
+            }
+        }
     }
 
     /// Fires all waves within `longest`; a few connections are told at once. Dropping the future leaves later waves alone.
@@ -176,6 +195,18 @@ mod tests {
         let waves = Waves::new();
         waves.fire(0, Duration::ZERO).await;
         assert!(is_told(&waves.join()));
+    }
+
+    #[tokio::test]
+    async fn news_wake_those_who_wait_once() {
+        let waves = Waves::new();
+        let goodbye = waves.join();
+        let told = std::future::poll_fn(|cx| {
+            assert!(goodbye.poll_told(cx).is_pending());
+            if goodbye.take_news() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        tokio::join!(told, async { waves.tell_news() });
+        assert!(!goodbye.take_news());
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use cuttlebone_hub::{Event, Registry};
+use cuttlebone_hub::{Address, Event, Registry};
 use serde::Serialize;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -17,8 +17,13 @@ use crate::listing::Entry;
 /// What a stream of events is told.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
-    /// One block, to be sent as it is.
-    Block(Bytes),
+    /// One block, to be sent as it is to whoever may know of the device.
+    Block {
+        /// The device.
+        address: Address,
+        /// The block.
+        block: Bytes,
+    },
     /// Something was missed: list again.
     Gap,
 }
@@ -45,7 +50,7 @@ impl Feed {
         while let Some(received) = stop.run_until_cancelled(events.recv()).await {
             let change = match received {
                 Ok(_) if self.changes.receiver_count() == 0 => continue,
-                Ok(event) => Change::Block(render(&event)),
+                Ok(event) => render(event),
                 Err(RecvError::Lagged(_)) => Change::Gap,
                 Err(RecvError::Closed) => return,
             };
@@ -70,14 +75,23 @@ struct Viewers<'a> {
     cuttlebone_viewers: usize,
 }
 
-fn render(event: &Event) -> Bytes {
-    match event {
-        Event::Registered(device) => block("registered", &Entry::of(device)),
-        Event::Gone(id) => block("gone", &Gone { device_id: id.as_str() }),
-        Event::Viewers { device_id, viewers } => {
-            block("viewers", &Viewers { device_id: device_id.as_str(), cuttlebone_viewers: *viewers })
+fn render(event: Event) -> Change {
+    let (address, block) = match event {
+        Event::Registered(device) => {
+            let block = block("registered", &Entry::of(&device));
+            (device.address, block)
         }
-    }
+        Event::Gone(address) => {
+            let block = block("gone", &Gone { device_id: address.device_id.as_str() });
+            (address, block)
+        }
+        Event::Viewers { address, viewers } => {
+            let data = Viewers { device_id: address.device_id.as_str(), cuttlebone_viewers: viewers };
+            let block = block("viewers", &data);
+            (address, block)
+        }
+    };
+    Change::Block { address, block }
 }
 
 /// One server-sent event. JSON has no newline outside of strings here, and none inside them ever.
@@ -89,15 +103,18 @@ fn block(name: &str, data: &impl Serialize) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cuttlebone_hub::Realm;
     use cuttlebone_proto::DeviceId;
 
     #[test]
     fn events_are_one_line_of_json_each() {
         let id = DeviceId::new("a\"\u{2028}</script>").expect("valid");
-        let viewers = render(&Event::Viewers { device_id: id.clone(), viewers: 2 });
+        let address = Address { device_id: id, realm: Realm::Common };
+        let render = |event| if let Change::Block { block, .. } = super::render(event) { block } else { Bytes::new() };
+        let viewers = render(Event::Viewers { address: address.clone(), viewers: 2 });
         let expected = "event: viewers\ndata: {\"device_id\":\"a\\\"\u{2028}</script>\",\"cuttlebone_viewers\":2}\n\n";
         assert_eq!(viewers, expected);
-        let gone = render(&Event::Gone(id));
+        let gone = render(Event::Gone(address));
         assert_eq!(gone.iter().filter(|byte| **byte == b'\n').count(), 3);
     }
 }

@@ -10,12 +10,14 @@
 mod accept;
 mod admission;
 mod app;
+mod caller;
 mod clock;
 mod connection;
 mod context;
 mod descriptors;
 mod drain;
 mod feed;
+mod gate;
 mod headers;
 mod host;
 mod ids;
@@ -38,6 +40,7 @@ mod tasks;
 
 pub use cuttlebone_transport::Rate;
 pub use cuttlebone_transport::tls::{TlsError, TlsSettings};
+pub use gate::AccessSettings;
 pub use metrics::process::{count_dropped_log_line, dropped_log_lines};
 pub use origin::Origin;
 pub use panics::log_location_only;

@@ -24,6 +24,7 @@ pub(crate) struct Link {
     accepted: Instant,
     requests: Mutex<Bucket>,
     responded: AtomicBool,
+    held: AtomicBool,
     upgraded: AtomicBool,
     endless: AtomicBool,
 }
@@ -37,6 +38,7 @@ impl Link {
             accepted: clock::now(),
             requests: Mutex::default(),
             responded: AtomicBool::new(false),
+            held: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
             endless: AtomicBool::new(false),
         })
@@ -61,6 +63,15 @@ impl Link {
     pub(crate) fn set_responded(&self) {
         self.permit.settle();
         self.responded.store(true, Ordering::Relaxed);
+    }
+
+    /// True once a request was complete whose answer is held back: the peer is not to blame for the time that takes.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_held(&self) {
+        self.held.store(true, Ordering::Relaxed);
     }
 
     /// True once the socket belongs to a connection task.

@@ -4,10 +4,12 @@
 //! a time, and everybody who asked before it was begun gets the same one.
 
 use axum::body::Bytes;
-use cuttlebone_hub::{DeviceSummary, Registry};
+use cuttlebone_hub::{DeviceSummary, Realm, Registry};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::task::yield_now;
+
+use crate::caller::Caller;
 
 /// How many entries are written before other tasks get a turn.
 const ENTRIES_AT_ONCE: usize = 256;
@@ -37,7 +39,7 @@ pub(crate) struct Entry<'a> {
 impl<'a> Entry<'a> {
     pub(crate) fn of(device: &'a DeviceSummary) -> Self {
         Self {
-            device_id: device.device_id.as_str(),
+            device_id: device.address.device_id.as_str(),
             group_name: "",
             owner: "",
             name: "",
@@ -67,11 +69,22 @@ pub(crate) struct Listings {
 }
 
 impl Listings {
-    /// All devices, at least as new as the call.
+    /// The devices that the caller may know of, at least as new as the call. Those who see all that belong to no tenant share
+    /// a listing; for anybody else one is written each time.
+    pub(crate) async fn seen_by(&self, caller: &Caller, registry: &Registry) -> Listing {
+        if caller.sees_all_common() {
+            return self.current(registry).await;
+        }
+        let mut devices = registry.list();
+        devices.retain(|device| caller.may_see(&device.address));
+        Listing::of(&devices).await
+    }
+
+    /// All devices that belong to no tenant.
     ///
     /// Relies on [`Registry::version`] growing before the change that it stands for can be seen to be complete: what is
     /// listed after reading a version has all that the version counts. Cancel safe.
-    pub(crate) async fn current(&self, registry: &Registry) -> Listing {
+    async fn current(&self, registry: &Registry) -> Listing {
         let wanted = registry.version();
         if let Some(listing) = self.known(wanted) {
             return listing;
@@ -81,7 +94,9 @@ impl Listings {
             return listing;
         }
         let version = registry.version();
-        let listing = Listing::of(&registry.list()).await;
+        let mut devices = registry.list();
+        devices.retain(|device| device.address.realm == Realm::Common);
+        let listing = Listing::of(&devices).await;
         *self.newest.lock() = Some((version, listing.clone()));
         listing
     }
@@ -130,13 +145,14 @@ mod tests {
     use super::*;
     use crate::app::App;
     use crate::settings::Settings;
+    use cuttlebone_hub::Address;
     use cuttlebone_proto::DeviceId;
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 
     fn device(info: &str) -> DeviceSummary {
         DeviceSummary {
-            device_id: DeviceId::new("cvd-1").expect("valid"),
+            address: Address { device_id: DeviceId::new("cvd-1").expect("valid"), realm: Realm::Common },
             info: info.into(),
             viewers: 3,
             registered_at_ms: 17,
@@ -194,7 +210,7 @@ mod tests {
         assert_eq!(turns(&vec![device("1"); 100]), 0);
         assert_eq!(turns(&vec![device("1"); ENTRIES_AT_ONCE * 3]), 2);
         let mut long = device("1");
-        long.device_id = DeviceId::new(&"\"".repeat(250)).expect("valid");
+        long.address.device_id = DeviceId::new(&"\"".repeat(250)).expect("valid");
         let entry = serde_json::to_vec(&Entry::of(&long)).expect("json").len();
         assert_eq!(turns(&vec![long; ENTRIES_AT_ONCE]), ENTRIES_AT_ONCE * entry / BYTES_AT_ONCE);
     }

@@ -51,6 +51,7 @@ pub(crate) struct Metrics {
     paused_clients: Gauge,
     memory_limit: Gauge,
     let_go: Counter,
+    slowed_failures: Counter,
     event_streams: Gauge,
 }
 
@@ -122,6 +123,8 @@ impl Metrics {
             paused_clients: declare
                 .one("paused_clients", "Clients that are not read while the queue of their device is full"),
             memory_limit,
+            slowed_failures: declare
+                .one("slowed_failures", "Answers to those who were not recognised that had to wait"),
             let_go: declare
                 .one("let_go_clients", "Clients that waited for a device and were let go for want of memory"),
             event_streams: declare.one("event_streams", "Open streams of device events"),
@@ -189,6 +192,11 @@ impl Metrics {
     /// A peer was not read for a while.
     pub(crate) fn rate_paused(&self, by: impl Into<Paused>) {
         self.rate_pauses.at(by.into()).inc();
+    }
+
+    /// The answer to one that was not recognised had to wait.
+    pub(crate) fn slowed(&self) {
+        self.slowed_failures.inc();
     }
 
     /// A connection ended in a panic.

@@ -38,6 +38,11 @@ pub(crate) fn origin_not_allowed() -> Response {
     problem(StatusCode::FORBIDDEN, "origin_not_allowed", "Pages of this origin may not connect")
 }
 
+/// One who was recognised asks for what it may not have.
+pub(crate) fn forbidden(text: &str) -> Response {
+    problem(StatusCode::FORBIDDEN, "forbidden", text)
+}
+
 /// No route of ours reads a body.
 pub(crate) fn body_not_accepted() -> Response {
     problem(StatusCode::PAYLOAD_TOO_LARGE, "body_not_accepted", "No request body is accepted here")

@@ -87,7 +87,7 @@ async fn serve_http(socket: Stream, link: Arc<Link>, plan: Plan) {
             result = connection.as_mut() => break result,
             () = &mut first_response, if !late => {
                 late = true;
-                if !link.has_responded() {
+                if !link.has_responded() && !link.is_held() {
                     return app.metrics.timed_out(Timeout::Handshake);
                 }
             }

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cuttlebone_access::Access;
 use cuttlebone_hub::{Registry, Tokens};
 use cuttlebone_proto::IceServer;
 use cuttlebone_transport::Listener;
@@ -58,13 +59,19 @@ pub struct Sockets {
 /// What can be changed while a server runs. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ServerHandle {
-    registry: Arc<Registry>,
+    app: Arc<App>,
 }
 
 impl ServerHandle {
     /// Changes what `config` offers. Every peer that was sent `config` is sent it again.
     pub fn set_ice_servers(&self, ice_servers: &[IceServer]) {
-        self.registry.set_ice_servers(ice_servers);
+        self.app.registry.set_ice_servers(ice_servers);
+    }
+
+    /// Changes who is let in. Whoever is here with what is not accepted any more, or means something else now, is closed.
+    pub fn set_access(&self, access: Arc<Access>) {
+        self.app.gate.replace(access);
+        self.app.waves.tell_news();
     }
 }
 
@@ -162,7 +169,7 @@ impl Server {
     /// To change it while it runs.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
-        ServerHandle { registry: Arc::clone(&self.app.registry) }
+        ServerHandle { app: Arc::clone(&self.app) }
     }
 
     /// Where it listens.

@@ -14,6 +14,7 @@ use cuttlebone_transport::Rate;
 use cuttlebone_transport::tls::TlsSettings;
 
 use crate::admission::{AddressBounds, Bounds};
+use crate::gate::AccessSettings;
 use crate::origin::Origin;
 use crate::resume_key::ResumeKey;
 
@@ -38,6 +39,8 @@ pub struct Settings {
     pub metrics_listen: Option<SocketAddr>,
     /// Whose pages may connect, besides the server's own: `server.allowed_origins`.
     pub allowed_origins: Vec<Origin>,
+    /// Who is served: `access`.
+    pub access: AccessSettings,
     /// Where the certificate comes from: `tls`. `None` is plain HTTP.
     pub tls: Option<TlsSettings>,
     /// How many sockets at once.
@@ -191,6 +194,7 @@ impl Default for Settings {
             reuse_port: false,
             metrics_listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090)),
             allowed_origins: Vec::new(),
+            access: AccessSettings::default(),
             tls: None,
             connections: ConnectionSettings::default(),
             timeouts: Timeouts::default(),

@@ -10,9 +10,17 @@ mod ledger;
 mod peer;
 mod world;
 
+use cuttlebone_hub::Address;
+use cuttlebone_proto::DeviceId;
+
 pub use continuity::Continuity;
 pub use dice::Dice;
 pub use world::World;
+
+/// Where the device of this number is.
+fn address(device: impl std::fmt::Display) -> Address {
+    Address::common(DeviceId::new(&format!("d{device}")).expect("an id"))
+}
 
 /// One run of the crowd, from its seed.
 ///

@@ -11,6 +11,7 @@ use cuttlebone_hub::{Bound, IdSource, Registry, Seat, SeatOptions, Settings, Tok
 use cuttlebone_proto::{ClientId, IceServer};
 use parking_lot::Mutex;
 
+use crate::address;
 use crate::dice::Dice;
 use crate::ledger::Ledger;
 use crate::peer::{Flag, Greeting, Peer, Place, Role, Waiting};
@@ -18,8 +19,13 @@ use crate::peer::{Flag, Greeting, Peer, Place, Role, Waiting};
 /// Device ids that are fought over.
 const DEVICES: usize = 8;
 
-const OPTIONS: SeatOptions =
-    SeatOptions { depth: 8, device_info_bytes: 1 << 16, first_message: Duration::from_secs(10), small_reader: false };
+const OPTIONS: SeatOptions = SeatOptions {
+    depth: 8,
+    device_info_bytes: 1 << 16,
+    first_message: Duration::from_secs(10),
+    small_reader: false,
+    party: None,
+};
 
 /// One run.
 #[derive(Debug)]
@@ -126,7 +132,7 @@ impl World {
             self.check_paused(peer);
         }
         let list = self.registry.list();
-        assert!(list.is_sorted_by(|a, b| a.device_id < b.device_id), "a listing out of order");
+        assert!(list.is_sorted_by(|a, b| a.address < b.address), "a listing out of order");
         for device in &list {
             assert!(device.viewers <= settings.clients_per_device, "too many clients at a device");
         }
@@ -138,7 +144,7 @@ impl World {
     fn check_holder(&self, peer: &Peer) {
         let Role::Device { life: Some(life), .. } = peer.role else { return };
         if !peer.closing && peer.lingers.is_none() && peer.seat.inbox().is_current() {
-            let listed = self.registry.find(&format!("d{}", peer.device));
+            let listed = self.registry.find(&address(peer.device));
             assert!(
                 listed.is_some_and(|device| device.registered_at_ms == life && !device.away),
                 "a device was forgotten"

@@ -131,6 +131,7 @@ impl World for Machines {
             device_info_bytes: self.settings.messages.limits.device_info_bytes,
             first_message: self.settings.timeouts.first_message,
             small_reader: small && open.role == Role::Device,
+            party: None,
         };
         let seat = match open.role {
             Role::Device => Seat::device(&self.registry, &options, self.clock.now),

@@ -4,15 +4,20 @@
 pub(super) const CRATES: &[(&str, &[&str])] = &[
     ("cuttlebone-proto", &[]),
     ("cuttlebone-ws", &[]),
+    ("cuttlebone-access", &["cuttlebone-proto"]),
     ("cuttlebone-hub", &["cuttlebone-proto"]),
     ("cuttlebone-client", &["cuttlebone-proto"]),
     ("cuttlebone-transport", &["cuttlebone-proto", "cuttlebone-ws"]),
-    ("cuttlebone-server", &["cuttlebone-hub", "cuttlebone-proto", "cuttlebone-transport", "cuttlebone-ws"]),
+    (
+        "cuttlebone-server",
+        &["cuttlebone-access", "cuttlebone-hub", "cuttlebone-proto", "cuttlebone-transport", "cuttlebone-ws"],
+    ),
     ("cuttlebone-demo-device", &["cuttlebone-client"]),
     ("cuttlebone-loadgen", &["cuttlebone-client", "cuttlebone-proto"]),
     (
         "cuttlebone",
         &[
+            "cuttlebone-access",
             "cuttlebone-client",
             "cuttlebone-demo-device",
             "cuttlebone-hub",
@@ -30,11 +35,13 @@ pub(super) const CRATES: &[(&str, &[&str])] = &[
 pub(super) const NOT_SHIPPED: &[&str] = &["cuttlebone-loadgen", "cuttlebone-sim", "cuttlebone-testkit", "xtask"];
 
 /// How many outside crates those that are shipped may import directly, all together.
-pub(super) const MOST_OUTSIDE: usize = 35;
+pub(super) const MOST_OUTSIDE: usize = 40;
 
 /// An outside crate and the only crates of ours that may import it.
 pub(super) const OUTSIDE: &[(&str, &[&str])] = &[
     ("axum", &["cuttlebone-server"]),
+    // One provider of cryptography a process: see the crate's `jwt::provider`.
+    ("jsonwebtoken", &["cuttlebone-access"]),
     ("hyper", &["cuttlebone-server", "cuttlebone-client", "cuttlebone-testkit", "cuttlebone-loadgen"]),
     ("rustls", NETWORK),
     ("tokio-rustls", NETWORK),

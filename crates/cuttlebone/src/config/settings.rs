@@ -35,6 +35,7 @@ pub(super) fn check(
         reuse_port: raw.server.reuse_port,
         metrics_listen: network.metrics_listen,
         allowed_origins: network::origins(&raw.server.allowed_origins, &mut check),
+        access: cuttlebone_server::AccessSettings::default(),
         tls: network.tls,
         connections: network.connections,
         timeouts: timeouts(&raw.timeouts),

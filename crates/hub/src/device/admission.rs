@@ -7,9 +7,10 @@ use cuttlebone_proto::{ClientId, Reject, encode};
 
 use super::attachment::Attachment;
 use super::{Client, Device, State};
-use crate::mailbox::{Had, Inbox, Mailbox, SendPermit, Sender};
+use crate::mailbox::{Had, Inbox, SendPermit, Sender};
 use crate::observer::ResumeOutcome;
 use crate::registry::Shared;
+use crate::request::AttachRequest;
 use crate::resume_token::Claims;
 
 /// Until when the tokens of a client that attaches now are good.
@@ -25,7 +26,7 @@ impl Device {
     pub(crate) fn attach(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
-        client: &Arc<Mailbox>,
+        client: &AttachRequest,
         resumable: Option<TokenTime>,
     ) -> Result<Attachment, Reject> {
         let mut state = self.state.lock();
@@ -40,7 +41,7 @@ impl Device {
     pub(crate) fn readmit(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
-        client: &Arc<Mailbox>,
+        client: &AttachRequest,
         claims: Claims,
         time: TokenTime,
     ) -> Result<Option<Attachment>, Reject> {
@@ -63,7 +64,7 @@ impl Device {
     pub(crate) fn resume(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
-        client: &Mailbox,
+        client: &AttachRequest,
         claims: Claims,
         had: Had,
         time: TokenTime,
@@ -89,10 +90,10 @@ impl Device {
         entry.session = Some(claims.session);
         let claims = self.claim(shared, claims.session, client_id, time);
         let greet = |is_whole: bool, count| {
-            let token = shared.tokens.issue(&self.id, claims.counted(count));
+            let token = shared.tokens.issue(&client.address.device_id, client.party.as_deref(), claims.counted(count));
             encode::resumable_device_info(&self.info, &token, is_whole.then_some(taken))
         };
-        let Some((inbox, is_whole)) = entry.mailbox.resume(client, had, greet) else { return Ok(None) };
+        let Some((inbox, is_whole)) = entry.mailbox.resume(&client.mailbox, had, greet) else { return Ok(None) };
         if !is_whole {
             self.mailbox.forget_count(&entry.sender);
         }
@@ -121,7 +122,7 @@ impl Device {
         self: &Arc<Self>,
         shared: &Arc<Shared>,
         state: &mut State,
-        client: &Arc<Mailbox>,
+        client: &AttachRequest,
         client_id: ClientId,
         resumable: Option<(TokenTime, u64)>,
     ) -> Result<Attachment, Reject> {
@@ -129,21 +130,22 @@ impl Device {
             return Err(Reject::TooManyClients);
         }
         match resumable {
-            None => client.reply(encode::device_info(&self.info)),
+            None => client.mailbox.reply(encode::device_info(&self.info)),
             Some((time, session)) => {
-                client.keep_history(shared.settings.resume_kept);
-                let token = shared.tokens.issue(&self.id, self.claim(shared, session, client_id, time));
-                client.reply(encode::resumable_device_info(&self.info, &token, None));
+                client.mailbox.keep_history(shared.settings.resume_kept);
+                let claims = self.claim(shared, session, client_id, time);
+                let token = shared.tokens.issue(&client.address.device_id, client.party.as_deref(), claims);
+                client.mailbox.reply(encode::resumable_device_info(&self.info, &token, None));
             }
         }
         let sender = Sender::new(client_id, shared.settings.client_share);
         let (permit, _) = self.mailbox.supersede(&sender);
         let (session, resumable) = (resumable.map(|(_, session)| session), resumable.is_some());
-        let mailbox = Arc::clone(client);
+        let mailbox = Arc::clone(&client.mailbox);
         let entry = Client { mailbox, sender, told: false, lingers: false, session, resumable, expected_until: None };
         state.clients.insert(client_id, entry);
         self.announce_viewers(shared, state);
-        Ok(self.attachment(shared, client.reader(), client_id, permit, false))
+        Ok(self.attachment(shared, client.mailbox.reader(), client_id, permit, false))
     }
 
     fn attachment(

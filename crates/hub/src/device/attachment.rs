@@ -93,6 +93,12 @@ impl Attachment {
         stays
     }
 
+    /// Whether the client asked for its session to outlive its connection, and no later connection has it.
+    pub(crate) fn may_come_back(&self) -> bool {
+        let state = self.device.state.lock();
+        state.clients.get(&self.client_id).is_some_and(|held| held.resumable && self.inbox.is_reader_of(&held.mailbox))
+    }
+
     /// With the first message the device is told of the client: it must not read the one before the other is known.
     fn offer(&mut self, text: String) -> Result<(), PushError> {
         if self.told {

@@ -45,7 +45,7 @@ impl Registration {
 
     /// The connection broke: the clients stay, and what they send is held.
     pub(crate) fn lose(&self) {
-        let _shard = self.shared.shard(self.device.id.as_str());
+        let _shard = self.shared.shard(&self.device.address);
         if self.inbox.is_current() {
             self.device.mailbox.set_bound(self.shared.settings.held);
             self.device.away.store(true, Ordering::Relaxed);
@@ -72,18 +72,18 @@ impl Registration {
     }
 
     fn end(&self) {
-        let mut shard = self.shared.shard(self.device.id.as_str());
-        let Some(entry) = shard.get_mut(&self.device.id) else { return };
+        let mut shard = self.shared.shard(&self.device.address);
+        let Some(entry) = shard.get_mut(&self.device.address) else { return };
         let is_ours = entry.device.as_ref().is_some_and(|device| Arc::ptr_eq(device, &self.device));
         if !is_ours || !self.inbox.is_current() {
             return;
         }
         entry.device = None;
         if entry.waiters.is_empty() {
-            super::forget(&mut shard, &self.device.id);
+            super::forget(&mut shard, &self.device.address);
         }
         self.device.end();
-        self.shared.announce(|| Event::Gone(self.device.id.clone()));
+        self.shared.announce(|| Event::Gone(self.device.address.clone()));
     }
 }
 

@@ -28,14 +28,16 @@ impl Shared {
         (token, received): (&str, Option<u32>),
         now_ms: u64,
     ) -> Answer {
-        let Some(claims) = self.tokens.read(token, &request.device_id) else { return self.refuse(None, None) };
+        let Some(claims) = self.tokens.read(token, &request.address.device_id, request.party.as_deref()) else {
+            return self.refuse(None, None);
+        };
         let time = self.token_time(now_ms);
         // Numbers of another process's count mean nothing here.
         let had = if self.tokens.is_own(claims) { Had::OfCount(claims.count, received) } else { Had::Unknown };
         match present {
             Some(device) if !claims.is_for(device.digest(self)) => self.refuse(None, None),
             // A session that is here goes on however old its token is: it is the token that it was given last.
-            Some(device) => match device.resume(self, &request.mailbox, claims, had, time) {
+            Some(device) => match device.resume(self, request, claims, had, time) {
                 Ok(Some(attachment)) => Answer::Attached(attachment),
                 Ok(None) if claims.is_expired(now_ms) => self.refuse(None, None),
                 Ok(None) => self.readmit(shard, device, request, claims, now_ms),
@@ -64,13 +66,13 @@ impl Shared {
             return self.wait(shard, request, now_ms);
         }
         let time = self.token_time(now_ms);
-        match device.readmit(self, &request.mailbox, claims, time) {
+        match device.readmit(self, request, claims, time) {
             Ok(Some(attachment)) => {
                 self.observer.resumed(ResumeOutcome::Uncounted);
                 Answer::Attached(attachment)
             }
             // The device may have sent to it since it was looked for, and expects it now.
-            Ok(None) => match device.resume(self, &request.mailbox, claims, Had::Unknown, time) {
+            Ok(None) => match device.resume(self, request, claims, Had::Unknown, time) {
                 Ok(Some(attachment)) => Answer::Attached(attachment),
                 Ok(None) => self.refuse(None, None),
                 Err(reject) => self.refuse_with(reject),

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cuttlebone_proto::{DeviceId, Reject};
+use cuttlebone_proto::Reject;
 
 use super::{Registry, Shard, Shared};
 use crate::item::Notice;
 use crate::mailbox::Mailbox;
+use crate::party::Address;
 use crate::request::{Answer, AttachRequest};
 use crate::sync::Ordering;
 
@@ -21,7 +22,7 @@ pub(super) struct Waiter {
 #[derive(Debug)]
 pub struct Waiting {
     shared: Arc<Shared>,
-    device_id: DeviceId,
+    address: Address,
     key: u64,
     patience: Duration,
 }
@@ -45,15 +46,15 @@ pub(super) fn wait(
     if patience.is_zero() {
         return Answer::Absent;
     }
-    let here = shard.get(&request.device_id).map_or(0, |entry| entry.waiters.len());
+    let here = shard.get(&request.address).map_or(0, |entry| entry.waiters.len());
     if here >= most || shared.waiting.load(Ordering::Relaxed) >= settings.waiting {
         return Answer::Refused(Reject::TooManyWaiting);
     }
     shared.waiting.fetch_add(1, Ordering::Relaxed);
     let key = shared.waiters.fetch_add(1, Ordering::Relaxed);
     let waiter = Waiter { key, mailbox: Arc::clone(&request.mailbox) };
-    shard.entry(request.device_id.clone()).or_default().waiters.push(waiter);
-    Answer::Waiting(Waiting { shared: Arc::clone(shared), device_id: request.device_id.clone(), key, patience })
+    shard.entry(request.address.clone()).or_default().waiters.push(waiter);
+    Answer::Waiting(Waiting { shared: Arc::clone(shared), address: request.address.clone(), key, patience })
 }
 
 impl Registry {
@@ -74,11 +75,11 @@ impl Registry {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let mut shard = self.shared.shard(self.device_id.as_str());
-        if let Some(entry) = shard.get_mut(&self.device_id) {
+        let mut shard = self.shared.shard(&self.address);
+        if let Some(entry) = shard.get_mut(&self.address) {
             entry.waiters.retain(|waiter| waiter.key != self.key);
             if entry.waiters.is_empty() && entry.device.is_none() {
-                super::forget(&mut shard, &self.device_id);
+                super::forget(&mut shard, &self.address);
             }
         }
         self.shared.waiting.fetch_sub(1, Ordering::Relaxed);

@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use cuttlebone_proto::{Ask, ClientEffect, ClientSession, ClientWait, CloseCode, DeviceId, Reject};
 
-use super::{Next, SeatOptions, refuse};
+use super::{Next, SeatOptions, address, refuse};
 use crate::device::{Attachment, Delivery};
 use crate::item::Notice;
 use crate::mailbox::Inbox;
+use crate::party::Party;
 use crate::registry::{Registry, Waiting};
 use crate::request::{Answer, AttachRequest, Request};
 
@@ -22,8 +23,11 @@ pub struct ClientSeat {
     link: Link,
     blocked: Option<Blocked>,
     depth: usize,
+    party: Option<Arc<Party>>,
     deadline: Option<Instant>,
     device_id: Option<DeviceId>,
+    /// The connection is closed and the session is not: the client may come back to it.
+    parts: bool,
     /// The `config` it was sent.
     config: Option<Arc<str>>,
 }
@@ -51,8 +55,10 @@ impl ClientSeat {
             link: Link::None,
             blocked: None,
             depth: options.depth,
+            party: options.party.clone(),
             deadline: Some(now + options.first_message),
             device_id: None,
+            parts: false,
             config: None,
         }
     }
@@ -123,6 +129,26 @@ impl ClientSeat {
         self.carry_out(effect)
     }
 
+    pub(super) fn on_expired(&mut self) -> Next {
+        let stays =
+            matches!(&self.link, Link::Attached(attachment) if attachment.may_come_back() && attachment.linger());
+        if !stays {
+            return self.refuse(&Reject::CredentialExpired);
+        }
+        // What its device sends is kept where it was; its last words come from a mailbox of its own.
+        self.blocked = None;
+        self.parts = true;
+        self.inbox = Inbox::new(self.registry.settings().client_queue, &self.registry.shared().budget);
+        refuse(&self.registry, &self.inbox, &Reject::CredentialExpired)
+    }
+
+    /// The connection is closed by the server.
+    pub(super) fn on_closing(&mut self) {
+        if !self.parts {
+            self.leave();
+        }
+    }
+
     /// The client did not read what its device sent (the error and the close are queued already), or another connection
     /// of it goes on with the session.
     pub(super) fn on_cut(&mut self) -> Next {
@@ -188,7 +214,10 @@ impl ClientSeat {
 
     /// Ready when another connection has resumed the session, or it is over.
     pub(super) fn poll_superseded(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.inbox.poll_urgent(cx).map(drop)
+        match &self.link {
+            Link::Attached(attachment) => attachment.inbox().poll_urgent(cx).map(drop),
+            Link::Waiting { .. } | Link::None => self.inbox.poll_urgent(cx).map(drop),
+        }
     }
 
     pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
@@ -229,7 +258,13 @@ impl ClientSeat {
         self.link = Link::None;
         let Ask { device_id, resume } = ask;
         let config = self.config.get_or_insert_with(|| self.registry.config()).clone();
-        Next::Await(Request::Attach(AttachRequest { device_id, resume, mailbox: self.inbox.mailbox().clone(), config }))
+        Next::Await(Request::Attach(AttachRequest {
+            address: address(device_id, self.party.as_ref()),
+            party: self.party.clone(),
+            resume,
+            mailbox: self.inbox.mailbox().clone(),
+            config,
+        }))
     }
 
     fn on_delivery(&mut self, delivery: Delivery, now: Instant) -> Next {

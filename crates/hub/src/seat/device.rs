@@ -1,14 +1,16 @@
 //! A device's seat.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use cuttlebone_proto::{ClientId, CloseCode, DeviceEffect, DeviceId, DeviceSession, Reject, encode};
 use tokio::sync::oneshot;
 
-use super::{Next, SeatOptions, keep, refuse};
+use super::{Next, SeatOptions, address, keep, refuse};
 use crate::item::Notice;
 use crate::mailbox::Inbox;
+use crate::party::Party;
 use crate::registry::{Registration, Registry};
 use crate::request::{Answer, RegisterRequest, Request};
 
@@ -26,6 +28,7 @@ pub struct DeviceSeat {
     probes: Vec<oneshot::Sender<()>>,
     depth: usize,
     small_reader: bool,
+    party: Option<Arc<Party>>,
     deadline: Option<Instant>,
     /// Until then clients of an earlier process may come back.
     others_until: Option<Instant>,
@@ -44,6 +47,7 @@ impl DeviceSeat {
             probes: Vec::new(),
             depth: options.depth,
             small_reader: options.small_reader,
+            party: options.party.clone(),
             deadline: Some(now + options.first_message),
             others_until: None,
             device_id: None,
@@ -60,7 +64,8 @@ impl DeviceSeat {
                 self.deadline = None;
                 self.device_id = Some(device_id.clone());
                 Next::Await(Request::Register(RegisterRequest {
-                    device_id,
+                    address: address(device_id, self.party.as_ref()),
+                    party: self.party.clone(),
                     device_info: keep(device_info),
                     mailbox: self.inbox.mailbox().clone(),
                     small_reader: self.small_reader,

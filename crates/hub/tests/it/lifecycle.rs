@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cuttlebone_hub::{Event, Next, Resolution, Settings};
 
-use crate::peer::{Peer, registry, tiny};
+use crate::peer::{Peer, device_d, registry, tiny};
 
 const GONE: &str = r#"{"error":"Device disconnected","cuttlebone_code":"device_disconnected"}"#;
 
@@ -84,7 +84,7 @@ fn a_device_that_stays_away_is_gone() {
     let mut device = Peer::registered(&hub, "1");
     let mut client = Peer::attached(&hub);
     device.seat.on_broken(device.now);
-    assert!(hub.find("d").expect("listed").away);
+    assert!(hub.find(&device_d()).expect("listed").away);
     assert!(!client.received().contains(&GONE.to_owned()));
     drop(device);
     assert_eq!(client.received(), [GONE, "close 1001"]);
@@ -114,7 +114,7 @@ fn the_seat_of_a_broken_connection_is_kept_until_the_device_is_back_and_no_longe
         let _again = Peer::registered(&hub, info);
         assert!(device.seat.poll_superseded(&mut cx).is_ready());
         drop(device);
-        assert!(!hub.find("d").expect("listed").away, "{info}");
+        assert!(!hub.find(&device_d()).expect("listed").away, "{info}");
     }
 }
 

@@ -6,10 +6,10 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use cuttlebone_hub::{
-    Bound, IdSource, Item, Next, Observer, Received, Registry, Resolution, Seat, SeatOptions, Settings, TokenKey,
-    Tokens, Unobserved,
+    Address, Bound, IdSource, Item, Next, Observer, Received, Registry, Resolution, Seat, SeatOptions, Settings,
+    TokenKey, Tokens, Unobserved,
 };
-use cuttlebone_proto::ClientId;
+use cuttlebone_proto::{ClientId, DeviceId};
 
 /// Ids 1, 2, 3, …: what is random elsewhere can be told in a test.
 #[derive(Default)]
@@ -28,8 +28,13 @@ impl IdSource for Counting {
     }
 }
 
-pub(crate) const OPTIONS: SeatOptions =
-    SeatOptions { depth: 64, device_info_bytes: 1 << 16, first_message: Duration::from_secs(10), small_reader: false };
+pub(crate) const OPTIONS: SeatOptions = SeatOptions {
+    depth: 64,
+    device_info_bytes: 1 << 16,
+    first_message: Duration::from_secs(10),
+    small_reader: false,
+    party: None,
+};
 
 /// The registry of the first process.
 pub(crate) fn registry(settings: Settings) -> Registry {
@@ -95,6 +100,11 @@ pub(crate) fn start() -> Instant {
     Instant::now()
 }
 
+/// Where the device is that most tests are about.
+pub(crate) fn device_d() -> Address {
+    Address::common(DeviceId::new("d").expect("valid"))
+}
+
 /// The token in a `device_info`.
 pub(crate) fn token(device_info: &str) -> String {
     device_info.split('"').skip_while(|word| *word != "cuttlebone_resume").nth(2).expect("a token").into()
@@ -119,8 +129,12 @@ impl Peer {
     }
 
     pub(crate) fn client(registry: &Registry) -> Self {
+        Self::client_with(registry, &OPTIONS)
+    }
+
+    pub(crate) fn client_with(registry: &Registry, options: &SeatOptions) -> Self {
         let now = start();
-        Self { seat: Seat::client(registry, &OPTIONS, now), registry: registry.clone(), now, now_ms: 0 }
+        Self { seat: Seat::client(registry, options, now), registry: registry.clone(), now, now_ms: 0 }
     }
 
     pub(crate) fn registered(registry: &Registry, info: &str) -> Self {

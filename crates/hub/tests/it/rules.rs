@@ -159,6 +159,6 @@ fn r7_listings_are_sorted() {
         device.send(&format!(r#"{{"message_type":"register","device_id":"{id}"}}"#));
         devices.push(device);
     }
-    let ids: Vec<String> = hub.list().iter().map(|device| device.device_id.to_string()).collect();
+    let ids: Vec<String> = hub.list().iter().map(|device| device.address.device_id.to_string()).collect();
     assert_eq!(ids, ["A", "a", "b", "c", "\u{1f980}"]);
 }

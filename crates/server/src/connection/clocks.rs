@@ -42,7 +42,7 @@ pub(super) struct Clocks {
     /// When to look whether a message may go on that others hold up.
     look_at: Option<Instant>,
     write_until: Option<Instant>,
-    unwritten: usize,
+    unwritten: u32,
     closing: bool,
 }
 
@@ -152,6 +152,7 @@ impl Clocks {
 
     /// A write did not end; `unwritten` bytes are left. Gives whether some of it went since it got stuck.
     pub(super) fn writing(&mut self, unwritten: usize) -> bool {
+        let unwritten = u32::try_from(unwritten).unwrap_or(u32::MAX);
         let is_progress = self.write_until.is_some() && unwritten < self.unwritten;
         if self.write_until.is_none() || (is_progress && !self.closing) {
             self.write_until = Some(clock::now() + self.settings.timeouts.write);
@@ -204,7 +205,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn peer_that_is_held_back_wakes_the_task_once() {
         let app = App::for_test(Settings::default());
-        let options = SeatOptions { depth: 1, device_info_bytes: 1, first_message: SECOND * 60, small_reader: false };
+        let options = SeatOptions {
+            depth: 1,
+            device_info_bytes: 1,
+            first_message: SECOND * 60,
+            small_reader: false,
+            party: None,
+        };
         let seat = Seat::client(&app.registry, &options, clock::now().into_std());
         let mut clocks = Clocks::new(Arc::clone(&app.settings), clock::now());
         let until = clock::now() + SECOND;

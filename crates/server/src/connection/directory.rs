@@ -1,15 +1,32 @@
 //! What a seat asks the registry for, and answers that take their time.
 
 use cuttlebone_hub::{Answer, Next, Probe, Registry, Request, Resolution};
+use cuttlebone_proto::Reject;
 use cuttlebone_transport::Conn;
 use tokio::time::timeout;
 
 use super::{Connection, shown};
 use crate::clock;
+use crate::context::ConnectionContext;
 
 impl<C: Conn> Connection<C> {
-    /// Asks the registry for what the seat waits for.
-    pub(super) fn ask(&mut self, request: Request) {
+    /// Asks the registry for what the seat waits for. Who may not have a device learns no more than that it can't be had: an
+    /// id that is forbidden is as one that is taken, or as one that is absent.
+    pub(super) fn ask(&mut self, mut request: Request) {
+        let caller = &self.context.caller;
+        match &mut request {
+            Request::Register(asked) if !caller.may_register(asked.device_id()) => {
+                let reject = Reject::DeviceIdTaken(asked.device_id().clone());
+                self.note_forbidden();
+                let next = self.answered(Answer::Refused(reject));
+                return self.go_on(next);
+            }
+            Request::Attach(asked) if !caller.may_connect(asked.device_id()) => {
+                asked.hide();
+                self.note_forbidden();
+            }
+            Request::Register(_) | Request::Attach(_) => {}
+        }
         match self.context.app.registry.resolve(request, clock::unix_ms()) {
             Resolution::Answer(answer) => {
                 let next = self.answered(answer);
@@ -19,6 +36,13 @@ impl<C: Conn> Connection<C> {
                 self.answer = Some(Box::pin(conclude((*self.context.app.registry).clone(), probe)));
             }
         }
+    }
+
+    fn note_forbidden(&self) {
+        self.context.app.metrics.refused_with("device_forbidden");
+        let ConnectionContext { peer, role, caller, .. } = &self.context;
+        let device_id = shown(&self.seat);
+        tracing::info!(%peer, role = role.name(), who = caller.name(), device_id, "the device id is not this one's to have");
     }
 
     pub(super) fn answered(&mut self, answer: Answer) -> Next {

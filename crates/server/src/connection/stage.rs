@@ -6,14 +6,14 @@ use crate::clock;
 
 /// Messages that a connection may read and write in one turn, and their bytes: then others have theirs. Small, for a
 /// message may have to wait for a turn of every busy connection.
-const TURN_MESSAGES: usize = 64;
-const TURN_BYTES: usize = 64 * 1024;
+const TURN_MESSAGES: u16 = 64;
+const TURN_BYTES: u32 = 64 * 1024;
 
 /// What a connection has read and written since others had their turn.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
-    messages: usize,
-    bytes: usize,
+    messages: u16,
+    bytes: u32,
     /// It follows one that was over: nobody has looked at the timers in between.
     is_next: bool,
     now: Option<Instant>,
@@ -40,7 +40,7 @@ impl Turn {
 
     pub(super) fn count(&mut self, bytes: usize) {
         self.messages += 1;
-        self.bytes += bytes;
+        self.bytes = self.bytes.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 
     pub(super) fn is_over(&self) -> bool {

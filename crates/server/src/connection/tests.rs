@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use super::{Connection, run};
 use crate::app::App;
+use crate::caller::Caller;
 use crate::context::{ConnectionContext, Role};
 use crate::settings::Settings;
 
@@ -96,6 +97,7 @@ impl Peer {
             app: Arc::clone(app),
             peer: ([127, 0, 0, 1], 1).into(),
             role,
+            caller: Caller::ANYBODY,
             small_reader: false,
             goodbye: app.waves.join(),
             open: None,
@@ -180,4 +182,13 @@ async fn device_that_leaves_the_close_unanswered_is_not_one_that_does_not_read()
     let log = device.log.lock();
     assert!(matches!(log.last(), Some(Outgoing::Close { code: CloseCode::Restart, .. })), "{log:?}");
     assert!(has_metric(&app, r#"cuttlebone_timeouts_total{which="write"} 0"#));
+}
+
+/// Every idle connection has one of each; above these the allocator takes the next larger size.
+#[test]
+fn what_an_idle_connection_needs_stays_small() {
+    type Plain = cuttlebone_transport::ws::WsConn<hyper_util::rt::TokioIo<hyper::upgrade::Upgraded>>;
+    assert!(size_of::<super::Connection<Plain>>() <= 768, "{}", size_of::<super::Connection<Plain>>());
+    assert!(size_of::<cuttlebone_hub::ClientSeat>() <= 224, "{}", size_of::<cuttlebone_hub::ClientSeat>());
+    assert!(size_of::<cuttlebone_hub::DeviceSeat>() <= 224, "{}", size_of::<cuttlebone_hub::DeviceSeat>());
 }

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Response};
+use cuttlebone_hub::{Address, DeviceSummary};
+use cuttlebone_proto::DeviceId;
 use cuttlebone_proto::limits::ECHOED_CHARS;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
 use crate::app::App;
+use crate::caller::Caller;
 use crate::{listing, problem};
 
 /// `GET /infra_config`: the same text as the `config` message.
@@ -17,18 +20,39 @@ pub(crate) async fn infra_config(State(app): State<Arc<App>>) -> Response {
     json(app.registry.config().to_string())
 }
 
-/// `GET /devices`.
-pub(crate) async fn list(State(app): State<Arc<App>>) -> Response {
-    json(app.listings.current(&app.registry).await.array())
+/// `GET /devices`: those that the caller may know of.
+pub(crate) async fn list(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>) -> Response {
+    if !caller.may_list() {
+        return may_not_list(&app);
+    }
+    json(app.listings.seen_by(&caller, &app.registry).await.array())
+}
+
+pub(super) fn may_not_list(app: &App) -> Response {
+    app.metrics.refused_with("forbidden");
+    problem::forbidden("This token may not see the devices")
 }
 
 /// `GET /devices/{id}`.
-pub(crate) async fn one(State(app): State<Arc<App>>, id: Result<Path<String>, PathRejection>) -> Response {
+pub(crate) async fn one(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    id: Result<Path<String>, PathRejection>,
+) -> Response {
     let Ok(Path(id)) = id else { return problem::not_found().await };
-    match app.registry.find(&id) {
+    if !caller.may_list() {
+        return may_not_list(&app);
+    }
+    match find(&app, &caller, &id) {
         Some(device) => json(listing::detail(&device)),
         None => device_not_found(&id),
     }
+}
+
+/// A device that the caller may know of.
+fn find(app: &App, caller: &Caller, id: &str) -> Option<DeviceSummary> {
+    let address = Address { device_id: DeviceId::new(id).ok()?, realm: caller.realm() };
+    app.registry.find(&address).filter(|_| caller.may_see(&address))
 }
 
 fn device_not_found(id: &str) -> Response {

@@ -14,10 +14,13 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{OwnedSemaphorePermit, broadcast};
-use tokio::time::timeout;
+use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
+use tokio::time::timeout_at;
 
+use super::devices::may_not_list;
 use crate::app::App;
+use crate::caller::Caller;
+use crate::clock;
 use crate::feed::Change;
 use crate::link::Link;
 use crate::metrics::{Counted, Refusal};
@@ -27,19 +30,29 @@ use crate::problem;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Opens a stream, if there is a place for one.
-pub(crate) async fn stream(State(app): State<Arc<App>>, Extension(link): Extension<Arc<Link>>) -> Response {
+pub(crate) async fn stream(
+    State(app): State<Arc<App>>,
+    Extension(link): Extension<Arc<Link>>,
+    Extension(caller): Extension<Caller>,
+) -> Response {
+    if !caller.may_list() {
+        return may_not_list(&app);
+    }
     let Ok(place) = Arc::clone(&app.event_streams).try_acquire_owned() else {
         app.metrics.refused(Refusal::EventStreamsFull);
         return problem::unavailable("too_many_event_streams", "Too many streams of events");
     };
     link.set_endless();
     let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")];
-    let stream = EventStream::new(app, place);
+    let stream = EventStream::new(app, caller, place);
     (headers, Body::from_stream(stream::unfold(stream, EventStream::next))).into_response()
 }
 
 struct EventStream {
     app: Arc<App>,
+    caller: Caller,
+    /// Who may be here has changed.
+    access: watch::Receiver<()>,
     changes: broadcast::Receiver<Change>,
     /// The watcher's list is not ours: send all of it next.
     behind: bool,
@@ -48,9 +61,17 @@ struct EventStream {
 }
 
 impl EventStream {
-    fn new(app: Arc<App>, place: OwnedSemaphorePermit) -> Self {
+    fn new(app: Arc<App>, caller: Caller, place: OwnedSemaphorePermit) -> Self {
         let counted = app.metrics.event_stream();
-        Self { changes: app.feed.subscribe(), app, behind: true, _place: place, _counted: counted }
+        Self {
+            changes: app.feed.subscribe(),
+            access: app.gate.changes(),
+            caller,
+            app,
+            behind: true,
+            _place: place,
+            _counted: counted,
+        }
     }
 
     /// The next block, or the end when the server stops.
@@ -64,28 +85,43 @@ impl EventStream {
         if mem::take(&mut self.behind) {
             return Some(self.snapshot().await);
         }
-        match timeout(KEEP_ALIVE, self.changes.recv()).await {
-            Ok(Ok(Change::Block(block))) => Some(block),
-            Ok(Ok(Change::Gap) | Err(RecvError::Lagged(_))) => {
-                // What still waits is older than the list that is taken now.
-                self.changes = self.changes.resubscribe();
-                Some(self.snapshot().await)
+        let quiet_until = clock::now() + KEEP_ALIVE;
+        loop {
+            // Order: who may not be here any more is told nothing more.
+            let change = tokio::select! {
+                biased;
+                Ok(()) = self.access.changed() => None,
+                change = timeout_at(quiet_until, self.changes.recv()) => Some(change),
+            };
+            if !self.app.gate.is_still_good(&self.caller) {
+                return None;
             }
-            Ok(Err(RecvError::Closed)) => None,
-            Err(_) => Some(Bytes::from_static(b": keep-alive\n\n")),
+            match change {
+                Some(Ok(Ok(Change::Block { address, block }))) if self.caller.may_see(&address) => return Some(block),
+                // Not for this one, or only a reason to look whether it may still be here.
+                None | Some(Ok(Ok(Change::Block { .. }))) => {}
+                Some(Ok(Ok(Change::Gap) | Err(RecvError::Lagged(_)))) => {
+                    // What still waits is older than the list that is taken now.
+                    self.changes = self.changes.resubscribe();
+                    return Some(self.snapshot().await);
+                }
+                Some(Ok(Err(RecvError::Closed))) => return None,
+                Some(Err(_)) => return Some(Bytes::from_static(b": keep-alive\n\n")),
+            }
         }
     }
 
     async fn snapshot(&self) -> Bytes {
-        self.app.listings.current(&self.app.registry).await.block()
+        self.app.listings.seen_by(&self.caller, &self.app.registry).await.block()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
     use crate::settings::Settings;
+    use cuttlebone_hub::{Address, Realm};
+    use cuttlebone_proto::DeviceId;
 
     fn app(event_buffer: usize) -> Arc<App> {
         let mut settings = Settings::default();
@@ -95,13 +131,14 @@ mod tests {
 
     async fn opened(app: &Arc<App>) -> EventStream {
         let place = Arc::clone(&app.event_streams).try_acquire_owned().expect("a place");
-        let mut stream = EventStream::new(Arc::clone(app), place);
+        let mut stream = EventStream::new(Arc::clone(app), Caller::ANYBODY, place);
         assert_eq!(stream.block().await.expect("a block"), "event: snapshot\ndata: []\n\n");
         stream
     }
 
     fn block(text: &'static str) -> Change {
-        Change::Block(Bytes::from_static(text.as_bytes()))
+        let address = Address { device_id: DeviceId::new("d").expect("valid"), realm: Realm::Common };
+        Change::Block { address, block: Bytes::from_static(text.as_bytes()) }
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,26 +19,27 @@ use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout_at};
 
 use crate::app::App;
+use crate::caller::Caller;
 use crate::clock;
 use crate::connection::{self, Connection};
 use crate::context::{ConnectionContext, Role};
 use crate::link::Link;
 use crate::metrics::{Refusal, Timeout};
 use crate::origin::{self, Scheme};
-use crate::problem;
 use crate::settings::Settings;
+use crate::{gate, problem};
 
 /// A device.
 pub(crate) async fn register_device(State(app): State<Arc<App>>, request: Request) -> Response {
-    upgrade(&app, Role::Device, request)
+    upgrade(&app, Role::Device, request).await
 }
 
 /// A client.
 pub(crate) async fn connect_client(State(app): State<Arc<App>>, request: Request) -> Response {
-    upgrade(&app, Role::Client, request)
+    upgrade(&app, Role::Client, request).await
 }
 
-fn upgrade(app: &Arc<App>, role: Role, mut request: Request) -> Response {
+async fn upgrade(app: &Arc<App>, role: Role, mut request: Request) -> Response {
     let accepted = match handshake::accept(request.method(), request.version(), request.headers()) {
         Ok(accepted) => accepted,
         Err(refusal) => return refuse(app, refusal),
@@ -48,15 +49,26 @@ fn upgrade(app: &Arc<App>, role: Role, mut request: Request) -> Response {
         app.metrics.refused_with("origin_not_allowed");
         return problem::origin_not_allowed();
     }
-    if app.tasks.is_stopping() {
-        app.metrics.refused(Refusal::Draining);
-        return problem::unavailable("draining", "The server is stopping");
-    }
     let Some(link) = request.extensions().get::<Arc<Link>>().cloned() else {
         tracing::error!("a request came without its socket");
         return problem::problem(http::StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Internal error");
     };
-    let context = context(app, &link, role, offers_small_reader(request.headers()));
+    let caller = match app.gate.recognise_upgrade(request.headers(), request.uri()) {
+        Ok(caller) => caller,
+        Err(reason) => return gate::unauthenticated(app, Some(&link), reason).await,
+    };
+    if !may(&caller, role) {
+        app.metrics.refused_with("forbidden");
+        return problem::forbidden(match role {
+            Role::Device => "This token is none of a device",
+            Role::Client => "This token is none of a client",
+        });
+    }
+    if app.tasks.is_stopping() {
+        app.metrics.refused(Refusal::Draining);
+        return problem::unavailable("draining", "The server is stopping");
+    }
+    let context = context(app, &link, role, caller, offers_small_reader(request.headers()));
     let socket = hyper::upgrade::on(&mut request);
     // Of its own: the socket may be kept from an earlier request, and its first deadline over.
     let deadline = clock::now() + app.settings.timeouts.handshake;
@@ -64,11 +76,19 @@ fn upgrade(app: &Arc<App>, role: Role, mut request: Request) -> Response {
     accepted.response::<Body>()
 }
 
-fn context(app: &Arc<App>, link: &Link, role: Role, small_reader: bool) -> ConnectionContext {
+fn may(caller: &Caller, role: Role) -> bool {
+    match role {
+        Role::Device => caller.is_device(),
+        Role::Client => caller.is_client(),
+    }
+}
+
+fn context(app: &Arc<App>, link: &Link, role: Role, caller: Caller, small_reader: bool) -> ConnectionContext {
     ConnectionContext {
         app: Arc::clone(app),
         peer: link.peer,
         role,
+        caller,
         small_reader,
         goodbye: app.waves.join(),
         open: Some((link.permit.clone(), app.metrics.connection(role.peer()))),
@@ -141,7 +161,6 @@ mod tests {
     use hyper::server::conn::http1;
     use hyper::service::service_fn;
     use std::convert::Infallible;
-    use std::future::ready;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
     use tokio::time::sleep;
     use tokio_util::task::TaskTracker;
@@ -184,7 +203,8 @@ mod tests {
         let service = service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(|_| Body::empty());
             request.extensions_mut().insert(Arc::clone(&link));
-            ready(Ok::<_, Infallible>(upgrade(&app, Role::Client, request)))
+            let app = Arc::clone(&app);
+            async move { Ok::<_, Infallible>(upgrade(&app, Role::Client, request).await) }
         });
         // Too small for the 101, which waits until it is read.
         let (mut peer, socket) = duplex(64);

@@ -1,5 +1,6 @@
 //! The server over real sockets on loopback.
 
+mod access;
 mod assets;
 mod descriptors;
 mod devices;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cuttlebone_client::Endpoint;
 use cuttlebone_client::raw::{self, RawConn, RawEvent};
-use cuttlebone_server::{Server, Settings, Summary};
+use cuttlebone_server::{Server, ServerHandle, Settings, Summary};
 use http::HeaderMap;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -22,6 +22,7 @@ pub(crate) struct Running {
     pub(crate) addr: SocketAddr,
     pub(crate) metrics: SocketAddr,
     pub(crate) fingerprint: Option<String>,
+    pub(crate) handle: ServerHandle,
     cancel: CancellationToken,
     summary: oneshot::Receiver<Summary>,
 }
@@ -47,13 +48,14 @@ impl Running {
         let server = Server::bind(settings).expect("the server listens");
         let (addr, fingerprint) = (server.local_addr(), server.fingerprint().map(str::to_owned));
         let metrics = server.metrics_addr().expect("metrics are on");
+        let handle = server.handle();
         let cancel = CancellationToken::new();
         let (done, summary) = oneshot::channel();
         let stop = cancel.clone();
         TaskTracker::new().spawn(async move {
             let _ = done.send(server.run(stop).await);
         });
-        Self { addr, metrics, fingerprint, cancel, summary }
+        Self { addr, metrics, fingerprint, handle, cancel, summary }
     }
 
     /// Begins to stop.

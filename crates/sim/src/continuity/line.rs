@@ -372,7 +372,7 @@ impl Continuity {
         }
         let line = &mut self.lines[at];
         let Owner::Device(device) = line.owner else { return line.seat = None };
-        let is_listed = |registry: &Registry| registry.find(&format!("d{device}")).is_some();
+        let is_listed = |registry: &Registry| registry.find(&crate::address(device)).is_some();
         let before = is_listed(&line.registry);
         line.seat = None;
         if before && !is_listed(&line.registry) && !line.is_stopped {

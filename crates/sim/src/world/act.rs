@@ -7,6 +7,7 @@ use std::time::Duration;
 use cuttlebone_hub::{Answer, Next, Resolution};
 
 use super::{World, ice_servers};
+use crate::address;
 use crate::ledger::ClientKey;
 use crate::peer::{Peer, Place, Role, Waiting};
 
@@ -167,7 +168,7 @@ impl World {
                     (Answer::Attached(_), Role::Client { place, .. }) => *place = Place::Attached,
                     (Answer::Waiting(_), Role::Client { place, .. }) => *place = Place::Waiting,
                     (Answer::Registered(_), Role::Device { life, .. }) => {
-                        let listed = self.registry.find(&format!("d{}", peer.device)).expect("just registered");
+                        let listed = self.registry.find(&address(peer.device)).expect("just registered");
                         *life = Some(listed.registered_at_ms);
                     }
                     _ => {}

@@ -1,6 +1,7 @@
 //! The end of a run: everybody reads, everything arrives, everybody leaves, nothing is left.
 
 use super::World;
+use crate::address;
 use crate::peer::{Greeting, Peer, Place, Role, Waiting};
 
 impl World {
@@ -49,7 +50,7 @@ impl World {
                 self.ledger.check_complete(key);
             }
             Place::Waiting => {
-                let listed = self.registry.find(&format!("d{}", peer.device));
+                let listed = self.registry.find(&address(peer.device));
                 assert!(listed.is_none_or(|device| device.away), "a client waits for a device that is there");
             }
         }
@@ -79,7 +80,7 @@ impl World {
     fn check_reports(&self) {
         for peer in self.slots.iter().flatten() {
             let Role::Device { life: Some(life), .. } = &peer.role else { continue };
-            let listed = self.registry.find(&format!("d{}", peer.device));
+            let listed = self.registry.find(&address(peer.device));
             let is_holder = peer.lingers.is_none() && !peer.closing;
             if is_holder && listed.is_some_and(|device| device.registered_at_ms == *life && !device.away) {
                 self.ledger.check_reported(*life);

@@ -4,12 +4,12 @@ use super::lent::{self, READ_BYTES};
 
 /// What a read brought. Empty, and without memory, while nothing comes.
 ///
-/// Invariant: `from <= to <= bytes.len()`.
+/// Invariant: `from <= to <= bytes.len() <= READ_BYTES`. Small, for every idle connection has one.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     bytes: Vec<u8>,
-    from: usize,
-    to: usize,
+    from: u32,
+    to: u32,
     is_lent: bool,
 }
 
@@ -19,12 +19,12 @@ impl Inbox {
     }
 
     pub(super) fn unread(&mut self) -> &mut [u8] {
-        self.bytes.get_mut(self.from..self.to).unwrap_or_default()
+        self.bytes.get_mut(self.from as usize..self.to as usize).unwrap_or_default()
     }
 
     /// Takes bytes off the front.
     pub(super) fn consume(&mut self, count: usize) {
-        self.from = self.to.min(self.from + count);
+        self.from = self.to.min(self.from + count as u32);
     }
 
     /// Room for one read, of at most `most` bytes. Only an empty inbox is asked.
@@ -39,12 +39,12 @@ impl Inbox {
 
     /// `count` bytes are in the room now.
     pub(super) fn filled(&mut self, count: usize) {
-        self.to = count;
+        self.to = count as u32;
     }
 
     /// Keeps what is unread, in memory of its own, and at most twice as much as that needs.
     pub(super) fn settle(&mut self) {
-        if !self.is_lent && self.bytes.len() <= 2 * (self.to - self.from) {
+        if !self.is_lent && self.bytes.len() <= 2 * (self.to - self.from) as usize {
             return;
         }
         let unread = self.unread().to_vec();
@@ -52,7 +52,7 @@ impl Inbox {
         if self.is_lent {
             lent::read(bytes);
         }
-        (self.from, self.to, self.is_lent) = (0, self.bytes.len(), false);
+        (self.from, self.to, self.is_lent) = (0, self.bytes.len() as u32, false);
     }
 
     /// Forgets everything.

@@ -24,9 +24,10 @@ const LARGE: usize = 16 * 1024;
 pub(super) struct Outbox {
     bytes: Vec<u8>,
     is_lent: bool,
-    written: usize,
+    /// Of `bytes`. Queues end far below 4 GiB, and every idle connection has room for these two.
+    written: u32,
     large: Vec<u8>,
-    large_written: usize,
+    large_written: u32,
     pong: PendingPong,
     has_pong: bool,
     has_ping: bool,
@@ -87,7 +88,7 @@ impl Outbox {
 
     pub(super) fn queued_bytes(&self) -> usize {
         let pong = if self.has_close { 0 } else { self.pong.encoded_len() };
-        let waiting = self.bytes.len() - self.written + self.large.len() - self.large_written + pong;
+        let waiting = self.bytes.len() - self.written as usize + self.large.len() - self.large_written as usize + pong;
         // TLS may hold some of what it took: it is not gone before the flush is done.
         waiting.max(usize::from(self.unflushed))
     }
@@ -133,11 +134,11 @@ impl Outbox {
         }
         // What was written goes away before it is more than what was not, else a peer that never quite
         // catches up would make the buffer grow for ever.
-        if self.written > self.bytes.len() / 2 {
-            self.bytes.drain(..self.written);
+        if self.written as usize > self.bytes.len() / 2 {
+            self.bytes.drain(..self.written as usize);
             self.written = 0;
         }
-        if let Some(large) = self.large.get(self.large_written..) {
+        if let Some(large) = self.large.get(self.large_written as usize..) {
             self.bytes.extend_from_slice(large);
             self.large = Vec::new();
             self.large_written = 0;
@@ -157,7 +158,7 @@ impl Outbox {
     /// Keeps what is not written, in memory of its own.
     pub(super) fn settle(&mut self) {
         if self.is_lent {
-            let waiting = self.bytes.get(self.written..).unwrap_or_default().to_vec();
+            let waiting = self.bytes.get(self.written as usize..).unwrap_or_default().to_vec();
             self.give_back(waiting);
         }
     }
@@ -182,8 +183,8 @@ impl Outbox {
     }
 
     fn poll_write<IO: AsyncWrite>(&self, io: Pin<&mut IO>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let bytes = self.bytes.get(self.written..).unwrap_or_default();
-        let large = self.large.get(self.large_written..).unwrap_or_default();
+        let bytes = self.bytes.get(self.written as usize..).unwrap_or_default();
+        let large = self.large.get(self.large_written as usize..).unwrap_or_default();
         if large.is_empty() {
             io.poll_write(cx, bytes)
         } else {
@@ -193,10 +194,10 @@ impl Outbox {
 
     /// Takes `count` bytes off the front, and frees everything when that was all.
     fn advance(&mut self, count: usize) {
-        let from_bytes = count.min(self.bytes.len() - self.written);
-        self.written += from_bytes;
-        self.large_written += count - from_bytes;
-        if self.written == self.bytes.len() && self.large_written == self.large.len() {
+        let from_bytes = count.min(self.bytes.len() - self.written as usize);
+        self.written += from_bytes as u32;
+        self.large_written += (count - from_bytes) as u32;
+        if self.written as usize == self.bytes.len() && self.large_written as usize == self.large.len() {
             self.give_back(Vec::new());
             self.large = Vec::new();
             self.large_written = 0;

@@ -1,0 +1,73 @@
+//! Why a credential was not accepted.
+
+/// Why a credential was not accepted. For logs and metrics: who presented it is told nothing of it.
+///
+/// No text has any part of the credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// No static token, and nothing that could be a signed one.
+    #[error("the token is unknown")]
+    Unknown,
+    /// Its time is over.
+    #[error("the token has expired")]
+    Expired,
+    /// Its time has not come.
+    #[error("the token is not valid yet")]
+    NotYet,
+    /// It was issued too long ago, or does not say when.
+    #[error("the token was issued too long ago, or does not say when")]
+    TooOld,
+    /// It was revoked.
+    #[error("the token, or who it was issued to, is revoked")]
+    Revoked,
+    /// It is no token in three parts with a JSON header and JSON claims.
+    #[error("the token is not a JWT")]
+    Malformed,
+    /// Its header is too long, has `crit`, or asks for what is not supported: `none` for example.
+    #[error("the header of the JWT asks for what is not supported")]
+    Header,
+    /// It is of nobody whose keys are known.
+    #[error("the JWT is of an unknown issuer")]
+    Issuer,
+    /// No key of the issuer has its `kid` and is for its `alg`.
+    #[error("no key of the issuer is for this JWT")]
+    Key,
+    /// It is not signed with a key of its issuer.
+    #[error("the signature of the JWT is wrong")]
+    Signature,
+    /// It is for somebody else, or does not say for whom.
+    #[error("the JWT is for another audience")]
+    Audience,
+    /// A claim that is needed is missing, or has a value that it cannot have.
+    #[error("a claim of the JWT is missing or wrong")]
+    Claims,
+    /// It gives no role of ours.
+    #[error("the JWT gives no role")]
+    NoRole,
+    /// It gives a role that needs device ids, and names none.
+    #[error("the JWT names no devices, which its role needs")]
+    NoDevices,
+}
+
+impl Denied {
+    /// One word for the label of a metric.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Expired => "expired",
+            Self::NotYet => "not_yet",
+            Self::TooOld => "too_old",
+            Self::Revoked => "revoked",
+            Self::Malformed => "malformed",
+            Self::Header => "header",
+            Self::Issuer => "issuer",
+            Self::Key => "key",
+            Self::Signature => "signature",
+            Self::Audience => "audience",
+            Self::Claims => "claims",
+            Self::NoRole => "no_role",
+            Self::NoDevices => "no_devices",
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! An issuer: whose tokens they are, and what their claims mean.
+
+use std::fmt;
+
+use super::key::KeySet;
+use crate::tenant::Tenant;
+
+/// The longest name of an issuer, an audience or a claim, in bytes.
+const NAME_BYTES: usize = 256;
+/// The most audiences of an issuer.
+const MOST_AUDIENCES: usize = 16;
+/// The largest leeway, in seconds: more would not be a clock that is wrong, but a longer life for every token.
+const MOST_LEEWAY: u64 = 600;
+
+/// What is accepted of an issuer, and what its claims mean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerSettings {
+    /// Its name, as `iss` has it, byte for byte. Has no `#`.
+    pub issuer: String,
+    /// `aud` must have one of these. With none, a token must have no `aud`: one that has is for somebody else (RFC 7519, 4.1.3).
+    pub audiences: Vec<String>,
+    /// How far its clock may be from ours, in seconds.
+    pub leeway: u64,
+    /// How old a token may be, in seconds since its `iat`, which it then needs. It expires then at the latest.
+    pub max_age: Option<u64>,
+    /// The claim with the roles: a string with spaces or commas between them, or an array of strings.
+    pub roles_claim: String,
+    /// The claim with patterns of device ids: a string, which is one pattern, or an array of strings.
+    pub devices_claim: String,
+    /// Where the tenant comes from.
+    pub tenant: TenantFrom,
+}
+
+/// Where the tenant of a token comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TenantFrom {
+    /// From this claim, a string. A token without it has no tenant.
+    Claim(String),
+    /// It is the same for all tokens of the issuer.
+    Fixed(Tenant),
+}
+
+/// What is wrong with an issuer, and with which.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JwtFault {
+    /// Whose settings they are; empty where it is no single one's.
+    pub issuer: String,
+    /// What is wrong.
+    pub fault: IssuerFault,
+}
+
+/// What is wrong with an issuer, and what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum IssuerFault {
+    /// Too few or too many.
+    #[error("there are 1 to {0} issuers")]
+    Number(usize),
+    /// Two of one name.
+    #[error("there are two issuers of this name: give one all the keys")]
+    Twice,
+    /// Not a name of an issuer.
+    #[error("the name of an issuer has 1 to {NAME_BYTES} bytes, no control characters and no #")]
+    Issuer,
+    /// Not audiences.
+    #[error("there are at most {MOST_AUDIENCES} audiences, of 1 to {NAME_BYTES} bytes")]
+    Audience,
+    /// Too much leeway.
+    #[error("the leeway is at most {MOST_LEEWAY} seconds")]
+    Leeway,
+    /// No time at all.
+    #[error("a token may be at least one second old")]
+    MaxAge,
+    /// Not a name of a claim.
+    #[error("the name of a claim has 1 to {NAME_BYTES} bytes")]
+    Claim,
+    /// No key.
+    #[error("the issuer has no key")]
+    NoKey,
+}
+
+impl IssuerSettings {
+    /// The settings of `issuer` where nothing else is said: a leeway of 60 seconds, no age, no audience, and the claims
+    /// `cuttlebone_roles`, `cuttlebone_devices` and `cuttlebone_tenant`.
+    #[must_use]
+    pub fn new(issuer: &str) -> Self {
+        Self {
+            issuer: issuer.into(),
+            audiences: Vec::new(),
+            leeway: 60,
+            max_age: None,
+            roles_claim: "cuttlebone_roles".into(),
+            devices_claim: "cuttlebone_devices".into(),
+            tenant: TenantFrom::Claim("cuttlebone_tenant".into()),
+        }
+    }
+
+    /// All faults.
+    pub(super) fn faults(&self, keys: &KeySet) -> Vec<JwtFault> {
+        let issuer_is_good = is_name(&self.issuer) && !self.issuer.contains('#');
+        let audiences_are_good =
+            self.audiences.len() <= MOST_AUDIENCES && self.audiences.iter().all(|name| is_name(name));
+        let tenant_is_good = match &self.tenant {
+            TenantFrom::Claim(name) => is_name(name),
+            TenantFrom::Fixed(_) => true,
+        };
+        let claims_are_good = is_name(&self.roles_claim) && is_name(&self.devices_claim) && tenant_is_good;
+        let checks = [
+            (issuer_is_good, IssuerFault::Issuer),
+            (audiences_are_good, IssuerFault::Audience),
+            (self.leeway <= MOST_LEEWAY, IssuerFault::Leeway),
+            (self.max_age != Some(0), IssuerFault::MaxAge),
+            (claims_are_good, IssuerFault::Claim),
+            (!keys.is_empty(), IssuerFault::NoKey),
+        ];
+        let faults = checks.into_iter().filter(|(good, _)| !good);
+        faults.map(|(_, fault)| JwtFault { issuer: self.issuer.clone(), fault }).collect()
+    }
+}
+
+impl fmt::Display for JwtFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.issuer.is_empty() { self.fault.fmt(f) } else { write!(f, "{:?}: {}", self.issuer, self.fault) }
+    }
+}
+
+impl std::error::Error for JwtFault {}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= NAME_BYTES && !name.chars().any(char::is_control)
+}

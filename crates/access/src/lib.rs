@@ -1,0 +1,40 @@
+//! Who may do what: tokens, and what they stand for.
+//!
+//! [`Access`] has every kind of credential that is accepted, and makes a [`Principal`] of a [`Token`]. A principal answers
+//! what it may do to which device. The kinds are [`StaticTokens`] from a file, and [`Jwt`]: tokens that somebody else signed.
+//!
+//! Everything here is synchronous and without I/O; the time comes in as seconds since 1970. Called by the server once for each
+//! upgrade and request, and by the binary, which reads the files.
+//!
+//! Invariants: 1. no `Debug`, error or label has a credential or a hash of one; 2. everything is bounded; 3. no input can make
+//! a function here panic; 4. an [`Access`] never changes: whoever reloads builds another, and asks it whether the principals of
+//! the old are still good; 5. the same token at the same time gets the same answer, however often it is asked.
+
+mod access;
+mod denied;
+mod digest;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
+mod jwt;
+mod line_fault;
+mod pattern;
+mod principal;
+mod revoked;
+mod role;
+mod static_tokens;
+mod tenant;
+mod token;
+
+pub use access::{Access, Settings};
+pub use denied::Denied;
+pub use jwt::{
+    Algorithm, IssuerFault, IssuerSettings, Jwt, JwtFault, KeyFault, KeySet, SkippedKey, TenantFrom, UnfitKey,
+};
+pub use line_fault::{LineFault, TokenFault};
+pub use pattern::{InvalidPattern, Pattern, Patterns};
+pub use principal::Principal;
+pub use revoked::Revoked;
+pub use role::{Role, Roles, UnknownRole};
+pub use static_tokens::{NewToken, StaticTokens, TokenFields};
+pub use tenant::{InvalidName, Tenant};
+pub use token::Token;

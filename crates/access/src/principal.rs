@@ -1,0 +1,203 @@
+//! One who has been recognised, and what they may do.
+
+use std::fmt;
+use std::sync::Arc;
+
+use cuttlebone_proto::DeviceId;
+
+use crate::jwt::Signed;
+use crate::pattern::Patterns;
+use crate::role::{Role, Roles};
+use crate::tenant::Tenant;
+
+/// One who has been recognised, by whatever kind of credential.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// The kind and the name: the name is what follows `name_from`.
+    identity: Box<str>,
+    name_from: usize,
+    grant: Grant,
+    origin: Origin,
+}
+
+/// What a credential gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Grant {
+    pub(crate) roles: Roles,
+    pub(crate) devices: Patterns,
+    pub(crate) tenant: Option<Tenant>,
+    /// Seconds since 1970.
+    pub(crate) expires_at: Option<u64>,
+}
+
+/// What a principal was recognised by.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The hash of a static token.
+    Static([u8; 32]),
+    /// A signature.
+    Signed(Arc<Signed>),
+}
+
+impl Principal {
+    /// The holder of the static token `name`.
+    pub(crate) fn of_static_token(name: &str, hash: [u8; 32], grant: Grant) -> Self {
+        Self {
+            identity: format!("token:{name}").into(),
+            name_from: "token:".len(),
+            grant,
+            origin: Origin::Static(hash),
+        }
+    }
+
+    /// The subject of a signed token. `issuer` has no `#`, so no other pair has the same identity.
+    pub(crate) fn of_signed_token(issuer: &str, subject: &str, grant: Grant, signed: Signed) -> Self {
+        let kind = format!("jwt:{issuer}#");
+        let name_from = kind.len();
+        Self { identity: (kind + subject).into(), name_from, grant, origin: Origin::Signed(Arc::new(signed)) }
+    }
+
+    /// Who this is: `token:NAME` or `jwt:ISSUER#SUBJECT`. Two principals of one identity may take each other's device ids
+    /// over (PROTOCOL.md 2.4). Has no control characters.
+    #[must_use]
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// The name for logs: of a token, or the subject. Has no control characters, and never a secret.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.identity.get(self.name_from..).unwrap_or_default()
+    }
+
+    /// Whose devices are meant. Tenants do not see each other; `None` is a tenant of its own.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&Tenant> {
+        self.grant.tenant.as_ref()
+    }
+
+    /// The roles.
+    #[must_use]
+    pub fn roles(&self) -> Roles {
+        self.grant.roles
+    }
+
+    /// Whether `role` is one of the roles.
+    #[must_use]
+    pub fn has(&self, role: Role) -> bool {
+        self.grant.roles.has(role)
+    }
+
+    /// Whether the principal may speak for the device `id`. An admin may not: who administers is no device.
+    #[must_use]
+    pub fn may_register(&self, id: &DeviceId) -> bool {
+        self.has(Role::Device) && self.grant.devices.match_id(id)
+    }
+
+    /// Whether the principal may control the device `id`.
+    #[must_use]
+    pub fn may_connect(&self, id: &DeviceId) -> bool {
+        (self.has(Role::Client) || self.has(Role::Admin)) && self.grant.devices.match_id(id)
+    }
+
+    /// Whether the principal may know that the device `id` is there.
+    #[must_use]
+    pub fn may_see(&self, id: &DeviceId) -> bool {
+        self.may_list() && self.grant.devices.match_id(id)
+    }
+
+    /// Whether there are devices that the principal may see, if they are there.
+    #[must_use]
+    pub fn may_list(&self) -> bool {
+        self.has(Role::Observer) || self.has(Role::Client) || self.has(Role::Admin)
+    }
+
+    /// Whether the principal may see every device of its tenant.
+    #[must_use]
+    pub fn sees_all(&self) -> bool {
+        self.may_list() && self.grant.devices.are_all()
+    }
+
+    /// When the credential ends, in seconds since 1970. `None` is never.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<u64> {
+        self.grant.expires_at
+    }
+
+    /// What the principal was recognised by.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+}
+
+/// Without the origin, which has a hash of the credential.
+impl fmt::Debug for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Principal")
+            .field("identity", &self.identity)
+            .field("grant", &self.grant)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> DeviceId {
+        DeviceId::new(text).expect("an id")
+    }
+
+    fn principal(roles: &[Role], devices: &[&str]) -> Principal {
+        let grant = Grant {
+            roles: roles.iter().copied().collect(),
+            devices: Patterns::new(devices.iter().copied()).expect("patterns"),
+            tenant: None,
+            expires_at: None,
+        };
+        Principal::of_static_token("cam-7", [7; 32], grant)
+    }
+
+    /// Register, connect, see.
+    fn may(principal: &Principal, text: &str) -> [bool; 3] {
+        [principal.may_register(&id(text)), principal.may_connect(&id(text)), principal.may_see(&id(text))]
+    }
+
+    /// T18: a credential speaks for the ids of its patterns, in the role it has, and for nothing else.
+    #[test]
+    fn t18_each_role_may_do_its_own_to_the_devices_of_its_patterns() {
+        for (role, expected) in [
+            (Role::Device, [true, false, false]),
+            (Role::Client, [false, true, true]),
+            (Role::Observer, [false, false, true]),
+            (Role::Admin, [false, true, true]),
+        ] {
+            let principal = principal(&[role], &["lab7/*"]);
+            assert_eq!(may(&principal, "lab7/cvd-1"), expected, "{role}");
+            assert_eq!(may(&principal, "lab8/cvd-1"), [false; 3], "{role}");
+            assert_eq!(principal.may_list(), role != Role::Device, "{role}");
+        }
+        assert_eq!(may(&principal(&[Role::Device, Role::Client], &["x"]), "x"), [true; 3]);
+        assert_eq!(may(&principal(&[], &["*"]), "x"), [false; 3]);
+    }
+
+    #[test]
+    fn only_who_may_list_every_device_sees_all() {
+        assert!(principal(&[Role::Observer], &["x", "*"]).sees_all());
+        assert!(!principal(&[Role::Observer], &["x*"]).sees_all());
+        assert!(!principal(&[Role::Device], &["*"]).sees_all());
+    }
+
+    #[test]
+    fn identity_is_of_a_kind_and_the_name_is_what_follows() {
+        let principal = principal(&[Role::Device], &["x"]);
+        assert_eq!((principal.identity(), principal.name()), ("token:cam-7", "cam-7"));
+    }
+
+    #[test]
+    fn what_a_principal_was_recognised_by_is_not_shown() {
+        let shown = format!("{:?}", principal(&[Role::Device], &["lab7/*"]));
+        assert!(shown.contains("token:cam-7") && shown.contains("lab7/*"), "{shown}");
+        assert!(!shown.contains("7, 7") && !shown.contains("origin"), "{shown}");
+    }
+}

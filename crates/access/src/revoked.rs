@@ -1,0 +1,81 @@
+//! Who was let in once, and is no longer.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::line_fault::{LineFault, TokenFault, lines};
+use crate::principal::{Origin, Principal};
+use crate::tenant::check_name;
+
+/// Who is revoked. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Revoked(Arc<HashSet<Box<str>>>);
+
+impl Revoked {
+    /// The most lines of a file.
+    pub const MOST_LINES: usize = 100_000;
+
+    /// Reads a file. A line is an identity, `token:NAME` or `jwt:ISSUER#SUBJECT`, or one signed token, `jti:ISSUER#ID`. Lines
+    /// that begin with `#` are comments.
+    ///
+    /// # Errors
+    /// All faults.
+    pub fn parse(text: &str) -> Result<Self, Vec<LineFault>> {
+        let (mut revoked, mut faults) = (HashSet::new(), Vec::new());
+        for (line, words) in lines(text) {
+            if line > Self::MOST_LINES {
+                faults.push(LineFault { line, fault: TokenFault::TooManyLines(Self::MOST_LINES) });
+                break;
+            }
+            if is_somebody(words) {
+                revoked.insert(words.into());
+            } else {
+                faults.push(LineFault { line, fault: TokenFault::Revoked });
+            }
+        }
+        if faults.is_empty() { Ok(Self(Arc::new(revoked))) } else { Err(faults) }
+    }
+
+    /// Whether `principal` is revoked.
+    pub(crate) fn has(&self, principal: &Principal) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        let id = match principal.origin() {
+            Origin::Signed(signed) => signed.id(),
+            Origin::Static(_) => None,
+        };
+        self.0.contains(principal.identity()) || id.is_some_and(|id| self.0.contains(id.as_str()))
+    }
+}
+
+fn is_somebody(line: &str) -> bool {
+    let of_issuer = |rest: &str| rest.split_once('#').is_some_and(|(issuer, id)| !issuer.is_empty() && !id.is_empty());
+    match line.split_once(':') {
+        Some(("token", name)) => check_name(name).is_ok(),
+        Some(("jwt" | "jti", rest)) => of_issuer(rest),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_that_names_nobody_is_a_fault() {
+        let text = "# left in May\ntoken:cam-7\n\n jwt:https://idp.example#alice \njti:https://idp.example#4711\n";
+        assert_eq!(Revoked::parse(text).expect("good").0.len(), 3);
+        let text = "alice\ntoken:\ntoken:a b\njwt:https://idp.example\njwt:#alice\njti:https://idp.example#\ntoken:a";
+        let faults = Revoked::parse(text).expect_err("faults");
+        assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn number_of_lines_is_bounded() {
+        let text = "token:a\n".repeat(Revoked::MOST_LINES);
+        assert!(Revoked::parse(&text).is_ok());
+        let faults = Revoked::parse(&(text + "token:b\ntoken:c\n")).expect_err("too long");
+        assert_eq!(faults.len(), 1);
+    }
+}

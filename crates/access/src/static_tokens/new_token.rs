@@ -1,0 +1,70 @@
+//! Making a token.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use zeroize::Zeroizing;
+
+use super::{PREFIX, hash, line};
+use crate::line_fault::TokenFault;
+
+/// A token that was just made. Its `Debug` is `***`, and it is wiped when it is dropped.
+pub struct NewToken(Zeroizing<String>);
+
+/// What the line of a token says, each as it is written in the file.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TokenFields<'a> {
+    /// A name that no other token of the file has.
+    pub name: &'a str,
+    /// Roles, with a comma between them.
+    pub role: &'a str,
+    /// Patterns of device ids, with a comma between them.
+    pub devices: Option<&'a str>,
+    /// Whose devices are meant.
+    pub tenant: Option<&'a str>,
+    /// A date, or a time in UTC.
+    pub expires: Option<&'a str>,
+}
+
+impl NewToken {
+    /// The token of 32 bytes, which must come from a source that is fit for keys.
+    #[must_use]
+    pub fn from_random(random: &[u8; 32]) -> Self {
+        let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + 43));
+        text.push_str(PREFIX);
+        URL_SAFE_NO_PAD.encode_string(random, &mut text);
+        Self(text)
+    }
+
+    /// The secret: for who is to use it, and for nothing else.
+    #[must_use]
+    pub fn secret(&self) -> &str {
+        &self.0
+    }
+
+    /// Its line for the file.
+    ///
+    /// # Errors
+    /// What would be wrong with that line.
+    pub fn line(&self, fields: &TokenFields<'_>) -> Result<String, Vec<TokenFault>> {
+        let words = [
+            ("name", Some(fields.name)),
+            ("role", Some(fields.role)),
+            ("devices", fields.devices),
+            ("tenant", fields.tenant),
+            ("expires", fields.expires),
+        ];
+        if words.iter().filter_map(|(_, value)| *value).any(|value| value.contains(char::is_whitespace)) {
+            return Err(vec![TokenFault::Word]);
+        }
+        let line = line::write(&hash(self.secret()), words);
+        line::parse(&line).map(|_| line)
+    }
+}
+
+impl fmt::Debug for NewToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}

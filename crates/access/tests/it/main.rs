@@ -1,0 +1,8 @@
+//! Tokens, from the text to what their holder may do.
+
+mod keys;
+mod published;
+mod reload;
+mod static_tokens;
+mod support;
+mod threats;

@@ -1,0 +1,72 @@
+//! For whom a seat speaks, and where its devices are.
+
+use std::sync::Arc;
+
+use cuttlebone_proto::DeviceId;
+
+/// Device ids of one realm have nothing to do with those of another.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Realm {
+    /// That of everybody who belongs to no tenant.
+    #[default]
+    Common,
+    /// A tenant's.
+    Tenant(Arc<str>),
+    /// No device is ever there. Who may not reach a device looks for it here, and can't tell that from a device that is absent.
+    Nowhere,
+}
+
+/// One who has been recognised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Party {
+    /// Whoever has the same may take over what this one holds. Source: protocol.md 2.4.
+    pub identity: Arc<str>,
+    /// Where its devices are.
+    pub realm: Realm,
+}
+
+impl Party {
+    /// The realm of one who may not have been recognised.
+    #[must_use]
+    pub fn realm_of(party: Option<&Arc<Self>>) -> Realm {
+        party.map_or(Realm::Common, |party| party.realm.clone())
+    }
+}
+
+/// What a device is found by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address {
+    /// Its id.
+    pub device_id: DeviceId,
+    /// Where that is its id.
+    pub realm: Realm,
+}
+
+impl Address {
+    /// That of a device that belongs to no tenant.
+    #[must_use]
+    pub fn common(device_id: DeviceId) -> Self {
+        Self { device_id, realm: Realm::Common }
+    }
+}
+
+/// Whether somebody may have what another holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// It is the same one.
+    Own,
+    /// It is another.
+    Foreign,
+    /// Nobody knows who the holder is: whether it lives has to do.
+    Open,
+}
+
+impl Claim {
+    pub(crate) fn on(holder: Option<&Arc<Party>>, asker: Option<&Arc<Party>>) -> Self {
+        match (holder, asker) {
+            (None, _) => Self::Open,
+            (Some(holder), Some(asker)) if holder.identity == asker.identity => Self::Own,
+            (Some(_), _) => Self::Foreign,
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The token of a request: `Authorization: Bearer TOKEN`, the subprotocol `bearer.TOKEN` of browsers, which can't set headers,
+//! the query, where that is switched on; or else the cookie of our own pages, which a browser sends whether asked or not.
+
+use cuttlebone_access::Token;
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
+
+const SCHEME: &[u8] = b"bearer ";
+const SUBPROTOCOL: &[u8] = b"bearer.";
+const PARAMETER: &str = "access_token=";
+
+/// The cookie where the page came by TLS: the browser takes it from no other host and sends it nowhere else.
+pub(crate) const SECURE_COOKIE: &str = "__Host-cuttlebone";
+/// The cookie where it did not.
+pub(crate) const PLAIN_COOKIE: &str = "cuttlebone";
+
+/// Several credentials, or one that is none.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+/// What a request presents.
+#[derive(Debug)]
+pub(super) enum Presented {
+    Nothing,
+    /// Somebody put it there.
+    Explicit(Token),
+    /// The browser did.
+    Cookie(Token),
+}
+
+/// The one token of a request, if it has one.
+pub(super) fn of(headers: &HeaderMap, query: Option<&str>) -> Result<Presented, Malformed> {
+    if let Some(token) = presented(headers, query)? {
+        return Ok(Presented::Explicit(token));
+    }
+    Ok(cookie(headers).map_or(Presented::Nothing, Presented::Cookie))
+}
+
+/// Of several, the one that only this host can have set.
+fn cookie(headers: &HeaderMap) -> Option<Token> {
+    let value = |wanted: &str| {
+        let pairs =
+            headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
+        let mut pairs = pairs.filter_map(|pair| pair.trim().split_once('='));
+        pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value)
+    };
+    value(SECURE_COOKIE).or_else(|| value(PLAIN_COOKIE)).and_then(Token::new)
+}
+
+/// The token that somebody put into a request.
+fn presented(headers: &HeaderMap, query: Option<&str>) -> Result<Option<Token>, Malformed> {
+    let authorization =
+        headers.get_all(AUTHORIZATION).iter().map(|value| after(value.as_bytes(), SCHEME).ok_or(Malformed));
+    let subprotocols = headers
+        .get_all(SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|item| after(item.trim_ascii(), SUBPROTOCOL))
+        .map(Ok);
+    let parameters = query.into_iter().flat_map(|query| query.split('&'));
+    let parameters = parameters.filter_map(|pair| pair.strip_prefix(PARAMETER)).map(|text| Ok(text.as_bytes()));
+    let mut found = authorization.chain(subprotocols).chain(parameters);
+    match (found.next().transpose()?, found.next()) {
+        (None, _) => Ok(None),
+        (Some(token), None) => {
+            let text = std::str::from_utf8(token.trim_ascii()).map_err(|_| Malformed)?;
+            Token::new(text).map(Some).ok_or(Malformed)
+        }
+        (Some(_), Some(_)) => Err(Malformed),
+    }
+}
+
+/// What follows a prefix that is written in letters of any case.
+fn after<'v>(value: &'v [u8], prefix: &[u8]) -> Option<&'v [u8]> {
+    let (start, rest) = value.split_at_checked(prefix.len())?;
+    start.eq_ignore_ascii_case(prefix).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderName, HeaderValue};
+
+    fn presented(lines: &[(HeaderName, &str)], query: Option<&str>) -> Result<bool, Malformed> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(name, HeaderValue::from_bytes(value.as_bytes()).expect("a value"));
+        }
+        super::presented(&headers, query).map(|token| token.is_some())
+    }
+
+    #[test]
+    fn token_comes_in_a_header_a_subprotocol_or_the_query() {
+        assert_eq!(presented(&[], None), Ok(false));
+        assert_eq!(presented(&[(AUTHORIZATION, "Bearer abc")], None), Ok(true));
+        assert_eq!(presented(&[(AUTHORIZATION, "bEARER  abc ")], None), Ok(true));
+        assert_eq!(presented(&[(SEC_WEBSOCKET_PROTOCOL, "x, bearer.abc, y")], None), Ok(true));
+        assert_eq!(presented(&[(SEC_WEBSOCKET_PROTOCOL, "x"), (SEC_WEBSOCKET_PROTOCOL, "Bearer.abc")], None), Ok(true));
+        assert_eq!(presented(&[(SEC_WEBSOCKET_PROTOCOL, "bearer, x")], None), Ok(false));
+        assert_eq!(presented(&[], Some("a=b&access_token=abc")), Ok(true));
+        assert_eq!(presented(&[], Some("xaccess_token=abc")), Ok(false));
+    }
+
+    #[test]
+    fn cookie_counts_where_nothing_else_was_said() {
+        let of = |lines: &[(HeaderName, &str)]| {
+            let headers =
+                lines.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).expect("a value")));
+            super::of(&headers.collect(), None).expect("readable")
+        };
+        let cookie = (COOKIE, "a=b; cuttlebone=abc; c");
+        assert!(matches!(of(std::slice::from_ref(&cookie)), Presented::Cookie(_)));
+        assert!(matches!(of(&[(COOKIE, "x__Host-cuttlebone=abc; acuttlebone=x; cuttlebone=")]), Presented::Nothing));
+        assert!(matches!(of(&[cookie, (AUTHORIZATION, "Bearer x")]), Presented::Explicit(_)));
+    }
+
+    #[test]
+    fn two_tokens_or_none_where_one_should_be_are_refused() {
+        let bearer = (AUTHORIZATION, "Bearer abc");
+        assert_eq!(presented(&[bearer.clone(), bearer.clone()], None), Err(Malformed));
+        assert_eq!(presented(&[bearer.clone(), (SEC_WEBSOCKET_PROTOCOL, "bearer.abc")], None), Err(Malformed));
+        assert_eq!(presented(&[bearer], Some("access_token=abc")), Err(Malformed));
+        assert_eq!(presented(&[(SEC_WEBSOCKET_PROTOCOL, "bearer.a, bearer.a")], None), Err(Malformed));
+        for bad in ["Basic abc", "Bearer", "Bearer ", "Bearer a b", "Bearer \u{e9}", "abc", ""] {
+            assert_eq!(presented(&[(AUTHORIZATION, bad)], None), Err(Malformed), "{bad:?}");
+        }
+        assert_eq!(presented(&[(SEC_WEBSOCKET_PROTOCOL, "bearer.")], None), Err(Malformed));
+        assert_eq!(presented(&[(AUTHORIZATION, &format!("Bearer {}", "a".repeat(8193)))], None), Err(Malformed));
+    }
+}

@@ -1,0 +1,38 @@
+//! `GET /api/v1/whoami`: who the server takes the asker for.
+
+use axum::extract::Extension;
+use axum::response::{IntoResponse, Response};
+use cuttlebone_access::Role;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use serde::Serialize;
+
+use crate::caller::Caller;
+
+#[derive(Serialize)]
+struct Who<'a> {
+    /// Missing where anybody is served and nothing was presented.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'a str>,
+    roles: Vec<String>,
+    /// Seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<u64>,
+}
+
+pub(crate) async fn whoami(Extension(caller): Extension<Caller>) -> Response {
+    let principal = caller.principal();
+    let roles = [Role::Device, Role::Client, Role::Observer, Role::Admin].into_iter();
+    let who = Who {
+        name: caller.name(),
+        tenant: principal.and_then(|principal| principal.tenant()).map(|tenant| tenant.as_str()),
+        roles: roles
+            .filter(|role| principal.is_some_and(|principal| principal.has(*role)))
+            .map(|role| role.to_string())
+            .collect(),
+        expires_at: caller.expires_at(),
+    };
+    let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
+    (headers, serde_json::to_string(&who).unwrap_or_default()).into_response()
+}
