@@ -2,23 +2,32 @@
 
 import { DeviceList } from './js/device_list.js';
 import { socketUrl } from './js/signaling.js';
+import { Account } from './account.js';
 import { byId, copy, make, setText } from './dom.js';
 import { plural } from './format.js';
 import { choices, select } from './list_model.js';
 import { Rows } from './list_rows.js';
+import { SignIn, reason } from './sign_in.js';
 
 /** How long changes are gathered before the list is drawn again: at least so long, and so many times what it took. */
 const GATHER_MS = 100;
 const GATHER_FACTOR = 4;
 const AGE_MS = 10_000;
 
+/** What is shown while the list has not been seen. */
+const NONE = new Map();
+
 const query = /** @type {HTMLInputElement} */ (byId('query'));
 const group = /** @type {HTMLSelectElement} */ (byId('group'));
 const owner = /** @type {HTMLSelectElement} */ (byId('owner'));
 const rows = new Rows(byId('devices'));
-const list = new DeviceList();
+const list = new DeviceList({ fetchJson });
+const account = new Account();
+const signIn = new SignIn(account, byId('title'));
 let page = 0;
 let loaded = false;
+/** The server knows who this is, and does not show the devices. */
+let forbidden = false;
 /** @type {any} */
 let drawing;
 let gatherMs = GATHER_MS;
@@ -32,7 +41,7 @@ function draw() {
 }
 
 function drawAll() {
-  const { devices } = list;
+  const devices = loaded ? list.devices : NONE;
   offer(group, byId('group-field'), 'All groups', choices(devices, 'group_name'));
   offer(owner, byId('owner-field'), 'All owners', choices(devices, 'owner'));
   const view = select(devices, { query: query.value, group: group.value, owner: owner.value, page });
@@ -100,12 +109,16 @@ function turnTo(to) {
 
 function showLink() {
   const link = byId('link');
+  const told = loaded || list.state === 'offline' ? list.state : 'connecting';
+  const state = isOut() ? 'out' : forbidden ? 'forbidden' : told;
   const [tone, text] = {
     connecting: ['busy', 'Connecting'],
     live: ['good', 'Live'],
     polling: ['warn', 'Updated every 5 s'],
     offline: ['bad', 'Server not reachable'],
-  }[list.state] ?? ['busy', ''];
+    out: ['warn', 'Signed out'],
+    forbidden: ['bad', 'Not allowed'],
+  }[state] ?? ['busy', ''];
   link.dataset['tone'] = tone;
   setText(link, text ?? '');
   setText(byId('announce'), `List of devices: ${text}`);
@@ -130,10 +143,17 @@ function showCommands() {
 
 function listen() {
   list.on('change', () => {
-    loaded = true;
     drawSoon();
+    if (loaded) return;
+    loaded = true;
+    showLink();
   });
-  list.on('state', showLink);
+  list.on('state', (state) => {
+    showLink();
+    // A stream ends also when its reader may not see the list any more.
+    if (state === 'offline') account.check();
+  });
+  account.on('change', follow);
   for (const filter of [query, group, owner]) {
     filter.addEventListener('input', () => {
       page = 0;
@@ -150,12 +170,52 @@ function listen() {
   setInterval(drawSoon, AGE_MS);
 }
 
-/** A page that nobody looks at gives its event stream back: browsers open only six connections to a server. */
-function rest() {
-  if (document.hidden) list.stop();
-  else list.start();
+/** Does what the server's word on who this is asks for. */
+function follow() {
+  clear(false);
+  if (isOut()) {
+    signIn.show(reason(account.standing, false));
+  } else {
+    signIn.hide();
+    rest();
+  }
 }
 
+function isOut() {
+  return account.standing.name === 'out';
+}
+
+/**
+ * Shows nothing of the list until it begins anew.
+ *
+ * @param {boolean} isForbidden
+ */
+function clear(isForbidden) {
+  forbidden = isForbidden;
+  byId('forbidden').hidden = !forbidden;
+  loaded = false;
+  list.stop();
+  draw();
+  showLink();
+}
+
+/** @param {string} url */
+async function fetchJson(url) {
+  const answer = await fetch(url, { cache: 'no-store' });
+  if (answer.status === 401) await account.check();
+  if (answer.status === 403) clear(true);
+  if (!answer.ok) throw new Error(`The server answered ${answer.status}`);
+  return answer.json();
+}
+
+/** A page that nobody looks at gives its event stream back: browsers open only six connections to a server. */
+async function rest() {
+  if (document.hidden) list.stop();
+  else if (account.standing.name === 'unknown') await account.check();
+  if (!document.hidden && !isOut() && !forbidden) list.start();
+}
+
+byId('sign-in').replaceWith(signIn.element);
 showCommands();
 listen();
 document.addEventListener('visibilitychange', rest);

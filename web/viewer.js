@@ -2,8 +2,10 @@
 
 import { SignalingClient } from './js/signaling.js';
 import { ViewerSession } from './js/viewer_session.js';
+import { Account, mayWatch } from './account.js';
 import { byId, setText } from './dom.js';
 import { explain } from './messages.js';
+import { SignIn, reason } from './sign_in.js';
 import { Screen } from './viewer_screen.js';
 import { showDeviceInfo, showStatistics } from './viewer_stats.js';
 import { describe } from './viewer_status.js';
@@ -13,7 +15,13 @@ const STATISTICS_MS = 1000;
 const COUNTDOWN_MS = 250;
 const TOAST_MS = 8000;
 
+/** What the server says when it ends a session for the sake of who it is with. */
+const EXPIRED = 'credential_expired';
+
 const deviceId = new URLSearchParams(location.search).get('deviceId') ?? '';
+
+const account = new Account();
+const signIn = new SignIn(account, byId('stage'));
 
 /** @type {Map<string, Screen>} */
 const screens = new Map();
@@ -24,9 +32,11 @@ function showName() {
   setText(byId('device-id'), deviceId || '–');
 }
 
-/** @param {ViewerSession} session */
-function watch(session) {
+/** @param {SignalingClient} signaling */
+function watch(signaling) {
+  const session = new ViewerSession(signaling);
   const tools = new Tools(session, screens);
+  watchAccess(session, signaling);
   session.on('state', () => showState(session));
   session.on('problem', (problem) => showProblem(session, problem));
   session.on('deviceInfo', ({ deviceInfo }) => {
@@ -43,14 +53,53 @@ function watch(session) {
     dropScreens(streams);
     tools.dropSounds(streams);
   });
-  byId('retry').addEventListener('click', () => session.retryNow());
-  addEventListener('online', () => session.retryNow());
+  const retry = () => access() === 'ok' && session.retryNow();
+  byId('retry').addEventListener('click', retry);
+  addEventListener('online', retry);
   addEventListener('pagehide', () => session.close());
-  addEventListener('pageshow', ({ persisted }) => persisted && session.start());
+  addEventListener('pageshow', ({ persisted }) => persisted && begin(session));
   setInterval(() => showCountdown(session.state.retryAt), COUNTDOWN_MS);
   setInterval(() => session.stats().then(showStatistics, () => showStatistics(null)), STATISTICS_MS);
   showState(session);
-  session.start();
+  begin(session);
+}
+
+/**
+ * Asks first who the server takes this browser for. One that does not answer may still serve it.
+ *
+ * @param {ViewerSession} session
+ */
+async function begin(session) {
+  await account.check();
+  if (access() === 'ok') session.start();
+}
+
+/** @returns {import('./viewer_status.js').Access} */
+function access() {
+  if (account.standing.name === 'out') return 'out';
+  return mayWatch(account.standing) ? 'ok' : 'forbidden';
+}
+
+/**
+ * Follows what the server says on who this is. It is asked when it ended the session for that, and when an attempt came to
+ * nothing before the server said a word: a browser does not tell why.
+ *
+ * @param {ViewerSession} session
+ * @param {SignalingClient} signaling
+ */
+function watchAccess(session, signaling) {
+  let heard = false;
+  signaling.on('connecting', () => (heard = false));
+  signaling.on('config', () => (heard = true));
+  signaling.on('lost', () => heard || account.check());
+  signaling.on('closed', ({ error }) => error?.code === EXPIRED && begin(session));
+  account.on('change', () => {
+    if (access() === 'ok') session.start();
+    // A picture that goes on is left alone.
+    else if (access() === 'out') signaling.close();
+    else session.close();
+    showState(session);
+  });
 }
 
 /**
@@ -109,8 +158,10 @@ function isDisplayName(name) {
 /** @param {ViewerSession} session */
 function showState(session) {
   const { state } = session;
+  const isOut = access() === 'out';
+  if (isOut && state.name !== 'connected') dropScreens(new Set());
   const hasPicture = [...screens.values()].some((screen) => screen.hasPicture);
-  const words = describe(state, { deviceId, hasPicture });
+  const words = describe(state, { deviceId, hasPicture, access: access() });
   const pill = byId('status');
   pill.dataset['tone'] = words.tone;
   setText(pill, words.label);
@@ -118,6 +169,18 @@ function showState(session) {
   byId('stage').dataset['stale'] = String(state.name !== 'connected');
   showNotice(words);
   showCountdown(state.retryAt);
+  showSignIn(isOut, hasPicture);
+}
+
+/**
+ * @param {boolean} isOut
+ * @param {boolean} hasPicture
+ */
+function showSignIn(isOut, hasPicture) {
+  signIn.element.dataset['beside'] = String(hasPicture);
+  if (!isOut) return signIn.hide();
+  byId('toast').hidden = true;
+  signIn.show(reason(account.standing, hasPicture));
 }
 
 /** @param {import('./viewer_status.js').Words} words */
@@ -150,7 +213,7 @@ let toastTimer;
  * @param {import('./js/viewer_session.js').Problem} problem
  */
 function showProblem(session, problem) {
-  if (session.state.name !== 'connected') return;
+  if (session.state.name !== 'connected' || problem.code === EXPIRED) return;
   const { title, hint, said } = explain(problem);
   const toast = byId('toast');
   setText(toast, `${title}. ${said ?? hint}`);
@@ -169,5 +232,6 @@ function showNoDevice() {
 }
 
 showName();
-if (deviceId) watch(new ViewerSession(new SignalingClient({ deviceId })));
+byId('sign-in').replaceWith(signIn.element);
+if (deviceId) watch(new SignalingClient({ deviceId }));
 else showNoDevice();

@@ -15,6 +15,13 @@ import { explain } from './messages.js';
  * @property {'Try now' | 'Try again' | null} action
  */
 
+/**
+ * What the server says on who watches. out: it wants to know who it is, and the page asks in place of the notice;
+ * forbidden: it knows, and does not let them.
+ *
+ * @typedef {'ok' | 'out' | 'forbidden'} Access
+ */
+
 /** Problems that only a device that was there can have had. */
 const WAS_HERE = new Set(['device_disconnected', 'device_left', 'path_lost']);
 
@@ -27,14 +34,31 @@ const BESIDE_PICTURE = {
   away: ['busy', 'Signaling away, resuming'],
   waiting: ['warn', 'Signaling lost, retrying'],
   lost: ['warn', 'Signaling lost, retrying'],
+  closed: ['warn', 'Signaling ended'],
 };
+
+/**
+ * @param {State} state
+ * @param {{ deviceId: string, hasPicture: boolean, access: Access }} page
+ * @returns {Words}
+ */
+export function describe(state, page) {
+  switch (page.access) {
+    case 'out':
+      return { ...words('warn', 'Signed out', '', ''), notice: false };
+    case 'forbidden':
+      return { ...words('bad', 'Not allowed', '', ''), ...explain({ code: 'forbidden', text: null }) };
+    default:
+      return describeSession(state, page);
+  }
+}
 
 /**
  * @param {State} state
  * @param {{ deviceId: string, hasPicture: boolean }} page
  * @returns {Words}
  */
-export function describe(state, page) {
+function describeSession(state, page) {
   switch (state.name) {
     case 'connected':
       return state.interrupted ? interrupted() : connected(state, page.hasPicture);

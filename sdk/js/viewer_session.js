@@ -1,10 +1,10 @@
 /**
  * Watching one device: keeps a peer connection alive over one signaling client, and says in one word how it stands.
  *
- * 1. The picture is kept as long as it lives. Without signaling it goes on, and so does a negotiation. When signaling
- *    is back, a session that was resumed goes on where it was, and is negotiated again only if that is needed. In a new
- *    session this side is a new client for the device, which will drop the old one, so a new peer connection is made
- *    beside the old.
+ * 1. The picture is kept as long as it lives. Without signaling it goes on, also when the server has ended the session
+ *    for good; and while the session can be resumed, so does a negotiation. When signaling is back, a session that was
+ *    resumed goes on where it was, and is negotiated again only if that is needed. In a new session this side is a new
+ *    client for the device, which will drop the old one, so a new peer connection is made beside the old.
  * 2. The old peer is closed when the new one is connected, so that the picture does not go black in between.
  * 3. At most two peers exist: `#peer` shows, `#next` is being made. What the device says goes to the newest. What a peer
  *    of an earlier session has to say is not sent: from the new client it is nonsense, and can crash the device.
@@ -27,8 +27,8 @@ import { StatsSampler } from './stats.js';
  * @typedef {object} State
  * @property {'idle' | 'connecting' | 'waiting' | 'negotiating' | 'connected' | 'lost' | 'retrying' | 'failed' | 'closed'} name
  *   lost: no signaling, no picture; retrying: signaling, but the last try for a picture came to nothing
- * @property {'ok' | 'waiting' | 'away' | 'lost'} signaling waiting: the server is there, the device is not; away: the
- *   connection broke, and the session is being resumed
+ * @property {'ok' | 'waiting' | 'away' | 'lost' | 'closed'} signaling waiting: the server is there, the device is not;
+ *   away: the connection broke, and the session is being resumed; closed: it is not tried again
  * @property {boolean} interrupted connected, but nothing comes from the device at the moment
  * @property {boolean | null} relayed once connected and known
  * @property {number | null} retryAt `Date.now()` of the next try
@@ -111,27 +111,29 @@ export class ViewerSession extends Emitter {
   }
 
   start() {
+    if (this.#link === 'closed') this.#problem = null;
     this.#signaling.start();
   }
 
   /** Does not wait for the end of the delay, if there is one. After a failure, starts anew. */
   retryNow() {
-    if (this.#link === 'closed') this.#signaling.start();
+    if (this.#link === 'closed') this.start();
     else if (this.#link === 'lost' || this.#link === 'away') this.#signaling.retryNow();
     else if (this.#link === 'ready' && this.#retryAt !== null) this.#negotiate();
   }
 
-  /** Ends the session. */
+  /** Ends the session, and the picture. */
   close() {
     this.#dropPeers();
     this.#signaling.close();
+    this.#announce();
   }
 
   /** @returns {State} */
   get state() {
     return {
       name: this.#stateName(),
-      signaling: this.#link === 'ready' ? 'ok' : this.#link === 'waiting' || this.#link === 'away' ? this.#link : 'lost',
+      signaling: this.#signalingState(),
       interrupted: this.#interrupted,
       relayed: this.#peer?.connected ? this.#relayed : null,
       retryAt: this.#retryAt,
@@ -166,7 +168,7 @@ export class ViewerSession extends Emitter {
 
   /** @returns {State['name']} */
   #stateName() {
-    if (this.#peer?.connected && this.#link !== 'closed') return 'connected';
+    if (this.#peer?.connected) return 'connected';
     switch (this.#link) {
       case 'ready':
         return this.#retryAt === null ? 'negotiating' : 'retrying';
@@ -176,6 +178,20 @@ export class ViewerSession extends Emitter {
         return this.#problem ? 'failed' : 'closed';
       default:
         return this.#link;
+    }
+  }
+
+  /** @returns {State['signaling']} */
+  #signalingState() {
+    switch (this.#link) {
+      case 'ready':
+        return 'ok';
+      case 'waiting':
+      case 'away':
+      case 'closed':
+        return this.#link;
+      default:
+        return 'lost';
     }
   }
 
@@ -195,7 +211,6 @@ export class ViewerSession extends Emitter {
     });
     signaling.on('closed', ({ error, closeCode }) => {
       if (!error && closeCode !== 1000) this.#onProblem({ text: null, code: 'signaling_closed', closeCode });
-      this.#dropPeers();
       this.#onLink('closed');
     });
   }
@@ -303,7 +318,8 @@ export class ViewerSession extends Emitter {
    * @param {Problem} problem
    */
   #onDead(peer, problem) {
-    this.#onProblem(problem);
+    // Once the session is over, that is what has gone wrong.
+    if (this.#link !== 'closed') this.#onProblem(problem);
     if (peer === this.#next) {
       this.#next = null;
       this.#due = true;

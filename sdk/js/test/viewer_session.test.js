@@ -378,10 +378,44 @@ timed('a refusal ends it, and it can be started again', async () => {
   assert.equal(signaling.starts, 2);
 });
 
+timed('a picture outlives a session that the server ends, and what ended it is told after it', async () => {
+  const { session, signaling, pc } = await connected();
+  const error = { text: 'Credential expired or revoked', code: 'credential_expired' };
+  signaling.tells('error', error);
+  signaling.tells('closed', { error, closeCode: 4003, retryInMs: null, resuming: false });
+  assert.deepEqual([session.state.name, session.state.signaling, pc().closed], ['connected', 'closed', false]);
+  pc().becomes('failed');
+  assert.deepEqual([session.state.name, session.state.problem], ['failed', error]);
+});
+
+timed('a session that is begun after the end of another shows its picture in the place of the old', async () => {
+  const { session, signaling, pcs, pc } = await connected();
+  signaling.tells('error', { text: 'x', code: 'credential_expired' });
+  signaling.tells('closed', { error: null, closeCode: 4003, retryInMs: null, resuming: false });
+  session.start();
+  signaling.deviceArrives();
+  assert.deepEqual([session.state.name, session.state.problem, pcs[0]?.closed], ['connected', null, false]);
+  await signaling.offers('BB');
+  pc().becomes('connected');
+  assert.deepEqual(pcs.map(({ closed }) => closed), [true, false]);
+});
+
 timed('closing closes the picture', async () => {
   const { session, pc } = await connected();
   session.close();
   assert.deepEqual([session.state.name, pc().closed], ['closed', true]);
+});
+
+timed('a picture that outlived its session is closed too', async () => {
+  const { session, signaling, pc } = await connected();
+  signaling.close();
+  assert.equal(session.state.name, 'connected');
+  // A client that is closed already says nothing more.
+  signaling.close = () => {};
+  const states = /** @type {string[]} */ ([]);
+  session.on('state', ({ name }) => states.push(name));
+  session.close();
+  assert.deepEqual([states, pc().closed], [['closed'], true]);
 });
 
 timed('input goes to the peer that shows', async () => {

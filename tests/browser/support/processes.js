@@ -1,10 +1,11 @@
 /** The real server and the real demo device, started for a test and stopped after it. */
 
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 const ROOT = new URL('../../../', import.meta.url);
 const BINARY = process.env['CUTTLEBONE_BIN'] ?? fileURLToPath(new URL('target/debug/cuttlebone', ROOT));
@@ -15,6 +16,17 @@ const START_MS = 20_000;
 /** @type {Set<import('node:child_process').ChildProcess>} */
 const running = new Set();
 process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
+
+/**
+ * Runs a command of the program to its end.
+ *
+ * @param {string[]} args
+ * @returns {Promise<string>} what it printed, without the last line break
+ */
+export async function run(args) {
+  const { stdout } = await promisify(execFile)(BINARY, args);
+  return stdout.trimEnd();
+}
 
 /** A program that a test started. */
 export class Program {
@@ -85,9 +97,12 @@ export class Server {
     return this.#program.stop(signal);
   }
 
-  /** @param {string} id */
-  device(id) {
-    return new Program(['device', '--server', this.url, '--id', id]);
+  /**
+   * @param {string} id
+   * @param {string} [tokenFile]
+   */
+  device(id, tokenFile) {
+    return new Program(['device', '--server', this.url, '--id', id, ...(tokenFile ? ['--token-file', tokenFile] : [])]);
   }
 
   /** @param {string} deviceId */
