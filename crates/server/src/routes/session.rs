@@ -40,13 +40,12 @@ fn cookie(app: &App, headers: &HeaderMap, value: &str, more: &str) -> Response {
     let (name, secure) = if is_secure { (SECURE_COOKIE, "; Secure") } else { (PLAIN_COOKIE, "") };
     let cookie = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}");
     match HeaderValue::try_from(cookie) {
-        Ok(mut cookie) => {
+        // What would end the value of a cookie ends a token, too: RFC 6265 4.1.1.
+        Ok(mut cookie) if !value.contains([';', '"', '\\', ',']) => {
             cookie.set_sensitive(true);
             (StatusCode::NO_CONTENT, [(SET_COOKIE, cookie), (CACHE_CONTROL, HeaderValue::from_static("no-store"))])
                 .into_response()
         }
-        Err(_) => {
-            problem::problem(StatusCode::BAD_REQUEST, "token_malformed", "The token has characters that no token has")
-        }
+        _ => problem::problem(StatusCode::BAD_REQUEST, "token_malformed", "The token has characters that no token has"),
     }
 }
