@@ -54,20 +54,20 @@ impl Denied {
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
-            Self::Unknown => "unknown",
-            Self::Expired => "expired",
-            Self::NotYet => "not_yet",
-            Self::TooOld => "too_old",
-            Self::Revoked => "revoked",
-            Self::Malformed => "malformed",
-            Self::Header => "header",
-            Self::Issuer => "issuer",
-            Self::Key => "key",
-            Self::Signature => "signature",
-            Self::Audience => "audience",
-            Self::Claims => "claims",
-            Self::NoRole => "no_role",
-            Self::NoDevices => "no_devices",
+            Self::Unknown => "token_unknown",
+            Self::Expired => "token_expired",
+            Self::NotYet => "token_not_yet",
+            Self::TooOld => "token_too_old",
+            Self::Revoked => "token_revoked",
+            Self::Malformed => "token_malformed",
+            Self::Header => "token_header",
+            Self::Issuer => "token_issuer",
+            Self::Key => "token_key",
+            Self::Signature => "token_signature",
+            Self::Audience => "token_audience",
+            Self::Claims => "token_claims",
+            Self::NoRole => "token_no_role",
+            Self::NoDevices => "token_no_devices",
         }
     }
 }

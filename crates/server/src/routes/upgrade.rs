@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use cuttlebone_access::Denied;
 use cuttlebone_proto::limits::SMALL_READER_SUBPROTOCOLS;
 use cuttlebone_transport::handshake;
 use cuttlebone_transport::ws::{self, WsConn};
@@ -27,7 +28,8 @@ use crate::link::Link;
 use crate::metrics::{Refusal, Timeout};
 use crate::origin::{self, Scheme};
 use crate::settings::Settings;
-use crate::{gate, problem};
+use crate::gate::{self, Unrecognised};
+use crate::problem;
 
 /// A device.
 pub(crate) async fn register_device(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -69,6 +71,10 @@ async fn upgrade(app: &Arc<App>, role: Role, mut request: Request) -> Response {
         return problem::unavailable("draining", "The server is stopping");
     }
     let context = context(app, &link, role, caller, offers_small_reader(request.headers()));
+    // From here on it hears when who may come has changed. What changed before, it has not heard.
+    if !app.gate.is_still_good(&context.caller) {
+        return gate::unauthenticated(app, Some(&link), Unrecognised::Denied(Denied::Revoked)).await;
+    }
     let socket = hyper::upgrade::on(&mut request);
     // Of its own: the socket may be kept from an earlier request, and its first deadline over.
     let deadline = clock::now() + app.settings.timeouts.handshake;
