@@ -252,8 +252,8 @@ async fn token_is_in_no_event_no_error_and_nothing_that_is_printed() {
     let (handle, mut events) = client(client_with(&server, canary()));
     shown += &format!("{handle:?} {events:?}");
     server.deny(401).await;
-    while let Some(event) = events.next().await {
-        shown += &format!("{event:?}");
+    for _ in 0..2 {
+        shown += &format!("{:?}", events.next().await);
     }
     assert!(shown.contains("***") && !shown.contains("CANARY"), "{shown}");
 }
