@@ -8,9 +8,8 @@ use std::cell::Cell;
 
 /// One read takes at most this much. Larger costs cache misses, smaller system calls.
 pub(super) const READ_BYTES: usize = 32 * 1024;
-/// Of what goes out with one write, so much is expected; a larger buffer than this many times that is not kept.
+/// What goes out with one write is mostly less; a buffer that had to grow beyond twice this is not kept.
 const WRITE_BYTES: usize = 32 * 1024;
-const LARGEST: usize = 2 * WRITE_BYTES;
 
 thread_local! {
     static TO_READ: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -36,7 +35,7 @@ pub(super) fn to_write() -> Vec<u8> {
 
 /// Takes a buffer of [`to_write`] back.
 pub(super) fn written(mut buffer: Vec<u8>) {
-    if buffer.capacity() <= LARGEST {
+    if buffer.capacity() <= 2 * WRITE_BYTES {
         buffer.clear();
         TO_WRITE.set(buffer);
     }

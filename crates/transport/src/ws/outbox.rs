@@ -125,7 +125,7 @@ impl Outbox {
     }
 
     fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.bytes.is_empty() && self.large.is_empty()
     }
 
     fn push(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {

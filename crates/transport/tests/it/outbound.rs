@@ -100,6 +100,35 @@ async fn queued_bytes_counts_what_is_not_written() {
 }
 
 #[tokio::test]
+async fn large_text_that_leaves_in_pieces_is_whole_and_so_is_the_one_behind_it() {
+    let (mut conn, mut peer) = raw_pair(30_000);
+    conn.queue(Outgoing::Text("a".repeat(40_000)));
+    assert!(conn.flush().now_or_never().is_none(), "more than the pipe takes");
+    conn.settle();
+    assert!(conn.flush().now_or_never().is_none(), "nothing has been read yet");
+    conn.queue(Outgoing::Text("b".repeat(50_000)));
+    let mut read = vec![0; 2 * 4 + 40_000 + 50_000];
+    let reading = async { peer.read_exact(&mut read).await.unwrap() };
+    let (flushed, _) = tokio::join!(conn.flush(), reading);
+    flushed.unwrap();
+    let (first, second) = read.split_at(4 + 40_000);
+    assert!(first[..4] == *b"\x81\x7e\x9c\x40" && first[4..].iter().all(|byte| *byte == b'a'));
+    assert!(second[..4] == *b"\x81\x7e\xc3\x50" && second[4..].iter().all(|byte| *byte == b'b'));
+    assert_eq!((conn.queued_bytes(), conn.heap_bytes()), (0, 0));
+}
+
+#[tokio::test]
+async fn large_text_that_was_begun_goes_on_when_it_is_flushed_again() {
+    let (mut conn, mut peer) = raw_pair(30_000);
+    conn.queue(Outgoing::Text("a".repeat(40_000)));
+    assert!(conn.flush().now_or_never().is_none());
+    peer.read_exact(&mut [0; 30_000]).await.unwrap();
+    conn.flush().await.unwrap();
+    peer.read_exact(&mut [0; 10_004]).await.unwrap();
+    assert_eq!(conn.queued_bytes(), 0);
+}
+
+#[tokio::test]
 async fn what_tls_has_taken_counts_until_it_is_flushed() {
     let (io, _theirs) = tokio::io::duplex(1000);
     let mut counted = Counted { io, writes: 0, flushes: 0, stuck: true };
