@@ -54,7 +54,8 @@ import { EXPIRED_CLOSE, floorOf, isFinal } from './verdict.js';
  * @property {string} deviceId
  * @property {string | URL} [url] of `connect_client`; relative to the page if not given
  * @property {import('./token_socket.js').TokenSource} [token] shown to the server with each socket: a text, or a function
- *   that is asked for one before each. Without a function, a token that the server does not accept is the end
+ *   that is asked for one before each. Without a function, a token that the server does not accept is the end. Without a
+ *   token the browser's cookie speaks for the page, and after `credential_expired` has one more attempt
  * @property {boolean} [resume] whether to ask for a session that outlives its sockets; yes, if not given
  * @property {'always' | 'until-device' | 'never'} [reconnect] when a lost socket is opened again. until-device: until a
  *   session has begun, and then as long as it can be resumed; one that can not be resumed any more is begun anew
@@ -64,13 +65,13 @@ import { EXPIRED_CLOSE, floorOf, isFinal } from './verdict.js';
  * @property {number} [maxPendingBytes] of each of those, and of what the socket has not written yet
  * @property {typeof watchPage} [watch] says when to look after the connection
  * @property {import('./token_socket.js').Ways['open']} [open]
- * @property {import('./token_socket.js').Ways['fetchStatus']} [fetchStatus] asks what the server thinks of the token
+ * @property {import('./token_socket.js').Ways['askWho']} [askWho] asks what the server thinks of the token
  * @property {(run: () => void, ms: number) => any} [setTimer]
  * @property {(timer: any) => void} [clearTimer]
  */
 
-/** Close codes that do not end a session: the connection broke, the server restarts. */
-const BROKEN_CLOSES = new Set([1006, 1012]);
+/** Close codes that do not end a session: the connection broke, the server restarts, it wants to see the token again. */
+const BROKEN_CLOSES = new Set([1006, 1012, EXPIRED_CLOSE]);
 
 /** The session can't be resumed, but a new one can begin. */
 const CANNOT_RESUME = 'cannot_resume';
@@ -122,6 +123,8 @@ export class SignalingClient extends Emitter {
   #open;
   /** Whether the next token may be another one. */
   #renewable;
+  /** Whether a refused WebSocket is told from another that did not open. */
+  #hasToken;
   #setTimer;
   #clearTimer;
 
@@ -137,6 +140,8 @@ export class SignalingClient extends Emitter {
   #unwatch = () => {};
   /** @type {ServerError | null} */
   #lastError = null;
+  /** @type {ServerError | null} what the server said of the cookie, until it lets it in again */
+  #expired = null;
   #deviceKnown = false;
   #deviceEverKnown = false;
   #steady = false;
@@ -171,6 +176,7 @@ export class SignalingClient extends Emitter {
     this.#watch = options.watch ?? watchPage;
     this.#open = socketOpener(options.token, options);
     this.#renewable = typeof options.token === 'function';
+    this.#hasToken = options.token !== undefined;
     this.#setTimer = options.setTimer ?? ((run, ms) => setTimeout(run, ms));
     this.#clearTimer = options.clearTimer ?? ((timer) => clearTimeout(timer));
   }
@@ -194,6 +200,7 @@ export class SignalingClient extends Emitter {
     if (!this.#stopped) return;
     this.#stopped = false;
     this.#deviceEverKnown = false;
+    this.#expired = null;
     this.#backoff.reset();
     this.#unwatch = this.#watch({ retry: () => this.retryNow(), renew: () => this.renew() });
     this.#connect();
@@ -310,6 +317,7 @@ export class SignalingClient extends Emitter {
     const session = this.#token === null ? {} : { cuttlebone_resume: this.#token, cuttlebone_received: this.#received };
     const wish = this.#resume ? { cuttlebone_resume: true, ...session } : {};
     this.#asked += 1;
+    this.#expired = null;
     socket.send(JSON.stringify({ message_type: 'connect', device_id: this.#deviceId, ...wish }));
   }
 
@@ -411,9 +419,14 @@ export class SignalingClient extends Emitter {
   /** @param {number | null} closeCode */
   #onLost(closeCode) {
     const error = this.#lastError;
+    if (this.#expired && closeCode !== null) {
+      this.#detach();
+      this.#finish({ error: this.#expired, closeCode, retryInMs: null, resuming: false });
+      return;
+    }
+    if (closeCode === EXPIRED_CLOSE && !this.#hasToken) this.#expired = error;
     const anew = this.#token !== null && error?.code === CANNOT_RESUME;
-    const broken = BROKEN_CLOSES.has(closeCode ?? 1006) || (closeCode === EXPIRED_CLOSE && this.#renewable);
-    const resuming = this.#token !== null && !anew && (!this.#deviceKnown || broken);
+    const resuming = this.#token !== null && !anew && (!this.#deviceKnown || BROKEN_CLOSES.has(closeCode ?? 1006));
     this.#detach();
     if (!resuming) this.#endSession();
     if (anew) this.#deviceEverKnown = false;

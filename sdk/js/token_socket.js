@@ -13,10 +13,12 @@
 
 /** @typedef {string | (() => string | Promise<string>)} TokenSource */
 
+/** @typedef {{ status: number, who: any }} Answer of `whoami`; who: its JSON, or null */
+
 /**
  * @typedef {object} Ways
  * @property {(url: string, protocols: string[]) => WebSocket} [open]
- * @property {(url: string, token: string, signal: AbortSignal) => Promise<number>} [fetchStatus]
+ * @property {(url: string, token: string, signal: AbortSignal) => Promise<Answer>} [askWho]
  */
 
 /** The one that the server can choose. */
@@ -25,11 +27,11 @@ const SUBPROTOCOL = 'cuttlebone';
 /** RFC 7230 `token`: what a subprotocol is made of. */
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
-/** What the server may think of a token, by the status of its answer. */
-const REFUSALS = new Map([
-  [401, { error: 'The server does not accept the token', cuttlebone_code: 'unauthenticated' }],
-  [403, { error: 'The server does not allow this', cuttlebone_code: 'forbidden' }],
-]);
+const UNAUTHENTICATED = { error: 'The server does not accept the token', cuttlebone_code: 'unauthenticated' };
+const FORBIDDEN = { error: 'This token is none of a client', cuttlebone_code: 'forbidden' };
+
+/** Whoever has none of these may connect to no device. */
+const ROLES = ['client', 'admin'];
 
 /**
  * What opens the WebSockets of a client.
@@ -39,10 +41,10 @@ const REFUSALS = new Map([
  * @returns {(url: string) => WebSocket}
  * @throws {TypeError} for a text that can't be shown
  */
-export function socketOpener(token, { open = openSocket, fetchStatus = whoami }) {
+export function socketOpener(token, { open = openSocket, askWho = whoami }) {
   if (token === undefined) return (url) => open(url, []);
   if (typeof token !== 'function') checked(token);
-  return (url) => /** @type {any} */ (new TokenSocket(url, token, open, fetchStatus));
+  return (url) => /** @type {any} */ (new TokenSocket(url, token, open, askWho));
 }
 
 class TokenSocket {
@@ -51,7 +53,7 @@ class TokenSocket {
   /** @type {any} */ onclose = null;
   #url;
   #open;
-  #fetchStatus;
+  #askWho;
   /** @type {WebSocket | null} */
   #socket = null;
   #closing = new AbortController();
@@ -60,12 +62,12 @@ class TokenSocket {
    * @param {string} url
    * @param {TokenSource} token
    * @param {NonNullable<Ways['open']>} open
-   * @param {NonNullable<Ways['fetchStatus']>} fetchStatus
+   * @param {NonNullable<Ways['askWho']>} askWho
    */
-  constructor(url, token, open, fetchStatus) {
+  constructor(url, token, open, askWho) {
     this.#url = url;
     this.#open = open;
-    this.#fetchStatus = fetchStatus;
+    this.#askWho = askWho;
     if (typeof token === 'function') this.#openLater(token);
     else this.#openWith(token);
   }
@@ -121,13 +123,13 @@ class TokenSocket {
    * @param {{ code: number }} event
    */
   async #onNotOpened(token, event) {
-    let status = 0;
+    let refusal;
     try {
-      if (!this.#closing.signal.aborted) status = await this.#fetchStatus(whoamiUrl(this.#url), token, this.#closing.signal);
+      if (!this.#closing.signal.aborted) refusal = refusalOf(await this.#askWho(whoamiUrl(this.#url), token, this.#closing.signal));
     } catch {
       // No answer: then it is not about the token.
     }
-    this.#fail(REFUSALS.get(status), event);
+    this.#fail(refusal, event);
   }
 
   /**
@@ -149,6 +151,17 @@ function checked(token) {
   throw new TypeError("A page can only show a token of letters, digits and !#$%&'*+-.^_`|~");
 }
 
+/**
+ * What the server has against a token, if anything. It says who has it; what they may not do follows from that.
+ *
+ * @param {Answer} answer
+ */
+function refusalOf({ status, who }) {
+  if (status === 401) return UNAUTHENTICATED;
+  const isKnown = status === 200 && typeof who?.name === 'string' && Array.isArray(who.roles);
+  return isKnown && !ROLES.some((role) => who.roles.includes(role)) ? FORBIDDEN : undefined;
+}
+
 /** @param {string} url of `connect_client` */
 function whoamiUrl(url) {
   const whoami = new URL('api/v1/whoami', new URL(url, globalThis.document?.baseURI));
@@ -160,12 +173,13 @@ function whoamiUrl(url) {
  * @param {string} url
  * @param {string} token
  * @param {AbortSignal} signal
+ * @returns {Promise<Answer>}
  */
 async function whoami(url, token, signal) {
   const headers = { authorization: `Bearer ${token}` };
   // A token is for this server and for no other that it may lead to.
   const response = await fetch(url, { headers, signal, cache: 'no-store', redirect: 'error' });
-  return response.status;
+  return { status: response.status, who: await response.json().catch(() => null) };
 }
 
 /**

@@ -6,9 +6,12 @@
 const FINAL_CODES = new Set(['invalid_device_id', 'missing_device_id']);
 
 /** Error codes about the token, after which another attempt fares better with another token only. */
-const TOKEN_CODES = new Set(['credential_expired', 'forbidden', 'unauthenticated']);
+const TOKEN_CODES = new Set(['forbidden', 'unauthenticated']);
 
-/** The close code of a credential that has expired or was revoked. */
+/**
+ * The close code of a credential that has expired or was revoked, or is good for something else now. It may be good still, or
+ * again: the next attempt tells.
+ */
 export const EXPIRED_CLOSE = 4003;
 
 /** Close codes after which another attempt would fare no better: binary, not UTF-8, policy. */
@@ -16,6 +19,7 @@ const FINAL_CLOSES = new Set([1003, 1007, 1008]);
 
 /** Error codes that pass with time, whatever the close code says. */
 const PASSING_CODES = new Set([
+  'credential_expired',
   'device_disconnected',
   'device_not_found',
   'device_too_slow',
@@ -40,7 +44,7 @@ const FLOOR_MS = new Map([[1013, 3000], [4029, 5000]]);
  * @param {boolean} renewable whether the next token may be another one
  */
 export function isFinal(error, closeCode, renewable) {
-  if (closeCode === EXPIRED_CLOSE || (error?.code && TOKEN_CODES.has(error.code))) return !renewable;
+  if (error?.code && TOKEN_CODES.has(error.code)) return !renewable;
   if (error?.code && FINAL_CODES.has(error.code)) return true;
   if (error?.code && PASSING_CODES.has(error.code)) return false;
   return FINAL_CLOSES.has(closeCode ?? 0);

@@ -243,8 +243,8 @@ impl Role for ClientRole {
         self.memory.on_forward(text);
     }
 
-    /// A broken connection, a restart and a token that is refused leave the session to be resumed, any other close ends it. So does a refusal to resume
-    /// it, and a server that breaks the protocol: it would do so again.
+    /// A broken connection, a restart and a token that is refused leave the session to be resumed, any other close ends it.
+    /// So does a refusal to resume it, and a server that breaks the protocol: it would do so again.
     fn on_lost(&mut self, loss: &Loss, was_up: bool) -> bool {
         let is_over = match loss {
             Loss::Broken | Loss::Denied(_) => false,

@@ -58,9 +58,12 @@ impl fmt::Debug for Token {
 /// What we show a server, see [`Endpoint::with_credential`](crate::Endpoint::with_credential). A [`Token`] is one that stays
 /// the same.
 ///
-/// A server that refuses a token that stays the same (401, 403, or close 4003 once it has expired) would refuse it again. So
-/// that is the end, and the application is told. With a provider it is tried again, with the pauses of
-/// [`Backoff`](crate::Backoff).
+/// A server that does not let in a token that stays the same (401, 403) would not do so later. So that is the end, and the
+/// application is told. With a provider it is tried again, with the pauses of [`Backoff`](crate::Backoff).
+///
+/// A connection that the server closes for its token (4003, `credential_expired`) ends nothing yet, whatever the credential:
+/// the token may have expired, but may just as well be good still, for longer or for another device than before. So it is
+/// shown once more, after the usual pause, and the answer to that counts.
 #[derive(Clone)]
 pub struct Credential(Kind);
 

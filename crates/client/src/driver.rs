@@ -33,7 +33,7 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 const NORMAL: u16 = 1000;
 /// The close code of a protocol or policy violation.
 pub(crate) const POLICY: u16 = 1008;
-/// The close code of a credential that has expired or was revoked.
+/// The close code of a credential that has expired, was revoked, or is good for something else now.
 pub(crate) const EXPIRED: u16 = 4003;
 /// The close code of a restart: connect again now.
 pub(crate) const RESTART: u16 = 1012;
@@ -158,8 +158,8 @@ impl<R: Role> Driver<R> {
 
     /// When to try again; `None`: never.
     fn retry_in(&mut self, loss: &Loss) -> Option<Duration> {
-        let is_refused = matches!(loss, Loss::Denied(_) | Loss::Closed(Some(EXPIRED)));
-        if is_refused && !self.link.endpoint.is_renewable() {
+        // Not so a session that was closed for its credential: that may be good still, or again. The next attempt tells.
+        if matches!(loss, Loss::Denied(_)) && !self.link.endpoint.is_renewable() {
             return None;
         }
         // A server that closes an attempt wants no haste.

@@ -255,17 +255,28 @@ test('an attempt that is turned away for now does not end the session', () => {
   assert.equal(all.names().at(-1), 'resumed');
 });
 
-for (const [code, closeCode] of /** @type {[string, number][]} */ ([['forbidden', 1008], ['', 4003]])) {
-  test(`an attempt that is refused for good (${code || closeCode}) ends everything`, () => {
-    const all = steady();
-    all.socket().closes(1006);
+test('an attempt that is refused for good ends everything', () => {
+  const all = steady();
+  all.socket().closes(1006);
+  all.clock.fireLast();
+  all.socket().open();
+  all.socket().says({ error: 'No', cuttlebone_code: 'forbidden' });
+  all.socket().closes(1008);
+  assert.deepEqual([all.names().at(-1), all.client.inSession, all.clock.delays], ['closed', false, []]);
+});
+
+test('attempts that are closed for the token have growing delays, and do not end the session', () => {
+  const all = steady();
+  all.socket().closes(1006);
+  for (const delay of [1000, 2000]) {
     all.clock.fireLast();
     all.socket().open();
-    if (code) all.socket().says({ error: 'No', cuttlebone_code: code });
-    all.socket().closes(closeCode);
-    assert.deepEqual([all.names().at(-1), all.client.inSession, all.clock.delays], ['closed', false, []]);
-  });
-}
+    all.socket().closes(4003);
+    assert.deepEqual([all.last('lost').retryInMs, all.last('lost').resuming], [delay, true]);
+  }
+  comesBack(all, 'two', { cuttlebone_received: 0 });
+  assert.equal(all.names().at(-1), 'resumed');
+});
 
 test('close while the connection is broken is for good', () => {
   const all = steady();

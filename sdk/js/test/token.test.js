@@ -15,20 +15,20 @@ const settle = () => new Promise((resolve) => setImmediate(resolve));
 
 /**
  * @param {import('../token_socket.js').TokenSource} [token]
- * @param {number | Error} [answer] to the question what the server thinks of the token
+ * @param {number | Error | { status: number, who: any }} [answer] to the question what the server thinks of the token
  * @param {Partial<import('../signaling.js').SignalingOptions>} [options]
  */
 function start(token, answer = 404, options) {
   /** @type {string[][]} */
   const asked = [];
   /** @param {string} url @param {string} shown */
-  const fetchStatus = async (url, shown) => {
+  const askWho = async (url, shown) => {
     asked.push([url, shown]);
     if (answer instanceof Error) throw answer;
-    return answer;
+    return typeof answer === 'number' ? { status: answer, who: null } : answer;
   };
   const names = ['connecting', 'deviceInfo', 'resumed', 'error', 'lost', 'closed'];
-  const all = startClient(names, { ...(token !== undefined && { token }), fetchStatus, ...options });
+  const all = startClient(names, { ...(token !== undefined && { token }), askWho, ...options });
   const last = (/** @type {string} */ name) => all.events.findLast((event) => event[0] === name)?.[1];
   const told = () => all.events.map(([name]) => name);
   return { ...all, asked, last, told };
@@ -65,9 +65,17 @@ test('what can not be in a subprotocol is refused at once, and not repeated', ()
   }
 });
 
-for (const [status, code] of /** @type {[number, string][]} */ ([[401, 'unauthenticated'], [403, 'forbidden']])) {
-  test(`a text that the server answers with ${status} is the end, and the reason is told`, async () => {
-    const { clock, socket, asked, told, last } = start(CANARY, status);
+/** @param {...string} roles */
+const known = (...roles) => ({ status: 200, who: { name: 'alice', roles } });
+
+for (const [answer, code] of /** @type {[any, string][]} */ ([
+  [401, 'unauthenticated'],
+  [known('device'), 'forbidden'],
+  [known('observer', 'device'), 'forbidden'],
+  [known(), 'forbidden'],
+])) {
+  test(`a text that the server answers with ${JSON.stringify(answer)} is the end, and the reason is told`, async () => {
+    const { clock, socket, asked, told, last } = start(CANARY, answer);
     socket().closes(1006);
     await settle();
     assert.deepEqual(asked, [['http://127.0.0.1/api/v1/whoami', CANARY]]);
@@ -77,8 +85,20 @@ for (const [status, code] of /** @type {[number, string][]} */ ([[401, 'unauthen
   });
 }
 
-for (const answer of [200, 404, 500, new Error('no server')]) {
-  test(`a failure where the server is asked and answers ${answer} is like any other`, async () => {
+const OTHER_ANSWERS = [
+  known('client'),
+  known('observer', 'admin'),
+  { status: 200, who: { roles: [] } },
+  { status: 200, who: { name: 'alice' } },
+  { status: 200, who: null },
+  { status: 403, who: null },
+  { status: 404, who: { name: 'alice', roles: [] } },
+  500,
+  new Error('no server'),
+];
+
+for (const answer of OTHER_ANSWERS) {
+  test(`a failure where the server is asked and answers ${inspect(answer).split('\n')[0]} is like any other`, async () => {
     const { socket, asked, told, last } = start(CANARY, answer);
     socket().closes(1006);
     await settle();
@@ -102,16 +122,19 @@ test('the question goes to the server of the socket, below its prefix', async ()
   assert.deepEqual(asked, [['https://h.example:1/lab/api/v1/whoami', CANARY]]);
 });
 
-test('the question shows the token in a header, and follows no one to another place', async () => {
-  const answered = mock.method(globalThis, 'fetch', async () => new Response('', { status: 401 }));
-  const { socket, last } = start(CANARY, 0, { fetchStatus: /** @type {any} */ (undefined) });
+for (const [body, status, code] of /** @type {[string, number, string][]} */ ([
+  ['', 401, 'unauthenticated'],
+  ['{"name":"robot","roles":["device"]}', 200, 'forbidden'],
+])) test(`the question shows the token in a header, follows no one to another place, and hears ${code}`, async () => {
+  const answered = mock.method(globalThis, 'fetch', async () => new Response(body, { status }));
+  const { socket, last } = start(CANARY, 0, { askWho: /** @type {any} */ (undefined) });
   socket().closes(1006);
   await settle();
   const [url, options] = /** @type {any} */ (answered.mock.calls[0]).arguments;
   mock.reset();
   assert.equal(url, 'http://127.0.0.1/api/v1/whoami');
   assert.deepEqual([options.headers, options.redirect], [{ authorization: `Bearer ${CANARY}` }, 'error']);
-  assert.equal(last('closed').error.code, 'unauthenticated');
+  assert.equal(last('closed').error.code, code);
 });
 
 test('a function is asked before each socket, and after a refusal again, with growing delays', async () => {
@@ -179,13 +202,74 @@ test('a session outlives a token that expires and a refusal after it, and loses 
   assert.deepEqual([forwards(all.socket()), all.last('resumed').maybeLost], [[2], false]);
 });
 
-test('a text that expires is the end', () => {
-  const all = start(CANARY);
+/** @param {ReturnType<typeof start>} all in a session, whose connection the server then closes for the token */
+function expires(all) {
   greet(all.socket(), 'one');
+  all.clock.fireLast();
+  all.client.send(1);
   all.socket().says(EXPIRED);
   all.socket().closes(4003);
-  assert.deepEqual([all.last('closed').error.code, all.last('closed').closeCode], ['credential_expired', 4003]);
+  const { error, ...rest } = all.last('lost');
+  assert.deepEqual([error.code, rest], ['credential_expired', { closeCode: 4003, retryInMs: 0, resuming: true }]);
+  all.client.send(2);
+  all.clock.fireLast();
+}
+
+for (const token of [CANARY, undefined]) {
+  test(`a session outlives a close for ${token ? 'a text' : 'the cookie'} that is still good, each time`, async () => {
+    const all = start(token, 401);
+    expires(all);
+    assert.deepEqual(all.socket().protocols, token ? ['cuttlebone', `bearer.${token}`] : []);
+    greet(all.socket(), 'two', { cuttlebone_received: 1 });
+    assert.equal(all.socket().sent[0].cuttlebone_resume, 'one');
+    assert.deepEqual([forwards(all.socket()), all.last('resumed').maybeLost], [[2], false]);
+    all.clock.fireLast();
+    // Later failures have nothing to do with it.
+    for (const code of [1006, 1006]) {
+      all.socket().closes(code);
+      assert.equal(all.told().at(-1), 'lost');
+      all.clock.fireLast();
+      greet(all.socket(), 'three', { cuttlebone_received: 2 });
+    }
+    await settle();
+    assert.deepEqual([all.asked, all.told().at(-1)], [[], 'resumed']);
+  });
+}
+
+test('a text that has expired is the end when it is not let in', async () => {
+  const all = start(CANARY, 401);
+  expires(all);
+  all.socket().closes(1006);
+  await settle();
+  assert.deepEqual([all.told().at(-1), all.last('closed').error.code, all.client.inSession], ['closed', 'unauthenticated', false]);
   assert.deepEqual(all.clock.delays, []);
+});
+
+test('a text that has expired is shown again if the server is away meanwhile', async () => {
+  const all = start(CANARY, new Error('no server'));
+  expires(all);
+  all.socket().closes(1006);
+  await settle();
+  assert.deepEqual([all.told().at(-1), all.last('lost').resuming], ['lost', true]);
+});
+
+test('a page whose cookie has expired has one more attempt, and is told why that is the end', async () => {
+  const all = start();
+  expires(all);
+  all.socket().closes(1006);
+  assert.deepEqual([all.told().at(-1), all.last('closed').error.code, all.client.inSession], ['closed', 'credential_expired', false]);
+  assert.deepEqual([all.clock.delays, all.asked], [[], []]);
+  // Whoever starts it then starts with what the browser has by then.
+  all.client.start();
+  all.socket().closes(1006);
+  assert.equal(all.told().at(-1), 'lost');
+});
+
+test('a page whose attempt after an expiry got no answer at all tries again', () => {
+  const all = start();
+  expires(all);
+  all.clock.fireLast();
+  assert.deepEqual([all.told().at(-1), all.last('lost').closeCode, all.last('lost').resuming], ['lost', null, true]);
 });
 
 test('a client that is closed while its token is fetched opens nothing and says nothing more', async () => {

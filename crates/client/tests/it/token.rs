@@ -219,15 +219,85 @@ async fn device_registers_again_with_a_fresh_token_when_one_expires() {
 }
 
 #[tokio::test]
-async fn fixed_token_that_expires_is_the_end() {
+async fn session_outlives_a_close_for_a_fixed_token_that_is_still_good() {
     let mut line =
         Line::open_with(|options| options.endpoint = options.endpoint.clone().with_credential(canary())).await;
+    line.forward(1..=1).await;
+    line.reads(1..=1).await;
     line.peer().send(EXPIRED).await;
     line.peer().send_close(4003).await;
     let (code, reason, retry_in) = refused(&mut line.events).await;
-    assert_eq!((code.as_str(), retry_in), ("credential_expired", None));
+    assert_eq!((code.as_str(), retry_in.is_some()), ("credential_expired", true));
     assert!(reason.contains("4003"), "{reason}");
-    assert!(line.events.next().await.is_none());
+
+    // What is sent meanwhile waits.
+    line.forward(2..=2).await;
+    assert_eq!(line.next().await, resuming("t1", 0));
+    assert_eq!(line.peer().authorization, Some(format!("Bearer {CANARY}")));
+    line.answer(&session("t2", Some(1))).await;
+    assert!(line.resumed().await);
+    line.reads(2..=2).await;
+}
+
+#[tokio::test]
+async fn fixed_token_that_has_expired_is_the_end_once_it_is_not_let_in() {
+    for credential in [None, Some(Credential::from(canary()))] {
+        let mut line = Line::open_with(|options| {
+            if let Some(credential) = credential {
+                options.endpoint = options.endpoint.clone().with_credential(credential);
+            }
+        })
+        .await;
+        line.peer().send(EXPIRED).await;
+        line.peer().send_close(4003).await;
+        assert!(refused(&mut line.events).await.2.is_some());
+        line.server.deny(401).await;
+        let (code, _, retry_in) = refused(&mut line.events).await;
+        assert_eq!((code.as_str(), retry_in), ("unauthenticated", None));
+        assert!(line.events.next().await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn fixed_token_that_is_closed_each_time_is_shown_again_with_growing_pauses() {
+    let server = FakeServer::start().await;
+    let (_handle, mut events) = client(client_with(&server, canary()));
+    for whole in [8, 16, 32] {
+        let mut peer = server.greet(&[EXPIRED]).await;
+        peer.send_close(4003).await;
+        let (code, _, retry_in) = refused(&mut events).await;
+        let (pause, whole) = (retry_in.unwrap(), Duration::from_millis(whole));
+        assert_eq!(code, "credential_expired");
+        assert!(pause >= whole / 2 && pause <= whole, "{pause:?} of {whole:?}");
+    }
+}
+
+#[tokio::test]
+async fn device_registers_again_with_its_fixed_token_until_that_is_not_let_in() {
+    let server = FakeServer::start().await;
+    let (_handle, mut events) = device(device_with(&server, canary()));
+    for _ in 0..2 {
+        let mut peer = server.greet(&[CONFIG, EXPIRED]).await;
+        assert_eq!(peer.authorization, Some(format!("Bearer {CANARY}")));
+        peer.send_close(4003).await;
+        let told = [events.next().await, events.next().await, events.next().await];
+        assert!(
+            matches!(
+                &told,
+                [
+                    Some(DeviceEvent::Registered { .. }),
+                    Some(DeviceEvent::ServerError { code: Some(code), .. }),
+                    Some(DeviceEvent::Lost { retry_in: Some(_), .. }),
+                ] if code == "credential_expired"
+            ),
+            "{told:?}"
+        );
+    }
+    server.deny(401).await;
+    events.next().await;
+    let event = events.next().await;
+    assert!(matches!(event, Some(DeviceEvent::Lost { retry_in: None, .. })), "{event:?}");
+    assert!(events.next().await.is_none());
 }
 
 #[tokio::test]
