@@ -235,6 +235,8 @@ export class ViewerSession extends Emitter {
     this.#iceServers = iceServers;
     this.#peer?.setIceServers(iceServers);
     this.#next?.setIceServers(iceServers);
+    // The server has let it in again.
+    if (this.#problem?.code === 'credential_expired') this.#problem = null;
     if (this.#link === 'connecting') this.#onLink('waiting');
   }
 

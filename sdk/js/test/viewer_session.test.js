@@ -208,6 +208,23 @@ timed('a negotiation of which something may be lost is begun again', async () =>
   assert.deepEqual([pcs.length, pcs[0]?.closed, requests(), session.state.name], [2, true, 2, 'negotiating']);
 });
 
+timed('a token that the server lets in again has not expired, though there is no picture yet', async () => {
+  for (const resuming of [true, false]) {
+    const { session, signaling } = start();
+    signaling.deviceArrives();
+    const error = { text: 'Credential expired or revoked', code: 'credential_expired' };
+    signaling.tells('error', error);
+    signaling.tells('lost', { error, closeCode: 4003, retryInMs: 0, resuming });
+    assert.deepEqual(session.state.problem, error);
+    signaling.tells('connecting', { resuming });
+    assert.deepEqual(session.state.problem, error);
+    if (resuming) signaling.resumes();
+    else signaling.deviceArrives();
+    assert.deepEqual([session.state.name, session.state.problem], ['negotiating', null]);
+    mock.timers.reset();
+  }
+});
+
 timed('a picture that dies while signaling is away is asked for as soon as it is back', async () => {
   const { session, signaling, pcs, pc, requests } = await connected();
   signaling.breaks();
