@@ -54,6 +54,8 @@ pub(crate) struct Signed {
     key: KeyPrint,
     /// `jti:ISSUER#ID`, if the token has an id.
     id: Option<String>,
+    /// Until when the token is accepted, in seconds since 1970.
+    until: u64,
 }
 
 /// All that is read of a token to find the keys that it is verified with.
@@ -95,7 +97,7 @@ impl Jwt {
         let rules = &issuer.settings;
         let accepted = claims::check(&claims, rules, now)?;
         let id = accepted.id.map(|id| format!("jti:{}#{id}", rules.issuer));
-        let signed = Signed { rules: Arc::clone(rules), key: key.print(), id };
+        let signed = Signed { rules: Arc::clone(rules), key: key.print(), id, until: accepted.good.end };
         Ok((Principal::of_signed_token(&rules.issuer, accepted.subject, accepted.grant, signed), accepted.good))
     }
 
@@ -127,6 +129,11 @@ impl Issuer {
 }
 
 impl Signed {
+    /// Until when the token is accepted.
+    pub(crate) fn until(&self) -> u64 {
+        self.until
+    }
+
     /// The id of the token, as it is revoked.
     pub(crate) fn id(&self) -> Option<&String> {
         self.id.as_ref()

@@ -124,6 +124,16 @@ impl Principal {
         self.grant.expires_at
     }
 
+    /// Whether the credential is accepted no longer, because of the time: the end, and the leeway where it has one.
+    #[must_use]
+    pub fn is_over(&self, now: u64) -> bool {
+        let until = match &self.origin {
+            Origin::Static(_) => self.grant.expires_at,
+            Origin::Signed(signed) => Some(signed.until()),
+        };
+        until.is_some_and(|until| now >= until)
+    }
+
     /// What the principal was recognised by.
     pub(crate) fn origin(&self) -> &Origin {
         &self.origin

@@ -53,7 +53,7 @@ impl Address {
 /// Whether somebody may have what another holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Claim {
-    /// It is the same one.
+    /// It may: it is the same one, or it is known and the holder is not.
     Own,
     /// It is another.
     Foreign,
@@ -64,7 +64,9 @@ pub(crate) enum Claim {
 impl Claim {
     pub(crate) fn on(holder: Option<&Arc<Party>>, asker: Option<&Arc<Party>>) -> Self {
         match (holder, asker) {
-            (None, _) => Self::Open,
+            (None, None) => Self::Open,
+            // Nobody in particular keeps one away who is known.
+            (None, Some(_)) => Self::Own,
             (Some(holder), Some(asker)) if holder.identity == asker.identity => Self::Own,
             (Some(_), _) => Self::Foreign,
         }

@@ -28,6 +28,7 @@ use cuttlebone_hub::{Answer, Item, Next, Received, Seat, SeatOptions, Urgent};
 use cuttlebone_proto::{CloseCode, Reject};
 use cuttlebone_transport::{Conn, ConnExt, Incoming, Outgoing, Violation};
 use futures_util::FutureExt as _;
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::clock;
@@ -132,7 +133,8 @@ impl<C: Conn> Connection<C> {
             let wake = std::future::poll_fn(|cx| {
                 let wake = self.poll_wake(cx, timer.as_mut());
                 if wake.is_pending() {
-                    self.turn = Turn::default();
+                    // Without a budget nothing was looked at, be it due.
+                    self.turn = if has_budget_remaining() { Turn::default() } else { Turn::next() };
                     self.conn.settle();
                 }
                 wake

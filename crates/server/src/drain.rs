@@ -1,4 +1,5 @@
-//! Saying goodbye to many connections without having them all come back at once.
+//! Reaching every connection: to say goodbye without having them all come back at once, and to have each look whether its peer
+//! may still be here.
 //!
 //! Every upgraded connection belongs to one wave. A drain fires one wave after the other, each at a random moment of its
 //! share of the time.

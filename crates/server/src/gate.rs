@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use crate::caller::Caller;
 use crate::clock;
 use credential::{Malformed, Presented};
-pub(crate) use credential::{PLAIN_COOKIE, SECURE_COOKIE};
+pub(crate) use credential::{PLAIN_COOKIE, SECURE_COOKIE, is_of_https};
 pub(crate) use guard::{require, unauthenticated};
 pub(crate) use throttle::Throttle;
 
@@ -84,6 +84,8 @@ impl Unrecognised {
 #[derive(Debug)]
 pub(crate) struct Gate {
     access: RwLock<Arc<Access>>,
+    /// The server speaks TLS.
+    tls: bool,
     anonymous: bool,
     token_in_query: bool,
     changed: watch::Sender<()>,
@@ -91,8 +93,9 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    pub(crate) fn new(settings: &AccessSettings) -> Self {
+    pub(crate) fn new(settings: &AccessSettings, tls: bool) -> Self {
         Self {
+            tls,
             access: RwLock::new(Arc::clone(&settings.access)),
             anonymous: settings.anonymous,
             token_in_query: settings.token_in_query,
@@ -107,9 +110,11 @@ impl Gate {
     }
 
     /// As [`Gate::recognise`], for a WebSocket: any page may have a browser open one, and the cookie goes with it. Of a request
-    /// that does not say which page it is from, the cookie does not count. (The origin itself is checked before.)
+    /// that does not say which page it is from, or says that it is one of plain HTTP where we have none, the cookie does not
+    /// count. (The origin itself is checked before.)
     pub(crate) fn recognise_upgrade(&self, headers: &HeaderMap, uri: &Uri) -> Result<Caller, Unrecognised> {
-        self.look(headers, uri, headers.contains_key(ORIGIN))
+        let is_of_ours = if self.tls { is_of_https(headers) } else { headers.contains_key(ORIGIN) };
+        self.look(headers, uri, is_of_ours)
     }
 
     fn look(&self, headers: &HeaderMap, uri: &Uri, takes_cookie: bool) -> Result<Caller, Unrecognised> {
@@ -117,7 +122,7 @@ impl Gate {
             return Ok(Caller::ANYBODY);
         }
         let query = uri.query().filter(|_| self.token_in_query);
-        match credential::of(headers, query).map_err(|Malformed| Unrecognised::Malformed)? {
+        match credential::of(headers, query, self.tls).map_err(|Malformed| Unrecognised::Malformed)? {
             Presented::Explicit(token) => self.authenticate(&token),
             // One that has expired is no reason to turn a page away that anybody may see.
             Presented::Cookie(token) if takes_cookie => match self.authenticate(&token) {
@@ -151,8 +156,7 @@ impl Gate {
         match caller.principal() {
             None => true,
             Some(principal) => {
-                let is_in_time = principal.expires_at().is_none_or(|at| clock::unix_ms() / 1000 < at);
-                is_in_time && self.access.read().is_still_good(principal)
+                !principal.is_over(clock::unix_ms() / 1000) && self.access.read().is_still_good(principal)
             }
         }
     }

@@ -71,6 +71,7 @@ impl Link {
     }
 
     pub(crate) fn set_held(&self) {
+        self.permit.settle();
         self.held.store(true, Ordering::Relaxed);
     }
 

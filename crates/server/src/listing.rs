@@ -1,7 +1,7 @@
 //! Devices as the HTTP API shows them, one and all.
 //!
 //! Invariants: 1. what is written without letting others work is bounded in entries and in bytes; 2. one listing is written at
-//! a time, and everybody who asked before it was begun gets the same one.
+//! a time, and everybody who sees everything, and asked before it was begun, gets the same one.
 
 use axum::body::Bytes;
 use cuttlebone_hub::{DeviceSummary, Realm, Registry};
@@ -75,6 +75,7 @@ impl Listings {
         if caller.sees_all_common() {
             return self.current(registry).await;
         }
+        let _turn = self.turn.lock().await;
         let mut devices = registry.list();
         devices.retain(|device| caller.may_see(&device.address));
         Listing::of(&devices).await

@@ -69,6 +69,11 @@ pub enum KeyFault {
     /// Too many keys.
     #[error("an issuer has at most {MOST_KEYS} keys")]
     TooMany,
+    /// Too many keys without a `kid` for one algorithm.
+    #[error(
+        "at most {MOST_TRIED} keys without a `kid` may be for one algorithm: take old ones out, or name them in a JWK Set"
+    )]
+    TooManyNameless,
     /// Public keys and secrets together.
     #[error("an issuer has either public keys or shared secrets, and not both")]
     Mixed,
@@ -210,12 +215,20 @@ impl KeySet {
         self.keys.iter().any(|key| key.print == *print)
     }
 
+    /// The most keys without a `kid` that are for one algorithm: any of them may have signed a token.
+    fn most_nameless(&self) -> usize {
+        let nameless: Vec<&Key> = self.keys.iter().filter(|key| key.kid.is_none()).collect();
+        let of = |algorithm: &_| nameless.iter().filter(|key| key.validation.algorithms.contains(algorithm)).count();
+        nameless.iter().flat_map(|key| &key.validation.algorithms).map(of).max().unwrap_or(0)
+    }
+
     fn checked(self) -> Result<Self, KeyFault> {
         let secrets = self.keys.iter().filter(|key| key.is_secret).count();
         match self.keys.len() {
             0 => Err(KeyFault::NoneFits(self.skipped)),
             number if number > MOST_KEYS => Err(KeyFault::TooMany),
             number if secrets != 0 && secrets != number => Err(KeyFault::Mixed),
+            _ if self.most_nameless() > MOST_TRIED => Err(KeyFault::TooManyNameless),
             _ => Ok(self),
         }
     }

@@ -205,6 +205,9 @@ fn t36_number_of_keys_is_bounded_and_so_is_the_number_that_are_tried() {
     let five = access(KeySet::from_jwks(&jwks(&of(5))).expect("keys"));
     assert_eq!(who(&five, &signers[3].usual_token()), Err(Denied::Key));
     assert_eq!(who(&five, &signers[4].token(json!({"kid": "4"}), json!({}))).as_deref(), Ok(ALICE));
+    let nameless: Vec<Value> = signers.iter().map(|signer| signer.jwk_with(json!({}))).collect();
+    assert!(KeySet::from_jwks(&jwks(&nameless[..4])).is_ok());
+    assert_eq!(KeySet::from_jwks(&jwks(&nameless)).expect_err("any may have signed"), KeyFault::TooManyNameless);
     assert!(KeySet::from_jwks(&jwks(&of(64))).is_ok());
     assert_eq!(KeySet::from_jwks(&jwks(&of(65))).expect_err("too many"), KeyFault::TooMany);
     assert_eq!(KeySet::from_jwks(&" ".repeat(65_537)).expect_err("too long"), KeyFault::TooLong);
@@ -252,6 +255,12 @@ fn t39_token_is_good_from_nbf_to_exp_give_or_take_the_leeway() {
         let token = signer.token(json!({}), claims.clone());
         assert_eq!(who(&fresh(), &token), expected.map(str::to_owned), "{claims}");
     }
+    let late = signer.token(json!({}), json!({"exp": NOW - 59}));
+    let principal = fresh().authenticate(&late, NOW).expect("within the leeway");
+    assert_eq!(
+        (principal.expires_at(), principal.is_over(NOW), principal.is_over(NOW + 1)),
+        (Some(NOW - 59), false, true)
+    );
     let aged = access_by(IssuerSettings { max_age: Some(3_600), ..IssuerSettings::new(ISSUER) }, signer.keys());
     assert_eq!(who(&aged, &signer.usual_token()), Err(Denied::TooOld));
     assert_eq!(who(&aged, &signer.token(json!({}), json!({"iat": NOW - 3_000}))).as_deref(), Ok(ALICE));

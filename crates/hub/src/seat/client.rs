@@ -132,8 +132,10 @@ impl ClientSeat {
     pub(super) fn on_expired(&mut self) -> Next {
         let stays =
             matches!(&self.link, Link::Attached(attachment) if attachment.may_come_back() && attachment.linger());
+        // The machine takes nothing more, whatever is in the mailbox already.
+        let effect = self.session.on_violation(Reject::CredentialExpired);
         if !stays {
-            return self.refuse(&Reject::CredentialExpired);
+            return self.carry_out(effect);
         }
         // What its device sends is kept where it was; its last words come from a mailbox of its own.
         self.blocked = None;

@@ -1,6 +1,7 @@
 //! Slows those down who guess.
 //!
-//! Invariant: addresses that are remembered are bounded; beyond that the one whose last failure is oldest is forgotten.
+//! Invariant: addresses that are remembered are bounded, and so is the work for each failure: beyond the bound one of them is
+//! forgotten early. Those whose time is over are looked for once a second at most.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -16,6 +17,9 @@ use crate::clock;
 /// Addresses that are remembered.
 const REMEMBERED: usize = 16 * 1024;
 
+/// How often the table is looked through, where it is full.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
 /// The first delay; it doubles with each further failure.
 const FIRST: Duration = Duration::from_millis(100);
 
@@ -25,14 +29,19 @@ pub(crate) struct Throttle {
     free: u32,
     within: Duration,
     longest: Duration,
-    failures: Mutex<HashMap<IpAddr, Failures>>,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    failures: HashMap<IpAddr, Failures>,
+    swept: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Failures {
     count: u32,
     first: Instant,
-    last: Instant,
 }
 
 impl Throttle {
@@ -41,7 +50,7 @@ impl Throttle {
             free: settings.failures,
             within: settings.failures_within,
             longest: settings.failure_delay,
-            failures: Mutex::default(),
+            table: Mutex::default(),
         }
     }
 
@@ -49,26 +58,30 @@ impl Throttle {
     pub(crate) fn failed(&self, address: IpAddr) -> Duration {
         let now = clock::now();
         let key = group(address);
-        let mut failures = self.failures.lock();
-        if failures.len() >= REMEMBERED && !failures.contains_key(&key) {
-            self.make_room(&mut failures, now);
+        let mut table = self.table.lock();
+        if table.failures.len() >= REMEMBERED && !table.failures.contains_key(&key) {
+            table.make_room(now, self.within);
         }
-        let known = failures.entry(key).or_insert(Failures { count: 0, first: now, last: now });
+        let known = table.failures.entry(key).or_insert(Failures { count: 0, first: now });
         if now - known.first > self.within {
-            *known = Failures { count: 0, first: now, last: now };
+            *known = Failures { count: 0, first: now };
         }
         known.count = known.count.saturating_add(1);
-        known.last = now;
-        let Some(beyond) = known.count.checked_sub(self.free + 1) else { return Duration::ZERO };
+        let Some(beyond) = known.count.checked_sub(self.free.saturating_add(1)) else { return Duration::ZERO };
         FIRST.saturating_mul(1_u32.checked_shl(beyond).unwrap_or(u32::MAX)).min(self.longest)
     }
+}
 
-    fn make_room(&self, failures: &mut HashMap<IpAddr, Failures>, now: Instant) {
-        failures.retain(|_, known| now - known.first <= self.within);
-        if failures.len() >= REMEMBERED
-            && let Some(oldest) = failures.iter().min_by_key(|(_, known)| known.last).map(|(key, _)| *key)
+impl Table {
+    fn make_room(&mut self, now: Instant, within: Duration) {
+        if self.swept.is_none_or(|swept| now - swept >= SWEEP_EVERY) {
+            self.swept = Some(now);
+            self.failures.retain(|_, known| now - known.first <= within);
+        }
+        if self.failures.len() >= REMEMBERED
+            && let Some(any) = self.failures.keys().next().copied()
         {
-            failures.remove(&oldest);
+            self.failures.remove(&any);
         }
     }
 }
@@ -112,6 +125,6 @@ mod tests {
         for number in 0..(REMEMBERED as u32 + 100) {
             throttle.failed(IpAddr::from(number.to_be_bytes()));
         }
-        assert_eq!(throttle.failures.lock().len(), REMEMBERED);
+        assert_eq!(throttle.table.lock().failures.len(), REMEMBERED);
     }
 }

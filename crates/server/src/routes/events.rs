@@ -83,7 +83,8 @@ impl EventStream {
 
     async fn block(&mut self) -> Option<Bytes> {
         if mem::take(&mut self.behind) {
-            return Some(self.snapshot().await);
+            // What changed before this stream could hear of it, it has not heard.
+            return if self.may_stay() { Some(self.snapshot().await) } else { None };
         }
         let quiet_until = clock::now() + KEEP_ALIVE;
         loop {
@@ -93,13 +94,16 @@ impl EventStream {
                 Ok(()) = self.access.changed() => None,
                 change = timeout_at(quiet_until, self.changes.recv()) => Some(change),
             };
-            if !self.app.gate.is_still_good(&self.caller) {
+            // Most of what happens may be none of its business.
+            if matches!(&change, Some(Ok(Ok(Change::Block { address, .. }))) if !self.caller.may_see(address)) {
+                continue;
+            }
+            if !self.may_stay() {
                 return None;
             }
             match change {
-                Some(Ok(Ok(Change::Block { address, block }))) if self.caller.may_see(&address) => return Some(block),
-                // Not for this one, or only a reason to look whether it may still be here.
-                None | Some(Ok(Ok(Change::Block { .. }))) => {}
+                None => {}
+                Some(Ok(Ok(Change::Block { block, .. }))) => return Some(block),
                 Some(Ok(Ok(Change::Gap) | Err(RecvError::Lagged(_)))) => {
                     // What still waits is older than the list that is taken now.
                     self.changes = self.changes.resubscribe();
@@ -109,6 +113,10 @@ impl EventStream {
                 Some(Err(_)) => return Some(Bytes::from_static(b": keep-alive\n\n")),
             }
         }
+    }
+
+    fn may_stay(&self) -> bool {
+        self.app.gate.is_still_good(&self.caller)
     }
 
     async fn snapshot(&self) -> Bytes {

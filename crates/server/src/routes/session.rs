@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{AUTHORIZATION, CACHE_CONTROL, ORIGIN, SET_COOKIE};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::app::App;
 use crate::caller::Caller;
-use crate::gate::{PLAIN_COOKIE, SECURE_COOKIE};
+use crate::gate::{PLAIN_COOKIE, SECURE_COOKIE, is_of_https};
 use crate::problem;
 
 /// Signs in. The request was recognised; what it came with is what the cookie will hold.
@@ -26,26 +26,35 @@ pub(crate) async fn begin(
     let Some((_, token)) = token.filter(|_| caller.principal().is_some()) else {
         return problem::problem(StatusCode::BAD_REQUEST, "token_missing", "Sign in with Authorization: Bearer TOKEN");
     };
-    cookie(&app, &headers, token.trim(), "")
-}
-
-/// Signs out.
-pub(crate) async fn end(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    cookie(&app, &headers, "", "; Max-Age=0")
-}
-
-fn cookie(app: &App, headers: &HeaderMap, value: &str, more: &str) -> Response {
-    let page = headers.get(ORIGIN).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let is_secure = app.settings.tls.is_some() || page.starts_with("https://");
-    let (name, secure) = if is_secure { (SECURE_COOKIE, "; Secure") } else { (PLAIN_COOKIE, "") };
-    let cookie = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}");
-    match HeaderValue::try_from(cookie) {
-        // What would end the value of a cookie ends a token, too: RFC 6265 4.1.1.
-        Ok(mut cookie) if !value.contains([';', '"', '\\', ',']) => {
-            cookie.set_sensitive(true);
-            (StatusCode::NO_CONTENT, [(SET_COOKIE, cookie), (CACHE_CONTROL, HeaderValue::from_static("no-store"))])
-                .into_response()
+    let is_secure = app.settings.tls.is_some() || is_of_https(&headers);
+    // What would end the value of a cookie ends a token, too: RFC 6265 4.1.1.
+    let token = token.trim();
+    match cookie(is_secure, token, "").filter(|_| !token.contains([';', '"', '\\', ','])) {
+        Some(cookie) => set([cookie]),
+        None => {
+            problem::problem(StatusCode::BAD_REQUEST, "token_malformed", "The token has characters that no token has")
         }
-        _ => problem::problem(StatusCode::BAD_REQUEST, "token_malformed", "The token has characters that no token has"),
     }
+}
+
+/// Signs out, whichever of the two there is.
+pub(crate) async fn end() -> Response {
+    set([true, false].into_iter().filter_map(|is_secure| cookie(is_secure, "", "; Max-Age=0")))
+}
+
+fn cookie(is_secure: bool, value: &str, more: &str) -> Option<HeaderValue> {
+    let (name, secure) = if is_secure { (SECURE_COOKIE, "; Secure") } else { (PLAIN_COOKIE, "") };
+    let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}");
+    let mut cookie = HeaderValue::try_from(text).ok()?;
+    cookie.set_sensitive(true);
+    Some(cookie)
+}
+
+fn set(cookies: impl IntoIterator<Item = HeaderValue>) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    for cookie in cookies {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    response
 }

@@ -24,12 +24,12 @@ use crate::caller::Caller;
 use crate::clock;
 use crate::connection::{self, Connection};
 use crate::context::{ConnectionContext, Role};
+use crate::gate::{self, Unrecognised};
 use crate::link::Link;
 use crate::metrics::{Refusal, Timeout};
 use crate::origin::{self, Scheme};
-use crate::settings::Settings;
-use crate::gate::{self, Unrecognised};
 use crate::problem;
+use crate::settings::Settings;
 
 /// A device.
 pub(crate) async fn register_device(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -73,6 +73,7 @@ async fn upgrade(app: &Arc<App>, role: Role, mut request: Request) -> Response {
     let context = context(app, &link, role, caller, offers_small_reader(request.headers()));
     // From here on it hears when who may come has changed. What changed before, it has not heard.
     if !app.gate.is_still_good(&context.caller) {
+        drop(context);
         return gate::unauthenticated(app, Some(&link), Unrecognised::Denied(Denied::Revoked)).await;
     }
     let socket = hyper::upgrade::on(&mut request);

@@ -11,6 +11,8 @@ use super::Settings;
 
 /// The longest time that any key may name: a day. A larger one is a slip of the unit.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// An answer that is held back holds its socket.
+const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
 /// What the program itself needs, about.
 const LEAST_MEMORY: u64 = 16 << 20;
@@ -49,8 +51,16 @@ impl Settings {
         self.check_hub(&mut faults);
         self.check_memory(&mut faults);
         self.check_http(&mut faults);
+        self.check_access(&mut faults);
         self.ice_servers.iter().for_each(|server| check_ice_server(server, &mut faults));
         faults.into_result()
+    }
+
+    fn check_access(&self, faults: &mut Faults) {
+        let access = &self.access;
+        faults.time("access.failures_within_ms", access.failures_within);
+        let is_short = access.failure_delay <= LONGEST_DELAY;
+        faults.check(is_short, "access.failure_delay_ms", || format!("must be at most {}", LONGEST_DELAY.as_millis()));
     }
 
     fn check_listen(&self, faults: &mut Faults) {
@@ -233,6 +243,14 @@ mod tests {
         settings.http.max_header_bytes = 100;
         let expected = ["connections.max", "timeouts.ping_ms", "queues.client_bytes", "http.max_header_bytes"];
         assert_eq!(keys(&settings), expected);
+    }
+
+    #[test]
+    fn answer_is_not_held_back_for_hours() {
+        let mut settings = Settings::default();
+        settings.access.failure_delay = Duration::from_secs(3600);
+        settings.access.failures_within = Duration::ZERO;
+        assert_eq!(keys(&settings), ["access.failures_within_ms", "access.failure_delay_ms"]);
     }
 
     #[test]
