@@ -27,6 +27,7 @@ struct Account {
     /// Since when the viewer has not been attached.
     away_since: Option<Instant>,
     may_be_reported: bool,
+    given_up: bool,
     reported: u64,
     /// Messages to it that may each have been answered with `client_disconnected`.
     answers_due: u64,
@@ -117,6 +118,13 @@ impl Book {
         account.down.uncertain = account.down.sent;
     }
 
+    /// The viewer has ended the session, and begins another. A server that has not heard of it may let it go on for an attempt
+    /// that is late, and reports it gone when that is nobody's.
+    pub(super) fn is_given_up(&mut self, key: SessionKey) {
+        self.is_over(key);
+        self.account(key).given_up = true;
+    }
+
     pub(super) fn is_over(&mut self, key: SessionKey) {
         self.account(key).over = true;
     }
@@ -160,7 +168,7 @@ impl Book {
     /// The server reads a message of the device to the session. It may be answered if the session does not go on.
     pub(super) fn server_reads_down(&mut self, key: SessionKey) {
         let account = self.account(key);
-        let is_here = !account.over && !account.may_be_reported && account.away_since.is_none();
+        let is_here = !account.over && !account.given_up && !account.may_be_reported && account.away_since.is_none();
         account.answers_due += u64::from(!is_here);
     }
 
@@ -168,7 +176,8 @@ impl Book {
     pub(super) fn device_reads_gone(&mut self, key: SessionKey, is_answer: bool, now: Instant, grace: Duration) {
         let account = self.account(key);
         let is_late = account.away_since.is_some_and(|since| now - since >= grace);
-        assert!(account.over || account.may_be_reported || is_late, "client_disconnected for a session that goes on");
+        let may_be = account.over || account.given_up || account.may_be_reported || is_late;
+        assert!(may_be, "client_disconnected for a session that goes on");
         if is_answer {
             assert_ne!(account.answers_due, 0, "client_disconnected more often than once");
             account.answers_due -= 1;

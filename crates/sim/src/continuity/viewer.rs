@@ -138,7 +138,7 @@ impl Continuity {
     }
 
     fn begin_anew(&mut self, at: usize) {
-        self.book.is_over(self.viewers[at].session);
+        self.book.is_given_up(self.viewers[at].session);
         let device = self.viewers[at].device;
         self.viewers[at] = Viewer::new(device, self.book.begin(device));
     }
