@@ -36,6 +36,10 @@ impl Others {
 /// Reads a file. Errors: what is wrong, in words that name it and have nothing of what is in it.
 pub(crate) fn read(path: &Path, others: Others) -> Result<String, String> {
     let cannot = |error| format!("cannot read {}: {error}", path.display());
+    // To open a pipe would wait for whoever writes to it, and it can't be read again.
+    if !std::fs::metadata(path).map_err(cannot)?.is_file() {
+        return Err(format!("{} is no file, but a folder, a pipe or a device", path.display()));
+    }
     read_open(&File::open(path).map_err(cannot)?, path, others)
 }
 
@@ -82,6 +86,14 @@ mod tests {
             assert_eq!(read(&path, Others::MayRead).is_ok(), may_read, "{mode:o}");
             assert_eq!(read(&path, Others::MayNothing).is_ok(), may_nothing, "{mode:o}");
             fs::remove_file(path).expect("removes");
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_opened() {
+        for path in ["/", "/dev/null"] {
+            let refused = read(Path::new(path), Others::MayRead).expect_err("refused");
+            assert!(refused.contains("is no file"), "{refused}");
         }
     }
 

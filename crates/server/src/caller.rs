@@ -53,18 +53,26 @@ impl Caller {
 
     /// Whether the device is one that it may know of.
     pub(crate) fn may_see(&self, address: &Address) -> bool {
-        address.realm == self.realm() && self.allows(|principal| principal.may_see(&address.device_id))
+        let is_own = match (&address.realm, self.tenant()) {
+            (Realm::Common, None) => true,
+            (Realm::Tenant(name), Some(tenant)) => **name == *tenant,
+            (Realm::Common | Realm::Tenant(_) | Realm::Nowhere, _) => false,
+        };
+        is_own && self.allows(|principal| principal.may_see(&address.device_id))
     }
 
     /// Whether it sees every device of everybody who belongs to no tenant.
     pub(crate) fn sees_all_common(&self) -> bool {
-        self.realm() == Realm::Common && self.allows(|principal| principal.sees_all())
+        self.tenant().is_none() && self.allows(|principal| principal.sees_all())
     }
 
     /// Where its devices are.
     pub(crate) fn realm(&self) -> Realm {
-        let tenant = self.0.as_ref().and_then(|principal| principal.tenant());
-        tenant.map_or(Realm::Common, |tenant| Realm::Tenant(tenant.as_str().into()))
+        self.tenant().map_or(Realm::Common, |tenant| Realm::Tenant(tenant.into()))
+    }
+
+    pub(crate) fn tenant(&self) -> Option<&str> {
+        Some(self.0.as_ref()?.tenant()?.as_str())
     }
 
     /// As the hub knows it.

@@ -10,6 +10,7 @@
 
 mod away;
 mod clocks;
+mod credential;
 mod directory;
 mod rates;
 mod room;
@@ -291,7 +292,10 @@ impl<C: Conn> Connection<C> {
                 self.told = true;
                 self.seat.on_shutdown(CloseCode::Restart)
             }
-            Wake::News => return self.look_at_credential(),
+            Wake::News => {
+                self.look_at_credential();
+                return None;
+            }
             Wake::Urgent(Urgent::Cut) => {
                 self.stage = Stage::Cut;
                 self.seat.on_cut(clock::now().into_std())
@@ -373,7 +377,8 @@ impl<C: Conn> Connection<C> {
         match self.clocks.on_timer(now) {
             Some(clocks::Due::Ping) => {
                 self.ping();
-                self.look_at_credential()
+                self.look_at_credential();
+                None
             }
             // While the seat waits for room, an error would go before what it waits with: the time begins again.
             Some(clocks::Due::Message) if self.stage == Stage::Open && self.paused.is_none() => {
@@ -395,16 +400,6 @@ impl<C: Conn> Connection<C> {
                 Some(End::Stuck)
             }
         }
-    }
-
-    /// Whether the peer may still be here: asked when that may have changed, and with each ping, for credentials expire.
-    fn look_at_credential(&mut self) -> Option<End> {
-        if self.stage == Stage::Open && !self.context.app.gate.is_still_good(&self.context.caller) {
-            tracing::info!(peer = %self.context.peer, who = self.context.caller.name(), "credential expired or revoked");
-            let next = self.seat.on_expired(clock::now().into_std());
-            self.go_on(next);
-        }
-        None
     }
 
     /// Carries out what the seat asks for.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use cuttlebone_hub::{Bound, Registry, Seat, SeatOptions, Settings, Unobserved};
 
+use crate::OPTIONS;
 use crate::dice::Dice;
 use crate::world::{SeededIds, ice_servers, start, tokens};
 use book::Book;
@@ -22,13 +23,6 @@ use viewer::Viewer;
 
 const VIEWERS: usize = 4;
 const DEVICES: usize = 2;
-const OPTIONS: SeatOptions = SeatOptions {
-    depth: 8,
-    device_info_bytes: 1 << 16,
-    first_message: Duration::from_secs(10),
-    small_reader: false,
-    party: None,
-};
 /// The largest step of the clock.
 const TICK: Duration = Duration::from_millis(500);
 /// More than an old device can read, with what stands around it.

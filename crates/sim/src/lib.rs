@@ -10,12 +10,23 @@ mod ledger;
 mod peer;
 mod world;
 
-use cuttlebone_hub::Address;
+use std::time::Duration;
+
+use cuttlebone_hub::{Address, SeatOptions};
 use cuttlebone_proto::DeviceId;
 
 pub use continuity::Continuity;
 pub use dice::Dice;
 pub use world::World;
+
+/// Of every peer.
+const OPTIONS: SeatOptions = SeatOptions {
+    depth: 8,
+    device_info_bytes: 1 << 16,
+    first_message: Duration::from_secs(10),
+    small_reader: false,
+    party: None,
+};
 
 /// Where the device of this number is.
 fn address(device: impl std::fmt::Display) -> Address {

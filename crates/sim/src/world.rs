@@ -5,27 +5,19 @@ mod deliver;
 mod finish;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use cuttlebone_hub::{Bound, IdSource, Registry, Seat, SeatOptions, Settings, TokenKey, Tokens, Unobserved};
+use cuttlebone_hub::{Bound, IdSource, Registry, Seat, Settings, TokenKey, Tokens, Unobserved};
 use cuttlebone_proto::{ClientId, IceServer};
 use parking_lot::Mutex;
 
-use crate::address;
 use crate::dice::Dice;
 use crate::ledger::Ledger;
 use crate::peer::{Flag, Greeting, Peer, Place, Role, Waiting};
+use crate::{OPTIONS, address};
 
 /// Device ids that are fought over.
 const DEVICES: usize = 8;
-
-const OPTIONS: SeatOptions = SeatOptions {
-    depth: 8,
-    device_info_bytes: 1 << 16,
-    first_message: Duration::from_secs(10),
-    small_reader: false,
-    party: None,
-};
 
 /// One run.
 #[derive(Debug)]

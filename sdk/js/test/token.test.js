@@ -178,16 +178,7 @@ test('a function that gives no token is told so, and it is not repeated', async 
 test('a session outlives a token that expires and a refusal after it, and loses nothing', async () => {
   const all = start(counting(), 401);
   await settle();
-  greet(all.socket(), 'one');
-  all.clock.fireLast();
-  all.client.send(1);
-  all.socket().says(EXPIRED);
-  all.socket().closes(4003);
-  const { error, ...rest } = all.last('lost');
-  assert.deepEqual([error.code, rest], ['credential_expired', { closeCode: 4003, retryInMs: 0, resuming: true }]);
-  all.client.send(2);
-
-  all.clock.fireLast();
+  expires(all);
   await settle();
   assert.deepEqual(all.socket().protocols, ['cuttlebone', 'bearer.t2']);
   all.socket().closes(1006);

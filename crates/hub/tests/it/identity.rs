@@ -184,6 +184,18 @@ fn expired_client_that_can_resume_goes_on_with_its_session_and_any_other_is_gone
 }
 
 #[test]
+fn expired_client_that_waits_is_never_attached_although_its_device_has_just_come() {
+    let hub = registry(Settings::default());
+    let mut waiting = client(&hub, "c", "null");
+    waiting.received();
+    let _device = device(&hub, "a");
+    let mut events = hub.subscribe();
+    waiting.seat.on_expired(waiting.now);
+    assert_eq!(waiting.received(), [EXPIRED, "close 4003"]);
+    assert!(events.try_recv().is_err(), "nobody came to the device");
+}
+
+#[test]
 fn expired_device_may_come_back_to_its_clients() {
     let hub = registry(Settings::default());
     let mut first = device(&hub, "a");

@@ -127,12 +127,12 @@ impl EventStream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Settings;
+    use cuttlebone_access::{Access, NewToken, Settings, StaticTokens, Token, TokenFields};
     use cuttlebone_hub::{Address, Realm};
     use cuttlebone_proto::DeviceId;
 
     fn app(event_buffer: usize) -> Arc<App> {
-        let mut settings = Settings::default();
+        let mut settings = crate::settings::Settings::default();
         settings.hub.event_buffer = event_buffer;
         App::for_test(settings)
     }
@@ -180,6 +180,24 @@ mod tests {
         for stream in &mut streams {
             assert!(stream.block().await.expect("a block").starts_with(b"event: snapshot"));
         }
+    }
+
+    #[tokio::test]
+    async fn stream_of_one_whose_token_was_taken_back_before_it_could_hear_of_it_tells_nothing() {
+        let app = app(2);
+        let new = NewToken::from_random(&[7; 32]);
+        let fields = TokenFields { name: "w", role: "observer", ..TokenFields::default() };
+        let tokens = StaticTokens::parse(&new.line(&fields).expect("a line")).expect("good");
+        let access = Access::new(Settings { tokens: Some(tokens), ..Settings::default() });
+        let token = Token::new(new.secret()).expect("a token");
+        let principal = access.authenticate(&token, 0).expect("known");
+        let opened = |caller| {
+            let place = Arc::clone(&app.event_streams).try_acquire_owned().expect("a place");
+            EventStream::new(Arc::clone(&app), caller, place)
+        };
+        assert!(opened(Caller::known(Arc::clone(&principal))).block().await.is_none());
+        app.gate.replace(Arc::new(access));
+        assert!(opened(Caller::known(principal)).block().await.is_some());
     }
 
     #[tokio::test]

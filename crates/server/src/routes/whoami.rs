@@ -15,22 +15,18 @@ struct Who<'a> {
     name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<&'a str>,
-    roles: Vec<String>,
+    roles: Vec<&'static str>,
     /// Seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<u64>,
 }
 
 pub(crate) async fn whoami(Extension(caller): Extension<Caller>) -> Response {
-    let principal = caller.principal();
-    let roles = [Role::Device, Role::Client, Role::Observer, Role::Admin].into_iter();
+    let roles = caller.principal().map(|principal| principal.roles()).unwrap_or_default();
     let who = Who {
         name: caller.name(),
-        tenant: principal.and_then(|principal| principal.tenant()).map(|tenant| tenant.as_str()),
-        roles: roles
-            .filter(|role| principal.is_some_and(|principal| principal.has(*role)))
-            .map(|role| role.to_string())
-            .collect(),
+        tenant: caller.tenant(),
+        roles: roles.iter().map(Role::name).collect(),
         expires_at: caller.expires_at(),
     };
     let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];

@@ -337,6 +337,27 @@ async fn eleventh_wrong_token_of_an_address_is_answered_later_than_the_first_ten
 }
 
 #[tokio::test]
+async fn answer_that_is_held_back_keeps_nobody_of_its_address_out() {
+    let viewer = known(1, "name=v role=observer");
+    let server = Running::with(|settings| {
+        settings.access.access = access(&[&viewer]);
+        settings.access.anonymous = false;
+        settings.access.failures = 0;
+        settings.connections.pending_per_address = Some(1);
+    });
+    let wrong = known(2, "name=x role=observer");
+    for _ in 0..4 {
+        assert_eq!(get(&server, "/devices", &wrong).await.status, 401);
+    }
+    let mut held = Peer::connect(server.addr).await;
+    let (addr, token) = (server.addr, &wrong.token);
+    held.send(&format!("GET /devices HTTP/1.1\r\nhost: {addr}\r\nauthorization: Bearer {token}\r\n\r\n")).await;
+    server.until_metric("cuttlebone_slowed_failures_total", |count| count == 5).await;
+    assert_eq!(get(&server, "/devices", &viewer).await.status, 200);
+    assert_eq!(held.answer().await.status, 401);
+}
+
+#[tokio::test]
 async fn page_signs_in_with_a_token_and_is_recognised_by_the_cookie_until_it_signs_out() {
     let viewer = known(1, "name=v role=client devices=*");
     let server = server(&[&viewer]);
