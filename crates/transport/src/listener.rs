@@ -8,6 +8,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use crate::proxy_protocol;
 use crate::stream::Stream;
 use crate::tls::Tls;
 
@@ -103,6 +104,18 @@ impl Accepted {
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
         SocketAddr::new(self.peer.ip().to_canonical(), self.peer.port())
+    }
+
+    /// Reads the header by which a proxy says whose connection this is (PROXY protocol, version 1 or 2), to be called before
+    /// [`Self::handshake`] and only for a proxy that is trusted. From then on [`Self::peer`] is the address that it says.
+    /// False if it says none: the connection is its own. The caller sets the deadline. Not cancel safe.
+    ///
+    /// # Errors
+    /// No header, or a bad one ([`BadHeader`](crate::BadHeader)), or the proxy hung up.
+    pub async fn read_proxy_header(&mut self) -> io::Result<bool> {
+        let source = proxy_protocol::read(&mut self.tcp).await?;
+        self.peer = source.unwrap_or(self.peer);
+        Ok(source.is_some())
     }
 
     /// Does the TLS handshake, if the listener has TLS. The caller sets the deadline.
