@@ -20,6 +20,7 @@ use crate::admission::Admission;
 use crate::app::App;
 use crate::link::Link;
 use crate::metrics::{AcceptError, Refusal};
+use crate::origin::Scheme;
 use crate::problem::retry_after_seconds;
 use crate::tasks::Tasks;
 use crate::{clock, serve};
@@ -28,7 +29,7 @@ use crate::{clock, serve};
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// How long telling one may take.
-const TURNING_AWAY: Duration = Duration::from_millis(500);
+pub(crate) const TURNING_AWAY: Duration = Duration::from_millis(500);
 
 /// One listener and what it serves.
 pub(crate) struct Door {
@@ -36,6 +37,8 @@ pub(crate) struct Door {
     /// Whether connections that wait when this server stops are somebody else's: the socket goes on without it.
     pub(crate) leaves_queue: bool,
     pub(crate) tls: bool,
+    /// Whether listed proxies are believed here.
+    pub(crate) knows_proxies: bool,
     pub(crate) admission: Arc<Admission>,
     /// How many at once are told that there is no place; more are only hung up on.
     pub(crate) turned_away: usize,
@@ -83,11 +86,14 @@ pub(crate) async fn run(door: Door, stop: CancellationToken) {
 impl Door {
     fn admit(&self, accepted: Accepted, turned_away: &Arc<Semaphore>) {
         let peer = accepted.peer();
-        match self.admission.try_admit(peer.ip()) {
+        let is_proxy = self.knows_proxies && self.app.settings.proxy.trusts(peer.ip());
+        let admitted = if is_proxy { self.admission.try_admit_proxy() } else { self.admission.try_admit(peer.ip()) };
+        match admitted {
             Ok(permit) => {
                 let deadline = clock::now() + self.app.settings.timeouts.handshake;
-                let link = Link::new(peer, permit, deadline);
+                let link = Link::new(peer, permit, deadline, if self.tls { Scheme::Https } else { Scheme::Any });
                 let plan = serve::Plan {
+                    is_proxy,
                     router: self.router.clone(),
                     app: Arc::clone(&self.app),
                     stopping: self.tasks.stopping.clone(),
@@ -115,16 +121,10 @@ impl Door {
     }
 }
 
-/// Answers before there is a request: 429 where it is the address that has too many, 503 where it is everybody.
-async fn refuse(accepted: Accepted, reason: Refusal) -> io::Result<()> {
-    let (status, body) = if reason.is_of_address() {
-        let body = r#"{"error":"Too many connections from this address","cuttlebone_code":"rate_limited"}"#;
-        ("429 Too Many Requests", body)
-    } else if reason == Refusal::Draining {
-        ("503 Service Unavailable", r#"{"error":"The server is stopping","cuttlebone_code":"draining"}"#)
-    } else {
-        ("503 Service Unavailable", r#"{"error":"Too many connections","cuttlebone_code":"overloaded"}"#)
-    };
+/// Answers before there is a request.
+pub(crate) async fn refuse(accepted: Accepted, reason: Refusal) -> io::Result<()> {
+    let (status, code, text) = reason.answer();
+    let body = format!(r#"{{"error":"{text}","cuttlebone_code":"{code}"}}"#);
     let (seconds, length) = (retry_after_seconds(), body.len());
     let answer = format!(
         "HTTP/1.1 {status}\r\nretry-after: {seconds}\r\ncontent-type: application/json\r\n\

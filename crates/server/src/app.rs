@@ -44,7 +44,7 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(settings: Settings, registry: Arc<Registry>, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
-            gate: Gate::new(&settings.access, settings.tls.is_some()),
+            gate: Gate::new(&settings.access),
             feed: Feed::new(settings.hub.event_buffer),
             listings: Listings::default(),
             assembly: Assembly::new(memory::assembling(settings.memory)),

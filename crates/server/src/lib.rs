@@ -28,6 +28,7 @@ mod metrics;
 mod origin;
 mod panics;
 mod problem;
+mod proxy;
 mod resume_key;
 mod router;
 mod routes;
@@ -44,6 +45,7 @@ pub use gate::AccessSettings;
 pub use metrics::process::{count_dropped_log_line, dropped_log_lines};
 pub use origin::Origin;
 pub use panics::log_location_only;
+pub use proxy::{Network, ProxySettings};
 pub use resume_key::ResumeKey;
 pub use server::{BindError, Server, ServerHandle, Sockets, Summary};
 pub use settings::{

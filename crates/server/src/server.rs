@@ -8,8 +8,8 @@ use std::time::Duration;
 use cuttlebone_access::Access;
 use cuttlebone_hub::{Registry, Tokens};
 use cuttlebone_proto::IceServer;
-use cuttlebone_transport::Listener;
 use cuttlebone_transport::tls::{Tls, TlsError};
+use cuttlebone_transport::{Listener, Rate};
 use thiserror::Error;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -139,7 +139,8 @@ impl Server {
             tracing::warn!(%address, "the metrics are shown to whoever reaches this address");
         }
 
-        let admission = Admission::new(settings.connections.bounds());
+        let requests = if settings.proxy.is_used() { settings.limits.requests } else { Rate::OFF };
+        let admission = Admission::new(settings.connections.bounds(requests));
         let metrics = Arc::new(Metrics::new());
         let observer = Arc::clone(&metrics);
         let tokens = tokens(settings.resume_key.clone());
@@ -153,6 +154,7 @@ impl Server {
             listener,
             leaves_queue,
             tls: tls.is_some(),
+            knows_proxies: true,
             admission,
             turned_away: shares.turned_away,
             router,
@@ -262,6 +264,7 @@ fn metrics_door(listener: Listener, address: SocketAddr, app: &Arc<App>, shares:
         listener,
         leaves_queue: true,
         tls: false,
+        knows_proxies: false,
         admission: Admission::new(Bounds::of(shares.metrics, None)),
         turned_away: 1,
         router: endpoint::router(Arc::clone(app), address),

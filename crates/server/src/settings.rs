@@ -16,6 +16,7 @@ use cuttlebone_transport::tls::TlsSettings;
 use crate::admission::{AddressBounds, Bounds};
 use crate::gate::AccessSettings;
 use crate::origin::Origin;
+use crate::proxy::ProxySettings;
 use crate::resume_key::ResumeKey;
 
 pub use limits::{DataLimits, LimitSettings};
@@ -39,6 +40,8 @@ pub struct Settings {
     pub metrics_listen: Option<SocketAddr>,
     /// Whose pages may connect, besides the server's own: `server.allowed_origins`.
     pub allowed_origins: Vec<Origin>,
+    /// Which proxies are believed: `proxy`.
+    pub proxy: ProxySettings,
     /// Who is served: `access`.
     pub access: AccessSettings,
     /// Where the certificate comes from: `tls`. `None` is plain HTTP.
@@ -83,39 +86,27 @@ pub struct ConnectionSettings {
 }
 
 impl ConnectionSettings {
-    /// The defaults, with what `auto` means for each bound of one address.
+    /// The defaults, with what `auto` means for each bound of one address: there is none on loopback, where all have one
+    /// address, unless a proxy there says of whom they are.
     #[must_use]
-    pub fn auto(listen: SocketAddr) -> Self {
+    pub fn auto(listen: SocketAddr, proxy: &ProxySettings) -> Self {
         let defaults = Self::default();
+        if is_loopback(listen) && !proxy.is_used() {
+            return defaults;
+        }
+        let rate = Rate { per_second: AUTO_PER_ADDRESS_PER_SECOND, ..defaults.rate_per_address };
         Self {
-            per_address: Self::auto_per_address(listen),
-            pending_per_address: Self::auto_pending_per_address(listen),
-            rate_per_address: Rate {
-                per_second: Self::auto_per_address_per_second(listen),
-                ..defaults.rate_per_address
-            },
+            per_address: Some(AUTO_PER_ADDRESS),
+            pending_per_address: Some(AUTO_PENDING_PER_ADDRESS),
+            rate_per_address: rate,
             ..defaults
         }
     }
 
-    /// What `connections.per_address = "auto"` means for a server that listens on `listen`: no limit on loopback only.
-    fn auto_per_address(listen: SocketAddr) -> Option<usize> {
-        (!is_loopback(listen)).then_some(AUTO_PER_ADDRESS)
-    }
-
-    /// What `connections.pending_per_address = "auto"` means: no limit on loopback only.
-    fn auto_pending_per_address(listen: SocketAddr) -> Option<usize> {
-        (!is_loopback(listen)).then_some(AUTO_PENDING_PER_ADDRESS)
-    }
-
-    /// What `connections.per_address_per_second = "auto"` means: as many as come on loopback only.
-    fn auto_per_address_per_second(listen: SocketAddr) -> u32 {
-        if is_loopback(listen) { 0 } else { AUTO_PER_ADDRESS_PER_SECOND }
-    }
-
-    pub(crate) fn bounds(&self) -> Bounds {
-        let address =
-            AddressBounds { max: self.per_address, pending: self.pending_per_address, rate: self.rate_per_address };
+    /// `requests` is the rate of those that come through a proxy from one address.
+    pub(crate) fn bounds(&self, requests: Rate) -> Bounds {
+        let (max, pending, rate) = (self.per_address, self.pending_per_address, self.rate_per_address);
+        let address = AddressBounds { max, pending, rate, requests };
         Bounds { max: self.max, pending: self.pending, rate: self.rate, address }
     }
 }
@@ -194,6 +185,7 @@ impl Default for Settings {
             reuse_port: false,
             metrics_listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090)),
             allowed_origins: Vec::new(),
+            proxy: ProxySettings::default(),
             access: AccessSettings::default(),
             tls: None,
             connections: ConnectionSettings::default(),

@@ -181,7 +181,9 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_header_is_refused() {
         let missing = Err(Some(BadHeader::Missing));
-        for other in [&b"GET / HTTP/1.1\r\n"[..], b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x00", b"PROXYxTCP4 1\r\n"] {
+        for other in
+            [&b"GET / HTTP/1.1\r\n"[..], b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x00", b"PROXYxTCP4 1\r\n"]
+        {
             assert_eq!(read_of(other).await.0, missing, "{other:?}");
         }
         let line = |text: &str| format!("PROXY {text}\r\n").into_bytes();

@@ -11,6 +11,7 @@ use super::secret::Secret;
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawConfig {
     pub(crate) server: RawServer,
+    pub(crate) proxy: RawProxy,
     pub(crate) access: RawAccess,
     pub(crate) tls: RawTls,
     pub(crate) connections: RawConnections,
@@ -36,6 +37,15 @@ pub(crate) struct RawServer {
     pub(crate) allow_anonymous: bool,
     pub(crate) allow_plain_text: bool,
     pub(crate) allowed_origins: Vec<String>,
+}
+
+/// `[proxy]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawProxy {
+    pub(crate) trusted: Vec<String>,
+    pub(crate) header: String,
+    pub(crate) protocol: String,
 }
 
 /// `[access]`

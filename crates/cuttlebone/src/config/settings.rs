@@ -8,6 +8,7 @@ mod check;
 mod ice;
 mod limits;
 mod network;
+mod proxy;
 mod secrets;
 
 use std::ffi::OsString;
@@ -32,7 +33,8 @@ pub(super) fn check(
     variables: &[(OsString, OsString)],
 ) -> Result<Config, Faults> {
     let mut check = Check::new(merged, faults);
-    let network = network::network(&raw, &mut check, variables);
+    let proxy = proxy::proxy(&raw.proxy, &mut check);
+    let network = network::network(&raw, &proxy, &mut check, variables);
     let access_files = Watch::new(access::files(&raw.access));
     let known = access::known(&raw.access, &mut check);
     let settings = Settings {
@@ -40,7 +42,8 @@ pub(super) fn check(
         reuse_port: raw.server.reuse_port,
         metrics_listen: network.metrics_listen,
         allowed_origins: network::origins(&raw.server.allowed_origins, &mut check),
-        access: access::settings(&raw, &known, network.listen.ip().is_loopback()),
+        access: access::settings(&raw, &known, network.is_of_this_machine),
+        proxy,
         tls: network.tls,
         connections: network.connections,
         timeouts: timeouts(&raw.timeouts),

@@ -57,7 +57,11 @@ fn the_reference_has_exactly_the_keys_of_the_raw_structs() {
 #[test]
 fn every_key_of_the_reference_changes_something() {
     // What a key needs beside itself to have an effect, and a value of its own where adding to the default is none.
-    let base = [("CUTTLEBONE__SERVER__ALLOW_ANONYMOUS", "true"), ("HOME", "/home/user")];
+    let base = [
+        ("CUTTLEBONE__SERVER__ALLOW_ANONYMOUS", "true"),
+        ("CUTTLEBONE__PROXY__TRUSTED", "[\"10.0.0.0/8\"]"),
+        ("HOME", "/home/user"),
+    ];
     let (tokens, public) = (Temporary::tokens("words"), Temporary::keys("words-keys"));
     let jwt = format!("[{{issuer = \"https://login.example\", keys_file = {:?}}}]", public.path());
     let words = [
@@ -68,6 +72,9 @@ fn every_key_of_the_reference_changes_something() {
         ("server.metrics_listen", ""),
         ("server.reuse_port", "true"),
         ("server.allowed_origins", "[\"https://console.example\"]"),
+        ("proxy.trusted", "[\"10.0.0.0/8\", \"127.0.0.1\"]"),
+        ("proxy.header", "off"),
+        ("proxy.protocol", "v1-v2"),
         ("tls.mode", "self-signed"),
         ("tls.state_dir", "/elsewhere"),
         ("connections.per_address", "7"),
@@ -206,6 +213,38 @@ fn an_address_that_is_not_loopback_must_be_meant() {
     let connections = config.settings.connections;
     assert_eq!((connections.per_address, connections.pending_per_address), (Some(128), Some(64)));
     assert_eq!((connections.rate_per_address.per_second, connections.rate_per_address.burst), (20, 100));
+}
+
+#[test]
+fn proxy_on_this_machine_makes_loopback_a_network() {
+    let file = "[proxy]\ntrusted = [\"127.0.0.1\"]\n";
+    let text = faults(file);
+    assert!(text.contains("proxy.trusted: names a proxy") && text.contains("line 2)"), "{text}");
+    let config = load(&format!("{file}[server]\nallow_anonymous = true\n"), &[], Vec::new()).expect("no fault");
+    let connections = config.settings.connections;
+    assert_eq!((connections.per_address, connections.pending_per_address), (Some(128), Some(64)));
+    assert_eq!(connections.rate_per_address.per_second, 20);
+    let tokens = Temporary::tokens("proxy");
+    let config =
+        load(&format!("{file}[access]\ntokens_file = {:?}\n", tokens.path()), &[], Vec::new()).expect("no fault");
+    assert!(!config.settings.access.anonymous);
+}
+
+#[test]
+fn proxies_are_named_exactly_and_all_faults_are_told() {
+    let file = "[proxy]\ntrusted = [\"10.0.0.0/8\", \"0.0.0.0/0\", \"proxy.example\"]\nheader = \"forwarded\"\nprotocol = \"v3\"\n";
+    let text = faults(&format!("{file}[server]\nallow_anonymous = true\n"));
+    for part in [
+        "proxy.trusted[1]: expected an address or a network",
+        "proxy.trusted[2]: expected an address or a network",
+        "proxy.header: expected \"off\" or \"x-forwarded-for\"",
+        "proxy.protocol: expected \"off\" or \"v1-v2\"",
+        "line 3)",
+        "line 4)",
+    ] {
+        assert!(text.contains(part), "{part} is not in:\n{text}");
+    }
+    assert!(!text.contains("trusted[0]"), "{text}");
 }
 
 #[test]

@@ -46,16 +46,20 @@ async fn upgrade(app: &Arc<App>, role: Role, mut request: Request) -> Response {
         Ok(accepted) => accepted,
         Err(refusal) => return refuse(app, refusal),
     };
-    let scheme = if role == Role::Client && app.settings.tls.is_some() { Scheme::Https } else { Scheme::Any };
-    if !origin::is_allowed(request.headers(), &app.settings.allowed_origins, scheme) {
-        app.metrics.refused_with("origin_not_allowed");
-        return problem::origin_not_allowed();
-    }
     let Some(link) = request.extensions().get::<Arc<Link>>().cloned() else {
         tracing::error!("a request came without its socket");
         return problem::problem(http::StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Internal error");
     };
-    let caller = match app.gate.recognise_upgrade(request.headers(), request.uri()) {
+    let scheme = if role == Role::Client { link.scheme } else { Scheme::Any };
+    if !origin::is_allowed(request.headers(), &app.settings.allowed_origins, scheme) {
+        app.metrics.refused_with("origin_not_allowed");
+        return problem::origin_not_allowed();
+    }
+    if let Err(reason) = link.permit.begin_connection() {
+        app.metrics.refused(reason);
+        return problem::refused(reason);
+    }
+    let caller = match app.gate.recognise_upgrade(link.scheme, request.headers(), request.uri()) {
         Ok(caller) => caller,
         Err(reason) => return gate::unauthenticated(app, Some(&link), reason).await,
     };

@@ -14,6 +14,9 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// An answer that is held back holds its socket.
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
+/// Each is looked at for each connection.
+const MOST_NETWORKS: usize = 64;
+
 /// What the program itself needs, about.
 const LEAST_MEMORY: u64 = 16 << 20;
 
@@ -43,6 +46,7 @@ impl Settings {
     pub fn validate(&self) -> Result<(), Vec<Fault>> {
         let mut faults = Faults::default();
         self.check_listen(&mut faults);
+        self.check_proxy(&mut faults);
         self.check_connections(&mut faults);
         self.check_timeouts(&mut faults);
         self.check_messages(&mut faults);
@@ -66,6 +70,13 @@ impl Settings {
     fn check_listen(&self, faults: &mut Faults) {
         let taken = self.metrics_listen.is_some_and(|metrics| metrics == self.listen && metrics.port() != 0);
         faults.check(!taken, "server.metrics_listen", || "must differ from server.listen".into());
+    }
+
+    fn check_proxy(&self, faults: &mut Faults) {
+        faults.within("proxy.trusted", self.proxy.trusted.len(), 0..=MOST_NETWORKS);
+        let is_of_some = !self.proxy.protocol || self.proxy.is_used();
+        faults
+            .check(is_of_some, "proxy.protocol", || "is for the addresses of proxy.trusted, and there are none".into());
     }
 
     fn check_connections(&self, faults: &mut Faults) {
@@ -223,6 +234,7 @@ impl Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::Network;
     use crate::settings::LimitSettings;
 
     fn keys(settings: &Settings) -> Vec<&'static str> {
@@ -251,6 +263,17 @@ mod tests {
         settings.access.failure_delay = Duration::from_secs(3600);
         settings.access.failures_within = Duration::ZERO;
         assert_eq!(keys(&settings), ["access.failures_within_ms", "access.failure_delay_ms"]);
+    }
+
+    #[test]
+    fn header_of_the_proxy_protocol_is_asked_of_somebody() {
+        let mut settings = Settings::default();
+        settings.proxy.protocol = true;
+        assert_eq!(keys(&settings), ["proxy.protocol"]);
+        settings.proxy.trusted = vec![Network::new("10.0.0.0/8").expect("a network"); 64];
+        assert_eq!(keys(&settings), Vec::<&str>::new());
+        settings.proxy.trusted.extend(Network::new("127.0.0.1"));
+        assert_eq!(keys(&settings), ["proxy.trusted"]);
     }
 
     #[test]

@@ -58,9 +58,9 @@ pub(super) fn known(raw: &RawAccess, check: &mut Check<'_>) -> Known {
     Known { access: Arc::new(access), tokens: count, issuers: raw.jwt.len(), warnings }
 }
 
-/// What the server takes. `is_loopback` is whether nobody but this machine reaches it.
-pub(super) fn settings(raw: &RawConfig, known: &Known, is_loopback: bool) -> AccessSettings {
-    let anonymous = raw.server.allow_anonymous || (is_loopback && !is_configured(&raw.access));
+/// What the server takes. `is_of_this_machine` is whether nobody else reaches it.
+pub(super) fn settings(raw: &RawConfig, known: &Known, is_of_this_machine: bool) -> AccessSettings {
+    let anonymous = raw.server.allow_anonymous || (is_of_this_machine && !is_configured(&raw.access));
     AccessSettings {
         access: Arc::clone(&known.access),
         anonymous,
