@@ -21,6 +21,7 @@ mod gate;
 mod headers;
 mod host;
 mod ids;
+mod line_ends;
 mod link;
 mod listing;
 mod memory;

@@ -16,7 +16,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Which proxies are believed, and what: `proxy`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProxySettings {
     /// Where they are: `proxy.trusted`.
     pub trusted: Vec<Network>,
@@ -24,6 +24,13 @@ pub struct ProxySettings {
     pub header: bool,
     /// Whether each of their connections begins with a header of the PROXY protocol: `proxy.protocol`.
     pub protocol: bool,
+}
+
+impl Default for ProxySettings {
+    /// None is believed.
+    fn default() -> Self {
+        Self { trusted: Vec::new(), header: true, protocol: false }
+    }
 }
 
 impl ProxySettings {

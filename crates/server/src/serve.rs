@@ -187,7 +187,8 @@ async fn answer(request: Request<Incoming>, link: &Arc<Link>, plan: &Plan) -> Re
     }
     let (mut parts, body) = request.into_parts();
     let has_body = !body.is_end_stream();
-    let mut response = if !host::is_well_formed(&parts) {
+    let is_well_formed = host::is_well_formed(&parts);
+    let mut response = if !is_well_formed {
         problem::bad_host()
     } else if has_body && matches!(parts.method, Method::GET | Method::HEAD) {
         problem::body_not_accepted()
@@ -196,8 +197,8 @@ async fn answer(request: Request<Incoming>, link: &Arc<Link>, plan: &Plan) -> Re
         TowerToHyperService::new(plan.router.clone()).call(Request::from_parts(parts, Body::empty())).await?
     };
     headers::secure(response.headers_mut());
-    if has_body {
-        // What was not read can't be told from a next request.
+    if has_body || !is_well_formed {
+        // What was not read can't be told from a next request, and whoever is ambiguous once may be so again.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     link.set_responded();
