@@ -6,6 +6,7 @@ mod demo;
 mod device;
 mod help;
 mod program;
+mod proxies;
 mod serve;
 mod sockets;
 mod threats;
