@@ -3,6 +3,7 @@
 //! Invariants: 1. no work is done for a connection that has no place; 2. a system that gives no connection is not asked in a
 //! busy loop; 3. those that are turned away cost a bounded effort.
 
+use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::link::Link;
 use crate::metrics::{AcceptError, Refusal};
 use crate::origin::Scheme;
 use crate::problem::retry_after_seconds;
+use crate::pulse::Questions;
 use crate::tasks::Tasks;
 use crate::{clock, serve};
 
@@ -37,8 +39,8 @@ pub(crate) struct Door {
     /// Whether connections that wait when this server stops are somebody else's: the socket goes on without it.
     pub(crate) leaves_queue: bool,
     pub(crate) tls: bool,
-    /// Whether listed proxies are believed here.
-    pub(crate) knows_proxies: bool,
+    /// Whether it is that of devices, clients and browsers: listed proxies are believed there, and its loop is asked for its pulse.
+    pub(crate) is_public: bool,
     pub(crate) admission: Arc<Admission>,
     /// How many at once are told that there is no place; more are only hung up on.
     pub(crate) turned_away: usize,
@@ -52,7 +54,15 @@ pub(crate) struct Door {
 pub(crate) async fn run(door: Door, stop: CancellationToken) {
     let turned_away = Arc::new(Semaphore::new(door.turned_away));
     let mut backoff = BACKOFF.0;
-    while let Some(accepted) = stop.run_until_cancelled(door.listener.accept()).await {
+    let mut questions = if door.is_public { door.app.pulse.questions() } else { None };
+    loop {
+        // Order: a stop first; a question does not wait for a connection, and there is one now and then.
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            () = answer(&mut questions) => continue,
+            accepted = door.listener.accept() => accepted,
+        };
         match accepted {
             Ok(accepted) => {
                 backoff = BACKOFF.0;
@@ -83,10 +93,18 @@ pub(crate) async fn run(door: Door, stop: CancellationToken) {
     }
 }
 
+/// Answers whether this loop is alive, if it is the one that is asked.
+async fn answer(questions: &mut Option<Questions>) {
+    match questions {
+        Some(questions) => questions.answer().await,
+        None => pending().await,
+    }
+}
+
 impl Door {
     fn admit(&self, accepted: Accepted, turned_away: &Arc<Semaphore>) {
         let peer = accepted.peer();
-        let is_proxy = self.knows_proxies && self.app.settings.proxy.trusts(peer.ip());
+        let is_proxy = self.is_public && self.app.settings.proxy.trusts(peer.ip());
         let admitted = if is_proxy { self.admission.try_admit_proxy() } else { self.admission.try_admit(peer.ip()) };
         match admitted {
             Ok(permit) => {

@@ -10,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::{Admission, Bounds};
 use crate::drain::Waves;
 use crate::feed::Feed;
+use crate::fetch::Fetcher;
 use crate::gate::Gate;
 use crate::listing::Listings;
 use crate::memory;
 use crate::metrics::Metrics;
+use crate::pulse::Pulse;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
 
@@ -25,6 +27,8 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     /// Who is let in.
     pub(crate) gate: Gate,
+    /// Asks other servers.
+    pub(crate) fetcher: Fetcher,
     /// Changes of the device list, as text.
     pub(crate) feed: Feed,
     /// The device list as text.
@@ -35,6 +39,8 @@ pub(crate) struct App {
     pub(crate) event_streams: Arc<Semaphore>,
     /// Places for sessions whose connection broke, bounded as connections are: what they keep is no less.
     pub(crate) away: Arc<Admission>,
+    /// Whether connections are accepted.
+    pub(crate) pulse: Pulse,
     /// Who is closed when, once the server stops.
     pub(crate) waves: Waves,
     /// Every connection of the public listener, HTTP or upgraded.
@@ -42,14 +48,21 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(settings: Settings, registry: Arc<Registry>, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub(crate) fn new(
+        settings: Settings,
+        registry: Arc<Registry>,
+        metrics: Arc<Metrics>,
+        fetcher: Fetcher,
+    ) -> Arc<Self> {
         Arc::new(Self {
+            fetcher,
             gate: Gate::new(&settings.access),
             feed: Feed::new(settings.hub.event_buffer),
             listings: Listings::default(),
             assembly: Assembly::new(memory::assembling(settings.memory)),
             event_streams: Arc::new(Semaphore::new(settings.http.event_streams)),
             away: Admission::new(Bounds::of(settings.connections.max, settings.connections.per_address)),
+            pulse: Pulse::new(),
             waves: Waves::new(),
             tasks: Tasks::new(Arc::clone(&metrics), CancellationToken::new(), CancellationToken::new()),
             settings: Arc::new(settings),
@@ -64,6 +77,7 @@ impl App {
         let (metrics, ids) = (Arc::new(Metrics::new()), Box::new(crate::ids::SystemRandom));
         let tokens = crate::server::tokens(None);
         let registry = Registry::new(settings.hub.clone(), &[], ids, tokens, Arc::clone(&metrics) as _);
-        Self::new(settings, Arc::new(registry), metrics)
+        let fetcher = Fetcher::new(&settings.fetch).expect("no file is named");
+        Self::new(settings, Arc::new(registry), metrics, fetcher)
     }
 }

@@ -14,6 +14,7 @@ use cuttlebone_transport::Rate;
 use cuttlebone_transport::tls::TlsSettings;
 
 use crate::admission::{AddressBounds, Bounds};
+use crate::fetch::FetchSettings;
 use crate::gate::AccessSettings;
 use crate::origin::Origin;
 use crate::proxy::ProxySettings;
@@ -62,6 +63,8 @@ pub struct Settings {
     pub memory: MemorySettings,
     /// The bounds of HTTP.
     pub http: HttpSettings,
+    /// How other servers are asked: `fetch`.
+    pub fetch: FetchSettings,
     /// What `config` offers: `ice.servers`.
     pub ice_servers: Vec<IceServer>,
 }
@@ -196,6 +199,7 @@ impl Default for Settings {
             resume_key: None,
             memory: MemorySettings::default(),
             http: HttpSettings::default(),
+            fetch: FetchSettings::default(),
             ice_servers: Vec::new(),
         }
     }

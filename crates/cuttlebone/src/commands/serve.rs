@@ -15,7 +15,7 @@ use crate::cli::ServeArgs;
 use crate::config::{Config, Known, Sources};
 use crate::logging::{self, LogHandle};
 use crate::signals::Signals;
-use crate::sockets;
+use crate::{sockets, supervisor};
 use reload::{Reload, Running};
 
 pub(super) fn run(args: &ServeArgs) -> Result<ExitCode> {
@@ -37,9 +37,13 @@ async fn serve(mut config: Config, sockets: Sockets, sources: Sources, log: LogH
     let server = Server::bind_with(config.settings, sockets)?;
     announce(&server)?;
     say_who_may_connect(&server, &config.known, is_anonymous);
+    let watched = supervisor::watch(server.handle(), stop.clone());
+    // The sockets listen: whoever comes now waits for a moment at most.
+    supervisor::ready();
     let reload = Reload::new(sources, log, server.handle(), running);
     tokio::select! {
         _ = server.run(stop.clone()) => {}
+        () = watched => {}
         () = signals.watch(stop, || hangup.notify_one()) => {}
         () = reload.run(&hangup) => {}
     }

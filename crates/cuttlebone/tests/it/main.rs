@@ -9,5 +9,6 @@ mod program;
 mod proxies;
 mod serve;
 mod sockets;
+mod systemd;
 mod threats;
 mod token;
