@@ -41,9 +41,11 @@ async fn serve(mut config: Config, sockets: Sockets, sources: Sources, log: LogH
     // The sockets listen: whoever comes now waits for a moment at most.
     supervisor::ready();
     let reload = Reload::new(sources, log, server.handle(), running);
+    // Order: that the program stops is told before it may have done so.
     tokio::select! {
-        _ = server.run(stop.clone()) => {}
+        biased;
         () = watched => {}
+        _ = server.run(stop.clone()) => {}
         () = signals.watch(stop, || hangup.notify_one()) => {}
         () = reload.run(&hangup) => {}
     }
