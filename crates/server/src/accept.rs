@@ -41,6 +41,8 @@ pub(crate) struct Door {
     pub(crate) tls: bool,
     /// Whether it is that of devices, clients and browsers: listed proxies are believed there, and its loop is asked for its pulse.
     pub(crate) is_public: bool,
+    /// Whether it is a unix socket: whoever comes has no address, and the system says who it is.
+    pub(crate) is_unix: bool,
     pub(crate) admission: Arc<Admission>,
     /// How many at once are told that there is no place; more are only hung up on.
     pub(crate) turned_away: usize,
@@ -105,11 +107,14 @@ impl Door {
     fn admit(&self, accepted: Accepted, turned_away: &Arc<Semaphore>) {
         let peer = accepted.peer();
         let is_proxy = self.is_public && self.app.settings.proxy.trusts(peer.ip());
-        let admitted = if is_proxy { self.admission.try_admit_proxy() } else { self.admission.try_admit(peer.ip()) };
+        let is_unaddressed = is_proxy || self.is_unix;
+        let admitted =
+            if is_unaddressed { self.admission.try_admit_unaddressed() } else { self.admission.try_admit(peer.ip()) };
         match admitted {
             Ok(permit) => {
                 let deadline = clock::now() + self.app.settings.timeouts.handshake;
-                let link = Link::new(peer, permit, deadline, if self.tls { Scheme::Https } else { Scheme::Any });
+                let scheme = if self.tls { Scheme::Https } else { Scheme::Any };
+                let link = Link::new(peer, permit, deadline, scheme).with_user(accepted.user());
                 let plan = serve::Plan {
                     is_proxy,
                     router: self.router.clone(),

@@ -102,8 +102,8 @@ struct Place {
 enum What {
     /// A connection of an address.
     Connection(IpAddr),
-    /// One of a proxy.
-    Proxy,
+    /// One that has none that counts.
+    Unaddressed,
     /// What an address has through one.
     Behind(IpAddr),
 }
@@ -112,7 +112,7 @@ impl What {
     fn address(self) -> Option<IpAddr> {
         match self {
             Self::Connection(address) | Self::Behind(address) => Some(address),
-            Self::Proxy => None,
+            Self::Unaddressed => None,
         }
     }
 
@@ -120,7 +120,7 @@ impl What {
     fn behind(self) -> Option<IpAddr> {
         match self {
             Self::Behind(address) => Some(address),
-            Self::Connection(_) | Self::Proxy => None,
+            Self::Connection(_) | Self::Unaddressed => None,
         }
     }
 
@@ -145,10 +145,10 @@ impl Admission {
         self.admit(What::Connection(group(address)))
     }
 
-    /// Takes a place for a connection of a listed proxy. It has no address to count it for, and it is what comes through it
-    /// that comes at a rate.
-    pub(crate) fn try_admit_proxy(self: &Arc<Self>) -> Result<ConnectionPermit, Refusal> {
-        self.admit(What::Proxy)
+    /// Takes a place for a connection that has no address to count it for, and comes at any rate: of this machine by a unix
+    /// socket, or of a listed proxy, where it is what comes through it that has one.
+    pub(crate) fn try_admit_unaddressed(self: &Arc<Self>) -> Result<ConnectionPermit, Refusal> {
+        self.admit(What::Unaddressed)
     }
 
     /// Takes nobody any more, or again.
@@ -382,7 +382,8 @@ mod tests {
     #[test]
     fn proxy_has_no_bound_of_its_own_and_each_address_behind_it_has() {
         let admission = Admission::new(TEN);
-        let proxies: Vec<_> = (0..4).map(|_| admission.try_admit_proxy().expect("no bound of an address")).collect();
+        let proxies: Vec<_> =
+            (0..4).map(|_| admission.try_admit_unaddressed().expect("no bound of an address")).collect();
         let direct = admission.try_admit(ip("192.0.2.1")).expect("free");
         let behind = proxies[0].request_behind(ip("192.0.2.1")).expect("the second of two");
         assert_eq!(proxies[1].request_behind(ip("192.0.2.1")).expect_err("refused"), Refusal::AddressFull);
@@ -402,12 +403,12 @@ mod tests {
     fn answer_to_one_behind_a_proxy_settles_the_proxys_connection_too() {
         let address = AddressBounds { pending: Some(1), ..AddressBounds::OFF };
         let admission = Admission::new(Bounds { max: 10, pending: 1, rate: Rate::OFF, address });
-        let proxy = admission.try_admit_proxy().expect("free");
+        let proxy = admission.try_admit_unaddressed().expect("free");
         let first = proxy.request_behind(ip("192.0.2.1")).expect("free");
         assert_eq!(proxy.request_behind(ip("192.0.2.1")).expect_err("refused"), Refusal::AddressPendingFull);
-        assert_eq!(admission.try_admit_proxy().expect_err("refused"), Refusal::PendingFull);
+        assert_eq!(admission.try_admit_unaddressed().expect_err("refused"), Refusal::PendingFull);
         first.settle();
-        assert!(proxy.request_behind(ip("192.0.2.1")).is_ok() && admission.try_admit_proxy().is_ok());
+        assert!(proxy.request_behind(ip("192.0.2.1")).is_ok() && admission.try_admit_unaddressed().is_ok());
     }
 
     #[tokio::test(start_paused = true)]
@@ -415,7 +416,7 @@ mod tests {
         let one = Rate { per_second: 1, burst: 1 };
         let address = AddressBounds { rate: one, requests: one, ..AddressBounds::OFF };
         let admission = Admission::new(Bounds { rate: Rate { per_second: 1, burst: 2 }, address, ..TEN });
-        let proxies: Vec<_> = (0..3).map(|_| admission.try_admit_proxy().expect("at any rate")).collect();
+        let proxies: Vec<_> = (0..3).map(|_| admission.try_admit_unaddressed().expect("at any rate")).collect();
         let request = |address| proxies[0].request_behind(ip(address)).expect("without a bound");
         let first = request("192.0.2.1");
         assert_eq!((first.begin_request(), first.begin_connection()), (None, Ok(())));

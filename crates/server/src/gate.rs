@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cuttlebone_access::{Access, Denied, Token};
+use cuttlebone_transport::PeerUser;
 use http::header::ORIGIN;
 use http::{HeaderMap, Uri};
 use parking_lot::RwLock;
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 
 use crate::caller::Caller;
 use crate::clock;
+use crate::link::Link;
 use crate::origin::{self, Scheme};
 use credential::{Malformed, Presented};
 pub(crate) use credential::{PLAIN_COOKIE, SECURE_COOKIE};
@@ -138,6 +140,21 @@ impl Gate {
             _ if self.anonymous => Ok(Caller::ANYBODY),
             Presented::Cookie(_) | Presented::Nothing => Err(Unrecognised::Missing),
         }
+    }
+
+    /// Who asks: whom a request was recognised as by what it presents, or else the user of this machine that the system names.
+    pub(crate) fn or_user(
+        &self,
+        recognised: Result<Caller, Unrecognised>,
+        link: Option<&Link>,
+    ) -> Result<Caller, Unrecognised> {
+        let is_nobody = match &recognised {
+            Ok(caller) => caller.principal().is_none(),
+            Err(reason) => *reason == Unrecognised::Missing,
+        };
+        let user = link.filter(|_| is_nobody).and_then(Link::user);
+        let principal = user.and_then(|PeerUser { user, group }| self.access.read().user(user, group));
+        principal.map(Caller::known).map_or(recognised, Ok)
     }
 
     fn authenticate(&self, token: &Token) -> Result<Caller, Unrecognised> {

@@ -42,8 +42,8 @@ mod stall;
 mod tables;
 mod tasks;
 
-pub use cuttlebone_transport::Rate;
 pub use cuttlebone_transport::tls::{TlsError, TlsSettings};
+pub use cuttlebone_transport::{Rate, UnixAddress};
 pub use fetch::{FetchError, FetchSettings, Fetcher};
 pub use gate::AccessSettings;
 pub use metrics::process::{count_dropped_log_line, dropped_log_lines};

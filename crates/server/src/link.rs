@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cuttlebone_transport::{Bucket, Rate};
+use cuttlebone_transport::{Bucket, PeerUser, Rate};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -24,6 +24,8 @@ pub(crate) struct Link {
     pub(crate) deadline: Instant,
     /// What the other end sees of us.
     pub(crate) scheme: Scheme,
+    /// Who is at the other end, where the system says so.
+    user: Option<PeerUser>,
     /// The link of the socket, if this is that of one request.
     socket: Option<Arc<Link>>,
     accepted: Instant,
@@ -35,35 +37,37 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(peer: SocketAddr, permit: ConnectionPermit, deadline: Instant, scheme: Scheme) -> Arc<Self> {
-        Self::with(peer, permit, deadline, scheme, None)
-    }
-
-    fn with(
-        peer: SocketAddr,
-        permit: ConnectionPermit,
-        deadline: Instant,
-        scheme: Scheme,
-        socket: Option<Arc<Self>>,
-    ) -> Arc<Self> {
-        Arc::new(Self {
+    pub(crate) fn new(peer: SocketAddr, permit: ConnectionPermit, deadline: Instant, scheme: Scheme) -> Self {
+        Self {
             peer,
             permit,
             deadline,
             scheme,
-            socket,
+            user: None,
+            socket: None,
             accepted: clock::now(),
             requests: Mutex::default(),
             responded: AtomicBool::new(false),
             held: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
             endless: AtomicBool::new(false),
-        })
+        }
+    }
+
+    /// With what the system says of who is at the other end.
+    pub(crate) fn with_user(self, user: Option<PeerUser>) -> Arc<Self> {
+        Arc::new(Self { user, ..self })
+    }
+
+    /// Who is at the other end, where the system says so. Who is behind a proxy is not the proxy.
+    pub(crate) fn user(&self) -> Option<PeerUser> {
+        self.user
     }
 
     /// That of a request which the proxy at the other end of this one passes on from `peer`.
     pub(crate) fn behind(self: &Arc<Self>, peer: IpAddr, permit: ConnectionPermit, scheme: Scheme) -> Arc<Self> {
-        Self::with((peer, 0).into(), permit, self.deadline, scheme, Some(Arc::clone(self)))
+        let link = Self::new((peer, 0).into(), permit, self.deadline, scheme);
+        Arc::new(Self { socket: Some(Arc::clone(self)), ..link })
     }
 
     /// A request begins. Gives until when it has to wait, if more came than may: on this socket, or from the address behind a
@@ -130,6 +134,6 @@ impl Link {
         let permit = crate::admission::Admission::new(crate::admission::Bounds::of(1, None))
             .try_admit(peer.ip())
             .expect("a place");
-        Self::new(peer, permit, crate::clock::now(), Scheme::Any)
+        Arc::new(Self::new(peer, permit, crate::clock::now(), Scheme::Any))
     }
 }

@@ -94,7 +94,7 @@ async fn known(mut accepted: Accepted, link: Arc<Link>, mut plan: Plan) -> Optio
     let permit = if plan.is_proxy { Ok(link.permit.clone()) } else { link.permit.connection_behind(peer.ip()) };
     match permit {
         Ok(permit) => {
-            let link = Link::new(peer, permit, link.deadline, link.scheme);
+            let link = Arc::new(Link::new(peer, permit, link.deadline, link.scheme));
             Some((accepted, link, plan))
         }
         Err(reason) => {

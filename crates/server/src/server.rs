@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +43,7 @@ const ABORTING: Duration = Duration::from_secs(1);
 /// A server that listens and does not serve yet.
 pub struct Server {
     public: Door,
+    unix: Option<Door>,
     metrics: Option<Door>,
     local_addr: SocketAddr,
     metrics_addr: Option<SocketAddr>,
@@ -53,6 +56,8 @@ pub struct Server {
 pub struct Sockets {
     /// Where devices, clients and browsers connect.
     pub public: Option<TcpListener>,
+    /// Where those of this machine do.
+    pub unix: Option<UnixListener>,
     /// Where `/metrics` is served.
     pub metrics: Option<TcpListener>,
 }
@@ -111,6 +116,14 @@ pub enum BindError {
         /// What the system said.
         source: io::Error,
     },
+    /// A unix socket can't be listened on.
+    #[error("can't listen on {} (server.listen_unix)", path.display())]
+    ListenUnix {
+        /// Its file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
 }
 
 /// How a server ended.
@@ -148,6 +161,7 @@ impl Server {
         let leaves_queue = sockets.public.is_some();
         let (listener, local_addr) =
             listen(&settings, ("server.listen", settings.listen), tls.as_ref(), sockets.public)?;
+        let unix = listen_unix(&settings, sockets.unix)?;
         let metrics_listener = settings.metrics_listen.map(|address| ("server.metrics_listen", address));
         let metrics_listener = metrics_listener.map(|at| listen(&settings, at, None, sockets.metrics)).transpose()?;
 
@@ -173,17 +187,30 @@ impl Server {
             leaves_queue,
             tls: tls.is_some(),
             is_public: true,
+            is_unix: false,
+            admission: Arc::clone(&admission),
+            turned_away: shares.turned_away,
+            router: router.clone(),
+            tasks: Arc::clone(&tasks),
+            app: Arc::clone(&app),
+        };
+        let unix = unix.map(|(listener, leaves_queue)| Door {
+            listener,
+            leaves_queue,
+            tls: false,
+            is_public: false,
+            is_unix: true,
             admission,
             turned_away: shares.turned_away,
             router,
             tasks,
             app: Arc::clone(&app),
-        };
+        });
         let (metrics, metrics_addr) = match metrics_listener {
             Some((listener, address)) => (Some(metrics_door(listener, address, &app, shares)), Some(address)),
             None => (None, None),
         };
-        Ok(Self { public, metrics, local_addr, metrics_addr, tls, app })
+        Ok(Self { public, unix, metrics, local_addr, metrics_addr, tls, app })
     }
 
     /// To change it while it runs.
@@ -215,13 +242,14 @@ impl Server {
     /// To drain: not ready any more, no new connections, the open ones are closed in waves, and what has not left after
     /// `timeouts.drain_ms` is aborted. Dropping the future aborts everything at once.
     pub async fn run(self, cancel: CancellationToken) -> Summary {
-        let Self { public, metrics, app, .. } = self;
+        let Self { public, unix, metrics, app, .. } = self;
         let tasks = Arc::clone(&app.tasks);
         let stopped = (tasks.stopping.clone().drop_guard(), AbortOnDrop(Arc::clone(&tasks)));
         let metrics_stopped = metrics.as_ref().map(|door| AbortOnDrop(Arc::clone(&door.tasks)));
         let services = TaskTracker::new();
         let watch = Watch::new(app.settings.memory, &public.admission, &app.registry, &app.metrics);
-        let accepting = services.spawn(accept::run(public, tasks.stopping.clone()));
+        let mut accepting = vec![services.spawn(accept::run(public, tasks.stopping.clone()))];
+        accepting.extend(unix.map(|door| services.spawn(accept::run(door, tasks.stopping.clone()))));
         if let Some(metrics) = metrics {
             services.spawn(accept::run(metrics, tasks.abort.clone()));
         }
@@ -251,7 +279,7 @@ impl Drop for AbortOnDrop {
 }
 
 /// Closes what is open and waits for it, for as long as it may take.
-async fn drain(app: &App, accepting: JoinHandle<()>) -> Summary {
+async fn drain(app: &App, accepting: Vec<JoinHandle<()>>) -> Summary {
     let begun = clock::now();
     let longest = app.settings.timeouts.drain;
     let open = app.tasks.len();
@@ -259,7 +287,9 @@ async fn drain(app: &App, accepting: JoinHandle<()>) -> Summary {
     let leave = async {
         app.registry.stop();
         // Those it takes last are waited for as well.
-        let _ = accepting.await;
+        for accepting in accepting {
+            let _ = accepting.await;
+        }
         // Half of the time is for the last wave to say goodbye.
         app.waves.fire(open, longest / 2).await;
         app.tasks.ended().await;
@@ -283,6 +313,7 @@ fn metrics_door(listener: Listener, address: SocketAddr, app: &Arc<App>, shares:
         leaves_queue: true,
         tls: false,
         is_public: false,
+        is_unix: false,
         admission: Admission::new(Bounds::of(shares.metrics, None)),
         turned_away: 1,
         router: endpoint::router(Arc::clone(app), address),
@@ -307,6 +338,23 @@ fn listen(
     listener.set_send_buffer(settings.connections.send_buffer).map_err(fault)?;
     let bound = listener.local_addr().map_err(fault)?;
     Ok((listener, bound))
+}
+
+/// The unix socket, and whether it was handed over.
+fn listen_unix(settings: &Settings, socket: Option<UnixListener>) -> Result<Option<(Listener, bool)>, BindError> {
+    let fault = |path: PathBuf| |source| BindError::ListenUnix { path, source };
+    match (socket, &settings.listen_unix) {
+        (Some(socket), _) => {
+            let path = socket.local_addr().ok().and_then(|address| address.as_pathname().map(PathBuf::from));
+            let listener = Listener::inherit_unix(socket).map_err(fault(path.unwrap_or_default()))?;
+            Ok(Some((listener, true)))
+        }
+        (None, Some(address)) => {
+            let listener = Listener::bind_unix(address).map_err(fault(address.path.clone()))?;
+            Ok(Some((listener, false)))
+        }
+        (None, None) => Ok(None),
+    }
 }
 
 /// Tokens of this process.

@@ -10,8 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use cuttlebone_proto::{IceServer, Limits};
-use cuttlebone_transport::Rate;
 use cuttlebone_transport::tls::TlsSettings;
+use cuttlebone_transport::{Rate, UnixAddress};
 
 use crate::admission::{AddressBounds, Bounds};
 use crate::fetch::FetchSettings;
@@ -35,6 +35,8 @@ const AUTO_PER_ADDRESS_PER_SECOND: u32 = 20;
 pub struct Settings {
     /// Where devices, clients and browsers connect: `server.listen`. Port 0 takes a free one.
     pub listen: SocketAddr,
+    /// A unix socket beside it: `server.listen_unix`. `None` is none.
+    pub listen_unix: Option<UnixAddress>,
     /// Whether other processes may listen on the same address beside this one: `server.reuse_port`.
     pub reuse_port: bool,
     /// Where `/metrics` is served: `server.metrics_listen`. `None` is off.
@@ -185,6 +187,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            listen_unix: None,
             reuse_port: false,
             metrics_listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090)),
             allowed_origins: Vec::new(),

@@ -21,7 +21,8 @@ const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"cuttlebo
 pub(crate) async fn require(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let link = request.extensions().get::<Arc<Link>>().cloned();
     let scheme = link.as_ref().map_or(Scheme::Any, |link| link.scheme);
-    match app.gate.recognise(scheme, request.headers(), request.uri()) {
+    let recognised = app.gate.recognise(scheme, request.headers(), request.uri());
+    match app.gate.or_user(recognised, link.as_deref()) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await

@@ -59,7 +59,8 @@ async fn upgrade(app: &Arc<App>, role: Role, mut request: Request) -> Response {
         app.metrics.refused(reason);
         return problem::refused(reason);
     }
-    let caller = match app.gate.recognise_upgrade(link.scheme, request.headers(), request.uri()) {
+    let recognised = app.gate.recognise_upgrade(link.scheme, request.headers(), request.uri());
+    let caller = match app.gate.or_user(recognised, Some(&link)) {
         Ok(caller) => caller,
         Err(reason) => return gate::unauthenticated(app, Some(&link), reason).await,
     };

@@ -17,6 +17,9 @@ const LONGEST_DELAY: Duration = Duration::from_secs(60);
 /// Each is looked at for each connection.
 const MOST_NETWORKS: usize = 64;
 
+/// That of a unix socket, in bytes.
+const LONGEST_PATH: usize = 107;
+
 /// What the program itself needs, about.
 const LEAST_MEMORY: u64 = 16 << 20;
 
@@ -79,6 +82,13 @@ impl Settings {
     fn check_listen(&self, faults: &mut Faults) {
         let taken = self.metrics_listen.is_some_and(|metrics| metrics == self.listen && metrics.port() != 0);
         faults.check(!taken, "server.metrics_listen", || "must differ from server.listen".into());
+        if let Some(unix) = &self.listen_unix {
+            let length = unix.path.as_os_str().len();
+            faults.check((1..=LONGEST_PATH).contains(&length), "server.listen_unix", || {
+                format!("must have at most {LONGEST_PATH} bytes, has {length}")
+            });
+            faults.check(unix.mode <= 0o777, "server.listen_unix_mode", || "must be 0 to 0777, in octal".into());
+        }
     }
 
     fn check_proxy(&self, faults: &mut Faults) {
@@ -245,6 +255,7 @@ mod tests {
     use super::*;
     use crate::proxy::Network;
     use crate::settings::LimitSettings;
+    use cuttlebone_transport::UnixAddress;
 
     fn keys(settings: &Settings) -> Vec<&'static str> {
         settings.validate().err().unwrap_or_default().iter().map(|fault| fault.key).collect()
@@ -283,6 +294,16 @@ mod tests {
         assert_eq!(keys(&settings), Vec::<&str>::new());
         settings.proxy.trusted.extend(Network::new("127.0.0.1"));
         assert_eq!(keys(&settings), ["proxy.trusted"]);
+    }
+
+    #[test]
+    fn unix_socket_has_a_path_that_the_system_takes_and_a_mode() {
+        let mut settings = Settings::default();
+        let unix = |path: &str, mode| Some(UnixAddress { path: path.into(), mode, group: None });
+        settings.listen_unix = unix(&"x".repeat(108), 0o1000);
+        assert_eq!(keys(&settings), ["server.listen_unix", "server.listen_unix_mode"]);
+        settings.listen_unix = unix(&"x".repeat(107), 0o777);
+        assert_eq!(keys(&settings), Vec::<&str>::new());
     }
 
     #[test]
