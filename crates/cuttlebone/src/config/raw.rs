@@ -33,6 +33,9 @@ pub(crate) struct RawConfig {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawServer {
     pub(crate) listen: String,
+    pub(crate) listen_unix: String,
+    pub(crate) listen_unix_mode: String,
+    pub(crate) listen_unix_group: String,
     pub(crate) reuse_port: bool,
     pub(crate) metrics_listen: String,
     pub(crate) allow_anonymous: bool,
@@ -59,7 +62,34 @@ pub(crate) struct RawAccess {
     pub(crate) failures: u64,
     pub(crate) failures_within_ms: u64,
     pub(crate) failure_delay_ms: u64,
+    pub(crate) user: Vec<RawUser>,
     pub(crate) jwt: Vec<RawJwt>,
+}
+
+/// `[[access.user]]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawUser {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<RawAccount>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) group: Option<RawAccount>,
+    #[serde(default)]
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) roles: Vec<String>,
+    #[serde(default)]
+    pub(crate) devices: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tenant: Option<String>,
+}
+
+/// A user or a group: its number, or its name.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(untagged, expecting = "expected a number or a name")]
+pub(crate) enum RawAccount {
+    Number(u32),
+    Name(String),
 }
 
 /// `[[access.jwt]]`

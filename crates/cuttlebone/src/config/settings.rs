@@ -39,6 +39,7 @@ pub(super) fn check(
     let known = access::known(&raw.access, &mut check);
     let settings = Settings {
         listen: network.listen,
+        listen_unix: network.listen_unix,
         reuse_port: raw.server.reuse_port,
         metrics_listen: network.metrics_listen,
         allowed_origins: network::origins(&raw.server.allowed_origins, &mut check),

@@ -60,6 +60,7 @@ fn every_key_of_the_reference_changes_something() {
     let base = [
         ("CUTTLEBONE__SERVER__ALLOW_ANONYMOUS", "true"),
         ("CUTTLEBONE__PROXY__TRUSTED", "[\"10.0.0.0/8\"]"),
+        ("CUTTLEBONE__SERVER__LISTEN_UNIX", "/run/socket"),
         ("HOME", "/home/user"),
     ];
     let (tokens, public) = (Temporary::tokens("words"), Temporary::keys("words-keys"));
@@ -75,6 +76,10 @@ fn every_key_of_the_reference_changes_something() {
         ("access.jwt", &jwt),
         ("server.listen", "127.0.0.2:8081"),
         ("server.metrics_listen", ""),
+        ("server.listen_unix", "/run/another"),
+        ("server.listen_unix_mode", "0600"),
+        ("server.listen_unix_group", "root"),
+        ("access.user", "[{user = 0, name = \"root\", roles = [\"observer\"]}]"),
         ("server.reuse_port", "true"),
         ("server.allowed_origins", "[\"https://console.example\"]"),
         ("proxy.trusted", "[\"10.0.0.0/8\", \"127.0.0.1\"]"),
@@ -251,6 +256,36 @@ fn proxies_are_named_exactly_and_all_faults_are_told() {
         assert!(text.contains(part), "{part} is not in:\n{text}");
     }
     assert!(!text.contains("trusted[0]"), "{text}");
+}
+
+#[test]
+fn every_fault_of_a_unix_socket_and_of_a_user_is_told() {
+    let file = "[server]\nlisten_unix = \"/run/x\"\nlisten_unix_mode = \"rw\"\nlisten_unix_group = \"no such\"\n\
+                [[access.user]]\nname = \"a\"\nroles = [\"device\"]\n\
+                [[access.user]]\nuser = \"no such\"\nname = \"a\"\n\
+                [[access.user]]\nuser = 1\nname = \"a\"\nroles = [\"device\"]\n\
+                [[access.user]]\ngroup = 65534\nname = \"a\"\nroles = [\"observer\"]\n\
+                [[access.user]]\nuser = 1\nname = \"a\"\nroles = [\"observer\"]\n";
+    let text = faults(file);
+    for part in [
+        "server.listen_unix_mode: expected a mode in octal",
+        "server.listen_unix_group: \"no such\" is not in /etc/group",
+        "access.user[0]: needs either user or group",
+        "access.user[1].user: \"no such\" is not in /etc/passwd",
+        "access.user[2]: devices: is needed",
+        "access.user[3].group: 65534 is what the system says of everybody",
+        "line 3)",
+        "line 9)",
+        "has 6 faults",
+    ] {
+        assert!(text.contains(part), "{part} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn users_of_this_machine_are_somebody_so_that_others_are_not_served() {
+    let file = "[[access.user]]\nuser = \"root\"\nname = \"a\"\nroles = [\"observer\"]\n";
+    assert!(!load(file, &[], Vec::new()).expect("no fault").settings.access.anonymous);
 }
 
 #[test]

@@ -22,3 +22,4 @@ mod resume;
 mod support;
 mod threats;
 mod tls;
+mod unix;

@@ -4,15 +4,17 @@ use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use cuttlebone_server::{ConnectionSettings, FetchSettings, Fetcher, Origin, ProxySettings, TlsSettings};
+use cuttlebone_server::{ConnectionSettings, FetchSettings, Fetcher, Origin, ProxySettings, TlsSettings, UnixAddress};
 
-use super::super::raw::{RawConfig, RawConnections, RawFetch, RawTls};
+use super::super::accounts::{self, Kind};
+use super::super::raw::{RawAccount, RawConfig, RawConnections, RawFetch, RawServer, RawTls};
 use super::access;
 use super::check::{Check, count, millis, number_or_auto, rate};
 
 /// What of the settings is about the network.
 pub(super) struct Network {
     pub(super) listen: SocketAddr,
+    pub(super) listen_unix: Option<UnixAddress>,
     /// Nobody else reaches it: neither by its address nor through a proxy.
     pub(super) is_of_this_machine: bool,
     pub(super) metrics_listen: Option<SocketAddr>,
@@ -34,6 +36,7 @@ pub(super) fn network(
     };
     Network {
         listen,
+        listen_unix: listen_unix(&raw.server, check),
         is_of_this_machine: listen.ip().is_loopback() && raw.proxy.trusted.is_empty(),
         metrics_listen,
         tls: tls(&raw.tls, listen, check, variables),
@@ -76,6 +79,25 @@ fn refuse_what_was_not_meant(raw: &RawConfig, listen: SocketAddr, check: &mut Ch
             ),
         );
     }
+}
+
+/// `server.listen_unix` and what goes with it.
+fn listen_unix(raw: &RawServer, check: &mut Check<'_>) -> Option<UnixAddress> {
+    if raw.listen_unix.is_empty() {
+        return None;
+    }
+    let mode = u32::from_str_radix(&raw.listen_unix_mode, 8).unwrap_or_else(|_| {
+        check.fault(
+            "server.listen_unix_mode",
+            format!("expected a mode in octal, such as \"0660\", not {:?}", raw.listen_unix_mode),
+        );
+        0
+    });
+    let group = Some(&raw.listen_unix_group).filter(|group| !group.is_empty()).and_then(|group| {
+        let number = accounts::number(Kind::Group, &RawAccount::Name(group.clone()));
+        number.map_err(|text| check.fault("server.listen_unix_group", text)).ok()
+    });
+    Some(UnixAddress { path: PathBuf::from(&raw.listen_unix), mode, group })
 }
 
 fn address(key: &str, text: &str, check: &mut Check<'_>) -> SocketAddr {
