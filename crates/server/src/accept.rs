@@ -106,7 +106,8 @@ async fn answer(questions: &mut Option<Questions>) {
 impl Door {
     fn admit(&self, accepted: Accepted, turned_away: &Arc<Semaphore>) {
         let peer = accepted.peer();
-        let is_proxy = self.is_public && self.app.settings.proxy.trusts(peer.ip());
+        let proxy = &self.app.settings.proxy;
+        let is_proxy = if self.is_unix { proxy.unix } else { self.is_public && proxy.trusts(peer.ip()) };
         let is_unaddressed = is_proxy || self.is_unix;
         let admitted =
             if is_unaddressed { self.admission.try_admit_unaddressed() } else { self.admission.try_admit(peer.ip()) };

@@ -20,6 +20,8 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 pub struct ProxySettings {
     /// Where they are: `proxy.trusted`.
     pub trusted: Vec<Network>,
+    /// Whether whoever comes by the unix socket is one: `"unix"` in `proxy.trusted`.
+    pub unix: bool,
     /// Whether they say in `X-Forwarded-For` and `X-Forwarded-Proto` whom they ask for: `proxy.header`.
     pub header: bool,
     /// Whether each of their connections begins with a header of the PROXY protocol: `proxy.protocol`.
@@ -29,14 +31,14 @@ pub struct ProxySettings {
 impl Default for ProxySettings {
     /// None is believed.
     fn default() -> Self {
-        Self { trusted: Vec::new(), header: true, protocol: false }
+        Self { trusted: Vec::new(), unix: false, header: true, protocol: false }
     }
 }
 
 impl ProxySettings {
     /// Whether there is any.
     pub(crate) fn is_used(&self) -> bool {
-        !self.trusted.is_empty()
+        !self.trusted.is_empty() || self.unix
     }
 
     /// Whether what this peer says of others is believed.
@@ -102,7 +104,7 @@ mod tests {
 
     fn settings(trusted: &[&str]) -> ProxySettings {
         let trusted = trusted.iter().map(|text| Network::new(text).expect("a network")).collect();
-        ProxySettings { trusted, header: true, protocol: false }
+        ProxySettings { trusted, unix: false, header: true, protocol: false }
     }
 
     fn headers(name: &HeaderName, values: &[&str]) -> HeaderMap {

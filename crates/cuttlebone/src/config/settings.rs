@@ -37,6 +37,12 @@ pub(super) fn check(
     let network = network::network(&raw, &proxy, &mut check, variables);
     let access_files = Watch::new(access::files(&raw.access));
     let known = access::known(&raw.access, &mut check);
+    if proxy.unix && !raw.access.user.is_empty() {
+        check.fault(
+            "access.user",
+            "is for those who come by the unix socket, and proxy.trusted says that these are proxies",
+        );
+    }
     let settings = Settings {
         listen: network.listen,
         listen_unix: network.listen_unix,

@@ -256,6 +256,9 @@ fn proxies_are_named_exactly_and_all_faults_are_told() {
         assert!(text.contains(part), "{part} is not in:\n{text}");
     }
     assert!(!text.contains("trusted[0]"), "{text}");
+    let text =
+        faults("[proxy]\ntrusted = [\"unix\"]\n[[access.user]]\nuser = 0\nname = \"a\"\nroles = [\"observer\"]\n");
+    assert!(text.contains("access.user: is for those") && text.contains("there is no server.listen_unix"), "{text}");
 }
 
 #[test]

@@ -93,6 +93,8 @@ impl Settings {
 
     fn check_proxy(&self, faults: &mut Faults) {
         faults.within("proxy.trusted", self.proxy.trusted.len(), 0..=MOST_NETWORKS);
+        let has_socket = !self.proxy.unix || self.listen_unix.is_some();
+        faults.check(has_socket, "proxy.trusted", || "has \"unix\", and there is no server.listen_unix".into());
         let is_of_some = !self.proxy.protocol || self.proxy.is_used();
         faults
             .check(is_of_some, "proxy.protocol", || "is for the addresses of proxy.trusted, and there are none".into());
@@ -253,7 +255,7 @@ impl Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::Network;
+    use crate::proxy::{Network, ProxySettings};
     use crate::settings::LimitSettings;
     use cuttlebone_transport::UnixAddress;
 
@@ -294,6 +296,8 @@ mod tests {
         assert_eq!(keys(&settings), Vec::<&str>::new());
         settings.proxy.trusted.extend(Network::new("127.0.0.1"));
         assert_eq!(keys(&settings), ["proxy.trusted"]);
+        settings.proxy = ProxySettings { unix: true, ..ProxySettings::default() };
+        assert_eq!(keys(&settings), ["proxy.trusted"], "there is no unix socket");
     }
 
     #[test]

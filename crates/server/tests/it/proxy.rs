@@ -16,7 +16,8 @@ const VERSION_2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07\x7f\
 const BAD_TOKEN: &str = "authorization: Bearer x\r\n";
 
 fn behind(trusted: &str, protocol: bool) -> ProxySettings {
-    ProxySettings { trusted: vec![Network::new(trusted).expect("a network")], header: true, protocol }
+    let trusted = vec![Network::new(trusted).expect("a network")];
+    ProxySettings { trusted, protocol, ..ProxySettings::default() }
 }
 
 /// A server that knows one token, with the proxies of this network.

@@ -164,6 +164,30 @@ async fn bounds_of_one_address_do_not_count_there_and_those_of_all_do() {
 }
 
 #[tokio::test]
+async fn proxy_that_comes_by_it_says_for_whom_it_asks_and_is_no_user() {
+    let place = Place::new("proxy");
+    let server = server(&place, |settings| {
+        settings.access.anonymous = true;
+        settings.proxy.unix = true;
+        settings.connections.per_address = Some(1);
+    });
+    server.handle.set_access(users(vec![rule(Who::User(place.own().0), "proxy", "admin")]));
+    let upgrade = async |from: &str| {
+        let headers = format!("{UPGRADE}x-forwarded-for: {from}\r\n");
+        let mut stream = place.send(&format!("GET /connect_client HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n")).await;
+        (until(&mut stream, "\r\n\r\n").await.get(9..12).map(str::to_owned), stream)
+    };
+    let mut held = Vec::new();
+    for (from, expected) in [("192.0.2.1", "101"), ("192.0.2.1", "429"), ("192.0.2.2", "101")] {
+        let (status, stream) = upgrade(from).await;
+        assert_eq!(status.as_deref(), Some(expected), "{from}");
+        held.push(stream);
+    }
+    let who = place.ask("/api/v1/whoami", "x-forwarded-for: 192.0.2.3\r\n").await;
+    assert!(who.ends_with(r#"{"roles":[]}"#), "who is behind it is not the proxy: {who}");
+}
+
+#[tokio::test]
 async fn stop_says_goodbye_there_too_and_takes_the_file_along() {
     let place = Place::new("stop");
     let server = server(&place, |settings| settings.access.anonymous = true);

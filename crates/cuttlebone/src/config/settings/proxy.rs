@@ -5,12 +5,19 @@ use cuttlebone_server::{Network, ProxySettings};
 use super::super::raw::RawProxy;
 use super::check::Check;
 
+/// Whoever comes by the unix socket.
+const UNIX: &str = "unix";
+
 pub(super) fn proxy(raw: &RawProxy, check: &mut Check<'_>) -> ProxySettings {
+    let unix = raw.trusted.iter().any(|text| text == UNIX);
     let mut network = |(at, text): (usize, &String)| {
+        if text == UNIX {
+            return None;
+        }
         let network = Network::new(text);
         if network.is_none() {
             let text = format!(
-                "expected an address or a network, such as 127.0.0.1, 10.0.0.0/8 or 2001:db8::/32, that is not everybody, not {text:?}"
+                "expected an address or a network, such as 127.0.0.1, 10.0.0.0/8 or 2001:db8::/32, that is not everybody, or \"unix\", not {text:?}"
             );
             check.fault(&format!("proxy.trusted[{at}]"), text);
         }
@@ -19,7 +26,7 @@ pub(super) fn proxy(raw: &RawProxy, check: &mut Check<'_>) -> ProxySettings {
     let trusted = raw.trusted.iter().enumerate().filter_map(&mut network).collect();
     let header = one_of("proxy.header", &raw.header, "x-forwarded-for", check);
     let protocol = one_of("proxy.protocol", &raw.protocol, "v1-v2", check);
-    ProxySettings { trusted, header, protocol }
+    ProxySettings { trusted, unix, header, protocol }
 }
 
 /// True for the word, false for "off".
