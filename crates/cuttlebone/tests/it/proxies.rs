@@ -32,15 +32,15 @@ struct Behind {
 }
 
 impl Behind {
-    /// `more` is further configuration.
-    fn start(name: &str, more: &str) -> Self {
+    /// `server` is further configuration of its section, `more` of others.
+    fn start(name: &str, server: &str, more: &str) -> Self {
         let tokens = file_with_mode(&format!("{name}.tokens"), "", 0o600);
         let made =
             run(&["token", "new", "--name", "x", "--role", "device,client", "--devices", "*", "--append-to", &tokens]);
         assert!(made.status.success(), "{}", stderr(&made));
         let config = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nmetrics_listen = \"\"\nallowed_origins = [\"https://signal.example\"]\n\
-             [access]\ntokens_file = {tokens:?}\n[log]\nformat = \"text\"\n{more}\n"
+             {server}[access]\ntokens_file = {tokens:?}\n[log]\nformat = \"text\"\n{more}\n"
         );
         let config = file(&format!("{name}.toml"), &config);
         let mut running = Running::start(program(&["serve", "--config", &config]));
@@ -261,16 +261,14 @@ const MAXCONN: (&str, &str) = ("maxconn 20000", "maxconn 200");
 
 const TRUSTED: &str = "[proxy]\ntrusted = [\"127.0.0.1\"]";
 
-#[tokio::test]
-async fn nginx_passes_on_what_it_must() {
-    let mut behind = Behind::start("nginx", TRUSTED);
-    let (certificate, fingerprint) = certificate("nginx-certificate");
-    let directory = directory("nginx");
+/// nginx with our configuration, in front of `server`: with TLS, and without.
+async fn nginx(name: &str, certificate: &Path, server: &str) -> (Proxy, [SocketAddr; 2]) {
+    let directory = directory(name);
     let start = |[tls, plain]: [u16; 2]| {
         let config = deployed(
             "nginx/cuttlebone.conf",
             &[
-                ("server 127.0.0.1:8080;", &format!("server {};", behind.address)),
+                ("server 127.0.0.1:8080;", &format!("server {server};")),
                 ("listen 443 ssl;", &format!("listen 127.0.0.1:{tls} ssl; listen 127.0.0.1:{plain};")),
                 ("/etc/letsencrypt/live/signal.example/fullchain.pem", &certificate.to_string_lossy()),
                 ("/etc/letsencrypt/live/signal.example/privkey.pem", &certificate.to_string_lossy()),
@@ -293,14 +291,34 @@ async fn nginx_passes_on_what_it_must() {
         nginx.arg("-p").arg(&directory).arg("-c").arg(path).args(["-e", "stderr"]);
         nginx
     };
-    let (_nginx, [tls, plain]) = Proxy::start(start).await;
+    Proxy::start(start).await
+}
+
+#[tokio::test]
+async fn nginx_passes_on_what_it_must() {
+    let mut behind = Behind::start("nginx", "", TRUSTED);
+    let (certificate, fingerprint) = certificate("nginx-certificate");
+    let (_nginx, [tls, plain]) = nginx("nginx", &certificate, &behind.address.to_string()).await;
     talk(&behind, tls, &fingerprint, "by-nginx").await;
     passes_on_what_it_must(&mut behind, plain).await;
 }
 
 #[tokio::test]
+async fn nginx_by_the_unix_socket_passes_on_what_it_must_and_no_other_program_is_believed() {
+    let path = std::env::temp_dir().join(format!("cuttlebone-nginx-{}.socket", std::process::id()));
+    let unix = format!("listen_unix = {path:?}\n");
+    let mut behind = Behind::start("nginx-unix", &unix, "[proxy]\ntrusted = [\"unix\"]");
+    let (certificate, fingerprint) = certificate("nginx-unix-certificate");
+    let (_nginx, [tls, plain]) = nginx("nginx-unix", &certificate, &format!("unix:{}", path.display())).await;
+    talk(&behind, tls, &fingerprint, "by-unix").await;
+    passes_on_what_it_must(&mut behind, plain).await;
+    let seen = behind.seen_from(behind.address, "x-forwarded-for: 9.9.9.9\r\n").await;
+    assert!(seen.starts_with(&format!("{CLIENT}:")), "{seen}");
+}
+
+#[tokio::test]
 async fn haproxy_passes_on_what_it_must() {
-    let mut behind = Behind::start("haproxy", TRUSTED);
+    let mut behind = Behind::start("haproxy", "", TRUSTED);
     let (certificate, fingerprint) = certificate("haproxy-certificate");
     let path = directory("haproxy").join("haproxy.cfg");
     let start = |[tls, plain]: [u16; 2]| {
@@ -329,8 +347,8 @@ async fn haproxy_passes_connections_on_and_says_whose_they_are() {
     let tls = format!(
         "{TRUSTED}\nprotocol = \"v1-v2\"\n[tls]\nmode = \"files\"\ncert_file = {certificate:?}\nkey_file = {certificate:?}"
     );
-    let mut encrypted = Behind::start("haproxy-tcp", &tls);
-    let mut plain = Behind::start("haproxy-tcp-plain", &format!("{TRUSTED}\nprotocol = \"v1-v2\""));
+    let mut encrypted = Behind::start("haproxy-tcp", "", &tls);
+    let mut plain = Behind::start("haproxy-tcp-plain", "", &format!("{TRUSTED}\nprotocol = \"v1-v2\""));
     let directory = directory("haproxy-tcp");
     let start = async |name: &str, server: SocketAddr| {
         Proxy::start(|[port]: [u16; 1]| {
@@ -361,7 +379,7 @@ async fn haproxy_passes_connections_on_and_says_whose_they_are() {
 
 #[tokio::test]
 async fn caddy_passes_on_what_it_must() {
-    let mut behind = Behind::start("caddy", TRUSTED);
+    let mut behind = Behind::start("caddy", "", TRUSTED);
     let directory = directory("caddy");
     let start = |[plain]: [u16; 1]| {
         let config = deployed(
