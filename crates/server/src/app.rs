@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, Bounds};
+use crate::audit::Audit;
 use crate::drain::Waves;
 use crate::feed::Feed;
 use crate::gate::Gate;
@@ -23,6 +24,8 @@ pub(crate) struct App {
     pub(crate) settings: Arc<Settings>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Who did what.
+    pub(crate) audit: Arc<Audit>,
     /// Who is let in.
     pub(crate) gate: Gate,
     /// Changes of the device list, as text.
@@ -44,6 +47,7 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(settings: Settings, registry: Arc<Registry>, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
+            audit: Arc::new(Audit::new(&settings.audit, Arc::clone(&metrics))),
             gate: Gate::new(&settings.access, settings.tls.is_some()),
             feed: Feed::new(settings.hub.event_buffer),
             listings: Listings::default(),
