@@ -28,6 +28,7 @@ use tokio::time::{sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::audit::{Entry, Event};
 use crate::clock;
 use crate::link::Link;
 use crate::metrics::{Metrics, Paused, Peer, Refusal, Timeout};
@@ -69,7 +70,7 @@ pub(crate) async fn serve(accepted: Accepted, link: Arc<Link>, plan: Plan) {
 
 /// Hears from a proxy that has to say it whose connection this is. Nothing if it does not, or if that one may not have it.
 async fn known(mut accepted: Accepted, link: Arc<Link>, mut plan: Plan) -> Option<(Accepted, Arc<Link>, Plan)> {
-    let App { settings, metrics, .. } = &*plan.app;
+    let App { settings, metrics, audit, .. } = &*plan.app;
     if !plan.is_proxy || !settings.proxy.protocol {
         return Some((accepted, link, plan));
     }
@@ -79,6 +80,7 @@ async fn known(mut accepted: Accepted, link: Arc<Link>, mut plan: Plan) -> Optio
         Ok(Err(error)) => {
             tracing::debug!(peer = %link.peer, %error, "a proxy did not say whose connection it passes on");
             metrics.refused(Refusal::ProxyHeader);
+            audit.note(&Entry::new(Event::Refusal).refused(Refusal::ProxyHeader.word()).from(link.peer));
             return None;
         }
         Err(_) => {
@@ -99,6 +101,7 @@ async fn known(mut accepted: Accepted, link: Arc<Link>, mut plan: Plan) -> Optio
         }
         Err(reason) => {
             metrics.refused(reason);
+            audit.note(&Entry::new(Event::Refusal).refused(reason.word()).from(peer));
             if settings.tls.is_none() {
                 let _ = timeout(accept::TURNING_AWAY, accept::refuse(accepted, reason)).await;
             }
@@ -162,6 +165,9 @@ async fn respond(request: Request<Incoming>, socket: &Arc<Link>, plan: &Plan) ->
         Ok(link) => Ok(answer(request, &link, plan).await?.map(|body| Body::new(Held { body, _link: link }))),
         Err(reason) => {
             plan.app.metrics.refused(reason);
+            let address = plan.app.settings.proxy.asker(socket.peer.ip(), request.headers());
+            let refusal = Entry::new(Event::Refusal).refused(reason.word()).from((address, 0).into());
+            plan.app.audit.note(&refusal);
             let mut response = problem::refused(reason);
             headers::secure(response.headers_mut());
             // Its body, if it has one, is not read.

@@ -14,6 +14,7 @@ use cuttlebone_transport::tls::TlsSettings;
 use cuttlebone_transport::{Rate, UnixAddress};
 
 use crate::admission::{AddressBounds, Bounds};
+use crate::audit::AuditSettings;
 use crate::fetch::FetchSettings;
 use crate::gate::AccessSettings;
 use crate::origin::Origin;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub proxy: ProxySettings,
     /// Who is served: `access`.
     pub access: AccessSettings,
+    /// Whether there is an audit log, and where: `audit`.
+    pub audit: AuditSettings,
     /// Where the certificate comes from: `tls`. `None` is plain HTTP.
     pub tls: Option<TlsSettings>,
     /// How many sockets at once.
@@ -193,6 +196,7 @@ impl Default for Settings {
             allowed_origins: Vec::new(),
             proxy: ProxySettings::default(),
             access: AccessSettings::default(),
+            audit: AuditSettings::default(),
             tls: None,
             connections: ConnectionSettings::default(),
             timeouts: Timeouts::default(),

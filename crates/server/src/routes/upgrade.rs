@@ -20,6 +20,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout_at};
 
 use crate::app::App;
+use crate::audit::{Entry, Event};
 use crate::caller::Caller;
 use crate::clock;
 use crate::connection::{self, Connection};
@@ -51,12 +52,15 @@ async fn upgrade(app: &Arc<App>, role: Role, mut request: Request) -> Response {
         return problem::problem(http::StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Internal error");
     };
     let scheme = if role == Role::Client { link.scheme } else { Scheme::Any };
+    let refusal = Entry::new(Event::Refusal).from(link.peer).role(role);
     if !origin::is_allowed(request.headers(), &app.settings.allowed_origins, scheme) {
         app.metrics.refused_with("origin_not_allowed");
+        app.audit.note(&refusal.refused("origin_not_allowed"));
         return problem::origin_not_allowed();
     }
     if let Err(reason) = link.permit.begin_connection() {
         app.metrics.refused(reason);
+        app.audit.note(&refusal.refused(reason.word()));
         return problem::refused(reason);
     }
     let recognised = app.gate.recognise_upgrade(link.scheme, request.headers(), request.uri());
@@ -66,6 +70,7 @@ async fn upgrade(app: &Arc<App>, role: Role, mut request: Request) -> Response {
     };
     if !may(&caller, role) {
         app.metrics.refused_with("forbidden");
+        app.audit.note(&refusal.refused("forbidden").who(&caller));
         return problem::forbidden(match role {
             Role::Device => "This token is none of a device",
             Role::Client => "This token is none of a client",
@@ -73,6 +78,7 @@ async fn upgrade(app: &Arc<App>, role: Role, mut request: Request) -> Response {
     }
     if app.tasks.is_stopping() {
         app.metrics.refused(Refusal::Draining);
+        app.audit.note(&refusal.refused(Refusal::Draining.word()).who(&caller));
         return problem::unavailable("draining", "The server is stopping");
     }
     let context = context(app, &link, role, caller, offers_small_reader(request.headers()));
