@@ -7,14 +7,14 @@ use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cuttlebone_client::raw::{self, RawConn, RawEvent};
 use cuttlebone_client::{Endpoint, Token, Trust};
 use cuttlebone_server::TlsSettings;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::{interval, timeout};
+use tokio::time::{Instant, interval, timeout};
 
 use crate::program::{Running, file, file_with_mode, program, run, stderr, stdout};
 
@@ -251,8 +251,9 @@ fn directory(name: &str) -> PathBuf {
 /// Proxies are where only the administrator looks.
 fn command(program: &str) -> Command {
     let mut command = Command::new(program);
-    let path = std::env::var("PATH").unwrap_or_default();
-    command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/sbin:/sbin");
+    command.env("PATH", path);
     command
 }
 
