@@ -8,6 +8,7 @@ mod autobahn;
 mod browser;
 pub(crate) mod conformance;
 mod deny;
+mod deploy;
 mod examples;
 pub(crate) mod fuzz;
 pub(crate) mod loom;
@@ -37,6 +38,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "clippy", about: "lints, warnings are errors", run: rust::clippy },
     Step { name: "doc", about: "documentation builds without a warning", run: rust::doc },
     Step { name: "deny", about: "licences and sources of dependencies", run: deny::run },
+    Step { name: "deploy", about: "the container file", run: deploy::run },
     Step { name: "advisories", about: "known faults of dependencies", run: advisories::run_step },
     Step { name: "test", about: "unit and integration tests of all crates", run: rust::test },
     Step { name: "loom", about: "the hub's threads in every order", run: loom::run },

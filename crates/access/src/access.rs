@@ -11,6 +11,7 @@ use crate::principal::{Origin, Principal};
 use crate::revoked::Revoked;
 use crate::static_tokens::{StaticTokens, is_shaped};
 use crate::token::Token;
+use crate::users::Users;
 
 use cache::Cache;
 
@@ -21,6 +22,8 @@ pub struct Settings {
     pub tokens: Option<StaticTokens>,
     /// Signed tokens.
     pub jwt: Option<Jwt>,
+    /// Users of this machine.
+    pub users: Users,
     /// Who is not accepted all the same.
     pub revoked: Revoked,
 }
@@ -42,7 +45,7 @@ impl Access {
     /// Whether there is no kind of credential at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.settings.tokens.is_none() && self.settings.jwt.is_none()
+        self.settings.tokens.is_none() && self.settings.jwt.is_none() && self.settings.users.is_empty()
     }
 
     /// Whose token it is. `now` is in seconds since 1970.
@@ -55,6 +58,13 @@ impl Access {
         if self.settings.revoked.has(&principal) { Err(Denied::Revoked) } else { Ok(principal) }
     }
 
+    /// Whom a user of this machine stands for, at the other end of a unix socket. The caller has it from the system.
+    #[must_use]
+    pub fn user(&self, user: u32, group: u32) -> Option<Arc<Principal>> {
+        let principal = self.settings.users.find(user, group)?;
+        (!self.settings.revoked.has(principal)).then(|| Arc::clone(principal))
+    }
+
     /// Whether a principal that another `Access` gave is still good: its credential is still accepted here, and means exactly
     /// the same. Its expiry is not looked at.
     #[must_use]
@@ -64,6 +74,7 @@ impl Access {
                 self.settings.tokens.as_ref().is_some_and(|tokens| tokens.still_has(hash, principal))
             }
             Origin::Signed(signed) => self.settings.jwt.as_ref().is_some_and(|jwt| jwt.still_accepts(signed)),
+            Origin::User(_) => self.settings.users.still_have(principal),
         };
         known && !self.settings.revoked.has(principal)
     }

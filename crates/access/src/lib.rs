@@ -24,6 +24,7 @@ mod role;
 mod static_tokens;
 mod tenant;
 mod token;
+mod users;
 
 pub use access::{Access, Settings};
 pub use denied::Denied;
@@ -38,3 +39,4 @@ pub use role::{Role, Roles, UnknownRole};
 pub use static_tokens::{NewToken, StaticTokens, TokenFields};
 pub use tenant::{InvalidName, Tenant};
 pub use token::Token;
+pub use users::{UserFault, UserFields, UserRule, Users, Who};

@@ -9,6 +9,7 @@ use crate::jwt::Signed;
 use crate::pattern::Patterns;
 use crate::role::{Role, Roles};
 use crate::tenant::Tenant;
+use crate::users::Who;
 
 /// One who has been recognised, by whatever kind of credential.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub(crate) enum Origin {
     Static([u8; 32]),
     /// A signature.
     Signed(Arc<Signed>),
+    /// What the system says of a process of this machine.
+    User(Who),
 }
 
 impl Principal {
@@ -57,7 +60,13 @@ impl Principal {
         Self { identity: (kind + subject).into(), name_from, grant, origin: Origin::Signed(Arc::new(signed)) }
     }
 
-    /// Who this is: `token:NAME` or `jwt:ISSUER#SUBJECT`. Two principals of one identity may take each other's device ids
+    /// A user of this machine.
+    pub(crate) fn of_user(name: &str, who: Who, grant: Grant) -> Self {
+        let identity = format!("user:{name}").into();
+        Self { identity, name_from: "user:".len(), grant, origin: Origin::User(who) }
+    }
+
+    /// Who this is: `token:NAME`, `user:NAME` or `jwt:ISSUER#SUBJECT`. Two principals of one identity may take each other's device ids
     /// over (PROTOCOL.md 2.4). Has no control characters.
     #[must_use]
     pub fn identity(&self) -> &str {
@@ -128,7 +137,7 @@ impl Principal {
     #[must_use]
     pub fn is_over(&self, now: u64) -> bool {
         let until = match &self.origin {
-            Origin::Static(_) => self.grant.expires_at,
+            Origin::Static(_) | Origin::User(_) => self.grant.expires_at,
             Origin::Signed(signed) => Some(signed.until()),
         };
         until.is_some_and(|until| now >= until)

@@ -15,7 +15,7 @@ impl Revoked {
     /// The most lines of a file.
     pub const MOST_LINES: usize = 100_000;
 
-    /// Reads a file. A line is an identity, `token:NAME` or `jwt:ISSUER#SUBJECT`, or one signed token, `jti:ISSUER#ID`. Lines
+    /// Reads a file. A line is an identity, `token:NAME`, `user:NAME` or `jwt:ISSUER#SUBJECT`, or one signed token, `jti:ISSUER#ID`. Lines
     /// that begin with `#` are comments.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ impl Revoked {
         }
         let id = match principal.origin() {
             Origin::Signed(signed) => signed.id(),
-            Origin::Static(_) => None,
+            Origin::Static(_) | Origin::User(_) => None,
         };
         self.0.contains(principal.identity()) || id.is_some_and(|id| self.0.contains(id.as_str()))
     }
@@ -52,7 +52,7 @@ impl Revoked {
 fn is_somebody(line: &str) -> bool {
     let of_issuer = |rest: &str| rest.split_once('#').is_some_and(|(issuer, id)| !issuer.is_empty() && !id.is_empty());
     match line.split_once(':') {
-        Some(("token", name)) => check_name(name).is_ok(),
+        Some(("token" | "user", name)) => check_name(name).is_ok(),
         Some(("jwt" | "jti", rest)) => of_issuer(rest),
         _ => false,
     }

@@ -8,6 +8,7 @@
 //!
 //! The commands call [`Sources::load`].
 
+mod accounts;
 mod environment;
 mod fault;
 mod file;

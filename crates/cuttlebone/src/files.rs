@@ -1,4 +1,7 @@
 //! Files that others must not touch: who may is looked at before anything in them is believed.
+//!
+//! systemd hands secrets over in a folder that only the service reaches (`CREDENTIALS_DIRECTORY`). Where it lets the service read
+//! them by an access list, the mode of such a file shows the mask of that list as what its group may do.
 
 use std::fs::{File, Metadata};
 use std::io::Read;
@@ -22,6 +25,7 @@ impl Others {
     fn judge(self, path: &Path, metadata: &Metadata) -> Result<(), String> {
         let (forbidden, what, remedy) = match self {
             Self::MayRead => (0o022, "change", "go-w"),
+            Self::MayNothing if is_handed_over(path) => (0o037, "use", "go="),
             Self::MayNothing => (0o077, "use", "go="),
         };
         let mode = metadata.mode() & 0o777;
@@ -31,6 +35,11 @@ impl Others {
         let path = path.display();
         Err(format!("{path}: others than its owner may {what} it (mode {mode:03o}). Do: chmod {remedy} {path}"))
     }
+}
+
+/// Whether the service manager has put the file there for this process alone.
+fn is_handed_over(path: &Path) -> bool {
+    std::env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|folder| path.parent() == Some(Path::new(&folder)))
 }
 
 /// Reads a file. Errors: what is wrong, in words that name it and have nothing of what is in it.

@@ -11,6 +11,7 @@ mod files;
 mod logging;
 mod signals;
 mod sockets;
+mod supervisor;
 mod watch;
 
 use std::process::ExitCode;

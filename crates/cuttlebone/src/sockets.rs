@@ -1,11 +1,11 @@
 //! Listening sockets that a service manager hands over: `LISTEN_FDS`, as systemd and others do it.
 //!
-//! The first is for devices, clients and browsers, the second, if there is one, for `/metrics`. While one process stops and
-//! the next starts, connections wait in them.
+//! The first of TCP is for devices, clients and browsers, the second, if there is one, for `/metrics`; one unix socket is for those
+//! of this machine. While one process stops and the next starts, connections wait in them.
 
 use std::net::TcpListener;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use cuttlebone_server::Sockets;
 use listenfd::ListenFd;
 
@@ -17,11 +17,25 @@ const ORIGIN: &str = "LISTEN_FDS";
 /// The sockets that were handed over, if any.
 pub(crate) fn inherited() -> Result<Sockets> {
     let mut handed = ListenFd::from_env();
-    let mut take = |at| {
-        let socket = handed.take_tcp_listener(at);
-        socket.with_context(|| format!("socket {at} of LISTEN_FDS is no listening TCP socket"))
-    };
-    Ok(Sockets { public: take(0)?, metrics: take(1)? })
+    let mut sockets = Sockets::default();
+    for at in 0..handed.len() {
+        // One that is of another kind is left at its place.
+        if let Ok(Some(unix)) = handed.take_unix_listener(at) {
+            ensure!(sockets.unix.replace(unix).is_none(), "LISTEN_FDS has more than one unix socket");
+            continue;
+        }
+        let tcp = handed.take_tcp_listener(at);
+        let tcp =
+            tcp.with_context(|| format!("socket {at} of LISTEN_FDS is neither a TCP nor a unix socket that listens"))?;
+        if sockets.public.is_none() {
+            sockets.public = tcp;
+        } else if sockets.metrics.is_none() {
+            sockets.metrics = tcp;
+        } else {
+            bail!("LISTEN_FDS has more than two TCP sockets");
+        }
+    }
+    Ok(sockets)
 }
 
 /// Their addresses, as values of the configuration: what it says of an address holds for these.

@@ -3,6 +3,7 @@
 //! Invariants: 1. no work is done for a connection that has no place; 2. a system that gives no connection is not asked in a
 //! busy loop; 3. those that are turned away cost a bounded effort.
 
+use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,9 @@ use crate::app::App;
 use crate::audit::{Entry, Event};
 use crate::link::Link;
 use crate::metrics::{AcceptError, Refusal};
+use crate::origin::Scheme;
 use crate::problem::retry_after_seconds;
+use crate::pulse::Questions;
 use crate::tasks::Tasks;
 use crate::{clock, serve};
 
@@ -29,7 +32,7 @@ use crate::{clock, serve};
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// How long telling one may take.
-const TURNING_AWAY: Duration = Duration::from_millis(500);
+pub(crate) const TURNING_AWAY: Duration = Duration::from_millis(500);
 
 /// One listener and what it serves.
 pub(crate) struct Door {
@@ -37,6 +40,10 @@ pub(crate) struct Door {
     /// Whether connections that wait when this server stops are somebody else's: the socket goes on without it.
     pub(crate) leaves_queue: bool,
     pub(crate) tls: bool,
+    /// Whether it is that of devices, clients and browsers: listed proxies are believed there, and its loop is asked for its pulse.
+    pub(crate) is_public: bool,
+    /// Whether it is a unix socket: whoever comes has no address, and the system says who it is.
+    pub(crate) is_unix: bool,
     pub(crate) admission: Arc<Admission>,
     /// How many at once are told that there is no place; more are only hung up on.
     pub(crate) turned_away: usize,
@@ -50,7 +57,15 @@ pub(crate) struct Door {
 pub(crate) async fn run(door: Door, stop: CancellationToken) {
     let turned_away = Arc::new(Semaphore::new(door.turned_away));
     let mut backoff = BACKOFF.0;
-    while let Some(accepted) = stop.run_until_cancelled(door.listener.accept()).await {
+    let mut questions = if door.is_public { door.app.pulse.questions() } else { None };
+    loop {
+        // Order: a stop first; a question does not wait for a connection, and there is one now and then.
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            () = answer(&mut questions) => continue,
+            accepted = door.listener.accept() => accepted,
+        };
         match accepted {
             Ok(accepted) => {
                 backoff = BACKOFF.0;
@@ -81,14 +96,29 @@ pub(crate) async fn run(door: Door, stop: CancellationToken) {
     }
 }
 
+/// Answers whether this loop is alive, if it is the one that is asked.
+async fn answer(questions: &mut Option<Questions>) {
+    match questions {
+        Some(questions) => questions.answer().await,
+        None => pending().await,
+    }
+}
+
 impl Door {
     fn admit(&self, accepted: Accepted, turned_away: &Arc<Semaphore>) {
         let peer = accepted.peer();
-        match self.admission.try_admit(peer.ip()) {
+        let proxy = &self.app.settings.proxy;
+        let is_proxy = if self.is_unix { proxy.unix } else { self.is_public && proxy.trusts(peer.ip()) };
+        let is_unaddressed = is_proxy || self.is_unix;
+        let admitted =
+            if is_unaddressed { self.admission.try_admit_unaddressed() } else { self.admission.try_admit(peer.ip()) };
+        match admitted {
             Ok(permit) => {
                 let deadline = clock::now() + self.app.settings.timeouts.handshake;
-                let link = Link::new(peer, permit, deadline);
+                let scheme = if self.tls { Scheme::Https } else { Scheme::Any };
+                let link = Link::new(peer, permit, deadline, scheme).with_user(accepted.user());
                 let plan = serve::Plan {
+                    is_proxy,
                     router: self.router.clone(),
                     app: Arc::clone(&self.app),
                     stopping: self.tasks.stopping.clone(),
@@ -117,16 +147,10 @@ impl Door {
     }
 }
 
-/// Answers before there is a request: 429 where it is the address that has too many, 503 where it is everybody.
-async fn refuse(accepted: Accepted, reason: Refusal) -> io::Result<()> {
-    let (status, body) = if reason.is_of_address() {
-        let body = r#"{"error":"Too many connections from this address","cuttlebone_code":"rate_limited"}"#;
-        ("429 Too Many Requests", body)
-    } else if reason == Refusal::Draining {
-        ("503 Service Unavailable", r#"{"error":"The server is stopping","cuttlebone_code":"draining"}"#)
-    } else {
-        ("503 Service Unavailable", r#"{"error":"Too many connections","cuttlebone_code":"overloaded"}"#)
-    };
+/// Answers before there is a request.
+pub(crate) async fn refuse(accepted: Accepted, reason: Refusal) -> io::Result<()> {
+    let (status, code, text) = reason.answer();
+    let body = format!(r#"{{"error":"{text}","cuttlebone_code":"{code}"}}"#);
     let (seconds, length) = (retry_after_seconds(), body.len());
     let answer = format!(
         "HTTP/1.1 {status}\r\nretry-after: {seconds}\r\ncontent-type: application/json\r\n\

@@ -1,14 +1,18 @@
 //! How many connections may be open and how fast they may come, in all and of one address.
 //!
-//! Invariants: 1. a place is taken before any work is done for a connection; 2. it is given back when the last clone of
-//! its permit is dropped; 3. addresses are remembered as long as they have a connection or a rate to keep, and the latter
-//! in a bounded number; 4. who is turned away costs nobody a token.
+//! A connection of a listed proxy is of many addresses: it has a place among all, and what comes through it a further one
+//! among those of the address that it is from.
+//!
+//! Invariants: 1. a place is taken before any work is done for a connection, and before a request of a proxy is looked at; 2. it
+//! is given back when the last clone of its permit is dropped; 3. addresses are remembered as long as they have a place or a
+//! rate to keep, and the latter in a bounded number; 4. who is turned away costs nobody a token.
 
 mod addresses;
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use cuttlebone_transport::{Bucket, Rate};
 use parking_lot::Mutex;
@@ -40,12 +44,23 @@ pub(crate) struct AddressBounds {
     pub(crate) max: Option<usize>,
     pub(crate) pending: Option<usize>,
     pub(crate) rate: Rate,
+    /// Requests that come through proxies.
+    pub(crate) requests: Rate,
+}
+
+impl AddressBounds {
+    /// None at all.
+    pub(crate) const OFF: Self = Self { max: None, pending: None, rate: Rate::OFF, requests: Rate::OFF };
+
+    fn is_off(&self) -> bool {
+        self.max.is_none() && self.pending.is_none() && self.rate.is_off() && self.requests.is_off()
+    }
 }
 
 impl Bounds {
     /// Open connections alone.
     pub(crate) const fn of(max: usize, per_address: Option<usize>) -> Self {
-        let address = AddressBounds { max: per_address, pending: None, rate: Rate::OFF };
+        let address = AddressBounds { max: per_address, ..AddressBounds::OFF };
         Self { max, pending: usize::MAX, rate: Rate::OFF, address }
     }
 }
@@ -76,8 +91,43 @@ pub(crate) struct ConnectionPermit {
 #[derive(Debug)]
 struct Place {
     admission: Arc<Admission>,
-    address: IpAddr,
+    what: What,
+    /// The place of the proxy's connection, which this one keeps.
+    through: Option<Arc<Place>>,
     is_pending: AtomicBool,
+}
+
+/// What a place is counted as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// A connection of an address.
+    Connection(IpAddr),
+    /// One that has none that counts.
+    Unaddressed,
+    /// What an address has through one.
+    Behind(IpAddr),
+}
+
+impl What {
+    fn address(self) -> Option<IpAddr> {
+        match self {
+            Self::Connection(address) | Self::Behind(address) => Some(address),
+            Self::Unaddressed => None,
+        }
+    }
+
+    /// The address behind the proxy.
+    fn behind(self) -> Option<IpAddr> {
+        match self {
+            Self::Behind(address) => Some(address),
+            Self::Connection(_) | Self::Unaddressed => None,
+        }
+    }
+
+    /// Whether it is a socket of this process.
+    fn is_socket(self) -> bool {
+        !matches!(self, Self::Behind(_))
+    }
 }
 
 impl Admission {
@@ -92,13 +142,13 @@ impl Admission {
 
     /// Takes a place for a connection from `address`, or says which bound is reached.
     pub(crate) fn try_admit(self: &Arc<Self>, address: IpAddr) -> Result<ConnectionPermit, Refusal> {
-        if self.is_out_of_memory.load(Ordering::Relaxed) {
-            return Err(Refusal::Memory);
-        }
-        let address = group(address);
-        self.taken.lock().take(&self.bounds, address, self.now())?;
-        let place = Place { admission: Arc::clone(self), address, is_pending: AtomicBool::new(true) };
-        Ok(ConnectionPermit { place: Arc::new(place) })
+        self.admit(What::Connection(group(address)))
+    }
+
+    /// Takes a place for a connection that has no address to count it for, and comes at any rate: of this machine by a unix
+    /// socket, or of a listed proxy, where it is what comes through it that has one.
+    pub(crate) fn try_admit_unaddressed(self: &Arc<Self>) -> Result<ConnectionPermit, Refusal> {
+        self.admit(What::Unaddressed)
     }
 
     /// Takes nobody any more, or again.
@@ -106,42 +156,139 @@ impl Admission {
         self.is_out_of_memory.store(is_out, Ordering::Relaxed);
     }
 
+    fn admit(self: &Arc<Self>, what: What) -> Result<ConnectionPermit, Refusal> {
+        if self.is_out_of_memory.load(Ordering::Relaxed) {
+            return Err(Refusal::Memory);
+        }
+        self.place(what, None, true)
+    }
+
+    /// Takes a place; `comes` is whether it counts against the rates of connections.
+    fn place(
+        self: &Arc<Self>,
+        what: What,
+        through: Option<Arc<Place>>,
+        comes: bool,
+    ) -> Result<ConnectionPermit, Refusal> {
+        self.taken.lock().take(&self.bounds, what, comes, self.now())?;
+        let place = Place { admission: Arc::clone(self), what, through, is_pending: AtomicBool::new(true) };
+        Ok(ConnectionPermit { place: Arc::new(place) })
+    }
+
     /// Nanoseconds since this was made.
     fn now(&self) -> u64 {
         u64::try_from((clock::now() - self.epoch).as_nanos()).unwrap_or(u64::MAX)
     }
+
+    fn moment(&self, nanoseconds: u64) -> Instant {
+        self.epoch + Duration::from_nanos(nanoseconds)
+    }
 }
 
 impl ConnectionPermit {
+    /// A place for what the proxy whose connection this is passes on from `address`, or which bound is reached.
+    pub(crate) fn connection_behind(&self, address: IpAddr) -> Result<Self, Refusal> {
+        self.behind(address, true)
+    }
+
+    /// The same for a request, which does not count as a connection that comes.
+    pub(crate) fn request_behind(&self, address: IpAddr) -> Result<Self, Refusal> {
+        self.behind(address, false)
+    }
+
+    fn behind(&self, address: IpAddr, comes: bool) -> Result<Self, Refusal> {
+        let through = Some(Arc::clone(&self.place));
+        self.place.admission.place(What::Behind(group(address)), through, comes)
+    }
+
+    /// Counts a request that came through a proxy. Gives until when it has to wait, if more came of its address than may.
+    pub(crate) fn begin_request(&self) -> Option<Instant> {
+        let (admission, now) = (&self.place.admission, self.place.admission.now());
+        let address = self.place.what.behind()?;
+        let ready = admission.taken.lock().addresses.asked(&admission.bounds.address, address, now);
+        (ready > now).then(|| admission.moment(ready))
+    }
+
+    /// A request that came through a proxy becomes a connection: says which rate is reached. Others came at theirs already.
+    pub(crate) fn begin_connection(&self) -> Result<(), Refusal> {
+        let Some(address) = self.place.what.behind() else { return Ok(()) };
+        let Admission { bounds, taken, .. } = &*self.place.admission;
+        let now = self.place.admission.now();
+        let mut taken = taken.lock();
+        taken.check_rates(bounds, address, now)?;
+        taken.addresses.came(&bounds.address, address, now);
+        Ok(())
+    }
+
     /// The connection has had its first response: it may be one of many that idle.
     pub(crate) fn settle(&self) {
-        if self.place.is_pending.swap(false, Ordering::Relaxed) {
-            self.place.admission.taken.lock().settle(self.place.address);
+        self.place.settle();
+    }
+}
+
+impl Place {
+    fn settle(&self) {
+        if self.is_pending.swap(false, Ordering::Relaxed) {
+            self.admission.taken.lock().settle(self.what);
+        }
+        if let Some(through) = &self.through {
+            through.settle();
         }
     }
 }
 
 impl Taken {
-    fn take(&mut self, bounds: &Bounds, address: IpAddr, now: u64) -> Result<(), Refusal> {
+    fn take(&mut self, bounds: &Bounds, what: What, comes: bool, now: u64) -> Result<(), Refusal> {
+        if what.is_socket() {
+            self.check(bounds)?;
+        }
+        let Some(address) = what.address() else {
+            self.count(what);
+            return Ok(());
+        };
+        self.addresses.check(&bounds.address, address)?;
+        if comes {
+            self.check_rates(bounds, address, now)?;
+        }
+        self.addresses.take(&bounds.address, address, now);
+        if comes {
+            self.addresses.came(&bounds.address, address, now);
+        }
+        self.count(what);
+        Ok(())
+    }
+
+    /// Whether there is room for one more socket.
+    fn check(&self, bounds: &Bounds) -> Result<(), Refusal> {
         if self.all >= bounds.max {
             return Err(Refusal::Full);
         }
         if self.pending >= bounds.pending {
             return Err(Refusal::PendingFull);
         }
-        self.addresses.check(&bounds.address, address, now)?;
-        if !self.came.take(bounds.rate, now) {
-            return Err(Refusal::AcceptRate);
-        }
-        self.addresses.take(&bounds.address, address, now);
-        self.all += 1;
-        self.pending += 1;
         Ok(())
     }
 
-    fn settle(&mut self, address: IpAddr) {
-        self.pending -= 1;
-        self.addresses.settle(address);
+    /// Whether one more comes within its address's rate and that of all. If so, it is counted against the latter.
+    fn check_rates(&mut self, bounds: &Bounds, address: IpAddr, now: u64) -> Result<(), Refusal> {
+        self.addresses.check_rate(&bounds.address, address, now)?;
+        if self.came.take(bounds.rate, now) { Ok(()) } else { Err(Refusal::AcceptRate) }
+    }
+
+    fn count(&mut self, what: What) {
+        if what.is_socket() {
+            self.all += 1;
+            self.pending += 1;
+        }
+    }
+
+    fn settle(&mut self, what: What) {
+        if let Some(address) = what.address() {
+            self.addresses.settle(address);
+        }
+        if what.is_socket() {
+            self.pending -= 1;
+        }
     }
 }
 
@@ -150,10 +297,14 @@ impl Drop for Place {
         let now = self.admission.now();
         let mut taken = self.admission.taken.lock();
         if *self.is_pending.get_mut() {
-            taken.settle(self.address);
+            taken.settle(self.what);
         }
-        taken.all -= 1;
-        taken.addresses.give_back(self.address, now);
+        if self.what.is_socket() {
+            taken.all -= 1;
+        }
+        if let Some(address) = self.what.address() {
+            taken.addresses.give_back(address, now);
+        }
     }
 }
 
@@ -168,7 +319,6 @@ pub(crate) fn group(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
     use tokio::time::advance;
 
     const TEN: Bounds = Bounds::of(10, Some(2));
@@ -212,7 +362,7 @@ mod tests {
 
     #[test]
     fn connections_without_a_response_are_bounded_until_they_have_one() {
-        let address = AddressBounds { max: None, pending: Some(2), rate: Rate::OFF };
+        let address = AddressBounds { pending: Some(2), ..AddressBounds::OFF };
         let admission = Admission::new(Bounds { max: 10, pending: 3, rate: Rate::OFF, address });
         let first = admission.try_admit(ip("192.0.2.1")).expect("free");
         let second = admission.try_admit(ip("192.0.2.1")).expect("free");
@@ -228,10 +378,63 @@ mod tests {
         assert_eq!((taken.all, taken.pending), (1, 1));
     }
 
+    /// What one may open beside others is theirs to use up, and what comes through a proxy is not the proxy's.
+    #[test]
+    fn proxy_has_no_bound_of_its_own_and_each_address_behind_it_has() {
+        let admission = Admission::new(TEN);
+        let proxies: Vec<_> =
+            (0..4).map(|_| admission.try_admit_unaddressed().expect("no bound of an address")).collect();
+        let direct = admission.try_admit(ip("192.0.2.1")).expect("free");
+        let behind = proxies[0].request_behind(ip("192.0.2.1")).expect("the second of two");
+        assert_eq!(proxies[1].request_behind(ip("192.0.2.1")).expect_err("refused"), Refusal::AddressFull);
+        assert_eq!(refusal(&admission, "192.0.2.1"), Refusal::AddressFull, "it is the same address");
+        let other = proxies[1].connection_behind(ip("192.0.2.2")).expect("another address");
+        assert_eq!(admission.taken.lock().all, 5, "what is behind a proxy is no socket of ours");
+        drop((behind, direct));
+        assert!(proxies[1].request_behind(ip("192.0.2.1")).is_ok());
+        drop(proxies);
+        assert_eq!(admission.taken.lock().all, 1, "who is behind a proxy keeps its connection");
+        drop(other);
+        let taken = admission.taken.lock();
+        assert_eq!((taken.all, taken.pending), (0, 0));
+    }
+
+    #[test]
+    fn answer_to_one_behind_a_proxy_settles_the_proxys_connection_too() {
+        let address = AddressBounds { pending: Some(1), ..AddressBounds::OFF };
+        let admission = Admission::new(Bounds { max: 10, pending: 1, rate: Rate::OFF, address });
+        let proxy = admission.try_admit_unaddressed().expect("free");
+        let first = proxy.request_behind(ip("192.0.2.1")).expect("free");
+        assert_eq!(proxy.request_behind(ip("192.0.2.1")).expect_err("refused"), Refusal::AddressPendingFull);
+        assert_eq!(admission.try_admit_unaddressed().expect_err("refused"), Refusal::PendingFull);
+        first.settle();
+        assert!(proxy.request_behind(ip("192.0.2.1")).is_ok() && admission.try_admit_unaddressed().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_through_a_proxy_comes_at_the_rates_of_its_address() {
+        let one = Rate { per_second: 1, burst: 1 };
+        let address = AddressBounds { rate: one, requests: one, ..AddressBounds::OFF };
+        let admission = Admission::new(Bounds { rate: Rate { per_second: 1, burst: 2 }, address, ..TEN });
+        let proxies: Vec<_> = (0..3).map(|_| admission.try_admit_unaddressed().expect("at any rate")).collect();
+        let request = |address| proxies[0].request_behind(ip(address)).expect("without a bound");
+        let first = request("192.0.2.1");
+        assert_eq!((first.begin_request(), first.begin_connection()), (None, Ok(())));
+        let second = request("192.0.2.1");
+        assert_eq!(second.begin_request(), Some(clock::now() + Duration::from_secs(1)), "it waits");
+        assert_eq!(second.begin_connection(), Err(Refusal::AddressRate));
+        let other = request("192.0.2.2");
+        assert_eq!((other.begin_request(), other.begin_connection()), (None, Ok(())), "it has its own");
+        assert_eq!(proxies[1].connection_behind(ip("192.0.2.3")).expect_err("refused"), Refusal::AcceptRate);
+        drop((first, second, other));
+        let later = request("192.0.2.1");
+        assert!(later.begin_request().is_some(), "the address is remembered");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn t33_connections_of_one_address_come_at_a_rate() {
         let rate = Rate { per_second: 20, burst: 100 };
-        let address = AddressBounds { max: None, pending: None, rate };
+        let address = AddressBounds { rate, ..AddressBounds::OFF };
         let admission = Admission::new(Bounds { address, ..TEN });
         // Ten thousand in ten seconds, each gone at once.
         let mut admitted = 0;
@@ -246,7 +449,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn connections_come_at_a_rate_in_all_and_who_is_refused_costs_nothing() {
-        let address = AddressBounds { max: None, pending: None, rate: Rate { per_second: 1, burst: 1 } };
+        let address = AddressBounds { rate: Rate { per_second: 1, burst: 1 }, ..AddressBounds::OFF };
         let admission = Admission::new(Bounds { rate: Rate { per_second: 1, burst: 3 }, address, ..TEN });
         assert!(admission.try_admit(ip("192.0.2.1")).is_ok());
         for _ in 0..10 {

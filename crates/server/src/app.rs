@@ -16,6 +16,7 @@ use crate::gate::Gate;
 use crate::listing::Listings;
 use crate::memory;
 use crate::metrics::Metrics;
+use crate::pulse::Pulse;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
 
@@ -41,6 +42,8 @@ pub(crate) struct App {
     pub(crate) event_streams: Arc<Semaphore>,
     /// Places for sessions whose connection broke, bounded as connections are: what they keep is no less.
     pub(crate) away: Arc<Admission>,
+    /// Whether connections are accepted.
+    pub(crate) pulse: Pulse,
     /// Who is closed when, once the server stops.
     pub(crate) waves: Waves,
     /// Every connection of the public listener, HTTP or upgraded.
@@ -57,12 +60,13 @@ impl App {
         Arc::new(Self {
             audit: Arc::new(Audit::new(&settings.audit, Arc::clone(&metrics))),
             fetcher,
-            gate: Gate::new(&settings.access, settings.tls.is_some()),
+            gate: Gate::new(&settings.access),
             feed: Feed::new(settings.hub.event_buffer),
             listings: Listings::default(),
             assembly: Assembly::new(memory::assembling(settings.memory)),
             event_streams: Arc::new(Semaphore::new(settings.http.event_streams)),
             away: Admission::new(Bounds::of(settings.connections.max, settings.connections.per_address)),
+            pulse: Pulse::new(),
             waves: Waves::new(),
             tasks: Tasks::new(Arc::clone(&metrics), CancellationToken::new(), CancellationToken::new()),
             settings: Arc::new(settings),

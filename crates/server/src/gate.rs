@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cuttlebone_access::{Access, Denied, Token};
+use cuttlebone_transport::PeerUser;
 use http::header::ORIGIN;
 use http::{HeaderMap, Uri};
 use parking_lot::RwLock;
@@ -19,8 +20,10 @@ use tokio::sync::watch;
 
 use crate::caller::Caller;
 use crate::clock;
+use crate::link::Link;
+use crate::origin::{self, Scheme};
 use credential::{Malformed, Presented};
-pub(crate) use credential::{PLAIN_COOKIE, SECURE_COOKIE, is_of_https};
+pub(crate) use credential::{PLAIN_COOKIE, SECURE_COOKIE};
 pub(crate) use guard::{require, unauthenticated};
 pub(crate) use throttle::Throttle;
 
@@ -84,8 +87,6 @@ impl Unrecognised {
 #[derive(Debug)]
 pub(crate) struct Gate {
     access: RwLock<Arc<Access>>,
-    /// The server speaks TLS.
-    tls: bool,
     anonymous: bool,
     token_in_query: bool,
     changed: watch::Sender<()>,
@@ -93,9 +94,8 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    pub(crate) fn new(settings: &AccessSettings, tls: bool) -> Self {
+    pub(crate) fn new(settings: &AccessSettings) -> Self {
         Self {
-            tls,
             access: RwLock::new(Arc::clone(&settings.access)),
             anonymous: settings.anonymous,
             token_in_query: settings.token_in_query,
@@ -104,25 +104,33 @@ impl Gate {
         }
     }
 
-    /// Who the request comes from.
-    pub(crate) fn recognise(&self, headers: &HeaderMap, uri: &Uri) -> Result<Caller, Unrecognised> {
-        self.look(headers, uri, true)
+    /// Who the request comes from; `scheme` is that of our site.
+    pub(crate) fn recognise(&self, scheme: Scheme, headers: &HeaderMap, uri: &Uri) -> Result<Caller, Unrecognised> {
+        self.look(scheme, headers, uri, true)
     }
 
     /// As [`Gate::recognise`], for a WebSocket: any page may have a browser open one, and the cookie goes with it. Of a request
     /// that does not say which page it is from, or says that it is one of plain HTTP where we have none, the cookie does not
     /// count. (The origin itself is checked before.)
-    pub(crate) fn recognise_upgrade(&self, headers: &HeaderMap, uri: &Uri) -> Result<Caller, Unrecognised> {
-        let is_of_ours = if self.tls { is_of_https(headers) } else { headers.contains_key(ORIGIN) };
-        self.look(headers, uri, is_of_ours)
+    pub(crate) fn recognise_upgrade(
+        &self,
+        scheme: Scheme,
+        headers: &HeaderMap,
+        uri: &Uri,
+    ) -> Result<Caller, Unrecognised> {
+        let is_of_ours = match scheme {
+            Scheme::Https => origin::is_of_https(headers),
+            Scheme::Http | Scheme::Any => headers.contains_key(ORIGIN),
+        };
+        self.look(scheme, headers, uri, is_of_ours)
     }
 
-    fn look(&self, headers: &HeaderMap, uri: &Uri, takes_cookie: bool) -> Result<Caller, Unrecognised> {
+    fn look(&self, scheme: Scheme, headers: &HeaderMap, uri: &Uri, takes_cookie: bool) -> Result<Caller, Unrecognised> {
         if self.anonymous && self.access.read().is_empty() {
             return Ok(Caller::ANYBODY);
         }
         let query = uri.query().filter(|_| self.token_in_query);
-        match credential::of(headers, query, self.tls).map_err(|Malformed| Unrecognised::Malformed)? {
+        match credential::of(headers, query, scheme).map_err(|Malformed| Unrecognised::Malformed)? {
             Presented::Explicit(token) => self.authenticate(&token),
             // One that has expired is no reason to turn a page away that anybody may see.
             Presented::Cookie(token) if takes_cookie => match self.authenticate(&token) {
@@ -132,6 +140,21 @@ impl Gate {
             _ if self.anonymous => Ok(Caller::ANYBODY),
             Presented::Cookie(_) | Presented::Nothing => Err(Unrecognised::Missing),
         }
+    }
+
+    /// Who asks: whom a request was recognised as by what it presents, or else the user of this machine that the system names.
+    pub(crate) fn or_user(
+        &self,
+        recognised: Result<Caller, Unrecognised>,
+        link: Option<&Link>,
+    ) -> Result<Caller, Unrecognised> {
+        let is_nobody = match &recognised {
+            Ok(caller) => caller.principal().is_none(),
+            Err(reason) => *reason == Unrecognised::Missing,
+        };
+        let user = link.filter(|_| is_nobody).and_then(Link::user);
+        let principal = user.and_then(|PeerUser { user, group }| self.access.read().user(user, group));
+        principal.map(Caller::known).map_or(recognised, Ok)
     }
 
     fn authenticate(&self, token: &Token) -> Result<Caller, Unrecognised> {

@@ -1,26 +1,33 @@
-//! What is known of one accepted socket while HTTP is spoken on it.
+//! What is known of one accepted socket while HTTP is spoken on it, and of one request if it came through a proxy.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cuttlebone_transport::{Bucket, Rate};
+use cuttlebone_transport::{Bucket, PeerUser, Rate};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::admission::ConnectionPermit;
 use crate::clock;
+use crate::origin::Scheme;
 
 /// Shared by the task that serves HTTP, its handlers and the socket.
 #[derive(Debug)]
 pub(crate) struct Link {
-    /// The other end.
+    /// The other end; behind a proxy the one that asks, with port 0 where the proxy does not tell it.
     pub(crate) peer: SocketAddr,
-    /// The socket's place among those that may be open.
+    /// Its place among those that may be open.
     pub(crate) permit: ConnectionPermit,
     /// When the first response must be there.
     pub(crate) deadline: Instant,
+    /// What the other end sees of us.
+    pub(crate) scheme: Scheme,
+    /// Who is at the other end, where the system says so.
+    user: Option<PeerUser>,
+    /// The link of the socket, if this is that of one request.
+    socket: Option<Arc<Link>>,
     accepted: Instant,
     requests: Mutex<Bucket>,
     responded: AtomicBool,
@@ -30,22 +37,46 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(peer: SocketAddr, permit: ConnectionPermit, deadline: Instant) -> Arc<Self> {
-        Arc::new(Self {
+    pub(crate) fn new(peer: SocketAddr, permit: ConnectionPermit, deadline: Instant, scheme: Scheme) -> Self {
+        Self {
             peer,
             permit,
             deadline,
+            scheme,
+            user: None,
+            socket: None,
             accepted: clock::now(),
             requests: Mutex::default(),
             responded: AtomicBool::new(false),
             held: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
             endless: AtomicBool::new(false),
-        })
+        }
     }
 
-    /// A request begins. Gives until when it has to wait, if more came on this socket than may.
+    /// With what the system says of who is at the other end.
+    pub(crate) fn with_user(self, user: Option<PeerUser>) -> Arc<Self> {
+        Arc::new(Self { user, ..self })
+    }
+
+    /// Who is at the other end, where the system says so. Who is behind a proxy is not the proxy.
+    pub(crate) fn user(&self) -> Option<PeerUser> {
+        self.user
+    }
+
+    /// That of a request which the proxy at the other end of this one passes on from `peer`.
+    pub(crate) fn behind(self: &Arc<Self>, peer: IpAddr, permit: ConnectionPermit, scheme: Scheme) -> Arc<Self> {
+        let link = Self::new((peer, 0).into(), permit, self.deadline, scheme);
+        Arc::new(Self { socket: Some(Arc::clone(self)), ..link })
+    }
+
+    /// A request begins. Gives until when it has to wait, if more came than may: on this socket, or from the address behind a
+    /// proxy.
     pub(crate) fn begin_request(&self, rate: Rate) -> Option<Instant> {
+        if let Some(socket) = &self.socket {
+            socket.endless.store(false, Ordering::Relaxed);
+            return self.permit.begin_request();
+        }
         self.endless.store(false, Ordering::Relaxed);
         let now = clock::now().saturating_duration_since(self.accepted).as_nanos();
         let now = u64::try_from(now).unwrap_or(u64::MAX);
@@ -57,40 +88,44 @@ impl Link {
 
     /// True once a request was complete and has its answer.
     pub(crate) fn has_responded(&self) -> bool {
-        self.responded.load(Ordering::Relaxed)
+        self.socket().responded.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_responded(&self) {
         self.permit.settle();
-        self.responded.store(true, Ordering::Relaxed);
+        self.socket().responded.store(true, Ordering::Relaxed);
     }
 
     /// True once a request was complete whose answer is held back: the peer is not to blame for the time that takes.
     pub(crate) fn is_held(&self) -> bool {
-        self.held.load(Ordering::Relaxed)
+        self.socket().held.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_held(&self) {
         self.permit.settle();
-        self.held.store(true, Ordering::Relaxed);
+        self.socket().held.store(true, Ordering::Relaxed);
     }
 
     /// True once the socket belongs to a connection task.
     pub(crate) fn is_upgraded(&self) -> bool {
-        self.upgraded.load(Ordering::Relaxed)
+        self.socket().upgraded.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_upgraded(&self) {
-        self.upgraded.store(true, Ordering::Relaxed);
+        self.socket().upgraded.store(true, Ordering::Relaxed);
     }
 
     /// True while the response is a stream that only the server's stop ends.
     pub(crate) fn is_endless(&self) -> bool {
-        self.endless.load(Ordering::Relaxed)
+        self.socket().endless.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_endless(&self) {
-        self.endless.store(true, Ordering::Relaxed);
+        self.socket().endless.store(true, Ordering::Relaxed);
+    }
+
+    fn socket(&self) -> &Self {
+        self.socket.as_deref().unwrap_or(self)
     }
 
     #[cfg(test)]
@@ -99,6 +134,6 @@ impl Link {
         let permit = crate::admission::Admission::new(crate::admission::Bounds::of(1, None))
             .try_admit(peer.ip())
             .expect("a place");
-        Self::new(peer, permit, crate::clock::now())
+        Arc::new(Self::new(peer, permit, crate::clock::now(), Scheme::Any))
     }
 }

@@ -133,7 +133,8 @@ fn system_limit(read: impl Fn(&Path) -> Option<String>) -> Option<u64> {
         Path::new(own).ancestors().map(move |path| Path::new(base).join(path).join(file)).collect::<Vec<_>>()
     });
     let limits = of_groups.filter_map(|path| read(&path)?.trim().parse().ok());
-    limits.chain(machine_memory(&read(Path::new("proc/meminfo"))?)).min()
+    // A sandbox may hide what the machine has, and not what the group may have.
+    limits.chain(read(Path::new("proc/meminfo")).and_then(|text| machine_memory(&text))).min()
 }
 
 /// Where a line of `/proc/self/cgroup` has its limit: the folder of the hierarchy, the group in it, and the file.
@@ -190,6 +191,7 @@ mod tests {
         assert_eq!(limit_of(&[MACHINE, ("proc/self/cgroup", "0::/a/b\n"), own]), Some(256 * MIB));
         let around = ("sys/fs/cgroup/a/memory.max", "134217728\n");
         assert_eq!(limit_of(&[MACHINE, ("proc/self/cgroup", "0::/a/b\n"), own, around]), Some(128 * MIB));
+        assert_eq!(limit_of(&[("proc/self/cgroup", "0::/a/b\n"), own]), Some(256 * MIB), "the machine's is hidden");
         let v1 = ("sys/fs/cgroup/memory/memory.limit_in_bytes", "268435456\n");
         let of_the_host = ("proc/self/cgroup", "7:blkio,memory:/docker/123\n1:name=systemd:/\n");
         assert_eq!(limit_of(&[MACHINE, of_the_host, v1]), Some(256 * MIB));

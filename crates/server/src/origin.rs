@@ -39,19 +39,42 @@ impl Origin {
         let asked = headers.get(HOST).and_then(|value| host::split(value.as_bytes()));
         asked.is_some_and(|(host, port)| {
             let port = port.unwrap_or(default_port(self.is_https));
-            (self.is_https || scheme == Scheme::Any) && (host.as_str(), port) == (self.host.as_str(), self.port)
+            let is_of_scheme = match scheme {
+                Scheme::Https => self.is_https,
+                Scheme::Http => !self.is_https,
+                Scheme::Any => true,
+            };
+            is_of_scheme && (host.as_str(), port) == (self.host.as_str(), self.port)
         })
     }
 }
 
-/// The scheme that the server's own site has.
+/// The scheme that the server's own site has, as a browser sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scheme {
-    /// A server that speaks TLS has no page of plain HTTP.
+    /// A server that speaks TLS has no page of plain HTTP, and neither has one whose proxy says that it does.
     Https,
-    /// One that does not may stand behind a proxy that does. And devices in the field say `http` of whatever server they
-    /// connect to.
+    /// The proxy says that it speaks none.
+    Http,
+    /// A server without TLS may stand behind a proxy that has it and does not say so. And devices in the field say `http` of
+    /// whatever server they connect to.
     Any,
+}
+
+impl Scheme {
+    /// Whether the page that asks came by TLS. Where nobody has said so, it is the page that says where it is from.
+    pub(crate) fn is_https(self, headers: &HeaderMap) -> bool {
+        match self {
+            Self::Https => true,
+            Self::Http => false,
+            Self::Any => is_of_https(headers),
+        }
+    }
+}
+
+/// Whether the page that asks says that it is one of HTTPS.
+pub(crate) fn is_of_https(headers: &HeaderMap) -> bool {
+    headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"))
 }
 
 /// True if the page that asks is the server's own or one of `also`, or if it is no page that asks: native peers send no

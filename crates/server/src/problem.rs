@@ -5,6 +5,8 @@ use cuttlebone_proto::encode;
 use http::header::{self, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 
+use crate::metrics::Refusal;
+
 /// The least and the most that somebody who was turned away is told to wait, in seconds.
 const RETRY_AFTER: (u16, u16) = (3, 9);
 
@@ -51,6 +53,14 @@ pub(crate) fn body_not_accepted() -> Response {
 /// 503 that names a time to come back.
 pub(crate) fn unavailable(code: &'static str, text: &str) -> Response {
     let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, code, text);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after_seconds()));
+    response
+}
+
+/// 429 or 503 for one whom a bound keeps out.
+pub(crate) fn refused(reason: Refusal) -> Response {
+    let (status, code, text) = reason.answer();
+    let mut response = problem(status, code, text);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after_seconds()));
     response
 }

@@ -2,41 +2,47 @@
 //!
 //! Invariants: 1. nothing is waited for without a bound: TLS and the first request by one deadline, later requests by the
 //! time between them, a response that is not read by [`StallGuard`]; 2. no request body is read; 3. no socket is served more
-//! requests than its rate, and those over it wait.
+//! requests than its rate, and those over it wait; 4. behind a proxy, a request has a place of the address that it is from as
+//! long as its response is on the way, and the rate is of that address.
 
 use std::convert::Infallible;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::response::Response;
 use cuttlebone_transport::{Accepted, Stream};
 use http::header::CONNECTION;
-use http::{HeaderValue, Method, Request};
-use hyper::body::{Body as _, Incoming};
+use http::{HeaderMap, HeaderValue, Method, Request};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::pin;
-use tokio::time::{sleep_until, timeout_at};
+use tokio::time::{sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::audit::{Entry, Event};
 use crate::clock;
 use crate::link::Link;
-use crate::metrics::{Metrics, Paused, Peer, Timeout};
+use crate::metrics::{Metrics, Paused, Peer, Refusal, Timeout};
 use crate::settings::Settings;
 use crate::stall::{Patience, StallGuard};
-use crate::{headers, host, problem};
+use crate::{accept, headers, host, problem};
 
 /// How long a request that had begun when the server stops may take to be complete and answered.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// What is served on a socket, and until when.
 pub(crate) struct Plan {
+    /// The other end is a listed proxy: what it says of others is believed.
+    pub(crate) is_proxy: bool,
     pub(crate) router: Router,
     pub(crate) app: Arc<App>,
     /// Fires when the request under way is the last.
@@ -48,6 +54,7 @@ pub(crate) async fn serve(accepted: Accepted, link: Arc<Link>, plan: Plan) {
     let metrics = Arc::clone(&plan.app.metrics);
     let _counted = metrics.connection(Peer::Http);
     let stopping = plan.stopping.clone();
+    let Some((accepted, link, plan)) = Box::pin(known(accepted, link, plan)).await else { return };
     // A handshake that is not done when the server stops is none of its business any more.
     let handshake = stopping.run_until_cancelled(timeout_at(link.deadline, accepted.handshake()));
     let Some(handshake) = handshake.await else { return };
@@ -58,6 +65,48 @@ pub(crate) async fn serve(accepted: Accepted, link: Arc<Link>, plan: Plan) {
         }
         Ok(Err(error)) => tracing::debug!(peer = %link.peer, %error, "no TLS came about"),
         Err(_) => metrics.timed_out(Timeout::Handshake),
+    }
+}
+
+/// Hears from a proxy that has to say it whose connection this is. Nothing if it does not, or if that one may not have it.
+async fn known(mut accepted: Accepted, link: Arc<Link>, mut plan: Plan) -> Option<(Accepted, Arc<Link>, Plan)> {
+    let App { settings, metrics, audit, .. } = &*plan.app;
+    if !plan.is_proxy || !settings.proxy.protocol {
+        return Some((accepted, link, plan));
+    }
+    let header = timeout_at(link.deadline, accepted.read_proxy_header());
+    let names_another = match plan.stopping.run_until_cancelled(header).await? {
+        Ok(Ok(names_another)) => names_another,
+        Ok(Err(error)) => {
+            tracing::debug!(peer = %link.peer, %error, "a proxy did not say whose connection it passes on");
+            metrics.refused(Refusal::ProxyHeader);
+            audit.note(&Entry::new(Event::Refusal).refused(Refusal::ProxyHeader.word()).from(link.peer));
+            return None;
+        }
+        Err(_) => {
+            metrics.timed_out(Timeout::Handshake);
+            return None;
+        }
+    };
+    if !names_another {
+        return Some((accepted, link, plan));
+    }
+    let peer = accepted.peer();
+    plan.is_proxy = settings.proxy.trusts(peer.ip());
+    let permit = if plan.is_proxy { Ok(link.permit.clone()) } else { link.permit.connection_behind(peer.ip()) };
+    match permit {
+        Ok(permit) => {
+            let link = Arc::new(Link::new(peer, permit, link.deadline, link.scheme));
+            Some((accepted, link, plan))
+        }
+        Err(reason) => {
+            metrics.refused(reason);
+            audit.note(&Entry::new(Event::Refusal).refused(reason.word()).from(peer));
+            if settings.tls.is_none() {
+                let _ = timeout(accept::TURNING_AWAY, accept::refuse(accepted, reason)).await;
+            }
+            None
+        }
     }
 }
 
@@ -108,14 +157,44 @@ fn builder(settings: &Settings) -> http1::Builder {
     builder
 }
 
-async fn respond(request: Request<Incoming>, link: &Arc<Link>, plan: &Plan) -> Result<Response, Infallible> {
+async fn respond(request: Request<Incoming>, socket: &Arc<Link>, plan: &Plan) -> Result<Response, Infallible> {
+    if !plan.is_proxy {
+        return answer(request, socket, plan).await;
+    }
+    match asking(socket, plan, request.headers()) {
+        Ok(link) => Ok(answer(request, &link, plan).await?.map(|body| Body::new(Held { body, _link: link }))),
+        Err(reason) => {
+            plan.app.metrics.refused(reason);
+            let address = plan.app.settings.proxy.asker(socket.peer.ip(), request.headers());
+            let refusal = Entry::new(Event::Refusal).refused(reason.word()).from((address, 0).into());
+            plan.app.audit.note(&refusal);
+            let mut response = problem::refused(reason);
+            headers::secure(response.headers_mut());
+            // Its body, if it has one, is not read.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            socket.set_responded();
+            Ok(response)
+        }
+    }
+}
+
+/// Who asks through a proxy, with a place of its address.
+fn asking(socket: &Arc<Link>, plan: &Plan, headers: &HeaderMap) -> Result<Arc<Link>, Refusal> {
+    let proxy = &plan.app.settings.proxy;
+    let address = proxy.asker(socket.peer.ip(), headers);
+    let permit = socket.permit.request_behind(address)?;
+    Ok(socket.behind(address, permit, proxy.scheme(headers).unwrap_or(socket.scheme)))
+}
+
+async fn answer(request: Request<Incoming>, link: &Arc<Link>, plan: &Plan) -> Result<Response, Infallible> {
     if let Some(until) = link.begin_request(plan.app.settings.limits.requests) {
         plan.app.metrics.rate_paused(Paused::Requests);
         sleep_until(until).await;
     }
     let (mut parts, body) = request.into_parts();
     let has_body = !body.is_end_stream();
-    let mut response = if !host::is_well_formed(&parts) {
+    let is_well_formed = host::is_well_formed(&parts);
+    let mut response = if !is_well_formed {
         problem::bad_host()
     } else if has_body && matches!(parts.method, Method::GET | Method::HEAD) {
         problem::body_not_accepted()
@@ -124,12 +203,38 @@ async fn respond(request: Request<Incoming>, link: &Arc<Link>, plan: &Plan) -> R
         TowerToHyperService::new(plan.router.clone()).call(Request::from_parts(parts, Body::empty())).await?
     };
     headers::secure(response.headers_mut());
-    if has_body {
-        // What was not read can't be told from a next request.
+    if has_body || !is_well_formed {
+        // What was not read can't be told from a next request, and whoever is ambiguous once may be so again.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     link.set_responded();
     Ok(response)
+}
+
+/// A response, and the place of whoever asked for it until all of it is written.
+struct Held {
+    body: Body,
+    _link: Arc<Link>,
+}
+
+impl hyper::body::Body for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Counts what a peer was late with; everything else is the peer's business.

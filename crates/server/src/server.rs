@@ -2,14 +2,16 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cuttlebone_access::Access;
 use cuttlebone_hub::{Registry, Tokens};
 use cuttlebone_proto::IceServer;
-use cuttlebone_transport::Listener;
 use cuttlebone_transport::tls::{Tls, TlsError};
+use cuttlebone_transport::{Listener, Rate};
 use thiserror::Error;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -42,6 +44,7 @@ const ABORTING: Duration = Duration::from_secs(1);
 /// A server that listens and does not serve yet.
 pub struct Server {
     public: Door,
+    unix: Option<Door>,
     metrics: Option<Door>,
     local_addr: SocketAddr,
     metrics_addr: Option<SocketAddr>,
@@ -54,6 +57,8 @@ pub struct Server {
 pub struct Sockets {
     /// Where devices, clients and browsers connect.
     pub public: Option<TcpListener>,
+    /// Where those of this machine do.
+    pub unix: Option<UnixListener>,
     /// Where `/metrics` is served.
     pub metrics: Option<TcpListener>,
 }
@@ -82,6 +87,13 @@ impl ServerHandle {
         self.app.fetcher.clone()
     }
 
+    /// Waits until the server has shown that it works: the table of devices can be read, and the loop that accepts connections
+    /// answers. One that stops on purpose works too. The caller sets the deadline.
+    pub async fn beat(&self) -> bool {
+        let _ = self.app.registry.counts();
+        self.app.pulse.beat().await
+    }
+
     /// Changes who is let in. Whoever is here with what is not accepted any more, or means something else now, is closed.
     pub fn set_access(&self, access: Arc<Access>) {
         self.app.gate.replace(access);
@@ -108,6 +120,14 @@ pub enum BindError {
         address: SocketAddr,
         /// The key of the configuration that names it.
         key: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A unix socket can't be listened on.
+    #[error("can't listen on {} (server.listen_unix)", path.display())]
+    ListenUnix {
+        /// Its file.
+        path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
@@ -148,6 +168,7 @@ impl Server {
         let leaves_queue = sockets.public.is_some();
         let (listener, local_addr) =
             listen(&settings, ("server.listen", settings.listen), tls.as_ref(), sockets.public)?;
+        let unix = listen_unix(&settings, sockets.unix)?;
         let metrics_listener = settings.metrics_listen.map(|address| ("server.metrics_listen", address));
         let metrics_listener = metrics_listener.map(|at| listen(&settings, at, None, sockets.metrics)).transpose()?;
 
@@ -157,7 +178,8 @@ impl Server {
             tracing::warn!(%address, "the metrics are shown to whoever reaches this address");
         }
 
-        let admission = Admission::new(settings.connections.bounds());
+        let requests = if settings.proxy.is_used() { settings.limits.requests } else { Rate::OFF };
+        let admission = Admission::new(settings.connections.bounds(requests));
         let metrics = Arc::new(Metrics::new());
         let observer = Arc::clone(&metrics);
         let tokens = tokens(settings.resume_key.clone());
@@ -171,17 +193,31 @@ impl Server {
             listener,
             leaves_queue,
             tls: tls.is_some(),
+            is_public: true,
+            is_unix: false,
+            admission: Arc::clone(&admission),
+            turned_away: shares.turned_away,
+            router: router.clone(),
+            tasks: Arc::clone(&tasks),
+            app: Arc::clone(&app),
+        };
+        let unix = unix.map(|(listener, leaves_queue)| Door {
+            listener,
+            leaves_queue,
+            tls: false,
+            is_public: false,
+            is_unix: true,
             admission,
             turned_away: shares.turned_away,
             router,
             tasks,
             app: Arc::clone(&app),
-        };
+        });
         let (metrics, metrics_addr) = match metrics_listener {
             Some((listener, address)) => (Some(metrics_door(listener, address, &app, shares)), Some(address)),
             None => (None, None),
         };
-        Ok(Self { public, metrics, local_addr, metrics_addr, tls, app })
+        Ok(Self { public, unix, metrics, local_addr, metrics_addr, tls, app })
     }
 
     /// To change it while it runs.
@@ -213,7 +249,7 @@ impl Server {
     /// To drain: not ready any more, no new connections, the open ones are closed in waves, and what has not left after
     /// `timeouts.drain_ms` is aborted. Dropping the future aborts everything at once.
     pub async fn run(self, cancel: CancellationToken) -> Summary {
-        let Self { public, metrics, app, local_addr, tls, .. } = self;
+        let Self { public, unix, metrics, app, local_addr, tls, .. } = self;
         let tasks = Arc::clone(&app.tasks);
         let stopped = (tasks.stopping.clone().drop_guard(), AbortOnDrop(Arc::clone(&tasks)));
         let metrics_stopped = metrics.as_ref().map(|door| AbortOnDrop(Arc::clone(&door.tasks)));
@@ -221,7 +257,8 @@ impl Server {
         let watch = Watch::new(app.settings.memory, &public.admission, &app.registry, &app.metrics);
         let starts = Entry::new(Event::Start).serving(local_addr, tls.is_some(), app.settings.access.anonymous);
         app.audit.note(&starts);
-        let accepting = services.spawn(accept::run(public, tasks.stopping.clone()));
+        let mut accepting = vec![services.spawn(accept::run(public, tasks.stopping.clone()))];
+        accepting.extend(unix.map(|door| services.spawn(accept::run(door, tasks.stopping.clone()))));
         if let Some(metrics) = metrics {
             services.spawn(accept::run(metrics, tasks.abort.clone()));
         }
@@ -254,7 +291,7 @@ impl Drop for AbortOnDrop {
 }
 
 /// Closes what is open and waits for it, for as long as it may take.
-async fn drain(app: &App, accepting: JoinHandle<()>) -> Summary {
+async fn drain(app: &App, accepting: Vec<JoinHandle<()>>) -> Summary {
     let begun = clock::now();
     let longest = app.settings.timeouts.drain;
     let open = app.tasks.len();
@@ -262,7 +299,9 @@ async fn drain(app: &App, accepting: JoinHandle<()>) -> Summary {
     let leave = async {
         app.registry.stop();
         // Those it takes last are waited for as well.
-        let _ = accepting.await;
+        for accepting in accepting {
+            let _ = accepting.await;
+        }
         // Half of the time is for the last wave to say goodbye.
         app.waves.fire(open, longest / 2).await;
         app.tasks.ended().await;
@@ -285,6 +324,8 @@ fn metrics_door(listener: Listener, address: SocketAddr, app: &Arc<App>, shares:
         listener,
         leaves_queue: true,
         tls: false,
+        is_public: false,
+        is_unix: false,
         admission: Admission::new(Bounds::of(shares.metrics, None)),
         turned_away: 1,
         router: endpoint::router(Arc::clone(app), address),
@@ -309,6 +350,26 @@ fn listen(
     listener.set_send_buffer(settings.connections.send_buffer).map_err(fault)?;
     let bound = listener.local_addr().map_err(fault)?;
     Ok((listener, bound))
+}
+
+/// The unix socket, and whether it was handed over.
+fn listen_unix(settings: &Settings, socket: Option<UnixListener>) -> Result<Option<(Listener, bool)>, BindError> {
+    let fault = |path: PathBuf| |source| BindError::ListenUnix { path, source };
+    match (socket, &settings.listen_unix) {
+        (Some(socket), _) => {
+            let path = socket.local_addr().ok().and_then(|address| address.as_pathname().map(PathBuf::from));
+            let path = path.unwrap_or_default();
+            tracing::info!(?path, "listening on a unix socket that was handed over");
+            let listener = Listener::inherit_unix(socket).map_err(fault(path))?;
+            Ok(Some((listener, true)))
+        }
+        (None, Some(address)) => {
+            let listener = Listener::bind_unix(address).map_err(fault(address.path.clone()))?;
+            tracing::info!(path = ?address.path, "listening on a unix socket");
+            Ok(Some((listener, false)))
+        }
+        (None, None) => Ok(None),
+    }
 }
 
 /// Tokens of this process.

@@ -10,14 +10,15 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use cuttlebone_proto::{IceServer, Limits};
-use cuttlebone_transport::Rate;
 use cuttlebone_transport::tls::TlsSettings;
+use cuttlebone_transport::{Rate, UnixAddress};
 
 use crate::admission::{AddressBounds, Bounds};
 use crate::audit::AuditSettings;
 use crate::fetch::FetchSettings;
 use crate::gate::AccessSettings;
 use crate::origin::Origin;
+use crate::proxy::ProxySettings;
 use crate::resume_key::ResumeKey;
 
 pub use limits::{DataLimits, LimitSettings};
@@ -35,12 +36,16 @@ const AUTO_PER_ADDRESS_PER_SECOND: u32 = 20;
 pub struct Settings {
     /// Where devices, clients and browsers connect: `server.listen`. Port 0 takes a free one.
     pub listen: SocketAddr,
+    /// A unix socket beside it: `server.listen_unix`. `None` is none.
+    pub listen_unix: Option<UnixAddress>,
     /// Whether other processes may listen on the same address beside this one: `server.reuse_port`.
     pub reuse_port: bool,
     /// Where `/metrics` is served: `server.metrics_listen`. `None` is off.
     pub metrics_listen: Option<SocketAddr>,
     /// Whose pages may connect, besides the server's own: `server.allowed_origins`.
     pub allowed_origins: Vec<Origin>,
+    /// Which proxies are believed: `proxy`.
+    pub proxy: ProxySettings,
     /// Who is served: `access`.
     pub access: AccessSettings,
     /// Whether there is an audit log, and where: `audit`.
@@ -89,39 +94,27 @@ pub struct ConnectionSettings {
 }
 
 impl ConnectionSettings {
-    /// The defaults, with what `auto` means for each bound of one address.
+    /// The defaults, with what `auto` means for each bound of one address: there is none on loopback, where all have one
+    /// address, unless a proxy there says of whom they are.
     #[must_use]
-    pub fn auto(listen: SocketAddr) -> Self {
+    pub fn auto(listen: SocketAddr, proxy: &ProxySettings) -> Self {
         let defaults = Self::default();
+        if is_loopback(listen) && !proxy.is_used() {
+            return defaults;
+        }
+        let rate = Rate { per_second: AUTO_PER_ADDRESS_PER_SECOND, ..defaults.rate_per_address };
         Self {
-            per_address: Self::auto_per_address(listen),
-            pending_per_address: Self::auto_pending_per_address(listen),
-            rate_per_address: Rate {
-                per_second: Self::auto_per_address_per_second(listen),
-                ..defaults.rate_per_address
-            },
+            per_address: Some(AUTO_PER_ADDRESS),
+            pending_per_address: Some(AUTO_PENDING_PER_ADDRESS),
+            rate_per_address: rate,
             ..defaults
         }
     }
 
-    /// What `connections.per_address = "auto"` means for a server that listens on `listen`: no limit on loopback only.
-    fn auto_per_address(listen: SocketAddr) -> Option<usize> {
-        (!is_loopback(listen)).then_some(AUTO_PER_ADDRESS)
-    }
-
-    /// What `connections.pending_per_address = "auto"` means: no limit on loopback only.
-    fn auto_pending_per_address(listen: SocketAddr) -> Option<usize> {
-        (!is_loopback(listen)).then_some(AUTO_PENDING_PER_ADDRESS)
-    }
-
-    /// What `connections.per_address_per_second = "auto"` means: as many as come on loopback only.
-    fn auto_per_address_per_second(listen: SocketAddr) -> u32 {
-        if is_loopback(listen) { 0 } else { AUTO_PER_ADDRESS_PER_SECOND }
-    }
-
-    pub(crate) fn bounds(&self) -> Bounds {
-        let address =
-            AddressBounds { max: self.per_address, pending: self.pending_per_address, rate: self.rate_per_address };
+    /// `requests` is the rate of those that come through a proxy from one address.
+    pub(crate) fn bounds(&self, requests: Rate) -> Bounds {
+        let (max, pending, rate) = (self.per_address, self.pending_per_address, self.rate_per_address);
+        let address = AddressBounds { max, pending, rate, requests };
         Bounds { max: self.max, pending: self.pending, rate: self.rate, address }
     }
 }
@@ -197,9 +190,11 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            listen_unix: None,
             reuse_port: false,
             metrics_listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090)),
             allowed_origins: Vec::new(),
+            proxy: ProxySettings::default(),
             access: AccessSettings::default(),
             audit: AuditSettings::default(),
             tls: None,

@@ -1,4 +1,5 @@
-//! A socket that gives up on a peer that does not read.
+//! A socket that gives up on a peer that does not read, and lets no head of a request through whose lines end in another way
+//! than they must ([`LineEnds`]).
 //!
 //! Hyper has no timeout for writes: a peer that asks for something large and never reads, or reads a byte now and then, would
 //! hold its place for ever. The guard watches while HTTP is spoken; an upgraded connection has its own timeout and switches
@@ -15,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::clock;
+use crate::line_ends::LineEnds;
 use crate::link::Link;
 
 /// How long a peer may take to read.
@@ -34,6 +36,7 @@ pub(crate) struct StallGuard<S> {
     stuck: Option<Pin<Box<Sleep>>>,
     /// When all that has waited must be written.
     due: Option<Due>,
+    line_ends: LineEnds,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +47,7 @@ enum Due {
 
 impl<S> StallGuard<S> {
     pub(crate) fn new(socket: S, link: Arc<Link>, patience: Patience) -> Self {
-        Self { socket, link, patience, stuck: None, due: None }
+        Self { socket, link, patience, stuck: None, due: None, line_ends: LineEnds::default() }
     }
 
     /// Passes a finished write on; for one that is stuck, waits as long as there is patience.
@@ -81,7 +84,12 @@ impl<S> StallGuard<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for StallGuard<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.socket).poll_read(cx, buf);
+        if !self.link.is_upgraded() {
+            self.line_ends.look(buf.filled_mut().get_mut(before..).unwrap_or_default());
+        }
+        read
     }
 }
 

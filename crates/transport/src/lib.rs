@@ -4,8 +4,8 @@
 //!
 //! - [`Conn`], the seam between a connection task and its socket: messages in, messages out, nothing that
 //!   blocks. [`ws::WsConn`] is the one implementation; a test may write another.
-//! - [`Listener`], which accepts TCP connections, and makes TLS of them in a second step that the caller can
-//!   put a deadline on.
+//! - [`Listener`], which accepts connections of TCP and of a unix socket, hears from a proxy whose they are, and makes TLS of them, in steps that the
+//!   caller can put a deadline on.
 //! - [`tls`], which loads a certificate or makes a self-signed one.
 //!
 //! # Invariants
@@ -20,13 +20,17 @@
 
 mod conn;
 mod listener;
+mod proxy_protocol;
 mod rate;
 mod stream;
 pub mod tls;
+mod unix;
 pub mod ws;
 
 pub use conn::{Conn, ConnExt, Incoming, Metered, Outgoing, Pause, Violation};
 pub use cuttlebone_ws::handshake;
-pub use listener::{Accepted, Listener};
+pub use listener::{Accepted, Listener, PeerUser};
+pub use proxy_protocol::BadHeader;
 pub use rate::{Bucket, Rate};
 pub use stream::Stream;
+pub use unix::UnixAddress;

@@ -1,33 +1,58 @@
 //! Accepts connections.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_rustls::TlsAcceptor;
 
+use crate::proxy_protocol;
 use crate::stream::Stream;
 use crate::tls::Tls;
+use crate::unix::{self, SocketFile, UnixAddress};
 
-const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: i32 = 4096;
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_PROBES: u32 = 3;
 
-/// A listening TCP socket, with or without TLS on what it accepts.
+/// A listening socket: TCP, with or without TLS on what it accepts, or a unix socket.
 pub struct Listener {
-    tcp: TcpListener,
+    socket: Listening,
     tls: Option<TlsAcceptor>,
+}
+
+enum Listening {
+    Tcp(TcpListener),
+    Unix {
+        listener: UnixListener,
+        /// If we made it.
+        _file: Option<SocketFile>,
+    },
 }
 
 /// A connection that was accepted, before its TLS handshake if there is one.
 pub struct Accepted {
-    tcp: TcpStream,
+    socket: Socketed,
     peer: SocketAddr,
     tls: Option<TlsAcceptor>,
+}
+
+enum Socketed {
+    Tcp(TcpStream),
+    Unix(UnixStream, Option<PeerUser>),
+}
+
+/// Who is at the other end of a unix socket, as the system says it: whoever opened the connection, at that time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerUser {
+    /// The number of the user.
+    pub user: u32,
+    /// The number of the group of the process. Further groups of the user are not told.
+    pub group: u32,
 }
 
 impl Listener {
@@ -56,7 +81,27 @@ impl Listener {
     /// Those of the system.
     pub fn inherit(socket: std::net::TcpListener, tls: Option<&Tls>) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { tcp: TcpListener::from_std(socket)?, tls: tls.map(Tls::acceptor) })
+        Ok(Self { socket: Listening::Tcp(TcpListener::from_std(socket)?), tls: tls.map(Tls::acceptor) })
+    }
+
+    /// Listens on a unix socket. A file that a server has left which is gone is removed; one at which somebody listens is not.
+    /// Must be called within a runtime.
+    ///
+    /// # Errors
+    /// Those of the system: address in use, not allowed, something else at this path.
+    pub fn bind_unix(address: &UnixAddress) -> io::Result<Self> {
+        let (listener, file) = unix::bind(address)?;
+        Ok(Self { socket: Listening::Unix { listener, _file: Some(file) }, tls: None })
+    }
+
+    /// Takes over a unix socket that listens already; its file is left alone. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn inherit_unix(socket: std::os::unix::net::UnixListener) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let listener = UnixListener::from_std(socket)?;
+        Ok(Self { socket: Listening::Unix { listener, _file: None }, tls: None })
     }
 
     fn listen(address: SocketAddr, tls: Option<&Tls>, beside_others: bool) -> io::Result<Self> {
@@ -66,7 +111,7 @@ impl Listener {
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
-        Ok(Self { tcp: TcpListener::from_std(socket.into())?, tls: tls.map(Tls::acceptor) })
+        Ok(Self { socket: Listening::Tcp(TcpListener::from_std(socket.into())?), tls: tls.map(Tls::acceptor) })
     }
 
     /// How much the system may keep for a peer that does not read, in bytes, on connections accepted from now on. Linux
@@ -75,15 +120,22 @@ impl Listener {
     /// # Errors
     /// Those of the system.
     pub fn set_send_buffer(&self, bytes: usize) -> io::Result<()> {
-        SockRef::from(&self.tcp).set_send_buffer_size(bytes)
+        match &self.socket {
+            Listening::Tcp(tcp) => SockRef::from(tcp).set_send_buffer_size(bytes),
+            // What is accepted does not take it over, and does not grow by itself.
+            Listening::Unix { .. } => Ok(()),
+        }
     }
 
     /// The address that is listened on.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Those of the system, and that a unix socket has none.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.tcp.local_addr()
+        match &self.socket {
+            Listening::Tcp(tcp) => tcp.local_addr(),
+            Listening::Unix { .. } => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 
     /// Waits for the next connection. Cancel safe.
@@ -92,17 +144,51 @@ impl Listener {
     /// Those of `accept`, most of which pass: the caller waits a little and goes on. A connection
     /// whose options can't be set is gone already, and counts as one of them.
     pub async fn accept(&self) -> io::Result<Accepted> {
-        let (tcp, peer) = self.tcp.accept().await?;
-        configure(&tcp)?;
-        Ok(Accepted { tcp, peer, tls: self.tls.clone() })
+        match &self.socket {
+            Listening::Tcp(listener) => {
+                let (tcp, peer) = listener.accept().await?;
+                configure(&tcp)?;
+                Ok(Accepted { socket: Socketed::Tcp(tcp), peer, tls: self.tls.clone() })
+            }
+            Listening::Unix { listener, .. } => {
+                let (unix, _) = listener.accept().await?;
+                let user = unix.peer_cred().ok().map(|peer| PeerUser { user: peer.uid(), group: peer.gid() });
+                Ok(Accepted { socket: Socketed::Unix(unix, user), peer: (Ipv4Addr::LOCALHOST, 0).into(), tls: None })
+            }
+        }
     }
 }
 
 impl Accepted {
-    /// The address of the peer; one of IPv4 is told as such even if it came by an IPv6 socket.
+    /// The address of the peer; one of IPv4 is told as such even if it came by an IPv6 socket. Who came by a unix socket is on
+    /// this machine: 127.0.0.1, with port 0.
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
         SocketAddr::new(self.peer.ip().to_canonical(), self.peer.port())
+    }
+
+    /// Who is at the other end, if the system says so: by a unix socket only.
+    #[must_use]
+    pub fn user(&self) -> Option<PeerUser> {
+        match &self.socket {
+            Socketed::Tcp(_) => None,
+            Socketed::Unix(_, user) => *user,
+        }
+    }
+
+    /// Reads the header by which a proxy says whose connection this is (PROXY protocol, version 1 or 2), to be called before
+    /// [`Self::handshake`] and only for a proxy that is trusted. From then on [`Self::peer`] is the address that it says.
+    /// False if it says none: the connection is its own. The caller sets the deadline. Not cancel safe.
+    ///
+    /// # Errors
+    /// No header, or a bad one ([`BadHeader`](crate::BadHeader)), or the proxy hung up.
+    pub async fn read_proxy_header(&mut self) -> io::Result<bool> {
+        let source = match &mut self.socket {
+            Socketed::Tcp(tcp) => proxy_protocol::read(tcp).await?,
+            Socketed::Unix(unix, _) => proxy_protocol::read(unix).await?,
+        };
+        self.peer = source.unwrap_or(self.peer);
+        Ok(source.is_some())
     }
 
     /// Does the TLS handshake, if the listener has TLS. The caller sets the deadline.
@@ -110,9 +196,10 @@ impl Accepted {
     /// # Errors
     /// The peer spoke no TLS, or none that is accepted here, or hung up.
     pub async fn handshake(self) -> io::Result<Stream> {
-        match self.tls {
-            None => Ok(Stream::Plain(self.tcp)),
-            Some(tls) => Ok(Stream::Tls(Box::new(tls.accept(self.tcp).await?))),
+        match (self.socket, self.tls) {
+            (Socketed::Tcp(tcp), None) => Ok(Stream::Plain(tcp)),
+            (Socketed::Tcp(tcp), Some(tls)) => Ok(Stream::Tls(Box::new(tls.accept(tcp).await?))),
+            (Socketed::Unix(unix, _), _) => Ok(Stream::Unix(unix)),
         }
     }
 }

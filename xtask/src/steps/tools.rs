@@ -17,6 +17,10 @@ const SYSTEM: &[(&str, &[&str], &str)] = &[
     ("xz", &["--version"], "xz-utils"),
     ("python3", &["-c", "import venv, ensurepip"], "python3-venv"),
     ("chromium", &["--version"], "chromium"),
+    ("/usr/sbin/nginx", &["-v"], "nginx-light"),
+    ("/usr/sbin/haproxy", &["-v"], "haproxy"),
+    ("caddy", &["version"], "caddy"),
+    ("systemd-analyze", &["--version"], "systemd"),
 ];
 
 /// The oldest Node.js that the browser tests run on; that of Debian 12 is older.

@@ -17,7 +17,7 @@ use crate::cli::ServeArgs;
 use crate::config::{Config, Known, Sources};
 use crate::logging::{self, LogHandle};
 use crate::signals::Signals;
-use crate::sockets;
+use crate::{sockets, supervisor};
 use reload::{Reload, Running};
 
 pub(super) fn run(args: &ServeArgs) -> Result<ExitCode> {
@@ -41,8 +41,14 @@ async fn serve(mut config: Config, sockets: Sockets, sources: Sources, log: LogH
     let server = Server::bind_with(config.settings, sockets)?;
     announce(&server)?;
     say_who_may_connect(&server, &config.known, is_anonymous);
+    let watched = supervisor::watch(server.handle(), stop.clone());
+    // The sockets listen: whoever comes now waits for a moment at most.
+    supervisor::ready();
     let reload = Reload::new(sources, log, server.handle(), audit, running);
+    // Order: that the program stops is told before it may have done so.
     tokio::select! {
+        biased;
+        () = watched => {}
         _ = server.run(stop.clone()) => {}
         () = signals.watch(stop, || hangup.notify_one()) => {}
         () = reload.run(&hangup) => {}
@@ -67,14 +73,16 @@ fn announce(server: &Server) -> Result<()> {
 
 /// Says in the log what an operator may not have meant.
 fn say_who_may_connect(server: &Server, known: &Known, is_anonymous: bool) {
-    let Known { tokens, issuers, .. } = *known;
+    let Known { tokens, issuers, users, .. } = *known;
     let address = server.local_addr();
     match (is_anonymous, address.ip().is_loopback()) {
         (true, true) => tracing::info!(tokens, issuers, "no token is needed: everybody on this machine may connect"),
         (true, false) => {
             tracing::warn!(%address, tokens, issuers, "no token is needed: whoever reaches this address may connect")
         }
-        (false, _) if tokens + issuers == 0 => tracing::warn!("a token is needed, and there is none that is good"),
+        (false, _) if tokens + issuers + users == 0 => {
+            tracing::warn!("a token is needed, and there is none that is good")
+        }
         (false, _) => tracing::info!(tokens, issuers, "a token is needed"),
     }
     reload::warn(known);

@@ -11,6 +11,7 @@ use super::secret::Secret;
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawConfig {
     pub(crate) server: RawServer,
+    pub(crate) proxy: RawProxy,
     pub(crate) access: RawAccess,
     pub(crate) audit: RawAudit,
     pub(crate) tls: RawTls,
@@ -33,11 +34,23 @@ pub(crate) struct RawConfig {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawServer {
     pub(crate) listen: String,
+    pub(crate) listen_unix: String,
+    pub(crate) listen_unix_mode: String,
+    pub(crate) listen_unix_group: String,
     pub(crate) reuse_port: bool,
     pub(crate) metrics_listen: String,
     pub(crate) allow_anonymous: bool,
     pub(crate) allow_plain_text: bool,
     pub(crate) allowed_origins: Vec<String>,
+}
+
+/// `[proxy]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawProxy {
+    pub(crate) trusted: Vec<String>,
+    pub(crate) header: String,
+    pub(crate) protocol: String,
 }
 
 /// `[access]`
@@ -50,7 +63,34 @@ pub(crate) struct RawAccess {
     pub(crate) failures: u64,
     pub(crate) failures_within_ms: u64,
     pub(crate) failure_delay_ms: u64,
+    pub(crate) user: Vec<RawUser>,
     pub(crate) jwt: Vec<RawJwt>,
+}
+
+/// `[[access.user]]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawUser {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<RawAccount>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) group: Option<RawAccount>,
+    #[serde(default)]
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) roles: Vec<String>,
+    #[serde(default)]
+    pub(crate) devices: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tenant: Option<String>,
+}
+
+/// A user or a group: its number, or its name.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(untagged, expecting = "expected a number or a name")]
+pub(crate) enum RawAccount {
+    Number(u32),
+    Name(String),
 }
 
 /// `[[access.jwt]]`

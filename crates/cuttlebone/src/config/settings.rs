@@ -9,6 +9,7 @@ mod check;
 mod ice;
 mod limits;
 mod network;
+mod proxy;
 mod secrets;
 
 use std::ffi::OsString;
@@ -33,15 +34,24 @@ pub(super) fn check(
     variables: &[(OsString, OsString)],
 ) -> Result<Config, Faults> {
     let mut check = Check::new(merged, faults);
-    let network = network::network(&raw, &mut check, variables);
+    let proxy = proxy::proxy(&raw.proxy, &mut check);
+    let network = network::network(&raw, &proxy, &mut check, variables);
     let access_files = Watch::new(access::files(&raw.access));
     let known = access::known(&raw.access, &mut check);
+    if proxy.unix && !raw.access.user.is_empty() {
+        check.fault(
+            "access.user",
+            "is for those who come by the unix socket, and proxy.trusted says that these are proxies",
+        );
+    }
     let settings = Settings {
         listen: network.listen,
+        listen_unix: network.listen_unix,
         reuse_port: raw.server.reuse_port,
         metrics_listen: network.metrics_listen,
         allowed_origins: network::origins(&raw.server.allowed_origins, &mut check),
-        access: access::settings(&raw, &known, network.listen.ip().is_loopback()),
+        access: access::settings(&raw, &known, network.is_of_this_machine),
+        proxy,
         audit: AuditSettings {
             sink: None,
             refusals_per_second: u32::try_from(raw.audit.refusals_per_second).unwrap_or(u32::MAX),

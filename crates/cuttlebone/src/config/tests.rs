@@ -57,7 +57,12 @@ fn the_reference_has_exactly_the_keys_of_the_raw_structs() {
 #[test]
 fn every_key_of_the_reference_changes_something() {
     // What a key needs beside itself to have an effect, and a value of its own where adding to the default is none.
-    let base = [("CUTTLEBONE__SERVER__ALLOW_ANONYMOUS", "true"), ("HOME", "/home/user")];
+    let base = [
+        ("CUTTLEBONE__SERVER__ALLOW_ANONYMOUS", "true"),
+        ("CUTTLEBONE__PROXY__TRUSTED", "[\"10.0.0.0/8\"]"),
+        ("CUTTLEBONE__SERVER__LISTEN_UNIX", "/run/socket"),
+        ("HOME", "/home/user"),
+    ];
     let (tokens, public) = (Temporary::tokens("words"), Temporary::keys("words-keys"));
     let jwt = format!("[{{issuer = \"https://login.example\", keys_file = {:?}}}]", public.path());
     let authority = std::env::temp_dir().join(format!("cuttlebone-config-ca-{}", std::process::id()));
@@ -73,8 +78,15 @@ fn every_key_of_the_reference_changes_something() {
         ("audit.output", "stdout"),
         ("server.listen", "127.0.0.2:8081"),
         ("server.metrics_listen", ""),
+        ("server.listen_unix", "/run/another"),
+        ("server.listen_unix_mode", "0600"),
+        ("server.listen_unix_group", "root"),
+        ("access.user", "[{user = 0, name = \"root\", roles = [\"observer\"]}]"),
         ("server.reuse_port", "true"),
         ("server.allowed_origins", "[\"https://console.example\"]"),
+        ("proxy.trusted", "[\"10.0.0.0/8\", \"127.0.0.1\"]"),
+        ("proxy.header", "off"),
+        ("proxy.protocol", "v1-v2"),
         ("tls.mode", "self-signed"),
         ("tls.state_dir", "/elsewhere"),
         ("connections.per_address", "7"),
@@ -217,6 +229,71 @@ fn an_address_that_is_not_loopback_must_be_meant() {
     let connections = config.settings.connections;
     assert_eq!((connections.per_address, connections.pending_per_address), (Some(128), Some(64)));
     assert_eq!((connections.rate_per_address.per_second, connections.rate_per_address.burst), (20, 100));
+}
+
+#[test]
+fn proxy_on_this_machine_makes_loopback_a_network() {
+    let file = "[proxy]\ntrusted = [\"127.0.0.1\"]\n";
+    let text = faults(file);
+    assert!(text.contains("proxy.trusted: names a proxy") && text.contains("line 2)"), "{text}");
+    let config = load(&format!("{file}[server]\nallow_anonymous = true\n"), &[], Vec::new()).expect("no fault");
+    let connections = config.settings.connections;
+    assert_eq!((connections.per_address, connections.pending_per_address), (Some(128), Some(64)));
+    assert_eq!(connections.rate_per_address.per_second, 20);
+    let tokens = Temporary::tokens("proxy");
+    let config =
+        load(&format!("{file}[access]\ntokens_file = {:?}\n", tokens.path()), &[], Vec::new()).expect("no fault");
+    assert!(!config.settings.access.anonymous);
+}
+
+#[test]
+fn proxies_are_named_exactly_and_all_faults_are_told() {
+    let file = "[proxy]\ntrusted = [\"10.0.0.0/8\", \"0.0.0.0/0\", \"proxy.example\"]\nheader = \"forwarded\"\nprotocol = \"v3\"\n";
+    let text = faults(&format!("{file}[server]\nallow_anonymous = true\n"));
+    for part in [
+        "proxy.trusted[1]: expected an address or a network",
+        "proxy.trusted[2]: expected an address or a network",
+        "proxy.header: expected \"off\" or \"x-forwarded-for\"",
+        "proxy.protocol: expected \"off\" or \"v1-v2\"",
+        "line 3)",
+        "line 4)",
+    ] {
+        assert!(text.contains(part), "{part} is not in:\n{text}");
+    }
+    assert!(!text.contains("trusted[0]"), "{text}");
+    let text =
+        faults("[proxy]\ntrusted = [\"unix\"]\n[[access.user]]\nuser = 0\nname = \"a\"\nroles = [\"observer\"]\n");
+    assert!(text.contains("access.user: is for those") && text.contains("there is no server.listen_unix"), "{text}");
+}
+
+#[test]
+fn every_fault_of_a_unix_socket_and_of_a_user_is_told() {
+    let file = "[server]\nlisten_unix = \"/run/x\"\nlisten_unix_mode = \"rw\"\nlisten_unix_group = \"no such\"\n\
+                [[access.user]]\nname = \"a\"\nroles = [\"device\"]\n\
+                [[access.user]]\nuser = \"no such\"\nname = \"a\"\n\
+                [[access.user]]\nuser = 1\nname = \"a\"\nroles = [\"device\"]\n\
+                [[access.user]]\ngroup = 65534\nname = \"a\"\nroles = [\"observer\"]\n\
+                [[access.user]]\nuser = 1\nname = \"a\"\nroles = [\"observer\"]\n";
+    let text = faults(file);
+    for part in [
+        "server.listen_unix_mode: expected a mode in octal",
+        "server.listen_unix_group: \"no such\" is not in /etc/group",
+        "access.user[0]: needs either user or group",
+        "access.user[1].user: \"no such\" is not in /etc/passwd",
+        "access.user[2]: devices: is needed",
+        "access.user[3].group: 65534 is what the system says of everybody",
+        "line 3)",
+        "line 9)",
+        "has 6 faults",
+    ] {
+        assert!(text.contains(part), "{part} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn users_of_this_machine_are_somebody_so_that_others_are_not_served() {
+    let file = "[[access.user]]\nuser = \"root\"\nname = \"a\"\nroles = [\"observer\"]\n";
+    assert!(!load(file, &[], Vec::new()).expect("no fault").settings.access.anonymous);
 }
 
 #[test]

@@ -32,27 +32,38 @@ struct Address {
     open: usize,
     pending: usize,
     came: Bucket,
+    /// Requests that came through a proxy.
+    asked: Bucket,
+}
+
+impl Address {
+    /// Whether its rates need no memory of it.
+    fn is_rested(&self, now: u64) -> bool {
+        self.came.is_full(now) && self.asked.is_full(now)
+    }
 }
 
 impl Addresses {
-    /// Whether one more connection of `address` is within the bounds.
-    pub(super) fn check(&self, bounds: &AddressBounds, address: IpAddr, now: u64) -> Result<(), Refusal> {
-        let known = self.known.get(&address).copied().unwrap_or_default();
+    /// Whether `address` may have one more at once.
+    pub(super) fn check(&self, bounds: &AddressBounds, address: IpAddr) -> Result<(), Refusal> {
+        let known = self.of(address);
         if bounds.max.is_some_and(|max| known.open >= max) {
             return Err(Refusal::AddressFull);
         }
         if bounds.pending.is_some_and(|pending| known.pending >= pending) {
             return Err(Refusal::AddressPendingFull);
         }
-        if known.came.ready_at(bounds.rate) > now {
-            return Err(Refusal::AddressRate);
-        }
         Ok(())
     }
 
-    /// Counts a connection, if there is anything to count it for.
+    /// Whether one more connection of `address` comes within its rate.
+    pub(super) fn check_rate(&self, bounds: &AddressBounds, address: IpAddr, now: u64) -> Result<(), Refusal> {
+        if self.of(address).came.ready_at(bounds.rate) > now { Err(Refusal::AddressRate) } else { Ok(()) }
+    }
+
+    /// Counts a place of `address`, if there is anything to count it for.
     pub(super) fn take(&mut self, bounds: &AddressBounds, address: IpAddr, now: u64) {
-        if bounds.max.is_none() && bounds.pending.is_none() && bounds.rate.is_off() {
+        if bounds.is_off() {
             return;
         }
         if self.remembered > 0 {
@@ -65,7 +76,21 @@ impl Addresses {
         self.remembered -= usize::from(known.open == 0);
         known.open += 1;
         known.pending += 1;
-        known.came.spend(bounds.rate, 1, now);
+    }
+
+    /// Counts a connection of an address that has a place against its rate.
+    pub(super) fn came(&mut self, bounds: &AddressBounds, address: IpAddr, now: u64) {
+        if let Some(known) = self.known.get_mut(&address) {
+            known.came.spend(bounds.rate, 1, now);
+        }
+    }
+
+    /// Counts a request of an address that has a place against its rate. Gives from when on it may be answered.
+    pub(super) fn asked(&mut self, bounds: &AddressBounds, address: IpAddr, now: u64) -> u64 {
+        let Some(known) = self.known.get_mut(&address) else { return now };
+        let ready = known.asked.ready_at(bounds.requests);
+        known.asked.spend(bounds.requests, 1, now);
+        ready
     }
 
     pub(super) fn settle(&mut self, address: IpAddr) {
@@ -80,7 +105,7 @@ impl Addresses {
         if known.open > 0 {
             return;
         }
-        if known.came.is_full(now) {
+        if known.is_rested(now) {
             tables::remove(&mut self.known, &address);
             return;
         }
@@ -94,13 +119,17 @@ impl Addresses {
         }
     }
 
+    fn of(&self, address: IpAddr) -> Address {
+        self.known.get(&address).copied().unwrap_or_default()
+    }
+
     /// Forgets those that need not be remembered any more; seldom enough to cost little.
     fn sweep(&mut self, now: u64) {
         if now.saturating_sub(self.swept_at) < SWEEP_EVERY {
             return;
         }
         self.swept_at = now;
-        self.known.retain(|_, known| known.open > 0 || !known.came.is_full(now));
+        self.known.retain(|_, known| known.open > 0 || !known.is_rested(now));
         self.remembered = self.known.values().filter(|known| known.open == 0).count();
     }
 }
@@ -111,7 +140,7 @@ mod tests {
     use cuttlebone_transport::Rate;
 
     const SECOND: u64 = 1_000_000_000;
-    const COUNTED: AddressBounds = AddressBounds { max: Some(2), pending: None, rate: Rate::OFF };
+    const COUNTED: AddressBounds = AddressBounds { max: Some(2), ..AddressBounds::OFF };
     const RATED: AddressBounds = AddressBounds { rate: Rate { per_second: 20, burst: 100 }, ..COUNTED };
 
     fn address(index: u32) -> IpAddr {
@@ -130,12 +159,29 @@ mod tests {
     #[test]
     fn address_is_remembered_as_long_as_its_rate_needs_it() {
         let mut addresses = Addresses::default();
-        (0..100).for_each(|_| addresses.take(&RATED, address(1), 0));
+        (0..100).for_each(|_| {
+            addresses.take(&RATED, address(1), 0);
+            addresses.came(&RATED, address(1), 0);
+        });
         (0..100).for_each(|_| addresses.give_back(address(1), 0));
         assert_eq!((addresses.known.len(), addresses.remembered), (1, 1));
-        assert_eq!(addresses.check(&RATED, address(1), 0), Err(Refusal::AddressRate));
+        assert_eq!(addresses.check_rate(&RATED, address(1), 0), Err(Refusal::AddressRate));
         addresses.take(&RATED, address(2), 5 * SECOND);
         assert_eq!((addresses.known.len(), addresses.remembered), (1, 0), "five seconds later it is forgotten");
+    }
+
+    #[test]
+    fn address_whose_requests_came_too_fast_is_remembered_too() {
+        let bounds = AddressBounds { requests: Rate { per_second: 1, burst: 1 }, ..COUNTED };
+        let mut addresses = Addresses::default();
+        let mut ask = |now| {
+            addresses.take(&bounds, address(1), now);
+            let ready = addresses.asked(&bounds, address(1), now);
+            addresses.give_back(address(1), now);
+            ready
+        };
+        assert!(ask(0) <= SECOND && ask(0) > 0, "the second waits, though the first is gone");
+        assert!(ask(10 * SECOND) <= 10 * SECOND, "and ten seconds later nobody waits");
     }
 
     #[test]
@@ -143,6 +189,7 @@ mod tests {
         let mut addresses = Addresses::default();
         for index in 0..50_000 {
             addresses.take(&RATED, address(index), 0);
+            addresses.came(&RATED, address(index), 0);
             addresses.give_back(address(index), 0);
         }
         assert_eq!((addresses.known.len(), addresses.remembered), (REMEMBERED, REMEMBERED));
@@ -153,7 +200,7 @@ mod tests {
 
     #[test]
     fn without_a_bound_nothing_is_kept() {
-        let off = AddressBounds { max: None, pending: None, rate: Rate::OFF };
+        let off = AddressBounds::OFF;
         let mut addresses = Addresses::default();
         addresses.take(&off, address(1), 0);
         assert!(addresses.known.is_empty());

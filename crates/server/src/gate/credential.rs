@@ -3,7 +3,9 @@
 
 use cuttlebone_access::Token;
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, COOKIE, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
+use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
+
+use crate::origin::Scheme;
 
 const SCHEME: &[u8] = b"bearer ";
 const SUBPROTOCOL: &[u8] = b"bearer.";
@@ -29,28 +31,23 @@ pub(super) enum Presented {
 }
 
 /// The one token of a request, if it has one.
-pub(super) fn of(headers: &HeaderMap, query: Option<&str>, tls: bool) -> Result<Presented, Malformed> {
+pub(super) fn of(headers: &HeaderMap, query: Option<&str>, scheme: Scheme) -> Result<Presented, Malformed> {
     if let Some(token) = presented(headers, query)? {
         return Ok(Presented::Explicit(token));
     }
-    Ok(cookie(headers, tls).map_or(Presented::Nothing, Presented::Cookie))
+    Ok(cookie(headers, scheme).map_or(Presented::Nothing, Presented::Cookie))
 }
 
 /// Of several, the one that only this host can have set. The other may be of anybody who has a page of plain HTTP near by, and
 /// counts only where there is nothing else.
-fn cookie(headers: &HeaderMap, tls: bool) -> Option<Token> {
+fn cookie(headers: &HeaderMap, scheme: Scheme) -> Option<Token> {
     let value = |wanted: &str| {
         let pairs =
             headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
         let mut pairs = pairs.filter_map(|pair| pair.trim().split_once('='));
         pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value)
     };
-    value(SECURE_COOKIE).or_else(|| value(PLAIN_COOKIE).filter(|_| !tls && !is_of_https(headers))).and_then(Token::new)
-}
-
-/// Whether the page that asks came by TLS: from this server, or from a proxy in front of it.
-pub(crate) fn is_of_https(headers: &HeaderMap) -> bool {
-    headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"))
+    value(SECURE_COOKIE).or_else(|| value(PLAIN_COOKIE).filter(|_| !scheme.is_https(headers))).and_then(Token::new)
 }
 
 /// The token that somebody put into a request.
@@ -85,6 +82,7 @@ fn after<'v>(value: &'v [u8], prefix: &[u8]) -> Option<&'v [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::header::ORIGIN;
     use http::{HeaderName, HeaderValue};
 
     fn presented(lines: &[(HeaderName, &str)], query: Option<&str>) -> Result<bool, Malformed> {
@@ -112,7 +110,7 @@ mod tests {
         let of = |lines: &[(HeaderName, &str)]| {
             let headers =
                 lines.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).expect("a value")));
-            super::of(&headers.collect(), None, false).expect("readable")
+            super::of(&headers.collect(), None, Scheme::Any).expect("readable")
         };
         let cookie = (COOKIE, "a=b; cuttlebone=abc; c");
         assert!(matches!(of(std::slice::from_ref(&cookie)), Presented::Cookie(_)));
@@ -120,7 +118,7 @@ mod tests {
         assert!(matches!(of(&[cookie.clone(), (ORIGIN, "https://x")]), Presented::Nothing));
         let of_tls = |name: &str| {
             let headers = [(COOKIE, HeaderValue::from_str(&format!("{name}=abc")).expect("a value"))];
-            super::of(&headers.into_iter().collect(), None, true).expect("readable")
+            super::of(&headers.into_iter().collect(), None, Scheme::Https).expect("readable")
         };
         assert!(matches!(of_tls(PLAIN_COOKIE), Presented::Nothing));
         assert!(matches!(of_tls(SECURE_COOKIE), Presented::Cookie(_)));

@@ -13,21 +13,22 @@ use super::Unrecognised;
 use crate::app::App;
 use crate::audit::{Entry, Event};
 use crate::link::Link;
+use crate::origin::Scheme;
 use crate::problem;
 
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"cuttlebone\"");
 
 /// Lets a request through that is recognised, with its [`crate::caller::Caller`] in the extensions.
 pub(crate) async fn require(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    match app.gate.recognise(request.headers(), request.uri()) {
+    let link = request.extensions().get::<Arc<Link>>().cloned();
+    let scheme = link.as_ref().map_or(Scheme::Any, |link| link.scheme);
+    let recognised = app.gate.recognise(scheme, request.headers(), request.uri());
+    match app.gate.or_user(recognised, link.as_deref()) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(reason) => {
-            let link = request.extensions().get::<Arc<Link>>().cloned();
-            unauthenticated(&app, link.as_deref(), reason).await
-        }
+        Err(reason) => unauthenticated(&app, link.as_deref(), reason).await,
     }
 }
 

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use cuttlebone_hub::{Direction, ResumeOutcome};
 use cuttlebone_proto::CloseCode;
 use cuttlebone_transport::Metered;
+use http::StatusCode;
 use prometheus_client::metrics::family::Family;
 
 /// An enum whose variants are the only values of a label.
@@ -68,6 +69,8 @@ label! {
         AcceptRate = "rate",
         /// Those of its address came too fast.
         AddressRate = "address_rate",
+        /// A listed proxy did not say whose connection it passed on, and has to.
+        ProxyHeader = "proxy_header",
         /// As many sessions with a broken connection as there may be: this one ended at once.
         AwayFull = "away_full",
         /// As many streams of events as there may be.
@@ -81,8 +84,19 @@ label! {
 
 impl Refusal {
     /// Whether another address would have been served.
-    pub(crate) const fn is_of_address(self) -> bool {
+    const fn is_of_address(self) -> bool {
         matches!(self, Self::AddressFull | Self::AddressPendingFull | Self::AddressRate)
+    }
+
+    /// What who is turned away is told: 429 where it is the address that has too many, 503 where it is everybody.
+    pub(crate) const fn answer(self) -> (StatusCode, &'static str, &'static str) {
+        if self.is_of_address() {
+            (StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many connections from this address")
+        } else if matches!(self, Self::Draining) {
+            (StatusCode::SERVICE_UNAVAILABLE, "draining", "The server is stopping")
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Too many connections")
+        }
     }
 }
 

@@ -5,19 +5,19 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Extension, State};
+use axum::extract::Extension;
 use axum::response::{IntoResponse, Response};
 use http::header::{AUTHORIZATION, CACHE_CONTROL, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::app::App;
 use crate::caller::Caller;
-use crate::gate::{PLAIN_COOKIE, SECURE_COOKIE, is_of_https};
+use crate::gate::{PLAIN_COOKIE, SECURE_COOKIE};
+use crate::link::Link;
 use crate::problem;
 
 /// Signs in. The request was recognised; what it came with is what the cookie will hold.
 pub(crate) async fn begin(
-    State(app): State<Arc<App>>,
+    Extension(link): Extension<Arc<Link>>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
 ) -> Response {
@@ -26,7 +26,7 @@ pub(crate) async fn begin(
     let Some((_, token)) = token.filter(|_| caller.principal().is_some()) else {
         return problem::problem(StatusCode::BAD_REQUEST, "token_missing", "Sign in with Authorization: Bearer TOKEN");
     };
-    let is_secure = app.settings.tls.is_some() || is_of_https(&headers);
+    let is_secure = link.scheme.is_https(&headers);
     // What would end the value of a cookie ends a token, too: RFC 6265 4.1.1.
     let token = token.trim();
     match cookie(is_secure, token, "").filter(|_| !token.contains([';', '"', '\\', ','])) {

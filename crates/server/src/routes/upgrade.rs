@@ -47,18 +47,24 @@ async fn upgrade(app: &Arc<App>, role: Role, mut request: Request) -> Response {
         Ok(accepted) => accepted,
         Err(refusal) => return refuse(app, refusal),
     };
-    let scheme = if role == Role::Client && app.settings.tls.is_some() { Scheme::Https } else { Scheme::Any };
     let Some(link) = request.extensions().get::<Arc<Link>>().cloned() else {
         tracing::error!("a request came without its socket");
         return problem::problem(http::StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Internal error");
     };
+    let scheme = if role == Role::Client { link.scheme } else { Scheme::Any };
     let refusal = Entry::new(Event::Refusal).from(link.peer).role(role);
     if !origin::is_allowed(request.headers(), &app.settings.allowed_origins, scheme) {
         app.metrics.refused_with("origin_not_allowed");
         app.audit.note(&refusal.refused("origin_not_allowed"));
         return problem::origin_not_allowed();
     }
-    let caller = match app.gate.recognise_upgrade(request.headers(), request.uri()) {
+    if let Err(reason) = link.permit.begin_connection() {
+        app.metrics.refused(reason);
+        app.audit.note(&refusal.refused(reason.word()));
+        return problem::refused(reason);
+    }
+    let recognised = app.gate.recognise_upgrade(link.scheme, request.headers(), request.uri());
+    let caller = match app.gate.or_user(recognised, Some(&link)) {
         Ok(caller) => caller,
         Err(reason) => return gate::unauthenticated(app, Some(&link), reason).await,
     };

@@ -14,6 +14,12 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// An answer that is held back holds its socket.
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
+/// Each is looked at for each connection.
+const MOST_NETWORKS: usize = 64;
+
+/// That of a unix socket, in bytes.
+const LONGEST_PATH: usize = 107;
+
 /// What the program itself needs, about.
 const LEAST_MEMORY: u64 = 16 << 20;
 
@@ -43,6 +49,7 @@ impl Settings {
     pub fn validate(&self) -> Result<(), Vec<Fault>> {
         let mut faults = Faults::default();
         self.check_listen(&mut faults);
+        self.check_proxy(&mut faults);
         self.check_connections(&mut faults);
         self.check_timeouts(&mut faults);
         self.check_messages(&mut faults);
@@ -77,6 +84,22 @@ impl Settings {
     fn check_listen(&self, faults: &mut Faults) {
         let taken = self.metrics_listen.is_some_and(|metrics| metrics == self.listen && metrics.port() != 0);
         faults.check(!taken, "server.metrics_listen", || "must differ from server.listen".into());
+        if let Some(unix) = &self.listen_unix {
+            let length = unix.path.as_os_str().len();
+            faults.check((1..=LONGEST_PATH).contains(&length), "server.listen_unix", || {
+                format!("must have at most {LONGEST_PATH} bytes, has {length}")
+            });
+            faults.check(unix.mode <= 0o777, "server.listen_unix_mode", || "must be 0 to 0777, in octal".into());
+        }
+    }
+
+    fn check_proxy(&self, faults: &mut Faults) {
+        faults.within("proxy.trusted", self.proxy.trusted.len(), 0..=MOST_NETWORKS);
+        let has_socket = !self.proxy.unix || self.listen_unix.is_some();
+        faults.check(has_socket, "proxy.trusted", || "has \"unix\", and there is no server.listen_unix".into());
+        let is_of_some = !self.proxy.protocol || self.proxy.is_used();
+        faults
+            .check(is_of_some, "proxy.protocol", || "is for the addresses of proxy.trusted, and there are none".into());
     }
 
     fn check_connections(&self, faults: &mut Faults) {
@@ -234,7 +257,9 @@ impl Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::{Network, ProxySettings};
     use crate::settings::LimitSettings;
+    use cuttlebone_transport::UnixAddress;
 
     fn keys(settings: &Settings) -> Vec<&'static str> {
         settings.validate().err().unwrap_or_default().iter().map(|fault| fault.key).collect()
@@ -262,6 +287,29 @@ mod tests {
         settings.access.failure_delay = Duration::from_secs(3600);
         settings.access.failures_within = Duration::ZERO;
         assert_eq!(keys(&settings), ["access.failures_within_ms", "access.failure_delay_ms"]);
+    }
+
+    #[test]
+    fn header_of_the_proxy_protocol_is_asked_of_somebody() {
+        let mut settings = Settings::default();
+        settings.proxy.protocol = true;
+        assert_eq!(keys(&settings), ["proxy.protocol"]);
+        settings.proxy.trusted = vec![Network::new("10.0.0.0/8").expect("a network"); 64];
+        assert_eq!(keys(&settings), Vec::<&str>::new());
+        settings.proxy.trusted.extend(Network::new("127.0.0.1"));
+        assert_eq!(keys(&settings), ["proxy.trusted"]);
+        settings.proxy = ProxySettings { unix: true, ..ProxySettings::default() };
+        assert_eq!(keys(&settings), ["proxy.trusted"], "there is no unix socket");
+    }
+
+    #[test]
+    fn unix_socket_has_a_path_that_the_system_takes_and_a_mode() {
+        let mut settings = Settings::default();
+        let unix = |path: &str, mode| Some(UnixAddress { path: path.into(), mode, group: None });
+        settings.listen_unix = unix(&"x".repeat(108), 0o1000);
+        assert_eq!(keys(&settings), ["server.listen_unix", "server.listen_unix_mode"]);
+        settings.listen_unix = unix(&"x".repeat(107), 0o777);
+        assert_eq!(keys(&settings), Vec::<&str>::new());
     }
 
     #[test]

@@ -6,3 +6,4 @@ mod load;
 mod messages;
 mod names;
 mod pages;
+mod smuggling;

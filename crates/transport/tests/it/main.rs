@@ -11,4 +11,5 @@ mod peer;
 mod rates;
 mod tls_files;
 mod tls_sockets;
+mod unix_sockets;
 mod violations;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use cuttlebone_proto::CloseCode;
 use cuttlebone_transport::tls::{Tls, TlsSettings};
 use cuttlebone_transport::ws::WsConn;
-use cuttlebone_transport::{Conn, ConnExt, Incoming, Listener, Outgoing, Stream};
+use cuttlebone_transport::{BadHeader, Conn, ConnExt, Incoming, Listener, Outgoing, Stream};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -39,6 +39,11 @@ impl Server {
         name: &'static str,
         alpn: &[u8],
     ) -> io::Result<TlsStream<TcpStream>> {
+        let tcp = TcpStream::connect(self.listener.local_addr()?).await?;
+        TlsConnector::from(self.config(version, alpn)).connect(ServerName::try_from(name).unwrap(), tcp).await
+    }
+
+    fn config(&self, version: &'static SupportedProtocolVersion, alpn: &[u8]) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.cert.clone()).unwrap();
         let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -47,8 +52,15 @@ impl Server {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![alpn.to_vec()];
-        let tcp = TcpStream::connect(self.listener.local_addr()?).await?;
-        TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(name).unwrap(), tcp).await
+        Arc::new(config)
+    }
+
+    /// With what a proxy has sent before, if anything.
+    async fn connect_behind(&self, header: &[u8]) -> io::Result<TlsStream<TcpStream>> {
+        let mut tcp = TcpStream::connect(self.listener.local_addr()?).await?;
+        tcp.write_all(header).await?;
+        let config = self.config(&rustls::version::TLS13, b"http/1.1");
+        TlsConnector::from(config).connect(ServerName::try_from("localhost").unwrap(), tcp).await
     }
 
     async fn accept(&self) -> io::Result<Stream> {
@@ -70,6 +82,26 @@ async fn both_versions_carry_messages() {
         assert_eq!(session.alpn_protocol(), Some(&b"http/1.1"[..]));
         exchange(WsConn::new(stream, SETTINGS), peer).await;
     }
+}
+
+#[tokio::test]
+async fn header_of_a_proxy_comes_before_tls() {
+    let server = Server::new("proxy_header");
+    let accepting = async {
+        let mut accepted = server.listener.accept().await?;
+        assert!(accepted.read_proxy_header().await?);
+        assert_eq!(accepted.peer(), "192.0.2.7:12345".parse().unwrap());
+        accepted.handshake().await
+    };
+    let header = b"PROXY TCP4 192.0.2.7 127.0.0.1 12345 443\r\n";
+    let (stream, peer) = tokio::join!(accepting, server.connect_behind(header));
+    exchange(WsConn::new(stream.unwrap(), SETTINGS), peer.unwrap()).await;
+    // TLS where the header should be.
+    let accepting = async { server.listener.accept().await?.read_proxy_header().await };
+    let (read, _) = tokio::join!(accepting, server.connect_behind(b""));
+    let error = read.unwrap_err();
+    let bad = error.get_ref().and_then(|inner| inner.downcast_ref::<BadHeader>());
+    assert_eq!(bad, Some(&BadHeader::Missing));
 }
 
 async fn exchange(mut conn: WsConn<Stream>, peer: TlsStream<TcpStream>) {

@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::audit::AuditLog;
 use crate::config::{self, Config, Known, RawAccess, RawConfig, Sources};
 use crate::logging::LogHandle;
+use crate::supervisor;
 use crate::watch::Watch;
 
 /// How often the files of `[access]` are looked at. A change is taken with the second look that sees it.
@@ -69,7 +70,11 @@ impl Reload {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = hangup.notified() => self.all(),
+                () = hangup.notified() => {
+                    supervisor::reloading();
+                    self.all();
+                    supervisor::ready();
+                }
                 _ = looks.tick() => if self.running.access_files.look() { self.files() },
             }
         }

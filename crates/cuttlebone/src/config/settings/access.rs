@@ -1,6 +1,7 @@
 //! `[access]`: who may come, with the files that it names.
 
 mod jwt;
+mod user;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -25,20 +26,27 @@ pub(crate) struct Known {
     pub(crate) tokens: usize,
     /// Issuers of JSON Web Tokens.
     pub(crate) issuers: usize,
+    /// Rules for users of this machine.
+    pub(crate) users: usize,
     /// What is no fault, but should be looked at.
     pub(crate) warnings: Vec<String>,
 }
 
 impl fmt::Debug for Known {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tokens, issuers, warnings, .. } = self;
-        f.debug_struct("Known").field("tokens", tokens).field("issuers", issuers).field("warnings", warnings).finish()
+        let Self { tokens, issuers, users, warnings, .. } = self;
+        f.debug_struct("Known")
+            .field("tokens", tokens)
+            .field("issuers", issuers)
+            .field("users", users)
+            .field("warnings", warnings)
+            .finish()
     }
 }
 
 /// Whether anybody is asked who they are: whether some kind of access is named, though it may have nobody in it.
 pub(super) fn is_configured(raw: &RawAccess) -> bool {
-    !raw.tokens_file.is_empty() || !raw.jwt.is_empty()
+    !raw.tokens_file.is_empty() || !raw.jwt.is_empty() || !raw.user.is_empty()
 }
 
 /// The files that are named.
@@ -54,13 +62,14 @@ pub(super) fn known(raw: &RawAccess, check: &mut Check<'_>) -> Known {
     let revoked = lines("access.revoked_file", &raw.revoked_file, Revoked::parse, check);
     let (jwt, warnings) = jwt::issuers(&raw.jwt, check);
     let count = tokens.as_ref().map_or(0, StaticTokens::len);
-    let access = Access::new(Settings { tokens, jwt, revoked: revoked.unwrap_or_default() });
-    Known { access: Arc::new(access), tokens: count, issuers: raw.jwt.len(), warnings }
+    let users = user::users(&raw.user, check);
+    let access = Access::new(Settings { tokens, jwt, users, revoked: revoked.unwrap_or_default() });
+    Known { access: Arc::new(access), tokens: count, issuers: raw.jwt.len(), users: raw.user.len(), warnings }
 }
 
-/// What the server takes. `is_loopback` is whether nobody but this machine reaches it.
-pub(super) fn settings(raw: &RawConfig, known: &Known, is_loopback: bool) -> AccessSettings {
-    let anonymous = raw.server.allow_anonymous || (is_loopback && !is_configured(&raw.access));
+/// What the server takes. `is_of_this_machine` is whether nobody else reaches it.
+pub(super) fn settings(raw: &RawConfig, known: &Known, is_of_this_machine: bool) -> AccessSettings {
+    let anonymous = raw.server.allow_anonymous || (is_of_this_machine && !is_configured(&raw.access));
     AccessSettings {
         access: Arc::clone(&known.access),
         anonymous,

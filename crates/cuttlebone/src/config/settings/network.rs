@@ -4,21 +4,30 @@ use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use cuttlebone_server::{ConnectionSettings, FetchSettings, Fetcher, Origin, TlsSettings};
+use cuttlebone_server::{ConnectionSettings, FetchSettings, Fetcher, Origin, ProxySettings, TlsSettings, UnixAddress};
 
-use super::super::raw::{RawConfig, RawConnections, RawFetch, RawTls};
+use super::super::accounts::{self, Kind};
+use super::super::raw::{RawAccount, RawConfig, RawConnections, RawFetch, RawServer, RawTls};
 use super::access;
 use super::check::{Check, count, millis, number_or_auto, rate};
 
 /// What of the settings is about the network.
 pub(super) struct Network {
     pub(super) listen: SocketAddr,
+    pub(super) listen_unix: Option<UnixAddress>,
+    /// Nobody else reaches it: neither by its address nor through a proxy.
+    pub(super) is_of_this_machine: bool,
     pub(super) metrics_listen: Option<SocketAddr>,
     pub(super) tls: Option<TlsSettings>,
     pub(super) connections: ConnectionSettings,
 }
 
-pub(super) fn network(raw: &RawConfig, check: &mut Check<'_>, variables: &[(OsString, OsString)]) -> Network {
+pub(super) fn network(
+    raw: &RawConfig,
+    proxy: &ProxySettings,
+    check: &mut Check<'_>,
+    variables: &[(OsString, OsString)],
+) -> Network {
     let listen = address("server.listen", &raw.server.listen, check);
     refuse_what_was_not_meant(raw, listen, check);
     let metrics_listen = match raw.server.metrics_listen.as_str() {
@@ -27,15 +36,25 @@ pub(super) fn network(raw: &RawConfig, check: &mut Check<'_>, variables: &[(OsSt
     };
     Network {
         listen,
+        listen_unix: listen_unix(&raw.server, check),
+        is_of_this_machine: listen.ip().is_loopback() && raw.proxy.trusted.is_empty(),
         metrics_listen,
         tls: tls(&raw.tls, listen, check, variables),
-        connections: connections(&raw.connections, listen, check),
+        connections: connections(&raw.connections, listen, proxy, check),
     }
 }
 
 /// A network is served with tokens and with TLS, unless the configuration says otherwise in words.
 fn refuse_what_was_not_meant(raw: &RawConfig, listen: SocketAddr, check: &mut Check<'_>) {
     if listen.ip().is_loopback() {
+        if !raw.proxy.trusted.is_empty() && !raw.server.allow_anonymous && !access::is_configured(&raw.access) {
+            check.fault(
+                "proxy.trusted",
+                "names a proxy, and nobody would be asked for a token: whoever reaches the proxy could register, list and \
+                 control devices. Say who may connect: `cuttlebone token new`, and --tokens-file or access.tokens_file. If \
+                 anybody may: --allow-anonymous or server.allow_anonymous = true",
+            );
+        }
         return;
     }
     if !raw.server.allow_anonymous && !access::is_configured(&raw.access) {
@@ -60,6 +79,25 @@ fn refuse_what_was_not_meant(raw: &RawConfig, listen: SocketAddr, check: &mut Ch
             ),
         );
     }
+}
+
+/// `server.listen_unix` and what goes with it.
+fn listen_unix(raw: &RawServer, check: &mut Check<'_>) -> Option<UnixAddress> {
+    if raw.listen_unix.is_empty() {
+        return None;
+    }
+    let mode = u32::from_str_radix(&raw.listen_unix_mode, 8).unwrap_or_else(|_| {
+        check.fault(
+            "server.listen_unix_mode",
+            format!("expected a mode in octal, such as \"0660\", not {:?}", raw.listen_unix_mode),
+        );
+        0
+    });
+    let group = Some(&raw.listen_unix_group).filter(|group| !group.is_empty()).and_then(|group| {
+        let number = accounts::number(Kind::Group, &RawAccount::Name(group.clone()));
+        number.map_err(|text| check.fault("server.listen_unix_group", text)).ok()
+    });
+    Some(UnixAddress { path: PathBuf::from(&raw.listen_unix), mode, group })
 }
 
 fn address(key: &str, text: &str, check: &mut Check<'_>) -> SocketAddr {
@@ -136,11 +174,16 @@ fn state_dir(configured: &str, variables: &[(OsString, OsString)]) -> Option<Pat
     Some(base.join("cuttlebone"))
 }
 
-fn connections(raw: &RawConnections, listen: SocketAddr, check: &mut Check<'_>) -> ConnectionSettings {
+fn connections(
+    raw: &RawConnections,
+    listen: SocketAddr,
+    proxy: &ProxySettings,
+    check: &mut Check<'_>,
+) -> ConnectionSettings {
     let per_address = number_or_auto("connections.per_address", &raw.per_address, check);
     let pending = number_or_auto("connections.pending_per_address", &raw.pending_per_address, check);
     let per_second = number_or_auto("connections.per_address_per_second", &raw.per_address_per_second, check);
-    let auto = ConnectionSettings::auto(listen);
+    let auto = ConnectionSettings::auto(listen, proxy);
     ConnectionSettings {
         max: count(raw.max),
         per_address: per_address.map(count).or(auto.per_address),

@@ -1,0 +1,97 @@
+//! A unix socket that listens, and its file.
+//!
+//! Invariants: 1. a file at which somebody listens is never taken away; 2. a file that a server left which is gone is no obstacle;
+//! 3. nobody connects before the file has its mode and its group; 4. the file goes with the listener, if it is still its own.
+
+use std::fs::{self, File, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::net::UnixListener;
+
+use crate::listener::BACKLOG;
+
+/// Where a unix socket is, and who may connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnixAddress {
+    /// Its file. Beside it there is one more, with `.lock` at its end.
+    pub path: PathBuf,
+    /// The mode of the file: whoever may write to it may connect.
+    pub mode: u32,
+    /// The number of the group that the file gets; else it is that of the process.
+    pub group: Option<u32>,
+}
+
+/// The file of a listener; gone with it.
+#[derive(Debug)]
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    /// Device and inode.
+    id: (u64, u64),
+    /// Held as long as this is: of two servers at one path, the second waits for none of it and fails.
+    _lock: File,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if id(&self.path).is_ok_and(|now| now == self.id) {
+            // Who can't remove it leaves what the next server will find stale.
+            drop(fs::remove_file(&self.path));
+        }
+    }
+}
+
+/// Listens on `address`. Must be called within a runtime.
+pub(crate) fn bind(address: &UnixAddress) -> io::Result<(UnixListener, SocketFile)> {
+    let UnixAddress { path, mode, group } = address;
+    let lock = lock(path)?;
+    remove_stale(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    let file = SocketFile { path: path.clone(), id: id(path)?, _lock: lock };
+    if group.is_some() {
+        chown(path, None, *group)?;
+    }
+    fs::set_permissions(path, Permissions::from_mode(*mode))?;
+    // Until here whoever connects is refused.
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok((UnixListener::from_std(socket.into())?, file))
+}
+
+/// One server at a time looks at the file.
+fn lock(path: &Path) -> io::Result<File> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = File::options().write(true).create(true).truncate(false).open(name)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::AddrInUse.into()),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Removes a socket at which nobody listens. Anything else is left, and an error.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is something else than a socket"));
+        }
+        Ok(_) => {}
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        // It listens, or is too busy to say so, or is not ours to ask.
+        _ => Err(io::ErrorKind::AddrInUse.into()),
+    }
+}
+
+fn id(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
