@@ -7,6 +7,7 @@ use cuttlebone_proto::DeviceId;
 
 use crate::jwt::Signed;
 use crate::pattern::Patterns;
+use crate::prefix::Prefix;
 use crate::role::{Role, Roles};
 use crate::tenant::Tenant;
 
@@ -21,11 +22,17 @@ pub struct Principal {
 }
 
 /// What a credential gives.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Grant {
     pub(crate) roles: Roles,
     pub(crate) devices: Patterns,
     pub(crate) tenant: Option<Tenant>,
+    /// Every tenant, and what belongs to none. Then there is no `tenant`.
+    pub(crate) all_tenants: bool,
+    /// Before every id that it registers.
+    pub(crate) prefix: Option<Prefix>,
+    /// Its client connections at once, where that is said.
+    pub(crate) max_clients: Option<u32>,
     /// Seconds since 1970.
     pub(crate) expires_at: Option<u64>,
 }
@@ -70,10 +77,28 @@ impl Principal {
         self.identity.get(self.name_from..).unwrap_or_default()
     }
 
-    /// Whose devices are meant. Tenants do not see each other; `None` is a tenant of its own.
+    /// Whose devices are meant. Tenants do not see each other; `None` is a tenant of its own, but for an operator.
     #[must_use]
     pub fn tenant(&self) -> Option<&Tenant> {
         self.grant.tenant.as_ref()
+    }
+
+    /// Whether this is an operator, whose are the devices of every tenant.
+    #[must_use]
+    pub fn is_operator(&self) -> bool {
+        self.grant.all_tenants
+    }
+
+    /// What is put before every id that the principal registers: its patterns mean the whole id.
+    #[must_use]
+    pub fn prefix(&self) -> Option<&Prefix> {
+        self.grant.prefix.as_ref()
+    }
+
+    /// How many client connections the principal may have at once, if that was said of it.
+    #[must_use]
+    pub fn max_clients(&self) -> Option<u32> {
+        self.grant.max_clients
     }
 
     /// The roles.
@@ -162,8 +187,7 @@ mod tests {
         let grant = Grant {
             roles: roles.iter().copied().collect(),
             devices: Patterns::new(devices.iter().copied()).expect("patterns"),
-            tenant: None,
-            expires_at: None,
+            ..Grant::default()
         };
         Principal::of_static_token("cam-7", [7; 32], grant)
     }

@@ -62,6 +62,8 @@ pub struct SeatOptions {
     pub small_reader: bool,
     /// Who the peer is, if that is known.
     pub party: Option<Arc<Party>>,
+    /// What is put before the id that the peer, a device, asks for. It never learns of it.
+    pub prefix: Option<Arc<str>>,
 }
 
 macro_rules! both {
@@ -223,6 +225,14 @@ fn refuse(registry: &Registry, inbox: &Inbox, reject: &Reject) -> Next {
             inbox.mailbox().reply(error);
             Next::Continue
         }
+    }
+}
+
+/// The whole id of a device that asks for `device_id`; nothing where that is too long for one.
+fn whole(device_id: DeviceId, prefix: Option<&Arc<str>>) -> Option<DeviceId> {
+    match prefix {
+        None => Some(device_id),
+        Some(prefix) => DeviceId::new(&format!("{prefix}{}", device_id.as_str())).ok(),
     }
 }
 

@@ -81,6 +81,11 @@ impl Caller {
         Some(Arc::new(Party { identity: principal.identity().into(), realm: self.realm() }))
     }
 
+    /// What is put before the ids that it registers.
+    pub(crate) fn prefix(&self) -> Option<Arc<str>> {
+        Some(self.0.as_ref()?.prefix()?.to_shared())
+    }
+
     /// When what it came with expires, in seconds since 1970.
     pub(crate) fn expires_at(&self) -> Option<u64> {
         self.0.as_ref()?.expires_at()

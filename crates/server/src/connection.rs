@@ -108,6 +108,7 @@ impl<C: Conn> Connection<C> {
             first_message: timeouts.first_message,
             small_reader: context.small_reader,
             party: context.caller.party(),
+            prefix: context.caller.prefix(),
         };
         let seat = match context.role {
             Role::Client => Seat::client(&app.registry, &options, now.into_std()),

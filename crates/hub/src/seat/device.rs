@@ -7,7 +7,7 @@ use std::time::Instant;
 use cuttlebone_proto::{ClientId, CloseCode, DeviceEffect, DeviceId, DeviceSession, Reject, encode};
 use tokio::sync::oneshot;
 
-use super::{Next, SeatOptions, address, keep, refuse};
+use super::{Next, SeatOptions, address, keep, refuse, whole};
 use crate::item::Notice;
 use crate::mailbox::Inbox;
 use crate::party::Party;
@@ -29,9 +29,11 @@ pub struct DeviceSeat {
     depth: usize,
     small_reader: bool,
     party: Option<Arc<Party>>,
+    prefix: Option<Arc<str>>,
     deadline: Option<Instant>,
     /// Until then clients of an earlier process may come back.
     others_until: Option<Instant>,
+    /// With the prefix.
     device_id: Option<DeviceId>,
 }
 
@@ -48,6 +50,7 @@ impl DeviceSeat {
             depth: options.depth,
             small_reader: options.small_reader,
             party: options.party.clone(),
+            prefix: options.prefix.clone(),
             deadline: Some(now + options.first_message),
             others_until: None,
             device_id: None,
@@ -62,6 +65,10 @@ impl DeviceSeat {
             }
             DeviceEffect::Register { device_id, device_info } => {
                 self.deadline = None;
+                let Some(device_id) = whole(device_id, self.prefix.as_ref()) else {
+                    let effect = self.session.on_refused(Reject::InvalidDeviceId);
+                    return self.carry_out(effect, now);
+                };
                 self.device_id = Some(device_id.clone());
                 Next::Await(Request::Register(RegisterRequest {
                     address: address(device_id, self.party.as_ref()),

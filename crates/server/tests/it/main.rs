@@ -14,6 +14,7 @@ mod limits;
 mod metrics;
 mod patience;
 mod pauses;
+mod permit;
 mod rates;
 mod requests;
 mod resume;
