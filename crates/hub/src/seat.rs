@@ -62,8 +62,6 @@ pub struct SeatOptions {
     pub small_reader: bool,
     /// Who the peer is, if that is known.
     pub party: Option<Arc<Party>>,
-    /// What is put before the id that the peer, a device, asks for. It never learns of it.
-    pub prefix: Option<Arc<str>>,
 }
 
 macro_rules! both {
@@ -229,8 +227,8 @@ fn refuse(registry: &Registry, inbox: &Inbox, reject: &Reject) -> Next {
 }
 
 /// The whole id of a device that asks for `device_id`; nothing where that is too long for one.
-fn whole(device_id: DeviceId, prefix: Option<&Arc<str>>) -> Option<DeviceId> {
-    match prefix {
+fn whole(device_id: DeviceId, party: Option<&Arc<Party>>) -> Option<DeviceId> {
+    match party.and_then(|party| party.prefix.as_ref()) {
         None => Some(device_id),
         Some(prefix) => DeviceId::new(&format!("{prefix}{}", device_id.as_str())).ok(),
     }

@@ -7,8 +7,8 @@
 mod addresses;
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use cuttlebone_transport::{Bucket, Rate};
 use parking_lot::Mutex;
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::clock;
 use crate::metrics::Refusal;
+use crate::quotas::QuotaPlace;
 use addresses::Addresses;
 
 /// The bits of an IPv6 address that a provider hands out as one: the first 64.
@@ -78,6 +79,8 @@ struct Place {
     admission: Arc<Admission>,
     address: IpAddr,
     is_pending: AtomicBool,
+    /// Its place as one of a principal, if it counts there and not among those of its address.
+    of_principal: OnceLock<Box<QuotaPlace>>,
 }
 
 impl Admission {
@@ -97,7 +100,25 @@ impl Admission {
         }
         let address = group(address);
         self.taken.lock().take(&self.bounds, address, self.now())?;
-        let place = Place { admission: Arc::clone(self), address, is_pending: AtomicBool::new(true) };
+        let place = Place {
+            admission: Arc::clone(self),
+            address,
+            is_pending: AtomicBool::new(true),
+            of_principal: OnceLock::new(),
+        };
+        Ok(ConnectionPermit { place: Arc::new(place) })
+    }
+
+    /// As [`Admission::try_admit`], for one who has a `place` as a principal, and needs none of an address.
+    pub(crate) fn try_admit_known(self: &Arc<Self>, place: QuotaPlace) -> Result<ConnectionPermit, Refusal> {
+        let nowhere = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        self.taken.lock().take_one(&self.bounds, self.now())?;
+        let place = Place {
+            admission: Arc::clone(self),
+            address: nowhere,
+            is_pending: AtomicBool::new(false),
+            of_principal: OnceLock::from(Box::new(place)),
+        };
         Ok(ConnectionPermit { place: Arc::new(place) })
     }
 
@@ -119,6 +140,16 @@ impl ConnectionPermit {
             self.place.admission.taken.lock().settle(self.place.address);
         }
     }
+
+    /// Who connects is known, and has a `place` as who it is: it does not count among those of its address any more. To be
+    /// called once.
+    pub(crate) fn count_as(&self, place: QuotaPlace) {
+        self.settle();
+        if self.place.of_principal.set(Box::new(place)).is_ok() {
+            let admission = &self.place.admission;
+            admission.taken.lock().addresses.give_back(self.place.address, admission.now());
+        }
+    }
 }
 
 impl Taken {
@@ -130,12 +161,20 @@ impl Taken {
             return Err(Refusal::PendingFull);
         }
         self.addresses.check(&bounds.address, address, now)?;
+        self.take_one(bounds, now)?;
+        self.addresses.take(&bounds.address, address, now);
+        self.pending += 1;
+        Ok(())
+    }
+
+    fn take_one(&mut self, bounds: &Bounds, now: u64) -> Result<(), Refusal> {
+        if self.all >= bounds.max {
+            return Err(Refusal::Full);
+        }
         if !self.came.take(bounds.rate, now) {
             return Err(Refusal::AcceptRate);
         }
-        self.addresses.take(&bounds.address, address, now);
         self.all += 1;
-        self.pending += 1;
         Ok(())
     }
 
@@ -153,7 +192,9 @@ impl Drop for Place {
             taken.settle(self.address);
         }
         taken.all -= 1;
-        taken.addresses.give_back(self.address, now);
+        if self.of_principal.get().is_none() {
+            taken.addresses.give_back(self.address, now);
+        }
     }
 }
 
@@ -226,6 +267,27 @@ mod tests {
         drop((second, fourth, first));
         let taken = admission.taken.lock();
         assert_eq!((taken.all, taken.pending), (1, 1));
+    }
+
+    #[test]
+    fn who_is_known_is_counted_with_all_and_not_with_its_address() {
+        let admission = Admission::new(Bounds::of(4, Some(2)));
+        let known: Vec<_> = (0..3)
+            .map(|_| {
+                let permit = admission.try_admit(ip("192.0.2.1")).expect("free");
+                permit.count_as(QuotaPlace::for_test());
+                permit
+            })
+            .collect();
+        let unknown = admission.try_admit(ip("192.0.2.1")).expect("free");
+        assert_eq!(refusal(&admission, "192.0.2.1"), Refusal::Full);
+        assert_eq!(admission.try_admit_known(QuotaPlace::for_test()).map(drop), Err(Refusal::Full));
+        drop(known);
+        let elsewhere = admission.try_admit_known(QuotaPlace::for_test()).expect("free");
+        drop((unknown, elsewhere));
+        let taken = admission.taken.lock();
+        assert_eq!((taken.all, taken.pending), (0, 0));
+        assert!(taken.addresses.check(&admission.bounds.address, ip("192.0.2.1"), 0).is_ok());
     }
 
     #[tokio::test(start_paused = true)]

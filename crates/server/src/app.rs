@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::{Admission, Bounds};
 use crate::drain::Waves;
 use crate::feed::Feed;
-use crate::gate::Gate;
+use crate::gate::{Gate, Throttle};
 use crate::listing::Listings;
 use crate::memory;
 use crate::metrics::Metrics;
+use crate::quotas::{Asker, Quotas, Registrations};
 use crate::settings::Settings;
 use crate::tasks::Tasks;
 
@@ -35,6 +36,13 @@ pub(crate) struct App {
     pub(crate) event_streams: Arc<Semaphore>,
     /// Places for sessions whose connection broke, bounded as connections are: what they keep is no less.
     pub(crate) away: Arc<Admission>,
+    /// Places of principals: for connections, and for sessions whose connection broke.
+    pub(crate) quotas: Arc<Quotas>,
+    pub(crate) away_quotas: Arc<Quotas>,
+    /// How often each principal registers.
+    pub(crate) registrations: Registrations,
+    /// Connects that led to no device.
+    pub(crate) failed_connects: Throttle<Asker>,
     /// Who is closed when, once the server stops.
     pub(crate) waves: Waves,
     /// Every connection of the public listener, HTTP or upgraded.
@@ -50,6 +58,14 @@ impl App {
             assembly: Assembly::new(memory::assembling(settings.memory)),
             event_streams: Arc::new(Semaphore::new(settings.http.event_streams)),
             away: Admission::new(Bounds::of(settings.connections.max, settings.connections.per_address)),
+            quotas: Quotas::new(settings.quotas),
+            away_quotas: Quotas::new(settings.quotas),
+            registrations: Registrations::new(&settings.quotas),
+            failed_connects: Throttle::new(
+                settings.quotas.failed_connects,
+                settings.quotas.failed_connects_within,
+                settings.access.failure_delay,
+            ),
             waves: Waves::new(),
             tasks: Tasks::new(Arc::clone(&metrics), CancellationToken::new(), CancellationToken::new()),
             settings: Arc::new(settings),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cuttlebone_access::{Principal, Role};
+use cuttlebone_access::{Prefix, Principal, Role};
 use cuttlebone_hub::{Address, Party, Realm};
 use cuttlebone_proto::DeviceId;
 
@@ -56,7 +56,7 @@ impl Caller {
         let is_own = match (&address.realm, self.tenant()) {
             (Realm::Common, None) => true,
             (Realm::Tenant(name), Some(tenant)) => **name == *tenant,
-            (Realm::Common | Realm::Tenant(_) | Realm::Nowhere, _) => false,
+            (Realm::Common | Realm::Tenant(_) | Realm::Nowhere(_), _) => false,
         };
         is_own && self.allows(|principal| principal.may_see(&address.device_id))
     }
@@ -78,12 +78,8 @@ impl Caller {
     /// As the hub knows it.
     pub(crate) fn party(&self) -> Option<Arc<Party>> {
         let principal = self.0.as_ref()?;
-        Some(Arc::new(Party { identity: principal.identity().into(), realm: self.realm() }))
-    }
-
-    /// What is put before the ids that it registers.
-    pub(crate) fn prefix(&self) -> Option<Arc<str>> {
-        Some(self.0.as_ref()?.prefix()?.to_shared())
+        let prefix = principal.prefix().map(Prefix::to_shared);
+        Some(Arc::new(Party { identity: principal.identity().into(), realm: self.realm(), prefix }))
     }
 
     /// When what it came with expires, in seconds since 1970.

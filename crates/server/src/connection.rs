@@ -79,6 +79,8 @@ pub(crate) struct Connection<C> {
     stage: Stage,
     /// The server stops, and the seat knows.
     told: bool,
+    /// The client has asked for a device that was not there, and has not had it since.
+    missed: bool,
     turn: Turn,
 }
 
@@ -108,7 +110,6 @@ impl<C: Conn> Connection<C> {
             first_message: timeouts.first_message,
             small_reader: context.small_reader,
             party: context.caller.party(),
-            prefix: context.caller.prefix(),
         };
         let seat = match context.role {
             Role::Client => Seat::client(&app.registry, &options, now.into_std()),
@@ -125,6 +126,7 @@ impl<C: Conn> Connection<C> {
             after_room: None,
             stage: Stage::Open,
             told: false,
+            missed: false,
             turn: Turn::default(),
         })
     }
@@ -170,6 +172,7 @@ impl<C: Conn> Connection<C> {
     fn ended(&mut self, end: &End) -> Option<Instant> {
         let ConnectionContext { peer, role, .. } = &self.context;
         let reason = end.reason();
+        self.note_missed();
         tracing::info!(%peer, role = role.name(), device_id = shown(&self.seat), reason, "connection ended");
         let stays = if *end == End::Left { None } else { self.seat.on_broken(clock::now().into_std()) };
         stays.map(Into::into)
@@ -480,15 +483,6 @@ async fn hang_up(conn: &mut impl Conn, end: &End) {
         while conn.next().await != Incoming::Broken {}
     })
     .await;
-}
-
-impl Role {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Device => "device",
-            Self::Client => "client",
-        }
-    }
 }
 
 /// The same moment for timers that have none: further away than any deadline.

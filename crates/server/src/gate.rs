@@ -100,7 +100,7 @@ impl Gate {
             anonymous: settings.anonymous,
             token_in_query: settings.token_in_query,
             changed: watch::Sender::new(()),
-            throttle: Throttle::new(settings),
+            throttle: Throttle::new(settings.failures, settings.failures_within, settings.failure_delay),
         }
     }
 

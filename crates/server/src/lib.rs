@@ -28,6 +28,7 @@ mod metrics;
 mod origin;
 mod panics;
 mod problem;
+mod quotas;
 mod resume_key;
 mod router;
 mod routes;
@@ -47,6 +48,6 @@ pub use panics::log_location_only;
 pub use resume_key::ResumeKey;
 pub use server::{BindError, Server, ServerHandle, Sockets, Summary};
 pub use settings::{
-    ConnectionSettings, DataLimits, Fault, HttpSettings, LimitSettings, MemorySettings, MessageSettings, Settings,
-    Timeouts,
+    ConnectionSettings, DataLimits, Fault, HttpSettings, LimitSettings, MemorySettings, MessageSettings, QuotaSettings,
+    Settings, Timeouts,
 };

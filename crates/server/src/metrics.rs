@@ -52,6 +52,7 @@ pub(crate) struct Metrics {
     memory_limit: Gauge,
     let_go: Counter,
     slowed_failures: Counter,
+    slowed_connects: Counter,
     event_streams: Gauge,
 }
 
@@ -125,6 +126,10 @@ impl Metrics {
             memory_limit,
             slowed_failures: declare
                 .one("slowed_failures", "Answers to those who were not recognised that had to wait"),
+            slowed_connects: declare.one(
+                "slowed_connects",
+                "Connects that had to wait because many of the same asker had led to no device",
+            ),
             let_go: declare
                 .one("let_go_clients", "Clients that waited for a device and were let go for want of memory"),
             event_streams: declare.one("event_streams", "Open streams of device events"),
@@ -192,6 +197,11 @@ impl Metrics {
     /// A peer was not read for a while.
     pub(crate) fn rate_paused(&self, by: impl Into<Paused>) {
         self.rate_pauses.at(by.into()).inc();
+    }
+
+    /// A connect had to wait, because many before it had failed.
+    pub(crate) fn slowed_connect(&self) {
+        self.slowed_connects.inc();
     }
 
     /// The answer to one that was not recognised had to wait.

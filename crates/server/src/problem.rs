@@ -55,6 +55,13 @@ pub(crate) fn unavailable(code: &'static str, text: &str) -> Response {
     response
 }
 
+/// 429 that names a time to come back.
+pub(crate) fn too_many(text: &str) -> Response {
+    let mut response = problem(StatusCode::TOO_MANY_REQUESTS, "rate_limited", text);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after_seconds()));
+    response
+}
+
 /// When somebody who was turned away may come back: at random, so that all who are do not come back together.
 pub(crate) fn retry_after_seconds() -> u16 {
     let mut random = [0_u8; 1];

@@ -4,6 +4,7 @@
 //! passes can be served; [`Server::bind`](crate::Server::bind) refuses any other.
 
 mod limits;
+mod quotas;
 mod validate;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -19,6 +20,7 @@ use crate::origin::Origin;
 use crate::resume_key::ResumeKey;
 
 pub use limits::{DataLimits, LimitSettings};
+pub use quotas::QuotaSettings;
 pub use validate::Fault;
 
 /// Connections of one address where the config says `auto` and the server listens on more than loopback.
@@ -51,6 +53,8 @@ pub struct Settings {
     pub messages: MessageSettings,
     /// How much one connection may send.
     pub limits: LimitSettings,
+    /// How much one principal may have.
+    pub quotas: QuotaSettings,
     /// Queues, grace periods and counts of the hub.
     pub hub: cuttlebone_hub::Settings,
     /// What signs resume tokens: `clients.resume_key`. `None` makes one at start, which no other process has.
@@ -200,6 +204,7 @@ impl Default for Settings {
             timeouts: Timeouts::default(),
             messages: MessageSettings::default(),
             limits: LimitSettings::default(),
+            quotas: QuotaSettings::default(),
             hub: cuttlebone_hub::Settings::default(),
             resume_key: None,
             memory: MemorySettings::default(),

@@ -26,7 +26,6 @@ const OPTIONS: SeatOptions = SeatOptions {
     first_message: Duration::from_secs(10),
     small_reader: false,
     party: None,
-    prefix: None,
 };
 
 /// Where the device of this number is.

@@ -132,7 +132,6 @@ impl World for Machines {
             first_message: self.settings.timeouts.first_message,
             small_reader: small && open.role == Role::Device,
             party: None,
-            prefix: None,
         };
         let seat = match open.role {
             Role::Device => Seat::device(&self.registry, &options, self.clock.now),

@@ -46,6 +46,7 @@ pub(super) fn check(
         timeouts: timeouts(&raw.timeouts),
         messages: messages(&raw.messages),
         limits: limits::limits(&raw.limits),
+        quotas: limits::quotas(&raw.quotas),
         hub: hub(&raw),
         resume_key: secrets::resume_key(&raw.clients, &mut check),
         memory: limits::memory(&raw.memory, &mut check),

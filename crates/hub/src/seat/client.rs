@@ -257,7 +257,7 @@ impl ClientSeat {
 
     /// Gives up the place among those who wait first: the answer may be a new one.
     fn ask(&mut self, ask: Ask) -> Next {
-        self.link = Link::None;
+        let repeated = matches!(std::mem::replace(&mut self.link, Link::None), Link::Waiting { .. });
         let Ask { device_id, resume } = ask;
         let config = self.config.get_or_insert_with(|| self.registry.config()).clone();
         Next::Await(Request::Attach(AttachRequest {
@@ -266,6 +266,7 @@ impl ClientSeat {
             resume,
             mailbox: self.inbox.mailbox().clone(),
             config,
+            repeated,
         }))
     }
 

@@ -29,7 +29,6 @@ pub struct DeviceSeat {
     depth: usize,
     small_reader: bool,
     party: Option<Arc<Party>>,
-    prefix: Option<Arc<str>>,
     deadline: Option<Instant>,
     /// Until then clients of an earlier process may come back.
     others_until: Option<Instant>,
@@ -50,7 +49,6 @@ impl DeviceSeat {
             depth: options.depth,
             small_reader: options.small_reader,
             party: options.party.clone(),
-            prefix: options.prefix.clone(),
             deadline: Some(now + options.first_message),
             others_until: None,
             device_id: None,
@@ -65,7 +63,7 @@ impl DeviceSeat {
             }
             DeviceEffect::Register { device_id, device_info } => {
                 self.deadline = None;
-                let Some(device_id) = whole(device_id, self.prefix.as_ref()) else {
+                let Some(device_id) = whole(device_id, self.party.as_ref()) else {
                     let effect = self.session.on_refused(Reject::InvalidDeviceId);
                     return self.carry_out(effect, now);
                 };

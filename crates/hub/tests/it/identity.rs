@@ -12,7 +12,7 @@ const TAKEN: &str = r#"{"error":"Device id already taken: d","cuttlebone_code":"
 const EXPIRED: &str = r#"{"error":"Credential expired or revoked","cuttlebone_code":"credential_expired"}"#;
 
 fn options(identity: &str, realm: Realm) -> SeatOptions {
-    SeatOptions { party: Some(Arc::new(Party { identity: identity.into(), realm })), ..OPTIONS }
+    SeatOptions { party: Some(Arc::new(Party { identity: identity.into(), realm, prefix: None })), ..OPTIONS }
 }
 
 fn tenant(name: &str) -> Realm {
@@ -212,7 +212,8 @@ fn expired_device_may_come_back_to_its_clients() {
 }
 
 fn prefixed(hub: &Registry, identity: &str, prefix: &str) -> Peer {
-    Peer::device_with(hub, &SeatOptions { prefix: Some(prefix.into()), ..options(identity, Realm::Common) })
+    let party = Party { identity: identity.into(), realm: Realm::Common, prefix: Some(prefix.into()) };
+    Peer::device_with(hub, &SeatOptions { party: Some(Arc::new(party)), ..OPTIONS })
 }
 
 #[test]

@@ -34,7 +34,6 @@ pub(crate) const OPTIONS: SeatOptions = SeatOptions {
     first_message: Duration::from_secs(10),
     small_reader: false,
     party: None,
-    prefix: None,
 };
 
 /// The registry of the first process.

@@ -1,19 +1,23 @@
 //! What a seat asks the registry for, and answers that take their time.
 
-use cuttlebone_hub::{Answer, Next, Probe, Registry, Request, Resolution};
-use cuttlebone_proto::Reject;
+use std::time::Duration;
+
+use cuttlebone_hub::{Answer, AttachRequest, Next, Probe, Registry, Request, Resolution};
+use cuttlebone_proto::{DeviceId, Reject};
 use cuttlebone_transport::Conn;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{Connection, shown};
 use crate::clock;
 use crate::context::ConnectionContext;
+use crate::quotas::Asker;
 
 impl<C: Conn> Connection<C> {
     /// Asks the registry for what the seat waits for. Who may not have a device learns no more than that it can't be had: an
     /// id that is forbidden is as one that is taken, or as one that is absent.
     pub(super) fn ask(&mut self, mut request: Request) {
         let caller = &self.context.caller;
+        let mut delay = Duration::ZERO;
         match &mut request {
             Request::Register(asked) if !caller.may_register(asked.device_id()) => {
                 let reject = Reject::DeviceIdTaken(asked.device_id().clone());
@@ -21,11 +25,26 @@ impl<C: Conn> Connection<C> {
                 let next = self.answered(Answer::Refused(reject));
                 return self.go_on(next);
             }
-            Request::Attach(asked) if !caller.may_connect(asked.device_id()) => {
-                asked.hide();
-                self.note_forbidden();
+            Request::Register(asked) if !self.may_register_again(asked.device_id()) => {
+                let next = self.answered(Answer::Refused(Reject::RateLimited));
+                return self.go_on(next);
             }
-            Request::Register(_) | Request::Attach(_) => {}
+            Request::Attach(asked) => {
+                delay = self.delay_of_connect(asked);
+                if !caller.may_connect(asked.device_id()) {
+                    asked.hide();
+                    self.note_forbidden();
+                }
+            }
+            Request::Register(_) => {}
+        }
+        if !delay.is_zero() {
+            let registry = (*self.context.app.registry).clone();
+            self.answer = Some(Box::pin(async move {
+                sleep(delay).await;
+                settle(registry.resolve(request, clock::unix_ms()), &registry).await
+            }));
+            return;
         }
         match self.context.app.registry.resolve(request, clock::unix_ms()) {
             Resolution::Answer(answer) => {
@@ -38,6 +57,34 @@ impl<C: Conn> Connection<C> {
         }
     }
 
+    /// Who is known may register each of its ids so often; who is not, is bounded by address.
+    fn may_register_again(&self, device_id: &DeviceId) -> bool {
+        let ConnectionContext { app, caller, .. } = &self.context;
+        caller.principal().is_none_or(|principal| app.registrations.try_take(principal.identity(), device_id))
+    }
+
+    /// How long a connect waits before anything is looked up: not at all, unless many before it have failed. One that waits for
+    /// its device already does not wait again.
+    fn delay_of_connect(&self, asked: &AttachRequest) -> Duration {
+        let ConnectionContext { app, caller, peer, .. } = &self.context;
+        if asked.is_repeated() {
+            return Duration::ZERO;
+        }
+        let delay = app.failed_connects.delay(&Asker::new(caller, peer.ip()));
+        if !delay.is_zero() {
+            app.metrics.slowed_connect();
+        }
+        delay
+    }
+
+    /// Counts a client that goes without having had a device. Whether it was forbidden or absent is the same.
+    pub(super) fn note_missed(&self) {
+        if self.missed && !self.told {
+            let ConnectionContext { app, caller, peer, .. } = &self.context;
+            app.failed_connects.count(Asker::new(caller, peer.ip()));
+        }
+    }
+
     fn note_forbidden(&self) {
         self.context.app.metrics.refused_with("device_forbidden");
         let ConnectionContext { peer, role, caller, .. } = &self.context;
@@ -46,6 +93,7 @@ impl<C: Conn> Connection<C> {
     }
 
     pub(super) fn answered(&mut self, answer: Answer) -> Next {
+        self.missed = matches!(&answer, Answer::Waiting(_) | Answer::Absent);
         let outcome = match &answer {
             Answer::Registered(_) => "device registered",
             Answer::Attached(_) => "client attached",
@@ -56,6 +104,14 @@ impl<C: Conn> Connection<C> {
         };
         tracing::info!(peer = %self.context.peer, device_id = shown(&self.seat), "{outcome}");
         self.seat.on_answer(answer, clock::now().into_std())
+    }
+}
+
+/// The answer, if it takes a while or not.
+async fn settle(resolution: Resolution, registry: &Registry) -> Answer {
+    match resolution {
+        Resolution::Answer(answer) => answer,
+        Resolution::Probe(probe) => conclude(registry.clone(), probe).await,
     }
 }
 

@@ -5,6 +5,7 @@ mod assets;
 mod descriptors;
 mod devices;
 mod drain;
+mod enumeration;
 mod events;
 mod field_device;
 mod frames;
