@@ -14,7 +14,7 @@ use crate::gate::{Gate, Throttle};
 use crate::listing::Listings;
 use crate::memory;
 use crate::metrics::Metrics;
-use crate::quotas::{Asker, Quotas, Registrations};
+use crate::quotas::{Quotas, Registrations};
 use crate::settings::Settings;
 use crate::tasks::Tasks;
 
@@ -41,8 +41,8 @@ pub(crate) struct App {
     pub(crate) away_quotas: Arc<Quotas>,
     /// How often each principal registers.
     pub(crate) registrations: Registrations,
-    /// Connects that led to no device.
-    pub(crate) failed_connects: Throttle<Asker>,
+    /// Connects that led to no device, by identity.
+    pub(crate) failed_connects: Throttle<Box<str>>,
     /// Who is closed when, once the server stops.
     pub(crate) waves: Waves,
     /// Every connection of the public listener, HTTP or upgraded.

@@ -82,6 +82,11 @@ impl Caller {
         Some(Arc::new(Party { identity: principal.identity().into(), realm: self.realm(), prefix }))
     }
 
+    /// Who it is, if it could find out by guessing what no list shows it.
+    pub(crate) fn guesser(&self) -> Option<&str> {
+        self.0.as_ref().filter(|principal| !principal.sees_all()).map(|principal| principal.identity())
+    }
+
     /// When what it came with expires, in seconds since 1970.
     pub(crate) fn expires_at(&self) -> Option<u64> {
         self.0.as_ref()?.expires_at()

@@ -36,7 +36,7 @@ use crate::clock;
 use crate::context::{ConnectionContext, Role};
 use crate::metrics::{Counted, Timeout};
 use clocks::Clocks;
-use stage::{End, Stage, Turn};
+use stage::{End, Missed, Stage, Turn};
 
 /// Entries that leave the mailbox together, and with one write.
 const BATCH: usize = 64;
@@ -79,8 +79,8 @@ pub(crate) struct Connection<C> {
     stage: Stage,
     /// The server stops, and the seat knows.
     told: bool,
-    /// The client has asked for a device that was not there, and has not had it since.
-    missed: bool,
+    /// What it asked for and did not get.
+    missed: Missed,
     turn: Turn,
 }
 
@@ -126,7 +126,7 @@ impl<C: Conn> Connection<C> {
             after_room: None,
             stage: Stage::Open,
             told: false,
-            missed: false,
+            missed: Missed::Nothing,
             turn: Turn::default(),
         })
     }

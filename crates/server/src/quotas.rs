@@ -6,14 +6,11 @@
 mod registrations;
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use cuttlebone_access::Principal;
 use parking_lot::Mutex;
 
-use crate::admission::group;
-use crate::caller::Caller;
 use crate::context::Role;
 use crate::metrics::Refusal;
 use crate::settings::QuotaSettings;
@@ -40,22 +37,6 @@ pub(crate) struct QuotaPlace {
     quotas: Arc<Quotas>,
     identity: Arc<str>,
     role: Role,
-}
-
-/// Whose failures are counted together: those of a principal, or those of nobody in particular at an address.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Asker {
-    Principal(Box<str>),
-    Address(IpAddr),
-}
-
-impl Asker {
-    pub(crate) fn new(caller: &Caller, address: IpAddr) -> Self {
-        match caller.principal() {
-            Some(principal) => Self::Principal(principal.identity().into()),
-            None => Self::Address(group(address)),
-        }
-    }
 }
 
 impl Quotas {

@@ -7,10 +7,10 @@ use cuttlebone_proto::{DeviceId, Reject};
 use cuttlebone_transport::Conn;
 use tokio::time::{sleep, timeout};
 
+use super::stage::Missed;
 use super::{Connection, shown};
 use crate::clock;
-use crate::context::ConnectionContext;
-use crate::quotas::Asker;
+use crate::context::{ConnectionContext, Role};
 
 impl<C: Conn> Connection<C> {
     /// Asks the registry for what the seat waits for. Who may not have a device learns no more than that it can't be had: an
@@ -21,7 +21,7 @@ impl<C: Conn> Connection<C> {
         match &mut request {
             Request::Register(asked) if !caller.may_register(asked.device_id()) => {
                 let reject = Reject::DeviceIdTaken(asked.device_id().clone());
-                self.note_forbidden();
+                self.missed = Missed::Forbidden;
                 let next = self.answered(Answer::Refused(reject));
                 return self.go_on(next);
             }
@@ -33,7 +33,7 @@ impl<C: Conn> Connection<C> {
                 delay = self.delay_of_connect(asked);
                 if !caller.may_connect(asked.device_id()) {
                     asked.hide();
-                    self.note_forbidden();
+                    self.missed = Missed::Forbidden;
                 }
             }
             Request::Register(_) => {}
@@ -66,34 +66,39 @@ impl<C: Conn> Connection<C> {
     /// How long a connect waits before anything is looked up: not at all, unless many before it have failed. One that waits for
     /// its device already does not wait again.
     fn delay_of_connect(&self, asked: &AttachRequest) -> Duration {
-        let ConnectionContext { app, caller, peer, .. } = &self.context;
-        if asked.is_repeated() {
-            return Duration::ZERO;
-        }
-        let delay = app.failed_connects.delay(&Asker::new(caller, peer.ip()));
+        let ConnectionContext { app, caller, .. } = &self.context;
+        let guesser = caller.guesser().filter(|_| !asked.is_repeated());
+        let delay = guesser.map_or(Duration::ZERO, |identity| app.failed_connects.delay(identity));
         if !delay.is_zero() {
             app.metrics.slowed_connect();
         }
         delay
     }
 
-    /// Counts a client that goes without having had a device. Whether it was forbidden or absent is the same.
+    /// Counts who goes without what it asked for. Only now, when it has had its answer: what the truth costs would tell it, for to
+    /// it what is forbidden is as what is absent.
     pub(super) fn note_missed(&self) {
-        if self.missed && !self.told {
-            let ConnectionContext { app, caller, peer, .. } = &self.context;
-            app.failed_connects.count(Asker::new(caller, peer.ip()));
+        let ConnectionContext { app, peer, role, caller, .. } = &self.context;
+        if self.missed == Missed::Forbidden {
+            app.metrics.refused_with("device_forbidden");
+            let device_id = shown(&self.seat);
+            tracing::info!(%peer, role = role.name(), who = caller.name(), device_id, "the device id is not this one's to have");
+        }
+        if self.missed != Missed::Nothing
+            && *role == Role::Client
+            && !self.told
+            && let Some(identity) = caller.guesser()
+        {
+            app.failed_connects.count(identity.into());
         }
     }
 
-    fn note_forbidden(&self) {
-        self.context.app.metrics.refused_with("device_forbidden");
-        let ConnectionContext { peer, role, caller, .. } = &self.context;
-        let device_id = shown(&self.seat);
-        tracing::info!(%peer, role = role.name(), who = caller.name(), device_id, "the device id is not this one's to have");
-    }
-
     pub(super) fn answered(&mut self, answer: Answer) -> Next {
-        self.missed = matches!(&answer, Answer::Waiting(_) | Answer::Absent);
+        match &answer {
+            Answer::Waiting(_) | Answer::Absent if self.missed == Missed::Nothing => self.missed = Missed::Absent,
+            Answer::Attached(_) => self.missed = Missed::Nothing,
+            _ => {}
+        }
         let outcome = match &answer {
             Answer::Registered(_) => "device registered",
             Answer::Attached(_) => "client attached",

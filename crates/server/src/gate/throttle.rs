@@ -3,6 +3,7 @@
 //! Invariant: those who are remembered are bounded, and so is the work for each failure: beyond the bound one of them is
 //! forgotten early. Those whose time is over are looked for once a second at most.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -74,7 +75,10 @@ impl<K: Clone + Eq + Hash> Throttle<K> {
     }
 
     /// How long whatever this one asks for next is to wait.
-    pub(crate) fn delay(&self, key: &K) -> Duration {
+    pub(crate) fn delay<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Duration
+    where
+        K: Borrow<Q>,
+    {
         let now = clock::now();
         let table = self.table.lock();
         let known = table.failures.get(key).filter(|known| now - known.first <= self.within);

@@ -13,8 +13,8 @@ pub struct QuotaSettings {
     pub registrations: u32,
     /// The same at once: `quotas.registrations_burst`.
     pub registrations_burst: u32,
-    /// Connects that lead to no device, of one principal or one address, after which further connects wait:
-    /// `quotas.failed_connects`.
+    /// Connects that lead to no device, after which further connects wait: `quotas.failed_connects`. Who sees all devices in the
+    /// list is exempt.
     pub failed_connects: u32,
     /// Within this time: `quotas.failed_connects_within_ms`.
     pub failed_connects_within: Duration,

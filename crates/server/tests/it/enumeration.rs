@@ -118,7 +118,7 @@ async fn t21_forbidden_and_absent_are_told_the_same_in_the_same_time() {
 #[tokio::test]
 async fn t21_connect_after_ten_that_failed_waits_and_is_answered_as_before() {
     let camera = known(1, "name=camera role=device devices=*");
-    let (guesser, other) = (known(2, "name=g role=client devices=*"), known(3, "name=o role=client devices=*"));
+    let (guesser, other) = (known(2, "name=g role=client devices=d,guess-*"), known(3, "name=o role=client devices=*"));
     let server = Running::with(|settings| {
         settings.access.access = access(&[&camera, &guesser, &other]);
         settings.access.failure_delay = Duration::from_millis(150);
@@ -132,19 +132,33 @@ async fn t21_connect_after_ten_that_failed_waits_and_is_answered_as_before() {
     let (told, took) = ask(&server, &guesser, "guess-10").await;
     assert_eq!(told[1], RawEvent::Text(not_found("ID")));
     assert!(took >= Duration::from_millis(100), "{took:?}");
+    let mut waiting = open(&server, "/connect_client", &guesser).await.expect("upgraded");
     let begun = Instant::now();
-    client(&server, &guesser, "d").await;
+    waiting.send_text(r#"{"message_type":"connect","device_id":"d"}"#).await.expect("sent");
+    expect_type(&mut waiting, "config").await;
+    assert!(
+        begun.elapsed() < Duration::from_millis(100),
+        "`config` comes at once, as to anybody: {:?}",
+        begun.elapsed()
+    );
+    expect_type(&mut waiting, "device_info").await;
     assert!(begun.elapsed() >= Duration::from_millis(150), "{:?}", begun.elapsed());
     assert_eq!(server.metric("cuttlebone_slowed_connects_total").await, 2);
-    client(&server, &other, "d").await;
-    assert_eq!(server.metric("cuttlebone_slowed_connects_total").await, 2, "another principal");
+    for guess in 0..12 {
+        ask(&server, &other, &format!("guess-{guess}")).await;
+    }
+    assert_eq!(
+        server.metric("cuttlebone_slowed_connects_total").await,
+        2,
+        "another principal, who sees all in the list"
+    );
 }
 
 /// A client that waited and had its device has not failed, and one that hangs up while it waits has.
 #[tokio::test]
 async fn t21_it_is_the_end_without_a_device_that_counts() {
     let camera = known(1, "name=camera role=device devices=*");
-    let viewer = known(2, "name=v role=client devices=*");
+    let viewer = known(2, "name=v role=client devices=d");
     let server = Running::with(|settings| {
         settings.access.access = access(&[&camera, &viewer]);
         settings.quotas.failed_connects = 0;
