@@ -159,6 +159,7 @@ mod tests {
             registered_at_ms: 17,
             adb_port: 6520,
             away: false,
+            lease: None,
         }
     }
 

@@ -124,6 +124,7 @@ impl ClientSeat {
             Notice::DeviceReady => self.session.on_device_ready(),
             Notice::DeviceGone => self.session.on_device_gone(),
             Notice::LetGo => self.session.on_let_go(),
+            Notice::Refused(reject) => self.session.on_violation(reject.clone()),
             Notice::Probe(_) => ClientEffect::Nothing,
         };
         self.carry_out(effect)
