@@ -19,6 +19,8 @@ pub struct Principal {
     name_from: usize,
     grant: Grant,
     origin: Origin,
+    /// The tenant that an operator means now.
+    acts_for: Option<Tenant>,
 }
 
 /// What a credential gives.
@@ -54,6 +56,7 @@ impl Principal {
             name_from: "token:".len(),
             grant,
             origin: Origin::Static(hash),
+            acts_for: None,
         }
     }
 
@@ -61,7 +64,8 @@ impl Principal {
     pub(crate) fn of_signed_token(issuer: &str, subject: &str, grant: Grant, signed: Signed) -> Self {
         let kind = format!("jwt:{issuer}#");
         let name_from = kind.len();
-        Self { identity: (kind + subject).into(), name_from, grant, origin: Origin::Signed(Arc::new(signed)) }
+        let origin = Origin::Signed(Arc::new(signed));
+        Self { identity: (kind + subject).into(), name_from, grant, origin, acts_for: None }
     }
 
     /// Who this is: `token:NAME` or `jwt:ISSUER#SUBJECT`. Two principals of one identity may take each other's device ids
@@ -77,16 +81,27 @@ impl Principal {
         self.identity.get(self.name_from..).unwrap_or_default()
     }
 
-    /// Whose devices are meant. Tenants do not see each other; `None` is a tenant of its own, but for an operator.
+    /// Whose devices are meant. Tenants do not see each other; `None` is a tenant of its own. An operator has the one that it acts for.
     #[must_use]
     pub fn tenant(&self) -> Option<&Tenant> {
-        self.grant.tenant.as_ref()
+        self.acts_for.as_ref().or(self.grant.tenant.as_ref())
     }
 
     /// Whether this is an operator, whose are the devices of every tenant.
     #[must_use]
     pub fn is_operator(&self) -> bool {
         self.grant.all_tenants
+    }
+
+    /// An operator that means one tenant: then that is its tenant, as if it belonged to it. `None` for who is no operator.
+    #[must_use]
+    pub fn acting_for(&self, tenant: Tenant) -> Option<Self> {
+        self.is_operator().then(|| Self { acts_for: Some(tenant), ..self.clone() })
+    }
+
+    /// Whether the credential gives the same as that of `other`, whatever tenant an operator means.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.identity == other.identity && self.grant == other.grant && self.origin == other.origin
     }
 
     /// What is put before every id that the principal registers: its patterns mean the whole id.
@@ -220,6 +235,16 @@ mod tests {
         assert!(principal(&[Role::Observer], &["x", "*"]).sees_all());
         assert!(!principal(&[Role::Observer], &["x*"]).sees_all());
         assert!(!principal(&[Role::Device], &["*"]).sees_all());
+    }
+
+    #[test]
+    fn operator_has_the_tenant_that_it_acts_for_and_is_the_same_all_the_while() {
+        let operator = principal(&[Role::Admin], &["*"]);
+        assert!(operator.acting_for("lab".parse().expect("a tenant")).is_none(), "none yet");
+        let operator = Principal { grant: Grant { all_tenants: true, ..operator.grant.clone() }, ..operator };
+        let acting = operator.acting_for("lab".parse().expect("a tenant")).expect("an operator");
+        assert_eq!(acting.tenant().map(Tenant::as_str), Some("lab"));
+        assert!(acting.is_same(&operator) && acting.is_operator() && operator.tenant().is_none());
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl StaticTokens {
 
     /// Whether the token with this hash is still there, and says the same.
     pub(crate) fn still_has(&self, hash: &[u8; 32], principal: &Principal) -> bool {
-        self.0.get(hash).is_some_and(|now| **now == *principal)
+        self.0.get(hash).is_some_and(|now| now.is_same(principal))
     }
 }
 

@@ -46,3 +46,23 @@ pub enum Event {
         lease: Option<Lease>,
     },
 }
+
+impl Event {
+    /// The device.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        match self {
+            Self::Registered(device) => &device.address,
+            Self::Gone(address) | Self::Viewers { address, .. } | Self::Leased { address, .. } => address,
+        }
+    }
+
+    /// The device, and nothing else.
+    #[must_use]
+    pub fn into_address(self) -> Address {
+        match self {
+            Self::Registered(device) => device.address,
+            Self::Gone(address) | Self::Viewers { address, .. } | Self::Leased { address, .. } => address,
+        }
+    }
+}

@@ -48,6 +48,6 @@ pub use panics::log_location_only;
 pub use resume_key::ResumeKey;
 pub use server::{BindError, Server, ServerHandle, Sockets, Summary};
 pub use settings::{
-    ConnectionSettings, DataLimits, Fault, HttpSettings, LimitSettings, MemorySettings, MessageSettings, QuotaSettings,
-    Settings, Timeouts,
+    ConnectionSettings, DataLimits, Fault, HttpSettings, LeaseSettings, LimitSettings, MemorySettings, MessageSettings,
+    QuotaSettings, Settings, Timeouts,
 };

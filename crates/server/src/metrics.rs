@@ -31,6 +31,7 @@ pub(crate) struct Metrics {
     devices: Gauge,
     clients: Gauge,
     waiting_clients: Gauge,
+    leases: Gauge,
     queued_bytes: Gauge,
     assembling_bytes: Gauge,
     messages: PerLabel<Direction, Counter>,
@@ -100,6 +101,7 @@ impl Metrics {
             devices: declare.one("devices", "Registered devices"),
             clients: declare.one("clients", "Clients that are attached to a device"),
             waiting_clients: declare.one("waiting_clients", "Clients that wait for a device"),
+            leases: declare.one("leases", "Devices that one has for itself"),
             queued_bytes: declare.one("queued_bytes", "Bytes in all queues of peers, to within 4 KiB for each"),
             assembling_bytes: declare
                 .one("assembling_bytes", "Bytes that unfinished messages of more than 16 KiB may come to"),
@@ -219,6 +221,7 @@ impl Metrics {
         set(&self.devices, now.devices);
         set(&self.clients, now.clients);
         set(&self.waiting_clients, now.waiting);
+        set(&self.leases, now.leases);
         set(&self.queued_bytes, now.queued_bytes);
         let mut page = String::new();
         if let Err(error) = text::encode(&mut page, &self.registry) {
@@ -284,7 +287,7 @@ fn count(gauge: &Gauge) -> Counted {
 mod tests {
     use super::*;
 
-    const HUB: Counts = Counts { devices: 3, clients: 2, waiting: 1, queued_bytes: 4096 };
+    const HUB: Counts = Counts { devices: 3, clients: 2, waiting: 1, leases: 4, queued_bytes: 4096 };
 
     #[test]
     fn names_carry_the_prefix_the_unit_and_the_help() {
@@ -300,6 +303,7 @@ mod tests {
             "cuttlebone_devices 3",
             "cuttlebone_clients 2",
             "cuttlebone_waiting_clients 1",
+            "cuttlebone_leases 4",
             "cuttlebone_rejects_total{reason=\"invalid_json\"} 1",
             "cuttlebone_closes_total{code=\"1008\"} 1",
             "# HELP cuttlebone_panics Connections that ended in a fault of the server.",

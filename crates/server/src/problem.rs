@@ -43,6 +43,11 @@ pub(crate) fn forbidden(text: &str) -> Response {
     problem(StatusCode::FORBIDDEN, "forbidden", text)
 }
 
+/// One names a tenant that is not its own.
+pub(crate) fn other_tenant() -> Response {
+    forbidden("This token is of one tenant, and not of this one")
+}
+
 /// No route of ours reads a body.
 pub(crate) fn body_not_accepted() -> Response {
     problem(StatusCode::PAYLOAD_TOO_LARGE, "body_not_accepted", "No request body is accepted here")

@@ -211,6 +211,9 @@ impl Server {
         let feeding = Arc::clone(&app);
         services.spawn(async move { feeding.feed.run(&feeding.registry, &feeding.tasks.abort).await });
 
+        let leasing = Arc::clone(&app);
+        services.spawn(async move { end_leases(&leasing.registry, &leasing.tasks.abort).await });
+
         cancel.cancelled().await;
         tasks.stopping.cancel();
         let summary = drain(&app, accepting).await;
@@ -218,6 +221,14 @@ impl Server {
         services.close();
         services.wait().await;
         summary
+    }
+}
+
+/// Ends leases whose time is over, within a second.
+async fn end_leases(registry: &Registry, stop: &CancellationToken) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    while stop.run_until_cancelled(tick.tick()).await.is_some() {
+        registry.end_leases(clock::now().into_std());
     }
 }
 

@@ -3,6 +3,7 @@
 //! One struct a section of the config file, durations as [`Duration`]. Invariant: a [`Settings`] that [`Settings::validate`]
 //! passes can be served; [`Server::bind`](crate::Server::bind) refuses any other.
 
+mod leases;
 mod limits;
 mod quotas;
 mod validate;
@@ -19,6 +20,7 @@ use crate::gate::AccessSettings;
 use crate::origin::Origin;
 use crate::resume_key::ResumeKey;
 
+pub use leases::LeaseSettings;
 pub use limits::{DataLimits, LimitSettings};
 pub use quotas::QuotaSettings;
 pub use validate::Fault;
@@ -53,6 +55,8 @@ pub struct Settings {
     pub messages: MessageSettings,
     /// How much one connection may send.
     pub limits: LimitSettings,
+    /// How long one may have a device alone.
+    pub leases: LeaseSettings,
     /// How much one principal may have.
     pub quotas: QuotaSettings,
     /// Queues, grace periods and counts of the hub.
@@ -204,6 +208,7 @@ impl Default for Settings {
             timeouts: Timeouts::default(),
             messages: MessageSettings::default(),
             limits: LimitSettings::default(),
+            leases: LeaseSettings::default(),
             quotas: QuotaSettings::default(),
             hub: cuttlebone_hub::Settings::default(),
             resume_key: None,

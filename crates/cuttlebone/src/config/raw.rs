@@ -18,6 +18,7 @@ pub(crate) struct RawConfig {
     pub(crate) messages: RawMessages,
     pub(crate) limits: RawLimits,
     pub(crate) quotas: RawQuotas,
+    pub(crate) leases: RawLeases,
     pub(crate) queues: RawQueues,
     pub(crate) devices: RawDevices,
     pub(crate) clients: RawClients,
@@ -184,6 +185,16 @@ pub(crate) struct RawQuotas {
     pub(crate) registrations_burst: u64,
     pub(crate) failed_connects: u64,
     pub(crate) failed_connects_within_ms: u64,
+}
+
+/// `[leases]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawLeases {
+    pub(crate) default_ms: u64,
+    pub(crate) max_ms: u64,
+    pub(crate) per_principal: u64,
+    pub(crate) most: u64,
 }
 
 /// `[queues]`

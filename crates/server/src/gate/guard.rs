@@ -11,18 +11,37 @@ use tokio::time::sleep;
 
 use super::Unrecognised;
 use crate::app::App;
+use crate::caller::OtherTenant;
 use crate::link::Link;
+use crate::origin::{self, Scheme};
 use crate::problem;
 
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"cuttlebone\"");
 
-/// Lets a request through that is recognised, with its [`crate::caller::Caller`] in the extensions.
+/// Lets a request through that is recognised, with its [`crate::caller::Caller`] in the extensions. One that changes something
+/// is not of a page of another site, and a cookie counts only where the browser says which page it is (invariant 4).
 pub(crate) async fn require(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    match app.gate.recognise(request.headers(), request.uri()) {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
+    let recognised = if request.method().is_safe() {
+        app.gate.recognise(request.headers(), request.uri())
+    } else {
+        let scheme = if app.settings.tls.is_some() { Scheme::Https } else { Scheme::Any };
+        if !origin::is_allowed(request.headers(), &app.settings.allowed_origins, scheme) {
+            app.metrics.refused_with("origin_not_allowed");
+            return problem::origin_not_allowed();
         }
+        app.gate.recognise_upgrade(request.headers(), request.uri())
+    };
+    match recognised {
+        Ok(caller) => match caller.in_tenant(request.uri().query()) {
+            Ok(caller) => {
+                request.extensions_mut().insert(caller);
+                next.run(request).await
+            }
+            Err(OtherTenant) => {
+                app.metrics.refused_with("forbidden");
+                problem::other_tenant()
+            }
+        },
         Err(reason) => {
             let link = request.extensions().get::<Arc<Link>>().cloned();
             unauthenticated(&app, link.as_deref(), reason).await

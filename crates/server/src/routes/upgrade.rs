@@ -59,6 +59,10 @@ async fn upgrade(app: &Arc<App>, role: Role, mut request: Request) -> Response {
         Ok(caller) => caller,
         Err(reason) => return gate::unauthenticated(app, Some(&link), reason).await,
     };
+    let Ok(caller) = caller.in_tenant(request.uri().query()) else {
+        app.metrics.refused_with("forbidden");
+        return problem::other_tenant();
+    };
     if !may(&caller, role) {
         app.metrics.refused_with("forbidden");
         return problem::forbidden(match role {

@@ -23,6 +23,9 @@ const MOST_A_SECOND: u32 = 1 << 30;
 /// The most registrations of one id in a minute: to have more is to have no bound.
 const MOST_A_MINUTE: u32 = 1_000_000;
 
+/// A shorter lease would be over before its holder has connected.
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+
 /// One setting that can't be served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -51,6 +54,7 @@ impl Settings {
         self.check_messages(&mut faults);
         self.check_limits(&mut faults);
         self.check_quotas(&mut faults);
+        self.check_leases(&mut faults);
         self.check_queues(&mut faults);
         self.check_hub(&mut faults);
         self.check_memory(&mut faults);
@@ -131,6 +135,16 @@ impl Settings {
         let burst = usize::try_from(quotas.registrations_burst).unwrap_or(usize::MAX);
         faults.within("quotas.registrations_burst", burst, 1..=10_000);
         faults.time("quotas.failed_connects_within_ms", quotas.failed_connects_within);
+    }
+
+    fn check_leases(&self, faults: &mut Faults) {
+        let leases = &self.leases;
+        faults.time("leases.max_ms", leases.max);
+        let is_lease = (SHORTEST_LEASE..=leases.max).contains(&leases.default);
+        let least = SHORTEST_LEASE.as_millis();
+        faults.check(is_lease, "leases.default_ms", || format!("must be {least} to leases.max_ms"));
+        faults.within("leases.per_principal", self.hub.leases_per_holder, 0..=1_000_000);
+        faults.within("leases.most", self.hub.leases, 0..=10_000_000);
     }
 
     fn check_queues(&self, faults: &mut Faults) {
@@ -308,6 +322,17 @@ mod tests {
             "quotas.failed_connects_within_ms",
         ];
         assert_eq!(keys(&settings), expected);
+    }
+
+    #[test]
+    fn lease_lasts_a_second_at_least_and_no_longer_than_it_may() {
+        for (default, max, expected) in
+            [(1, 1, &[] as &[&str]), (60, 59, &["leases.default_ms"]), (0, 60, &["leases.default_ms"])]
+        {
+            let mut settings = Settings::default();
+            (settings.leases.default, settings.leases.max) = (Duration::from_secs(default), Duration::from_secs(max));
+            assert_eq!(keys(&settings), expected);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cuttlebone_client::raw::{RawConn, RawEvent};
 use tokio::time::{Instant, timeout};
 
-use crate::access::{Known, access, client, device, expect_end, known, open};
+use crate::access::{Known, access, device, expect_end, known, open};
 use crate::support::{PATIENCE, Running, expect_type};
 
 /// How often each of the two is asked for.
