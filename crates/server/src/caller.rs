@@ -96,11 +96,10 @@ impl Caller {
     /// Whether the device is one that it may know of.
     pub(crate) fn may_see(&self, address: &Address) -> bool {
         let is_own = match (&address.realm, self.tenant()) {
-            (Realm::Nowhere(_), _) => false,
             (Realm::Common, None) => true,
             (Realm::Tenant(name), Some(tenant)) => **name == *tenant,
             (Realm::Tenant(_), None) => self.is_operator(),
-            (Realm::Common, Some(_)) => false,
+            (Realm::Common, Some(_)) | (Realm::Nowhere(_), _) => false,
         };
         is_own && self.allows(|principal| principal.may_see(&address.device_id))
     }

@@ -41,7 +41,7 @@ pub(crate) async fn close_device(
             super::no_content()
         }
         Ok(_) => device_not_found(&id),
-        Err(refusal) => refusal,
+        Err(reason) => reason.response(&app, &id),
     }
 }
 

@@ -68,7 +68,7 @@ pub(crate) async fn take(
     let Ok(Query(asked)) = asked else { return bad_query() };
     let address = match controlled(&app, &caller, &id) {
         Ok(address) => address,
-        Err(refusal) => return refusal,
+        Err(reason) => return reason.response(&app, &id),
     };
     let Some(party) = caller.party() else { return needs_token(&app) };
     if asked.force && !caller.is_admin() {
@@ -87,7 +87,7 @@ pub(crate) async fn take(
             tracing::info!(who = name, device_id = cut(&id), until_ms = lease.until_ms, force = asked.force, "leased");
             shown(&caller, &address, &lease)
         }
-        Err(refusal) => refuse(&app, &id, refusal),
+        Err(refusal) => refuse(&app, &id, &refusal),
     }
 }
 
@@ -99,7 +99,7 @@ pub(crate) async fn give_back(
     let Ok(Path(id)) = id else { return problem::not_found().await };
     let address = match controlled(&app, &caller, &id) {
         Ok(address) => address,
-        Err(refusal) => return refusal,
+        Err(reason) => return reason.response(&app, &id),
     };
     let Some(party) = caller.party() else { return needs_token(&app) };
     let holder = Some(&*party.identity).filter(|_| !caller.is_admin());
@@ -108,21 +108,37 @@ pub(crate) async fn give_back(
             tracing::info!(who = caller.name(), device_id = cut(&id), holder = &*lease.name, "lease given back");
             super::no_content()
         }
-        Err(Some(held)) => refuse(&app, &id, LeaseRefusal::Held(held)),
+        Err(Some(held)) => refuse(&app, &id, &LeaseRefusal::Held(held)),
         Err(None) => not_leased(&app, &address),
     }
 }
 
+/// Why somebody has nothing to do with a device.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum NotTheirs {
+    /// It is absent, or as good as absent.
+    Absent,
+    /// They may see it, and no more.
+    NotControlled,
+}
+
+impl NotTheirs {
+    pub(super) fn response(self, app: &App, id: &str) -> Response {
+        match self {
+            Self::Absent => device_not_found(id),
+            Self::NotControlled => forbidden(app, "This token may not control the device"),
+        }
+    }
+}
+
 /// Where the device is, for one who may control it. Who may see it hears that it may not; to anybody else it is absent.
-pub(super) fn controlled(app: &App, caller: &Caller, id: &str) -> Result<Address, Response> {
-    let address = address(caller, id).ok_or_else(|| device_not_found(id))?;
+pub(super) fn controlled(app: &App, caller: &Caller, id: &str) -> Result<Address, NotTheirs> {
+    let address = address(caller, id).ok_or(NotTheirs::Absent)?;
     if caller.may_connect(&address.device_id) {
         return Ok(address);
     }
-    if caller.may_see(&address) && app.registry.find(&address).is_some() {
-        return Err(forbidden(app, "This token may not control the device"));
-    }
-    Err(device_not_found(id))
+    let is_seen = caller.may_see(&address) && app.registry.find(&address).is_some();
+    Err(if is_seen { NotTheirs::NotControlled } else { NotTheirs::Absent })
 }
 
 pub(super) fn forbidden(app: &App, text: &str) -> Response {
@@ -146,7 +162,7 @@ fn bad_query() -> Response {
     problem(StatusCode::BAD_REQUEST, "invalid_query", "ttl_ms is a number, force is true or false")
 }
 
-fn refuse(app: &App, id: &str, refusal: LeaseRefusal) -> Response {
+fn refuse(app: &App, id: &str, refusal: &LeaseRefusal) -> Response {
     let (status, code, text) = match refusal {
         LeaseRefusal::Absent => return device_not_found(id),
         LeaseRefusal::Held(_) => (StatusCode::CONFLICT, "device_leased", "Another has the device"),
