@@ -37,6 +37,15 @@ pub struct LeaseWish<'a> {
     pub force: bool,
 }
 
+/// A lease that was taken, and what was there before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leased {
+    /// The lease.
+    pub lease: Lease,
+    /// The one that it took the place of, if that was not over: its holder's own, or another's.
+    pub before: Option<Lease>,
+}
+
 /// Why there is no lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LeaseRefusal {
@@ -80,8 +89,8 @@ impl Leases {
         self.of.get(address).filter(|lease| *lease.identity != *identity && now < lease.until)
     }
 
-    /// Puts a lease in the place of whatever there is.
-    pub(crate) fn put(&mut self, address: &Address, lease: Lease, most: Most) -> Result<(), LeaseRefusal> {
+    /// Puts a lease in the place of whatever there is, and gives that.
+    pub(crate) fn put(&mut self, address: &Address, lease: Lease, most: Most) -> Result<Option<Lease>, LeaseRefusal> {
         let before = self.of.get(address).map(|before| &before.identity);
         let is_renewal = before == Some(&lease.identity);
         if before.is_none() && self.of.len() >= most.all {
@@ -90,10 +99,10 @@ impl Leases {
         if !is_renewal && self.held.get(&lease.identity).copied().unwrap_or_default() >= most.of_holder {
             return Err(LeaseRefusal::TooManyOfHolder);
         }
-        self.remove(address);
+        let before = self.remove(address);
         *self.held.entry(Arc::clone(&lease.identity)).or_default() += 1;
         self.of.insert(address.clone(), lease);
-        Ok(())
+        Ok(before)
     }
 
     pub(crate) fn remove(&mut self, address: &Address) -> Option<Lease> {
@@ -108,12 +117,11 @@ impl Leases {
     }
 
     /// Takes out what is over, and says what that was.
-    pub(crate) fn take_over(&mut self, now: Instant) -> Vec<Address> {
+    pub(crate) fn end(&mut self, now: Instant) -> Vec<(Address, Lease)> {
         let over = self.of.iter().filter(|(_, lease)| lease.until <= now);
         let mut over: Vec<Address> = over.map(|(address, _)| address.clone()).collect();
         over.sort_unstable();
-        over.iter().for_each(|address| drop(self.remove(address)));
-        over
+        over.into_iter().filter_map(|address| self.remove(&address).map(|lease| (address, lease))).collect()
     }
 }
 
@@ -175,7 +183,7 @@ mod tests {
                             model.push((device, holder, until));
                             Ok(())
                         };
-                        prop_assert_eq!(leases.put(&address(device), lease, MOST), expected);
+                        prop_assert_eq!(leases.put(&address(device), lease, MOST).map(drop), expected);
                     }
                     Step::Remove(device) => {
                         let there = model.iter().any(|(of, ..)| *of == device);
@@ -187,7 +195,8 @@ mod tests {
                         let mut over: Vec<_> = model.iter().filter(|(.., until)| *until <= now).map(|(of, ..)| address(*of)).collect();
                         over.sort();
                         model.retain(|(.., until)| *until > now);
-                        prop_assert_eq!(leases.take_over(now), over);
+                        let ended: Vec<_> = leases.end(now).into_iter().map(|(address, _)| address).collect();
+                        prop_assert_eq!(ended, over);
                     }
                 }
                 prop_assert_eq!(leases.len(), model.len());

@@ -8,8 +8,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, Bounds};
+use crate::audit::Audit;
 use crate::drain::Waves;
 use crate::feed::Feed;
+use crate::fetch::Fetcher;
 use crate::gate::{Gate, Throttle};
 use crate::listing::Listings;
 use crate::memory;
@@ -24,8 +26,12 @@ pub(crate) struct App {
     pub(crate) settings: Arc<Settings>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Who did what.
+    pub(crate) audit: Arc<Audit>,
     /// Who is let in.
     pub(crate) gate: Gate,
+    /// Asks other servers.
+    pub(crate) fetcher: Fetcher,
     /// Changes of the device list, as text.
     pub(crate) feed: Feed,
     /// The device list as text.
@@ -50,8 +56,15 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(settings: Settings, registry: Arc<Registry>, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub(crate) fn new(
+        settings: Settings,
+        registry: Arc<Registry>,
+        metrics: Arc<Metrics>,
+        fetcher: Fetcher,
+    ) -> Arc<Self> {
         Arc::new(Self {
+            audit: Arc::new(Audit::new(&settings.audit, Arc::clone(&metrics))),
+            fetcher,
             gate: Gate::new(&settings.access, settings.tls.is_some()),
             feed: Feed::new(settings.hub.event_buffer),
             listings: Listings::default(),
@@ -80,6 +93,7 @@ impl App {
         let (metrics, ids) = (Arc::new(Metrics::new()), Box::new(crate::ids::SystemRandom));
         let tokens = crate::server::tokens(None);
         let registry = Registry::new(settings.hub.clone(), &[], ids, tokens, Arc::clone(&metrics) as _);
-        Self::new(settings, Arc::new(registry), metrics)
+        let fetcher = Fetcher::new(&settings.fetch).expect("no file is named");
+        Self::new(settings, Arc::new(registry), metrics, fetcher)
     }
 }

@@ -10,6 +10,7 @@
 mod accept;
 mod admission;
 mod app;
+mod audit;
 mod caller;
 mod clock;
 mod connection;
@@ -17,6 +18,7 @@ mod context;
 mod descriptors;
 mod drain;
 mod feed;
+mod fetch;
 mod gate;
 mod headers;
 mod host;
@@ -39,8 +41,10 @@ mod stall;
 mod tables;
 mod tasks;
 
+pub use audit::{AuditSettings, AuditSink, audit_lost_line};
 pub use cuttlebone_transport::Rate;
 pub use cuttlebone_transport::tls::{TlsError, TlsSettings};
+pub use fetch::{FetchError, FetchSettings, Fetcher};
 pub use gate::AccessSettings;
 pub use metrics::process::{count_dropped_log_line, dropped_log_lines};
 pub use origin::Origin;

@@ -19,7 +19,9 @@ use tokio_util::task::TaskTracker;
 use crate::accept::{self, Door};
 use crate::admission::{Admission, Bounds};
 use crate::app::App;
+use crate::audit::{Entry, Event, Outcome};
 use crate::descriptors::Shares;
+use crate::fetch::{FetchError, Fetcher};
 use crate::ids::SystemRandom;
 use crate::memory::{self, Watch};
 use crate::metrics::{Metrics, Timeout, endpoint};
@@ -68,6 +70,18 @@ impl ServerHandle {
         self.app.registry.set_ice_servers(ice_servers);
     }
 
+    /// Notes in the audit log that something was read again, by a word that names it, and whether it was taken.
+    pub fn note_reload(&self, what: &'static str, is_taken: bool) {
+        let entry = Entry::new(Event::Reload).what(what);
+        self.app.audit.note(&if is_taken { entry.outcome(Outcome::Ok) } else { entry.refused("kept_the_old") });
+    }
+
+    /// Asks other servers, as `[fetch]` says.
+    #[must_use]
+    pub fn fetcher(&self) -> Fetcher {
+        self.app.fetcher.clone()
+    }
+
     /// Changes who is let in. Whoever is here with what is not accepted any more, or means something else now, is closed.
     pub fn set_access(&self, access: Arc<Access>) {
         self.app.gate.replace(access);
@@ -84,6 +98,9 @@ pub enum BindError {
     /// The certificate can't be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// Other servers can't be asked.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     /// An address can't be listened on.
     #[error("can't listen on {address} ({key}), choose another")]
     Listen {
@@ -127,6 +144,7 @@ impl Server {
         settings.hub.all_queues_bytes = memory::queues(settings.memory);
         settings.connections.max = shares.connections;
         let tls = settings.tls.as_ref().map(|tls| tls.load()).transpose()?;
+        let fetcher = Fetcher::new(&settings.fetch)?;
         let leaves_queue = sockets.public.is_some();
         let (listener, local_addr) =
             listen(&settings, ("server.listen", settings.listen), tls.as_ref(), sockets.public)?;
@@ -145,7 +163,7 @@ impl Server {
         let tokens = tokens(settings.resume_key.clone());
         let ids = Box::new(SystemRandom);
         let registry = Registry::new(settings.hub.clone(), &settings.ice_servers, ids, tokens, observer);
-        let app = App::new(settings, Arc::new(registry), metrics);
+        let app = App::new(settings, Arc::new(registry), metrics, fetcher);
 
         let router = router::router(&app, local_addr);
         let tasks = Arc::clone(&app.tasks);
@@ -195,12 +213,14 @@ impl Server {
     /// To drain: not ready any more, no new connections, the open ones are closed in waves, and what has not left after
     /// `timeouts.drain_ms` is aborted. Dropping the future aborts everything at once.
     pub async fn run(self, cancel: CancellationToken) -> Summary {
-        let Self { public, metrics, app, .. } = self;
+        let Self { public, metrics, app, local_addr, tls, .. } = self;
         let tasks = Arc::clone(&app.tasks);
         let stopped = (tasks.stopping.clone().drop_guard(), AbortOnDrop(Arc::clone(&tasks)));
         let metrics_stopped = metrics.as_ref().map(|door| AbortOnDrop(Arc::clone(&door.tasks)));
         let services = TaskTracker::new();
         let watch = Watch::new(app.settings.memory, &public.admission, &app.registry, &app.metrics);
+        let starts = Entry::new(Event::Start).serving(local_addr, tls.is_some(), app.settings.access.anonymous);
+        app.audit.note(&starts);
         let accepting = services.spawn(accept::run(public, tasks.stopping.clone()));
         if let Some(metrics) = metrics {
             services.spawn(accept::run(metrics, tasks.abort.clone()));
@@ -208,11 +228,12 @@ impl Server {
         if let Some(watch) = watch {
             services.spawn(watch.run(tasks.abort.clone()));
         }
-        let feeding = Arc::clone(&app);
+        let (feeding, auditing) = (Arc::clone(&app), Arc::clone(&app));
+        services.spawn(async move { auditing.audit.run(&auditing.tasks.abort).await });
         services.spawn(async move { feeding.feed.run(&feeding.registry, &feeding.tasks.abort).await });
 
         let leasing = Arc::clone(&app);
-        services.spawn(async move { end_leases(&leasing.registry, &leasing.tasks.abort).await });
+        services.spawn(async move { end_leases(&leasing).await });
 
         cancel.cancelled().await;
         tasks.stopping.cancel();
@@ -220,15 +241,20 @@ impl Server {
         drop((stopped, metrics_stopped));
         services.close();
         services.wait().await;
+        let took_ms = u64::try_from(summary.took.as_millis()).unwrap_or(u64::MAX);
+        app.audit.note(&Entry::new(Event::Stop).took_ms(took_ms));
         summary
     }
 }
 
 /// Ends leases whose time is over, within a second.
-async fn end_leases(registry: &Registry, stop: &CancellationToken) {
+async fn end_leases(app: &App) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
-    while stop.run_until_cancelled(tick.tick()).await.is_some() {
-        registry.end_leases(clock::now().into_std());
+    while app.tasks.abort.run_until_cancelled(tick.tick()).await.is_some() {
+        for (address, lease) in app.registry.end_leases(clock::now().into_std()) {
+            let entry = Entry::new(Event::Lease).outcome(Outcome::Expired).what("over");
+            app.audit.note(&entry.device(Some(&address.device_id)).whom(Some(&lease.identity)));
+        }
     }
 }
 

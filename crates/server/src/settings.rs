@@ -16,6 +16,8 @@ use cuttlebone_transport::Rate;
 use cuttlebone_transport::tls::TlsSettings;
 
 use crate::admission::{AddressBounds, Bounds};
+use crate::audit::AuditSettings;
+use crate::fetch::FetchSettings;
 use crate::gate::AccessSettings;
 use crate::origin::Origin;
 use crate::resume_key::ResumeKey;
@@ -45,6 +47,8 @@ pub struct Settings {
     pub allowed_origins: Vec<Origin>,
     /// Who is served: `access`.
     pub access: AccessSettings,
+    /// Whether there is an audit log, and where: `audit`.
+    pub audit: AuditSettings,
     /// Where the certificate comes from: `tls`. `None` is plain HTTP.
     pub tls: Option<TlsSettings>,
     /// How many sockets at once.
@@ -67,6 +71,8 @@ pub struct Settings {
     pub memory: MemorySettings,
     /// The bounds of HTTP.
     pub http: HttpSettings,
+    /// How other servers are asked: `fetch`.
+    pub fetch: FetchSettings,
     /// What `config` offers: `ice.servers`.
     pub ice_servers: Vec<IceServer>,
 }
@@ -203,6 +209,7 @@ impl Default for Settings {
             metrics_listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090)),
             allowed_origins: Vec::new(),
             access: AccessSettings::default(),
+            audit: AuditSettings::default(),
             tls: None,
             connections: ConnectionSettings::default(),
             timeouts: Timeouts::default(),
@@ -214,6 +221,7 @@ impl Default for Settings {
             resume_key: None,
             memory: MemorySettings::default(),
             http: HttpSettings::default(),
+            fetch: FetchSettings::default(),
             ice_servers: Vec::new(),
         }
     }

@@ -12,6 +12,7 @@ use super::secret::Secret;
 pub(crate) struct RawConfig {
     pub(crate) server: RawServer,
     pub(crate) access: RawAccess,
+    pub(crate) audit: RawAudit,
     pub(crate) tls: RawTls,
     pub(crate) connections: RawConnections,
     pub(crate) timeouts: RawTimeouts,
@@ -23,6 +24,7 @@ pub(crate) struct RawConfig {
     pub(crate) devices: RawDevices,
     pub(crate) clients: RawClients,
     pub(crate) http: RawHttp,
+    pub(crate) fetch: RawFetch,
     pub(crate) memory: RawMemory,
     pub(crate) ice: RawIce,
     pub(crate) log: RawLog,
@@ -93,6 +95,17 @@ impl Default for RawTexts {
     fn default() -> Self {
         Self::Several(Vec::new())
     }
+}
+
+/// `[audit]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawAudit {
+    pub(crate) output: String,
+    pub(crate) file: String,
+    pub(crate) max_bytes: u64,
+    pub(crate) keep: u64,
+    pub(crate) refusals_per_second: u64,
 }
 
 /// `[tls]`
@@ -245,6 +258,16 @@ pub(crate) struct RawHttp {
     pub(crate) max_headers: u64,
     pub(crate) event_streams: u64,
     pub(crate) event_buffer: u64,
+}
+
+/// `[fetch]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawFetch {
+    pub(crate) timeout_ms: u64,
+    pub(crate) max_bytes: u64,
+    pub(crate) allow_private: bool,
+    pub(crate) ca_file: String,
 }
 
 /// `[memory]`

@@ -10,7 +10,7 @@ use cuttlebone_proto::Reject;
 use super::{Registry, Shared};
 use crate::device::Device;
 use crate::event::{DeviceSummary, Event};
-use crate::lease::{Lease, LeaseRefusal, LeaseWish, Most};
+use crate::lease::{Lease, LeaseRefusal, LeaseWish, Leased, Most};
 use crate::party::{Address, Party};
 use crate::sync::Ordering;
 
@@ -26,7 +26,7 @@ impl Registry {
         wish: &LeaseWish<'_>,
         now: Instant,
         now_ms: u64,
-    ) -> Result<Lease, LeaseRefusal> {
+    ) -> Result<Leased, LeaseRefusal> {
         let shared = &self.shared;
         let shard = shared.shard(address);
         let device = shard.get(address).and_then(|entry| entry.device.as_ref());
@@ -48,14 +48,14 @@ impl Registry {
             until_ms: now_ms.saturating_add(ttl_ms),
         };
         let most = Most { of_holder: shared.settings.leases_per_holder, all: shared.settings.leases };
-        leases.put(address, lease.clone(), most)?;
+        let before = leases.put(address, lease.clone(), most)?.filter(|before| now < before.until);
         shared.leased.store(leases.len(), Ordering::Release);
         drop(leases);
         if let Some(device) = device {
             device.send_others_away(shared, &wish.party.identity);
         }
         shared.announce_lease(address, Some(&lease));
-        Ok(lease)
+        Ok(Leased { lease, before })
     }
 
     /// Gives a device back: the holder's own lease, or that of anybody where no `holder` is named. Gives the lease that it was.
@@ -82,16 +82,17 @@ impl Registry {
         self.shared.lease_of(address)
     }
 
-    /// Ends the leases that are over. To be called now and then; costs nothing while there are none.
-    pub fn end_leases(&self, now: Instant) {
+    /// Ends the leases that are over, and says which. To be called now and then; costs nothing while there are none.
+    pub fn end_leases(&self, now: Instant) -> Vec<(Address, Lease)> {
         if !self.shared.has_leases() {
-            return;
+            return Vec::new();
         }
         let mut leases = self.shared.leases.lock();
-        let over = leases.take_over(now);
+        let over = leases.end(now);
         self.shared.leased.store(leases.len(), Ordering::Release);
         drop(leases);
-        over.iter().for_each(|address| self.shared.announce_lease(address, None));
+        over.iter().for_each(|(address, _)| self.shared.announce_lease(address, None));
+        over
     }
 }
 

@@ -31,7 +31,7 @@ fn take_of(hub: &Registry, at: &Address, identity: &str, force: bool, seconds: u
     let party = party(identity);
     let wish = LeaseWish { party: &party, name: identity, ttl: MINUTE, force };
     let now = *BEGUN.get_or_init(start) + Duration::from_secs(seconds);
-    hub.lease(at, &wish, now, seconds * 1000)
+    hub.lease(at, &wish, now, seconds * 1000).map(|leased| leased.lease)
 }
 
 static BEGUN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
@@ -105,10 +105,11 @@ fn lease_is_renewed_by_its_holder_and_over_at_its_time() {
     take(&hub, "ann", false).expect("free");
     let renewed = take_of(&hub, &device_d(), "ann", false, 30).expect("its own");
     assert_eq!(renewed.until_ms, 90_000);
-    hub.end_leases(later(89));
+    assert!(hub.end_leases(later(89)).is_empty());
     assert!(hub.lease_of(&device_d()).is_some());
     take_of(&hub, &device_d(), "bob", false, 90).expect("over, though nobody has looked");
-    hub.end_leases(later(150));
+    let over = hub.end_leases(later(150));
+    assert!(matches!(&over[..], [(address, lease)] if *address == device_d() && &*lease.name == "bob"), "{over:?}");
     assert!(hub.lease_of(&device_d()).is_none() && hub.counts().leases == 0);
 }
 

@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use cuttlebone_hub::{Answer, AttachRequest, Next, Probe, Registry, Request, Resolution};
+use cuttlebone_hub::{Answer, AttachRequest, Next, Probe, Registry, Request, Resolution, Seat};
 use cuttlebone_proto::{DeviceId, Reject};
 use cuttlebone_transport::Conn;
 use tokio::time::{sleep, timeout};
 
+use super::Connection;
 use super::stage::Missed;
-use super::{Connection, shown};
 use crate::clock;
 use crate::context::{ConnectionContext, Role};
+
+/// How much of a device id a log line shows, in characters.
+const LOGGED_CHARS: usize = 64;
 
 impl<C: Conn> Connection<C> {
     /// Asks the registry for what the seat waits for. Who may not have a device learns no more than that it can't be had: an
@@ -18,6 +21,9 @@ impl<C: Conn> Connection<C> {
     pub(super) fn ask(&mut self, mut request: Request) {
         let caller = &self.context.caller;
         let mut delay = Duration::ZERO;
+        if let (Some(trail), Request::Attach(asked)) = (&mut self.trail, &request) {
+            trail.asks(asked.is_for_session());
+        }
         match &mut request {
             Request::Register(asked) if !caller.may_register(asked.device_id()) => {
                 let reject = Reject::DeviceIdTaken(asked.device_id().clone());
@@ -40,10 +46,10 @@ impl<C: Conn> Connection<C> {
         }
         if !delay.is_zero() {
             let registry = (*self.context.app.registry).clone();
-            self.answer = Some(Box::pin(async move {
+            self.answer = Some(Box::new(Box::pin(async move {
                 sleep(delay).await;
                 settle(registry.resolve(request, clock::unix_ms()), &registry).await
-            }));
+            })));
             return;
         }
         match self.context.app.registry.resolve(request, clock::unix_ms()) {
@@ -52,7 +58,8 @@ impl<C: Conn> Connection<C> {
                 self.go_on(next);
             }
             Resolution::Probe(probe) => {
-                self.answer = Some(Box::pin(conclude((*self.context.app.registry).clone(), probe)));
+                let answer = conclude((*self.context.app.registry).clone(), probe);
+                self.answer = Some(Box::new(Box::pin(answer)));
             }
         }
     }
@@ -94,6 +101,13 @@ impl<C: Conn> Connection<C> {
     }
 
     pub(super) fn answered(&mut self, answer: Answer) -> Next {
+        if let (Some(trail), Some(device_id)) = (&mut self.trail, self.seat.device_id()) {
+            // One line either way, for each takes its time.
+            match self.missed {
+                Missed::Forbidden => trail.forbidden(device_id),
+                Missed::Nothing | Missed::Absent => trail.answered(device_id, &answer),
+            }
+        }
         match &answer {
             Answer::Waiting(_) | Answer::Absent if self.missed == Missed::Nothing => self.missed = Missed::Absent,
             Answer::Attached(_) => self.missed = Missed::Nothing,
@@ -110,6 +124,13 @@ impl<C: Conn> Connection<C> {
         tracing::info!(peer = %self.context.peer, device_id = shown(&self.seat), "{outcome}");
         self.seat.on_answer(answer, clock::now().into_std())
     }
+}
+
+/// The device id as a log shows it: escaped by the log, and cut.
+pub(super) fn shown(seat: &Seat) -> Option<tracing::field::DebugValue<&str>> {
+    let id = seat.device_id()?.as_str();
+    let end = id.char_indices().nth(LOGGED_CHARS).map_or(id.len(), |(at, _)| at);
+    Some(tracing::field::debug(id.get(..end).unwrap_or(id)))
 }
 
 /// The answer, if it takes a while or not.

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use super::Unrecognised;
 use crate::app::App;
+use crate::audit::{Entry, Event};
 use crate::caller::OtherTenant;
 use crate::link::Link;
 use crate::origin::{self, Scheme};
@@ -27,18 +28,20 @@ pub(crate) async fn require(State(app): State<Arc<App>>, mut request: Request, n
         let scheme = if app.settings.tls.is_some() { Scheme::Https } else { Scheme::Any };
         if !origin::is_allowed(request.headers(), &app.settings.allowed_origins, scheme) {
             app.metrics.refused_with("origin_not_allowed");
+            app.audit.note(&refusal(request.extensions().get::<Arc<Link>>()).refused("origin_not_allowed"));
             return problem::origin_not_allowed();
         }
         app.gate.recognise_upgrade(request.headers(), request.uri())
     };
     match recognised {
-        Ok(caller) => match caller.in_tenant(request.uri().query()) {
+        Ok(caller) => match caller.clone().in_tenant(request.uri().query()) {
             Ok(caller) => {
                 request.extensions_mut().insert(caller);
                 next.run(request).await
             }
             Err(OtherTenant) => {
                 app.metrics.refused_with("forbidden");
+                app.audit.note(&refusal(request.extensions().get::<Arc<Link>>()).refused("forbidden").who(&caller));
                 problem::other_tenant()
             }
         },
@@ -49,9 +52,16 @@ pub(crate) async fn require(State(app): State<Arc<App>>, mut request: Request, n
     }
 }
 
+fn refusal(link: Option<&Arc<Link>>) -> Entry<'static> {
+    let refusal = Entry::new(Event::Refusal);
+    link.map_or(refusal.clone(), |link| refusal.from(link.peer))
+}
+
 /// 401, slowly where the address has failed often.
 pub(crate) async fn unauthenticated(app: &App, link: Option<&Link>, reason: Unrecognised) -> Response {
     app.metrics.refused_with(reason.label());
+    let refusal = Entry::new(Event::Refusal).refused(reason.label());
+    app.audit.note(&link.map_or(refusal.clone(), |link| refusal.from(link.peer)));
     // Whoever presents nothing guesses nothing.
     if let Some(link) = link.filter(|_| reason != Unrecognised::Missing) {
         tracing::info!(peer = %link.peer, reason = reason.label(), "not recognised");

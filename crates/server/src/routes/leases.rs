@@ -9,15 +9,17 @@ use std::time::Duration;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Extension, Path, Query, State};
 use axum::response::Response;
-use cuttlebone_hub::{Address, Lease, LeaseRefusal, LeaseWish};
+use cuttlebone_hub::{Address, Lease, LeaseRefusal, LeaseWish, Leased};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::cut;
 use super::devices::{address, device_not_found, json, may_not_list};
 use crate::app::App;
+use crate::audit::{Entry, Event, Outcome};
 use crate::caller::Caller;
 use crate::clock;
+use crate::link::Link;
 use crate::problem::{self, problem};
 
 /// A shorter one would be over before its holder has connected.
@@ -42,12 +44,13 @@ struct Shown<'a> {
 
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
+    Extension(link): Extension<Arc<Link>>,
     Extension(caller): Extension<Caller>,
     id: Result<Path<String>, PathRejection>,
 ) -> Response {
     let Ok(Path(id)) = id else { return problem::not_found().await };
     if !caller.may_list() {
-        return may_not_list(&app);
+        return may_not_list(&app, &link, &caller);
     }
     let Some(address) = address(&caller, &id).filter(|address| caller.may_see(address)) else {
         return device_not_found(&id);
@@ -60,6 +63,7 @@ pub(crate) async fn show(
 
 pub(crate) async fn take(
     State(app): State<Arc<App>>,
+    Extension(link): Extension<Arc<Link>>,
     Extension(caller): Extension<Caller>,
     id: Result<Path<String>, PathRejection>,
     asked: Result<Query<Asked>, QueryRejection>,
@@ -83,16 +87,29 @@ pub(crate) async fn take(
     let name = caller.name().unwrap_or_default();
     let wish = LeaseWish { party: &party, name, ttl, force: asked.force };
     match app.registry.lease(&address, &wish, clock::now().into_std(), clock::unix_ms()) {
-        Ok(lease) => {
-            tracing::info!(who = name, device_id = cut(&id), until_ms = lease.until_ms, force = asked.force, "leased");
+        Ok(Leased { lease, before }) => {
+            let before = before.as_ref().map(|before| &*before.identity);
+            let what = match before {
+                None => "take",
+                Some(before) if *before == *lease.identity => "renew",
+                Some(_) => "take_over",
+            };
+            let whom = before.filter(|_| what == "take_over");
+            app.audit.note(&told(&link, &caller, &address).outcome(Outcome::Ok).what(what).whom(whom));
+            tracing::info!(who = name, device_id = cut(&id), until_ms = lease.until_ms, what, "leased");
             shown(&caller, &address, &lease)
         }
-        Err(refusal) => refuse(&app, &id, &refusal),
+        Err(refusal) => {
+            let (response, word) = refuse(&app, &id, &refusal);
+            app.audit.note(&told(&link, &caller, &address).refused(word).what("take"));
+            response
+        }
     }
 }
 
 pub(crate) async fn give_back(
     State(app): State<Arc<App>>,
+    Extension(link): Extension<Arc<Link>>,
     Extension(caller): Extension<Caller>,
     id: Result<Path<String>, PathRejection>,
 ) -> Response {
@@ -105,10 +122,16 @@ pub(crate) async fn give_back(
     let holder = Some(&*party.identity).filter(|_| !caller.is_admin());
     match app.registry.release(&address, holder) {
         Ok(lease) => {
+            let whom = Some(&*lease.identity).filter(|holder| **holder != *party.identity);
+            app.audit.note(&told(&link, &caller, &address).outcome(Outcome::Ok).what("give_back").whom(whom));
             tracing::info!(who = caller.name(), device_id = cut(&id), holder = &*lease.name, "lease given back");
             super::no_content()
         }
-        Err(Some(held)) => refuse(&app, &id, &LeaseRefusal::Held(held)),
+        Err(Some(held)) => {
+            let (response, word) = refuse(&app, &id, &LeaseRefusal::Held(held));
+            app.audit.note(&told(&link, &caller, &address).refused(word).what("give_back"));
+            response
+        }
         Err(None) => not_leased(&app, &address),
     }
 }
@@ -162,9 +185,10 @@ fn bad_query() -> Response {
     problem(StatusCode::BAD_REQUEST, "invalid_query", "ttl_ms is a number, force is true or false")
 }
 
-fn refuse(app: &App, id: &str, refusal: &LeaseRefusal) -> Response {
+/// What is said, and the word for it.
+fn refuse(app: &App, id: &str, refusal: &LeaseRefusal) -> (Response, &'static str) {
     let (status, code, text) = match refusal {
-        LeaseRefusal::Absent => return device_not_found(id),
+        LeaseRefusal::Absent => return (device_not_found(id), "device_not_found"),
         LeaseRefusal::Held(_) => (StatusCode::CONFLICT, "device_leased", "Another has the device"),
         LeaseRefusal::InUse => (StatusCode::CONFLICT, "device_in_use", "Others are connected to the device"),
         LeaseRefusal::TooManyOfHolder | LeaseRefusal::TooMany => {
@@ -172,7 +196,12 @@ fn refuse(app: &App, id: &str, refusal: &LeaseRefusal) -> Response {
             (StatusCode::TOO_MANY_REQUESTS, "too_many_leases", "Too many devices are leased")
         }
     };
-    problem(status, code, text)
+    (problem(status, code, text), code)
+}
+
+/// What the audit log is told of it.
+fn told<'a>(link: &Link, caller: &'a Caller, address: &'a Address) -> Entry<'a> {
+    Entry::new(Event::Lease).who(caller).from(link.peer).device(Some(&address.device_id))
 }
 
 fn shown(caller: &Caller, address: &Address, lease: &Lease) -> Response {

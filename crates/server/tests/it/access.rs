@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::support::{Answer, PATIENCE, Peer, Running, expect_type, request};
 
-const EXPIRED: &str = r#"{"error":"Credential expired or revoked","cuttlebone_code":"credential_expired"}"#;
+pub(crate) const EXPIRED: &str = r#"{"error":"Credential expired or revoked","cuttlebone_code":"credential_expired"}"#;
 
 /// A token, and what its line says.
 #[derive(Clone)]
@@ -291,7 +291,7 @@ async fn expired_token_closes_its_connection_with_the_next_ping() {
 }
 
 /// Seconds since 1970 as a time of day, by the rules of the calendar.
-fn rfc3339(seconds: u64) -> String {
+pub(crate) fn rfc3339(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     let era_days = days + 719_468;
     let era = era_days / 146_097;

@@ -52,6 +52,11 @@ async fn device_is_taken_shown_renewed_and_given_back() {
     assert_eq!(send(&server, "DELETE", PATH, &ann).await.status, 204);
     client(&server, &bob, "d").await;
     assert_eq!(server.metric(r#"cuttlebone_rejects_total{reason="device_leased"}"#).await, 1);
+    for what in ["take", "renew", "give_back"] {
+        let line = server.until_audited("lease", &[("what", what.into()), ("outcome", "ok".into())]).await;
+        assert_eq!((&line["who"]["name"], &line["device_id"]), (&"ann".into(), &"d".into()), "{what}");
+    }
+    server.until_audited("lease", &[("reason", "device_leased".into())]).await;
 }
 
 #[tokio::test]
@@ -113,6 +118,7 @@ async fn device_in_use_is_taken_by_an_administrator_only() {
     assert_eq!(send(&server, "DELETE", PATH, &root).await.status, 204);
     assert_eq!(send(&server, "POST", PATH, &ann).await.status, 200);
     assert_eq!(send(&server, "DELETE", PATH, &root).await.status, 204, "an administrator gives back anybody's");
+    server.until_audited("lease", &[("what", "give_back".into()), ("whom", "token:ann".into())]).await;
 }
 
 #[tokio::test]
@@ -131,6 +137,7 @@ async fn lease_ends_by_itself_and_whoever_watches_is_told() {
     watch.until("event: lease\ndata: {\"device_id\":\"d\",\"cuttlebone_lease\":{\"holder\":\"ann\",").await;
     watch.until("event: lease\ndata: {\"device_id\":\"d\",\"cuttlebone_lease\":null}").await;
     assert_eq!(server.metric("cuttlebone_leases").await, 0);
+    server.until_audited("lease", &[("what", "over".into()), ("whom", "token:ann".into())]).await;
 }
 
 #[tokio::test]
@@ -193,6 +200,10 @@ async fn t20_who_is_shut_out_is_closed_and_does_not_come_back() {
     expect_end(&mut gone, expired, 4003).await;
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert_eq!(get(&server, "/devices", &one).await.status, 401);
+    server
+        .until_audited("admin", &[("what", "shut_out".into()), ("whom", "token:h1".into()), ("outcome", "ok".into())])
+        .await;
+    server.until_audited("admin", &[("what", "shut_out".into()), ("reason", "forbidden".into())]).await;
     server.handle.set_access(access(&[&one, &other, &far, &root, &foreign]));
     assert_eq!(get(&server, "/devices", &one).await.status, 401, "a file that is read again lets nobody in again");
     stays.send_text("{}").await.expect("sent");
@@ -212,6 +223,7 @@ async fn administrator_closes_a_device_of_its_tenant() {
     assert_eq!(send(&server, "DELETE", PATH, &root).await.status, 204);
     let error = r#"{"error":"Connection closed by an administrator","cuttlebone_code":"closed_by_admin"}"#;
     expect_end(&mut closed, error, 1008).await;
+    server.until_audited("admin", &[("what", "close_device".into()), ("device_id", "events".into())]).await;
     assert_eq!(send(&server, "DELETE", PATH, &root).await.status, 404);
     device(&server, &camera, "events").await;
 }

@@ -2,11 +2,13 @@
 
 mod access;
 mod assets;
+mod audit;
 mod descriptors;
 mod devices;
 mod drain;
 mod enumeration;
 mod events;
+mod fetch;
 mod field_device;
 mod frames;
 mod halves;
