@@ -20,6 +20,19 @@ export function age(sinceMs, nowMs) {
   return plural(Math.floor(seconds / 86_400), 'day');
 }
 
+/**
+ * A time of day, and the day where that is another one.
+ *
+ * @param {number} atMs
+ * @param {number} nowMs
+ */
+export function clock(atMs, nowMs) {
+  const at = new Date(atMs);
+  const time = at.toLocaleTimeString('en', { hour: '2-digit', minute: '2-digit', hour12: false });
+  const isToday = at.toDateString() === new Date(nowMs).toDateString();
+  return isToday ? time : `${time}, ${at.toLocaleDateString('en', { day: 'numeric', month: 'short' })}`;
+}
+
 /** @param {number | null} bitsPerSecond */
 export function bitrate(bitsPerSecond) {
   if (bitsPerSecond === null) return '–';

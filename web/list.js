@@ -5,6 +5,7 @@ import { socketUrl } from './js/signaling.js';
 import { Account } from './account.js';
 import { byId, copy, make, setText } from './dom.js';
 import { plural } from './format.js';
+import { changeLease } from './lease.js';
 import { choices, select } from './list_model.js';
 import { Rows } from './list_rows.js';
 import { SignIn, reason } from './sign_in.js';
@@ -20,7 +21,7 @@ const NONE = new Map();
 const query = /** @type {HTMLInputElement} */ (byId('query'));
 const group = /** @type {HTMLSelectElement} */ (byId('group'));
 const owner = /** @type {HTMLSelectElement} */ (byId('owner'));
-const rows = new Rows(byId('devices'));
+const rows = new Rows(byId('devices'), reserve);
 const list = new DeviceList({ fetchJson });
 const account = new Account();
 const signIn = new SignIn(account, byId('title'));
@@ -46,7 +47,7 @@ function drawAll() {
   offer(owner, byId('owner-field'), 'All owners', choices(devices, 'owner'));
   const view = select(devices, { query: query.value, group: group.value, owner: owner.value, page });
   page = view.page;
-  rows.show(view.shown, Date.now());
+  rows.show(view.shown, Date.now(), account.standing);
   byId('filters').hidden = devices.size === 0;
   byId('empty').hidden = !loaded || devices.size > 0;
   byId('nothing').hidden = devices.size === 0 || view.matching > 0;
@@ -93,6 +94,16 @@ function offer(element, field, all, values) {
   everything.value = '';
   element.replaceChildren(everything, ...options);
   element.value = chosen;
+}
+
+/** @type {import('./list_rows.js').ChangeLease} */
+async function reserve(device, step) {
+  const outcome = await changeLease(device, step);
+  setText(byId('announce'), outcome.text);
+  if (!outcome.ok) await account.check();
+  // The list itself says what has become of it.
+  setTimeout(draw);
+  return outcome;
 }
 
 function drawSoon() {

@@ -41,14 +41,15 @@ export function title(device) {
   return device.name || device.device_id;
 }
 
-/** @param {string} deviceId */
-export function viewerAddress(deviceId) {
-  return `viewer.html?deviceId=${encodeURIComponent(deviceId)}`;
+/** @param {Pick<Device, 'device_id' | 'cuttlebone_tenant'>} device */
+export function viewerAddress({ device_id: id, cuttlebone_tenant: tenant }) {
+  const named = tenant === undefined ? '' : `&tenant=${encodeURIComponent(tenant)}`;
+  return `viewer.html?deviceId=${encodeURIComponent(id)}${named}`;
 }
 
 /** @param {Device} device */
-function searchText({ device_id, name, group_name, owner }) {
-  return [device_id, name, group_name, owner].join('\n').toLocaleLowerCase();
+function searchText({ device_id, name, group_name, owner, cuttlebone_tenant = '', cuttlebone_lease }) {
+  return [device_id, name, group_name, owner, cuttlebone_tenant, cuttlebone_lease?.holder ?? ''].join('\n').toLocaleLowerCase();
 }
 
 /** @param {string} text @param {string[]} words */

@@ -1,6 +1,6 @@
 /** The page that shows one device. */
 
-import { SignalingClient } from './js/signaling.js';
+import { SignalingClient, socketUrl } from './js/signaling.js';
 import { ViewerSession } from './js/viewer_session.js';
 import { Account, mayWatch } from './account.js';
 import { byId, setText } from './dom.js';
@@ -19,6 +19,8 @@ const TOAST_MS = 8000;
 const EXPIRED = 'credential_expired';
 
 const deviceId = new URLSearchParams(location.search).get('deviceId') ?? '';
+/** Whose device it is, where an operator chose it. */
+const tenant = new URLSearchParams(location.search).get('tenant');
 
 const account = new Account();
 const signIn = new SignIn(account, byId('stage'));
@@ -233,5 +235,5 @@ function showNoDevice() {
 
 showName();
 byId('sign-in').replaceWith(signIn.element);
-if (deviceId) watch(new SignalingClient({ deviceId }));
+if (deviceId) watch(new SignalingClient({ deviceId, url: socketUrl(tenant === null ? 'connect_client' : `connect_client?tenant=${encodeURIComponent(tenant)}`) }));
 else showNoDevice();

@@ -1,7 +1,7 @@
 /**
  * The devices of a server, kept up to date by its event stream, or by asking again and again where there is none.
  *
- * 1. `devices` is complete after each `change`; ids are keys of a Map, so any id is fine.
+ * 1. `devices` is complete after each `change`; ids are keys of a Map, so any id is fine. See `deviceKey`.
  * 2. While the stream works nothing is asked for. While it does not, the list is asked for every `pollMs`, and the
  *    stream is tried again every `streamRetryMs`.
  */
@@ -17,7 +17,12 @@ import { Emitter } from './emitter.js';
  * @property {number} adb_port
  * @property {number} [cuttlebone_viewers]
  * @property {number} [cuttlebone_registered_at_ms]
+ * @property {boolean} [cuttlebone_away] its connection is broken, and it may come back
+ * @property {Lease | null} [cuttlebone_lease] who has it alone
+ * @property {string} [cuttlebone_tenant] whose it is, for one who sees the devices of several tenants
  */
+
+/** @typedef {{ holder: string, until_ms: number }} Lease */
 
 /** @typedef {'connecting' | 'live' | 'polling' | 'offline'} ListState */
 
@@ -95,12 +100,10 @@ export class DeviceList extends Emitter {
     const stream = this.#openStream(this.#streamUrl);
     this.#stream = stream;
     this.#on(stream, 'snapshot', (/** @type {Device[]} */ devices) => this.#onSnapshot(devices));
-    this.#on(stream, 'registered', (/** @type {Device} */ device) => this.#devices.set(device.device_id, device));
-    this.#on(stream, 'gone', (/** @type {Device} */ { device_id }) => this.#devices.delete(device_id));
-    this.#on(stream, 'viewers', (/** @type {Device} */ { device_id, cuttlebone_viewers }) => {
-      const device = this.#devices.get(device_id);
-      if (device) this.#devices.set(device_id, { ...device, cuttlebone_viewers });
-    });
+    this.#on(stream, 'registered', (/** @type {Device} */ device) => this.#devices.set(deviceKey(device), device));
+    this.#on(stream, 'gone', (/** @type {Device} */ device) => this.#devices.delete(deviceKey(device)));
+    this.#on(stream, 'viewers', (/** @type {Device} */ change) => this.#change(change));
+    this.#on(stream, 'lease', (/** @type {Device} */ change) => this.#change(change));
     stream.onerror = () => this.#onStreamError(stream);
   }
 
@@ -120,6 +123,13 @@ export class DeviceList extends Emitter {
       }
       this.emit('change', this.#devices);
     });
+  }
+
+  /** @param {Device} change what has changed of a device */
+  #change(change) {
+    const key = deviceKey(change);
+    const device = this.#devices.get(key);
+    if (device) this.#devices.set(key, { ...device, ...change });
   }
 
   /** @param {Device[]} devices */
@@ -163,7 +173,7 @@ export class DeviceList extends Emitter {
 
   /** @param {Device[]} devices */
   #replace(devices) {
-    this.#devices = new Map(devices.map((device) => [device.device_id, device]));
+    this.#devices = new Map(devices.map((device) => [deviceKey(device), device]));
   }
 
   /** @param {ListState} state */
@@ -172,6 +182,15 @@ export class DeviceList extends Emitter {
     this.#state = state;
     this.emit('state', state);
   }
+}
+
+/**
+ * What a device is found by: its id; and with the tenant before it where one sees those of several. No id has a line feed.
+ *
+ * @param {Pick<Device, 'device_id' | 'cuttlebone_tenant'>} device
+ */
+export function deviceKey({ device_id: id, cuttlebone_tenant: tenant }) {
+  return tenant === undefined ? id : `${tenant}\n${id}`;
 }
 
 /** @param {string} url */

@@ -21,6 +21,7 @@ const FINAL_CLOSES = new Set([1003, 1007, 1008]);
 const PASSING_CODES = new Set([
   'credential_expired',
   'device_disconnected',
+  'device_leased',
   'device_not_found',
   'device_too_slow',
   'internal_error',

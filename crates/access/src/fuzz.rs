@@ -72,7 +72,7 @@ mod tests {
     const TIMES: &[&str] = &["1800000001", "1799999941", "1799999940", "1e300", "-1", "\"1800000001\"", "1.8e9"];
     /// Roughly a line of the file with tokens.
     const WORDS: &str = concat!(
-        "(sha256:|cbt_)?[0-9a-f]{62,66}( (name|role|devices|tenant|expires)",
+        "(sha256:|cbt_)?[0-9a-f]{62,66}( (name|role|devices|tenant|expires|prefix|max_clients)",
         "[= ](a|b|device|admin|x[*],y|2027-01-31|\\PC)){0,5}",
     );
     /// Roughly a key of a set.

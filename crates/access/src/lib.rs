@@ -18,6 +18,7 @@ pub mod fuzz;
 mod jwt;
 mod line_fault;
 mod pattern;
+mod prefix;
 mod principal;
 mod revoked;
 mod role;
@@ -33,6 +34,7 @@ pub use jwt::{
 };
 pub use line_fault::{LineFault, TokenFault};
 pub use pattern::{InvalidPattern, Pattern, Patterns};
+pub use prefix::{InvalidPrefix, Prefix};
 pub use principal::Principal;
 pub use revoked::Revoked;
 pub use role::{Role, Roles, UnknownRole};

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::pattern::InvalidPattern;
+use crate::prefix::InvalidPrefix;
 use crate::role::UnknownRole;
 use crate::tenant::InvalidName;
 
@@ -33,7 +34,7 @@ pub enum TokenFault {
     #[error("after the hash come words KEY=VALUE, with space between them and none within")]
     Word,
     /// There is no such key.
-    #[error("the keys are name, role, devices, tenant and expires")]
+    #[error("the keys are name, role, devices, tenant, expires, prefix and max_clients")]
     UnknownKey,
     /// A key is there twice.
     #[error("{0}: given twice")]
@@ -56,6 +57,15 @@ pub enum TokenFault {
     /// Not a tenant.
     #[error("tenant: {0}")]
     Tenant(InvalidName),
+    /// Every tenant, for a role that has one.
+    #[error("tenant: `*`, which is every tenant, is for the roles observer and admin only")]
+    Operator,
+    /// Not a prefix.
+    #[error("prefix: {0}")]
+    Prefix(InvalidPrefix),
+    /// Not a number of clients.
+    #[error("max_clients: a number from 1 to 4294967295")]
+    MaxClients,
     /// Not a time.
     #[error("expires: a date such as 2027-01-31, which means its first second, or a time such as 2027-01-31T12:00:00Z")]
     Expires,

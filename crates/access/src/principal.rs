@@ -7,6 +7,7 @@ use cuttlebone_proto::DeviceId;
 
 use crate::jwt::Signed;
 use crate::pattern::Patterns;
+use crate::prefix::Prefix;
 use crate::role::{Role, Roles};
 use crate::tenant::Tenant;
 use crate::users::Who;
@@ -19,14 +20,22 @@ pub struct Principal {
     name_from: usize,
     grant: Grant,
     origin: Origin,
+    /// The tenant that an operator means now.
+    acts_for: Option<Tenant>,
 }
 
 /// What a credential gives.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Grant {
     pub(crate) roles: Roles,
     pub(crate) devices: Patterns,
     pub(crate) tenant: Option<Tenant>,
+    /// Every tenant, and what belongs to none. Then there is no `tenant`.
+    pub(crate) all_tenants: bool,
+    /// Before every id that it registers.
+    pub(crate) prefix: Option<Prefix>,
+    /// Its client connections at once, where that is said.
+    pub(crate) max_clients: Option<u32>,
     /// Seconds since 1970.
     pub(crate) expires_at: Option<u64>,
 }
@@ -50,6 +59,7 @@ impl Principal {
             name_from: "token:".len(),
             grant,
             origin: Origin::Static(hash),
+            acts_for: None,
         }
     }
 
@@ -57,7 +67,8 @@ impl Principal {
     pub(crate) fn of_signed_token(issuer: &str, subject: &str, grant: Grant, signed: Signed) -> Self {
         let kind = format!("jwt:{issuer}#");
         let name_from = kind.len();
-        Self { identity: (kind + subject).into(), name_from, grant, origin: Origin::Signed(Arc::new(signed)) }
+        let origin = Origin::Signed(Arc::new(signed));
+        Self { identity: (kind + subject).into(), name_from, grant, origin, acts_for: None }
     }
 
     /// A user of this machine.
@@ -79,10 +90,39 @@ impl Principal {
         self.identity.get(self.name_from..).unwrap_or_default()
     }
 
-    /// Whose devices are meant. Tenants do not see each other; `None` is a tenant of its own.
+    /// Whose devices are meant. Tenants do not see each other; `None` is a tenant of its own. An operator has the one that it acts for.
     #[must_use]
     pub fn tenant(&self) -> Option<&Tenant> {
-        self.grant.tenant.as_ref()
+        self.acts_for.as_ref().or(self.grant.tenant.as_ref())
+    }
+
+    /// Whether this is an operator, whose are the devices of every tenant.
+    #[must_use]
+    pub fn is_operator(&self) -> bool {
+        self.grant.all_tenants
+    }
+
+    /// An operator that means one tenant: then that is its tenant, as if it belonged to it. `None` for who is no operator.
+    #[must_use]
+    pub fn acting_for(&self, tenant: Tenant) -> Option<Self> {
+        self.is_operator().then(|| Self { acts_for: Some(tenant), ..self.clone() })
+    }
+
+    /// Whether the credential gives the same as that of `other`, whatever tenant an operator means.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.identity == other.identity && self.grant == other.grant && self.origin == other.origin
+    }
+
+    /// What is put before every id that the principal registers: its patterns mean the whole id.
+    #[must_use]
+    pub fn prefix(&self) -> Option<&Prefix> {
+        self.grant.prefix.as_ref()
+    }
+
+    /// How many client connections the principal may have at once, if that was said of it.
+    #[must_use]
+    pub fn max_clients(&self) -> Option<u32> {
+        self.grant.max_clients
     }
 
     /// The roles.
@@ -171,8 +211,7 @@ mod tests {
         let grant = Grant {
             roles: roles.iter().copied().collect(),
             devices: Patterns::new(devices.iter().copied()).expect("patterns"),
-            tenant: None,
-            expires_at: None,
+            ..Grant::default()
         };
         Principal::of_static_token("cam-7", [7; 32], grant)
     }
@@ -205,6 +244,16 @@ mod tests {
         assert!(principal(&[Role::Observer], &["x", "*"]).sees_all());
         assert!(!principal(&[Role::Observer], &["x*"]).sees_all());
         assert!(!principal(&[Role::Device], &["*"]).sees_all());
+    }
+
+    #[test]
+    fn operator_has_the_tenant_that_it_acts_for_and_is_the_same_all_the_while() {
+        let operator = principal(&[Role::Admin], &["*"]);
+        assert!(operator.acting_for("lab".parse().expect("a tenant")).is_none(), "none yet");
+        let operator = Principal { grant: Grant { all_tenants: true, ..operator.grant.clone() }, ..operator };
+        let acting = operator.acting_for("lab".parse().expect("a tenant")).expect("an operator");
+        assert_eq!(acting.tenant().map(Tenant::as_str), Some("lab"));
+        assert!(acting.is_same(&operator) && acting.is_operator() && operator.tenant().is_none());
     }
 
     #[test]

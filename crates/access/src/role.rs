@@ -90,6 +90,14 @@ impl Roles {
     }
 }
 
+impl Roles {
+    /// Whether one who has these may be an operator, for every tenant: who registers devices, or only controls them, belongs to one.
+    #[must_use]
+    pub const fn may_operate(self) -> bool {
+        !self.is_empty() && !self.has(Role::Device) && !self.has(Role::Client)
+    }
+}
+
 impl FromIterator<Role> for Roles {
     fn from_iter<I: IntoIterator<Item = Role>>(roles: I) -> Self {
         roles.into_iter().fold(Self::NONE, Self::with)
@@ -131,5 +139,7 @@ mod tests {
         assert_eq!(Role::ALL.map(|role| roles.has(role)), [true, false, false, true]);
         assert!(Roles::NONE.is_empty() && !roles.is_empty());
         assert!(roles.need_devices() && !Roles::NONE.with(Role::Observer).with(Role::Admin).need_devices());
+        assert!(Roles::NONE.with(Role::Observer).with(Role::Admin).may_operate());
+        assert!(!roles.may_operate() && !Roles::NONE.may_operate() && !Roles::NONE.with(Role::Client).may_operate());
     }
 }

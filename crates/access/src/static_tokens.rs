@@ -13,7 +13,8 @@
 //!
 //! `name` tells tokens apart, also in logs. `devices` are patterns with a comma between them (so a comma or a space in a
 //! device id is matched by a `*` only); the roles `device` and `client` need them, for others `*` is meant. `tenant` and
-//! `expires` may be left out.
+//! `expires` may be left out, and so may `prefix`, which is put before the ids that are registered, and `max_clients`, the client
+//! connections at once. `tenant=*` is every tenant, for the roles `observer` and `admin` only.
 
 mod date;
 mod line;
@@ -85,7 +86,7 @@ impl StaticTokens {
 
     /// Whether the token with this hash is still there, and says the same.
     pub(crate) fn still_has(&self, hash: &[u8; 32], principal: &Principal) -> bool {
-        self.0.get(hash).is_some_and(|now| **now == *principal)
+        self.0.get(hash).is_some_and(|now| now.is_same(principal))
     }
 }
 

@@ -7,7 +7,7 @@
 //! 3. A device that is gone has no clients: both change in the critical section of its shard.
 //! 4. An attachment is worth nothing once a later connection of its client has resumed the session.
 //!
-//! Locks are taken in the order: shard of the registry, device, mailbox.
+//! Locks are taken in the order: shard of the registry, leases, device, mailbox.
 
 mod admission;
 mod attachment;
@@ -61,6 +61,8 @@ pub(crate) struct State {
 struct Client {
     mailbox: Arc<Mailbox>,
     sender: Arc<Sender>,
+    /// Who it is, if that is known.
+    party: Option<Arc<Party>>,
     /// Whether the device was told of it.
     told: bool,
     lingers: bool,
@@ -135,6 +137,24 @@ impl Device {
         }
     }
 
+    /// Whether a client of anybody else than `identity` is here. One of an earlier process, which is expected, may be anybody's.
+    pub(crate) fn has_others(&self, identity: &str) -> bool {
+        self.state.lock().clients.values().any(|client| client.expected_until.is_none() && !client.is_of(identity))
+    }
+
+    /// Has the clients of all others closed: the device is leased to `identity`.
+    pub(crate) fn send_others_away(&self, shared: &Shared, identity: &str) {
+        let reject = Reject::DeviceLeased;
+        for client in self.state.lock().clients.values().filter(|client| !client.is_of(identity)) {
+            if client.lingers {
+                shared.observer.rejected(&reject);
+                client.mailbox.evict(encode::error(&reject), CloseCode::Overloaded);
+            } else {
+                client.mailbox.notify(Notice::Refused(reject.clone()));
+            }
+        }
+    }
+
     /// Tells clients that messages of theirs could not be passed on: the device reads none of this size.
     pub(crate) fn too_large(&self, shared: &Shared, senders: &[Arc<Sender>]) {
         let reject = Reject::TooLargeForDevice;
@@ -150,7 +170,7 @@ impl Device {
         std::mem::take(&mut self.state.lock().former)
     }
 
-    /// The device as a list shows it.
+    /// The device as a list shows it, but for its lease, which is not here.
     pub(crate) fn summary(&self) -> DeviceSummary {
         DeviceSummary {
             address: self.address.clone(),
@@ -159,11 +179,18 @@ impl Device {
             registered_at_ms: self.registered_at_ms,
             adb_port: self.adb_port,
             away: self.away.load(Ordering::Relaxed),
+            lease: None,
         }
     }
 
     fn announce_viewers(&self, shared: &Shared, state: &State) {
         shared.announce(|| Event::Viewers { address: self.address.clone(), viewers: state.viewers() });
+    }
+}
+
+impl Client {
+    fn is_of(&self, identity: &str) -> bool {
+        self.party.as_ref().is_some_and(|party| *party.identity == *identity)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::lease::Lease;
 use crate::party::Address;
 
 /// A device as a list shows it.
@@ -19,6 +20,8 @@ pub struct DeviceSummary {
     pub adb_port: u16,
     /// Whether its connection is broken and it may still come back.
     pub away: bool,
+    /// Who has it for itself.
+    pub lease: Option<Lease>,
 }
 
 /// Something that changed the list of devices.
@@ -35,4 +38,31 @@ pub enum Event {
         /// Its clients now.
         viewers: usize,
     },
+    /// Somebody has the device for itself, for longer, or nobody any more.
+    Leased {
+        /// The device; it may be absent.
+        address: Address,
+        /// Its lease now.
+        lease: Option<Lease>,
+    },
+}
+
+impl Event {
+    /// The device.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        match self {
+            Self::Registered(device) => &device.address,
+            Self::Gone(address) | Self::Viewers { address, .. } | Self::Leased { address, .. } => address,
+        }
+    }
+
+    /// The device, and nothing else.
+    #[must_use]
+    pub fn into_address(self) -> Address {
+        match self {
+            Self::Registered(device) => device.address,
+            Self::Gone(address) | Self::Viewers { address, .. } | Self::Leased { address, .. } => address,
+        }
+    }
 }

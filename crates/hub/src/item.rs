@@ -1,6 +1,6 @@
 //! What lies in a mailbox.
 
-use cuttlebone_proto::CloseCode;
+use cuttlebone_proto::{CloseCode, Reject};
 use tokio::sync::oneshot;
 
 /// One entry of a mailbox, in the order it was put there.
@@ -23,6 +23,8 @@ pub enum Notice {
     DeviceGone,
     /// Too many wait, and this client came last: it is let go.
     LetGo,
+    /// The peer is refused what it has had so far, and closed with that.
+    Refused(Reject),
     /// Somebody else asks for this device's id: ping it, and answer as soon as anything comes from it.
     Probe(oneshot::Sender<()>),
 }

@@ -17,6 +17,7 @@
 mod device;
 mod event;
 mod item;
+mod lease;
 mod mailbox;
 mod observer;
 mod party;
@@ -29,6 +30,7 @@ mod sync;
 
 pub use event::{DeviceSummary, Event};
 pub use item::{Item, Notice};
+pub use lease::{Lease, LeaseRefusal, LeaseWish, Leased};
 pub use mailbox::{Inbox, Received, Urgent};
 pub use observer::{Direction, Observer, ResumeOutcome, Unobserved};
 pub use party::{Address, Party, Realm};

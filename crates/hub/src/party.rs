@@ -13,7 +13,19 @@ pub enum Realm {
     /// A tenant's.
     Tenant(Arc<str>),
     /// No device is ever there. Who may not reach a device looks for it here, and can't tell that from a device that is absent.
-    Nowhere,
+    /// One for each tenant: who waits here does not count together with those of another.
+    Nowhere(Option<Arc<str>>),
+}
+
+impl Realm {
+    /// Where no device of this realm ever is.
+    pub(crate) fn hidden(self) -> Self {
+        match self {
+            Self::Common => Self::Nowhere(None),
+            Self::Tenant(tenant) => Self::Nowhere(Some(tenant)),
+            nowhere @ Self::Nowhere(_) => nowhere,
+        }
+    }
 }
 
 /// One who has been recognised.
@@ -23,6 +35,8 @@ pub struct Party {
     pub identity: Arc<str>,
     /// Where its devices are.
     pub realm: Realm,
+    /// What is put before the id that it registers. The device itself never learns of it.
+    pub prefix: Option<Arc<str>>,
 }
 
 impl Party {

@@ -2,6 +2,7 @@
 //!
 //! Sharded by id; a shard is a small lock around a map of its devices and of the clients that wait for one.
 
+mod leasing;
 mod registration;
 mod resuming;
 mod waiting;
@@ -11,13 +12,14 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use cuttlebone_proto::limits::SMALL_READER_BYTES;
-use cuttlebone_proto::{ClientId, IceServer, Reject, Resume, adb_port, encode};
+use cuttlebone_proto::{ClientId, CloseCode, IceServer, Reject, Resume, adb_port, encode};
 use tokio::sync::broadcast;
 use tokio::sync::oneshot::error::TryRecvError;
 
 use crate::device::{Device, State};
 use crate::event::{DeviceSummary, Event};
 use crate::item::Notice;
+use crate::lease::Leases;
 use crate::mailbox::{Budget, Inbox};
 use crate::observer::Observer;
 use crate::party::{Address, Claim};
@@ -55,6 +57,9 @@ pub(crate) struct Shared {
     pub(crate) observer: Arc<dyn Observer>,
     config: RwLock<Arc<str>>,
     shards: Box<[Mutex<Shard>]>,
+    leases: Mutex<Leases>,
+    /// How many there are.
+    leased: AtomicUsize,
     hasher: RandomState,
     events: broadcast::Sender<Event>,
     waiting: AtomicUsize,
@@ -89,6 +94,8 @@ pub struct Counts {
     pub clients: usize,
     /// Clients that wait for one.
     pub waiting: usize,
+    /// Devices that somebody has for itself.
+    pub leases: usize,
     /// Bytes that all queues hold, to within 4 KiB for each.
     pub queued_bytes: usize,
 }
@@ -155,6 +162,8 @@ impl Registry {
             observer,
             config: RwLock::new(encode::config(ice_servers).into()),
             shards,
+            leases: Mutex::default(),
+            leased: AtomicUsize::new(0),
             hasher: RandomState::new(),
             events,
             waiting: AtomicUsize::new(0),
@@ -226,14 +235,27 @@ impl Registry {
     pub fn list(&self) -> Vec<DeviceSummary> {
         let mut devices = self.devices();
         devices.sort_unstable_by(|a, b| a.address.cmp(&b.address));
-        devices.iter().map(|device| device.summary()).collect()
+        devices.iter().map(|device| self.shared.summary(device)).collect()
     }
 
     /// One device.
     #[must_use]
     pub fn find(&self, address: &Address) -> Option<DeviceSummary> {
         let device = self.shared.shard(address).get(address)?.device.clone()?;
-        Some(device.summary())
+        Some(self.shared.summary(&device))
+    }
+
+    /// Has the connection of a device closed with `reject`. The device is gone for good; it may register again. Gives `false` if it
+    /// is not there.
+    pub fn close(&self, address: &Address, reject: Reject) -> bool {
+        let shard = self.shared.shard(address);
+        let Some(device) = shard.get(address).and_then(|entry| entry.device.as_ref()) else { return false };
+        if device.away.load(Ordering::Relaxed) {
+            device.mailbox.evict(encode::error(&reject), reject.close().unwrap_or(CloseCode::Policy));
+        } else {
+            device.mailbox.notify(Notice::Refused(reject));
+        }
+        true
     }
 
     /// What happens to devices from now on.
@@ -255,7 +277,8 @@ impl Registry {
         let devices = self.devices();
         let clients = devices.iter().map(|device| device.summary().viewers).sum();
         let waiting = self.shared.waiting.load(Ordering::Relaxed);
-        Counts { devices: devices.len(), clients, waiting, queued_bytes: self.shared.budget.used() }
+        let leases = self.shared.leased.load(Ordering::Relaxed);
+        Counts { devices: devices.len(), clients, waiting, leases, queued_bytes: self.shared.budget.used() }
     }
 
     /// Entries of the table of ids: one for each device and for each id that somebody waits for.
@@ -280,6 +303,9 @@ impl Registry {
         let config = self.config();
         if !Arc::ptr_eq(&request.config, &config) {
             request.mailbox.reply(config.to_string());
+        }
+        if let Some(reject) = self.shared.keeps_out(&request.address, request.party.as_ref()) {
+            return Answer::Refused(reject);
         }
         let present = shard.get(&request.address).and_then(|entry| entry.device.clone());
         if let Resume::Session { token, received } = &request.resume {
@@ -387,7 +413,7 @@ impl Registry {
 
     /// Announces a device that can be reached now, to listeners and to the clients that wait for it.
     fn greet(&self, entry: &mut Entry, device: &Arc<Device>) {
-        self.shared.announce(|| Event::Registered(device.summary()));
+        self.shared.announce(|| Event::Registered(self.shared.summary(device)));
         for waiter in &entry.waiters {
             waiter.mailbox.notify(Notice::DeviceReady);
         }

@@ -9,7 +9,7 @@ use cuttlebone_proto::{DeviceId, Reject, Resume};
 
 use crate::device::Attachment;
 use crate::mailbox::Mailbox;
-use crate::party::{Address, Party, Realm};
+use crate::party::{Address, Party};
 use crate::registry::{Registration, Waiting};
 
 /// Something slow that a seat needs.
@@ -40,6 +40,8 @@ pub struct AttachRequest {
     pub(crate) mailbox: Arc<Mailbox>,
     /// The `config` that it was sent.
     pub(crate) config: Arc<str>,
+    /// It has waited for it already.
+    pub(crate) repeated: bool,
 }
 
 impl RegisterRequest {
@@ -57,6 +59,12 @@ impl AttachRequest {
         &self.address.device_id
     }
 
+    /// Whether the client has waited for the device already.
+    #[must_use]
+    pub fn is_repeated(&self) -> bool {
+        self.repeated
+    }
+
     /// Whether the client asks to go on with a session.
     #[must_use]
     pub fn is_for_session(&self) -> bool {
@@ -65,7 +73,7 @@ impl AttachRequest {
 
     /// The client may not reach this device: it waits where none will ever come, as it would for one that is absent.
     pub fn hide(&mut self) {
-        self.address.realm = Realm::Nowhere;
+        self.address.realm = std::mem::take(&mut self.address.realm).hidden();
     }
 }
 

@@ -151,7 +151,7 @@ impl Claims {
 /// other claims, device and party give the same message.
 fn message(claims: &[u8], device_id: &DeviceId, party: Option<&Party>) -> Vec<u8> {
     let mut message = [b"cuttlebone resume 1\0", claims, device_id.as_str().as_bytes()].concat();
-    if let Some(Party { identity, realm }) = party {
+    if let Some(Party { identity, realm, .. }) = party {
         let realm = if let Realm::Tenant(name) = realm { name.as_bytes() } else { b"" };
         message.extend([b"\0", realm, b"\0", identity.as_bytes()].concat());
     }
@@ -212,7 +212,7 @@ mod tests {
         let token = tokens(1, 7).issue(&device("d"), None, claims);
         assert_eq!(tokens(2, 7).read(&token, &device("d"), None), None);
         assert_eq!(tokens(1, 7).read(&token, &device("e"), None), None);
-        let party = |identity: &str, realm| Party { identity: identity.into(), realm };
+        let party = |identity: &str, realm| Party { identity: identity.into(), realm, prefix: None };
         let alice = party("alice", Realm::Common);
         assert_eq!(tokens(1, 7).read(&token, &device("d"), Some(&alice)), None, "given to nobody in particular");
         let hers = tokens(1, 7).issue(&device("d"), Some(&alice), claims);

@@ -226,6 +226,14 @@ fn refuse(registry: &Registry, inbox: &Inbox, reject: &Reject) -> Next {
     }
 }
 
+/// The whole id of a device that asks for `device_id`; nothing where that is too long for one.
+fn whole(device_id: DeviceId, party: Option<&Arc<Party>>) -> Option<DeviceId> {
+    match party.and_then(|party| party.prefix.as_ref()) {
+        None => Some(device_id),
+        Some(prefix) => DeviceId::new(&format!("{prefix}{}", device_id.as_str())).ok(),
+    }
+}
+
 /// Where a device of this id is, for who asks.
 fn address(device_id: DeviceId, party: Option<&Arc<Party>>) -> Address {
     Address { device_id, realm: Party::realm_of(party) }

@@ -58,6 +58,10 @@ pub struct Settings {
     pub resume_ttl: Duration,
     /// How long after the start of the server tokens of an earlier process are honoured.
     pub resume_after_restart: Duration,
+    /// Devices that one may have for itself.
+    pub leases_per_holder: usize,
+    /// Devices that are had by one for itself, in all.
+    pub leases: usize,
     /// How many life-cycle events a listener may be behind.
     pub event_buffer: usize,
 }
@@ -81,6 +85,8 @@ impl Default for Settings {
             resume_kept: Bound { frames: 256, bytes: 1 << 20 },
             resume_ttl: Duration::from_secs(24 * 60 * 60),
             resume_after_restart: Duration::from_secs(60),
+            leases_per_holder: 100,
+            leases: 10_000,
             event_buffer: 1024,
         }
     }

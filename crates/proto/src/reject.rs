@@ -65,6 +65,8 @@ pub enum Reject {
     TooLargeForDevice,
     /// The device has as many clients as it may have.
     TooManyClients,
+    /// Another has the device for itself.
+    DeviceLeased,
     /// As many clients wait as may wait.
     TooManyWaiting,
     /// The peer does not read what it is sent.
@@ -73,6 +75,8 @@ pub enum Reject {
     DeviceTooSlow,
     /// The session of a resume token is over, or the token is not ours.
     CannotResume,
+    /// Whoever runs the server has the connection closed.
+    ClosedByAdmin,
     /// What the peer came with has expired, or was revoked.
     CredentialExpired,
     /// The peer sends more than it may, and does not stop.
@@ -126,10 +130,12 @@ impl Reject {
             Self::DeviceDisconnected => ("device_disconnected", "Device disconnected", Some(C::GoingAway)),
             Self::TooLargeForDevice => ("too_large_for_device", "Forward failed: Message too large for this device", None),
             Self::TooManyClients => ("too_many_clients", "Connection failed: Device has too many clients", Some(C::Overloaded)),
+            Self::DeviceLeased => ("device_leased", "Connection failed: Device is leased to another", Some(C::Overloaded)),
             Self::TooManyWaiting => ("too_many_waiting", "Connection failed: Too many clients are waiting", Some(C::Overloaded)),
             Self::TooSlow => ("too_slow", "Connection is too slow", Some(C::TooSlow)),
             Self::DeviceTooSlow => ("device_too_slow", "Forward failed: Device is too slow", Some(C::Overloaded)),
             Self::CannotResume => ("cannot_resume", "Session cannot be resumed", Some(C::Policy)),
+            Self::ClosedByAdmin => ("closed_by_admin", "Connection closed by an administrator", Some(C::Policy)),
             Self::CredentialExpired => ("credential_expired", "Credential expired or revoked", Some(C::Expired)),
             Self::RateLimited => ("rate_limited", "Rate limit exceeded", Some(C::RateLimited)),
             Self::Overloaded => ("overloaded", "Connection failed: Server is overloaded", Some(C::Overloaded)),

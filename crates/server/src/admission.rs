@@ -10,8 +10,8 @@
 mod addresses;
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cuttlebone_transport::{Bucket, Rate};
@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::clock;
 use crate::metrics::Refusal;
+use crate::quotas::QuotaPlace;
 use addresses::Addresses;
 
 /// The bits of an IPv6 address that a provider hands out as one: the first 64.
@@ -95,6 +96,8 @@ struct Place {
     /// The place of the proxy's connection, which this one keeps.
     through: Option<Arc<Place>>,
     is_pending: AtomicBool,
+    /// Its place as one of a principal, if it counts there and not among those of its address.
+    of_principal: OnceLock<Box<QuotaPlace>>,
 }
 
 /// What a place is counted as.
@@ -151,6 +154,19 @@ impl Admission {
         self.admit(What::Unaddressed)
     }
 
+    /// As [`Admission::try_admit`], for one who has a `place` as a principal, and needs none of an address.
+    pub(crate) fn try_admit_known(self: &Arc<Self>, place: QuotaPlace) -> Result<ConnectionPermit, Refusal> {
+        self.taken.lock().take_settled(&self.bounds)?;
+        let place = Place {
+            admission: Arc::clone(self),
+            what: What::Unaddressed,
+            through: None,
+            is_pending: AtomicBool::new(false),
+            of_principal: OnceLock::from(Box::new(place)),
+        };
+        Ok(ConnectionPermit { place: Arc::new(place) })
+    }
+
     /// Takes nobody any more, or again.
     pub(crate) fn set_out_of_memory(&self, is_out: bool) {
         self.is_out_of_memory.store(is_out, Ordering::Relaxed);
@@ -171,7 +187,13 @@ impl Admission {
         comes: bool,
     ) -> Result<ConnectionPermit, Refusal> {
         self.taken.lock().take(&self.bounds, what, comes, self.now())?;
-        let place = Place { admission: Arc::clone(self), what, through, is_pending: AtomicBool::new(true) };
+        let place = Place {
+            admission: Arc::clone(self),
+            what,
+            through,
+            is_pending: AtomicBool::new(true),
+            of_principal: OnceLock::new(),
+        };
         Ok(ConnectionPermit { place: Arc::new(place) })
     }
 
@@ -224,6 +246,18 @@ impl ConnectionPermit {
     pub(crate) fn settle(&self) {
         self.place.settle();
     }
+
+    /// Who connects is known, and has a `place` as who it is: it does not count among those of its address any more. To be
+    /// called once.
+    pub(crate) fn count_as(&self, place: QuotaPlace) {
+        self.settle();
+        let Place { admission, what, of_principal, .. } = &*self.place;
+        if of_principal.set(Box::new(place)).is_ok()
+            && let Some(address) = what.address()
+        {
+            admission.taken.lock().addresses.give_back(address, admission.now());
+        }
+    }
 }
 
 impl Place {
@@ -269,6 +303,15 @@ impl Taken {
         Ok(())
     }
 
+    /// A place for what has no response to wait for.
+    fn take_settled(&mut self, bounds: &Bounds) -> Result<(), Refusal> {
+        if self.all >= bounds.max {
+            return Err(Refusal::Full);
+        }
+        self.all += 1;
+        Ok(())
+    }
+
     /// Whether one more comes within its address's rate and that of all. If so, it is counted against the latter.
     fn check_rates(&mut self, bounds: &Bounds, address: IpAddr, now: u64) -> Result<(), Refusal> {
         self.addresses.check_rate(&bounds.address, address, now)?;
@@ -302,7 +345,7 @@ impl Drop for Place {
         if self.what.is_socket() {
             taken.all -= 1;
         }
-        if let Some(address) = self.what.address() {
+        if let Some(address) = self.what.address().filter(|_| self.of_principal.get().is_none()) {
             taken.addresses.give_back(address, now);
         }
     }
@@ -429,6 +472,27 @@ mod tests {
         drop((first, second, other));
         let later = request("192.0.2.1");
         assert!(later.begin_request().is_some(), "the address is remembered");
+    }
+
+    #[test]
+    fn who_is_known_is_counted_with_all_and_not_with_its_address() {
+        let admission = Admission::new(Bounds::of(4, Some(2)));
+        let known: Vec<_> = (0..3)
+            .map(|_| {
+                let permit = admission.try_admit(ip("192.0.2.1")).expect("free");
+                permit.count_as(QuotaPlace::for_test());
+                permit
+            })
+            .collect();
+        let unknown = admission.try_admit(ip("192.0.2.1")).expect("free");
+        assert_eq!(refusal(&admission, "192.0.2.1"), Refusal::Full);
+        assert_eq!(admission.try_admit_known(QuotaPlace::for_test()).map(drop), Err(Refusal::Full));
+        drop(known);
+        let elsewhere = admission.try_admit_known(QuotaPlace::for_test()).expect("free");
+        drop((unknown, elsewhere));
+        let taken = admission.taken.lock();
+        assert_eq!((taken.all, taken.pending), (0, 0));
+        assert!(taken.addresses.check(&admission.bounds.address, ip("192.0.2.1")).is_ok());
     }
 
     #[tokio::test(start_paused = true)]

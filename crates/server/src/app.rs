@@ -12,11 +12,12 @@ use crate::audit::Audit;
 use crate::drain::Waves;
 use crate::feed::Feed;
 use crate::fetch::Fetcher;
-use crate::gate::Gate;
+use crate::gate::{Gate, Throttle};
 use crate::listing::Listings;
 use crate::memory;
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
+use crate::quotas::{Quotas, Registrations};
 use crate::settings::Settings;
 use crate::tasks::Tasks;
 
@@ -44,6 +45,13 @@ pub(crate) struct App {
     pub(crate) away: Arc<Admission>,
     /// Whether connections are accepted.
     pub(crate) pulse: Pulse,
+    /// Places of principals: for connections, and for sessions whose connection broke.
+    pub(crate) quotas: Arc<Quotas>,
+    pub(crate) away_quotas: Arc<Quotas>,
+    /// How often each principal registers.
+    pub(crate) registrations: Registrations,
+    /// Connects that led to no device, by identity.
+    pub(crate) failed_connects: Throttle<Box<str>>,
     /// Who is closed when, once the server stops.
     pub(crate) waves: Waves,
     /// Every connection of the public listener, HTTP or upgraded.
@@ -67,6 +75,14 @@ impl App {
             event_streams: Arc::new(Semaphore::new(settings.http.event_streams)),
             away: Admission::new(Bounds::of(settings.connections.max, settings.connections.per_address)),
             pulse: Pulse::new(),
+            quotas: Quotas::new(settings.quotas),
+            away_quotas: Quotas::new(settings.quotas),
+            registrations: Registrations::new(&settings.quotas),
+            failed_connects: Throttle::new(
+                settings.quotas.failed_connects,
+                settings.quotas.failed_connects_within,
+                settings.access.failure_delay,
+            ),
             waves: Waves::new(),
             tasks: Tasks::new(Arc::clone(&metrics), CancellationToken::new(), CancellationToken::new()),
             settings: Arc::new(settings),

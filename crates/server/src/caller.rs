@@ -2,13 +2,29 @@
 
 use std::sync::Arc;
 
-use cuttlebone_access::{Principal, Role};
+use cuttlebone_access::{Prefix, Principal, Role, Tenant};
 use cuttlebone_hub::{Address, Party, Realm};
 use cuttlebone_proto::DeviceId;
+
+/// What names a tenant in a query.
+const TENANT: &str = "tenant=";
 
 /// One who was recognised; or anybody, where the server serves anybody: then everything is allowed.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller(Option<Arc<Principal>>);
+
+/// The devices that one may know of, as far as they are told apart by whose they are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum View {
+    /// Those of one realm.
+    Of(Realm),
+    /// Those of every tenant, and those of none.
+    All,
+}
+
+/// What is asked for is another tenant's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OtherTenant;
 
 impl Caller {
     /// Nobody in particular.
@@ -19,8 +35,34 @@ impl Caller {
         Self(Some(principal))
     }
 
+    /// As the query of a request says that an operator means it: `tenant=NAME`. Anybody else may name its own tenant only.
+    pub(crate) fn in_tenant(self, query: Option<&str>) -> Result<Self, OtherTenant> {
+        let mut named =
+            query.into_iter().flat_map(|query| query.split('&')).filter_map(|pair| pair.strip_prefix(TENANT));
+        let Some(name) = named.next() else { return Ok(self) };
+        let tenant: Tenant = name.parse().map_err(|_| OtherTenant)?;
+        if named.next().is_some() {
+            return Err(OtherTenant);
+        }
+        if self.tenant() == Some(tenant.as_str()) {
+            return Ok(self);
+        }
+        let acting = self.0.as_ref().and_then(|principal| principal.acting_for(tenant));
+        acting.map(|acting| Self(Some(Arc::new(acting)))).ok_or(OtherTenant)
+    }
+
     pub(crate) fn principal(&self) -> Option<&Arc<Principal>> {
         self.0.as_ref()
+    }
+
+    /// Whether the devices of every tenant are its own.
+    pub(crate) fn is_operator(&self) -> bool {
+        self.0.as_ref().is_some_and(|principal| principal.is_operator())
+    }
+
+    /// Whether it administers. Nobody in particular does not.
+    pub(crate) fn is_admin(&self) -> bool {
+        self.0.as_ref().is_some_and(|principal| principal.has(Role::Admin))
     }
 
     /// For logs.
@@ -56,17 +98,23 @@ impl Caller {
         let is_own = match (&address.realm, self.tenant()) {
             (Realm::Common, None) => true,
             (Realm::Tenant(name), Some(tenant)) => **name == *tenant,
-            (Realm::Common | Realm::Tenant(_) | Realm::Nowhere, _) => false,
+            (Realm::Tenant(_), None) => self.is_operator(),
+            (Realm::Common, Some(_)) | (Realm::Nowhere(_), _) => false,
         };
         is_own && self.allows(|principal| principal.may_see(&address.device_id))
     }
 
-    /// Whether it sees every device of everybody who belongs to no tenant.
-    pub(crate) fn sees_all_common(&self) -> bool {
-        self.tenant().is_none() && self.allows(|principal| principal.sees_all())
+    /// Whose devices a list shows it.
+    pub(crate) fn view(&self) -> View {
+        if self.is_operator() && self.tenant().is_none() { View::All } else { View::Of(self.realm()) }
     }
 
-    /// Where its devices are.
+    /// Whether it sees every device in its view.
+    pub(crate) fn sees_all(&self) -> bool {
+        self.allows(|principal| principal.sees_all())
+    }
+
+    /// Where its devices are; those of an operator that means no tenant, where those of nobody's tenant are.
     pub(crate) fn realm(&self) -> Realm {
         self.tenant().map_or(Realm::Common, |tenant| Realm::Tenant(tenant.into()))
     }
@@ -78,7 +126,13 @@ impl Caller {
     /// As the hub knows it.
     pub(crate) fn party(&self) -> Option<Arc<Party>> {
         let principal = self.0.as_ref()?;
-        Some(Arc::new(Party { identity: principal.identity().into(), realm: self.realm() }))
+        let prefix = principal.prefix().map(Prefix::to_shared);
+        Some(Arc::new(Party { identity: principal.identity().into(), realm: self.realm(), prefix }))
+    }
+
+    /// Who it is, if it could find out by guessing what no list shows it.
+    pub(crate) fn guesser(&self) -> Option<&str> {
+        self.0.as_ref().filter(|principal| !principal.sees_all()).map(|principal| principal.identity())
     }
 
     /// When what it came with expires, in seconds since 1970.
@@ -93,5 +147,15 @@ impl Caller {
 
     fn allows(&self, rule: impl FnOnce(&Principal) -> bool) -> bool {
         self.0.as_ref().is_none_or(|principal| rule(principal))
+    }
+}
+
+impl View {
+    /// Whether a device of this realm is in it.
+    pub(crate) fn has(&self, realm: &Realm) -> bool {
+        match self {
+            Self::Of(own) => own == realm,
+            Self::All => !matches!(realm, Realm::Nowhere(_)),
+        }
     }
 }

@@ -38,7 +38,7 @@ use crate::context::{ConnectionContext, Role};
 use crate::metrics::{Counted, Timeout};
 use clocks::Clocks;
 use directory::shown;
-use stage::{End, Stage, Turn};
+use stage::{End, Missed, Stage, Turn};
 
 /// Entries that leave the mailbox together, and with one write.
 const BATCH: usize = 64;
@@ -82,6 +82,8 @@ pub(crate) struct Connection<C> {
     trail: Option<Box<Trail>>,
     /// The server stops, and the seat knows.
     told: bool,
+    /// What it asked for and did not get.
+    missed: Missed,
     turn: Turn,
 }
 
@@ -129,6 +131,7 @@ impl<C: Conn> Connection<C> {
             stage: Stage::Open,
             trail,
             told: false,
+            missed: Missed::Nothing,
             turn: Turn::default(),
         })
     }
@@ -174,6 +177,7 @@ impl<C: Conn> Connection<C> {
     fn ended(&mut self, end: &End) -> Option<Instant> {
         let ConnectionContext { peer, role, .. } = &self.context;
         let reason = end.reason();
+        self.note_missed();
         tracing::info!(%peer, role = role.name(), device_id = shown(&self.seat), reason, "connection ended");
         let stays = if *end == End::Left { None } else { self.seat.on_broken(clock::now().into_std()) };
         let stays = stays.map(Into::into);

@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use cuttlebone_hub::{Address, Event, Registry};
+use cuttlebone_hub::{Address, Event, Realm, Registry};
 use serde::Serialize;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use crate::listing::Entry;
+use crate::caller::View;
+use crate::listing::{Entry, LeaseEntry, tenant_in};
 
 /// What a stream of events is told.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub(crate) enum Change {
         address: Address,
         /// The block.
         block: Bytes,
+        /// The same for an operator: with the tenant.
+        for_operators: Bytes,
     },
     /// Something was missed: list again.
     Gap,
@@ -67,31 +70,48 @@ impl Feed {
 #[derive(Serialize)]
 struct Gone<'a> {
     device_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cuttlebone_tenant: Option<&'a str>,
 }
 
 #[derive(Serialize)]
 struct Viewers<'a> {
     device_id: &'a str,
     cuttlebone_viewers: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cuttlebone_tenant: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Leased<'a> {
+    device_id: &'a str,
+    /// `null` where nobody has the device for itself any more.
+    cuttlebone_lease: Option<LeaseEntry<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cuttlebone_tenant: Option<&'a str>,
 }
 
 fn render(event: Event) -> Change {
-    let (address, block) = match event {
-        Event::Registered(device) => {
-            let block = block("registered", &Entry::of(&device));
-            (device.address, block)
+    let own = View::Of(event.address().realm.clone());
+    let block = render_for(&event, &own);
+    let for_operators = if own == View::Of(Realm::Common) { block.clone() } else { render_for(&event, &View::All) };
+    Change::Block { address: event.into_address(), block, for_operators }
+}
+
+fn render_for(event: &Event, view: &View) -> Bytes {
+    let device_id = event.address().device_id.as_str();
+    let cuttlebone_tenant = tenant_in(view, &event.address().realm);
+    match event {
+        Event::Registered(device) => block("registered", &Entry::seen_in(device, view)),
+        Event::Gone(_) => block("gone", &Gone { device_id, cuttlebone_tenant }),
+        Event::Viewers { viewers, .. } => {
+            block("viewers", &Viewers { device_id, cuttlebone_viewers: *viewers, cuttlebone_tenant })
         }
-        Event::Gone(address) => {
-            let block = block("gone", &Gone { device_id: address.device_id.as_str() });
-            (address, block)
+        Event::Leased { lease, .. } => {
+            let cuttlebone_lease = lease.as_ref().map(LeaseEntry::of);
+            block("lease", &Leased { device_id, cuttlebone_lease, cuttlebone_tenant })
         }
-        Event::Viewers { address, viewers } => {
-            let data = Viewers { device_id: address.device_id.as_str(), cuttlebone_viewers: viewers };
-            let block = block("viewers", &data);
-            (address, block)
-        }
-    };
-    Change::Block { address, block }
+    }
 }
 
 /// One server-sent event. JSON has no newline outside of strings here, and none inside them ever.
@@ -103,7 +123,6 @@ fn block(name: &str, data: &impl Serialize) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cuttlebone_hub::Realm;
     use cuttlebone_proto::DeviceId;
 
     #[test]
@@ -114,7 +133,12 @@ mod tests {
         let viewers = render(Event::Viewers { address: address.clone(), viewers: 2 });
         let expected = "event: viewers\ndata: {\"device_id\":\"a\\\"\u{2028}</script>\",\"cuttlebone_viewers\":2}\n\n";
         assert_eq!(viewers, expected);
-        let gone = render(Event::Gone(address));
+        let gone = render(Event::Gone(address.clone()));
         assert_eq!(gone.iter().filter(|byte| **byte == b'\n').count(), 3);
+        let over = render(Event::Leased {
+            address: Address { device_id: DeviceId::new("d").expect("valid"), ..address },
+            lease: None,
+        });
+        assert_eq!(over, "event: lease\ndata: {\"device_id\":\"d\",\"cuttlebone_lease\":null}\n\n");
     }
 }

@@ -1,10 +1,12 @@
 //! Recognises who asks, before anything is done for them.
 //!
 //! Invariants: 1. what a request presents is looked at even where anybody is served, if anybody can be recognised: a bad
-//! credential is refused; 2. it comes once, in one way; 3. it is never logged.
+//! credential is refused; 2. it comes once, in one way; 3. it is never logged; 4. no page of another site changes anything here,
+//! and none at all where a request does not say which page it is from, and a cookie is all that it has.
 
 mod credential;
 mod guard;
+mod revocations;
 mod throttle;
 
 use std::sync::Arc;
@@ -18,13 +20,14 @@ use parking_lot::RwLock;
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::caller::Caller;
+use crate::caller::{Caller, View};
 use crate::clock;
 use crate::link::Link;
 use crate::origin::{self, Scheme};
 use credential::{Malformed, Presented};
 pub(crate) use credential::{PLAIN_COOKIE, SECURE_COOKIE};
 pub(crate) use guard::{require, unauthenticated};
+use revocations::{Revocations, TooMany};
 pub(crate) use throttle::Throttle;
 
 /// Who is served: `access`.
@@ -90,6 +93,8 @@ pub(crate) struct Gate {
     anonymous: bool,
     token_in_query: bool,
     changed: watch::Sender<()>,
+    /// Who was shut out while this process runs.
+    revocations: Revocations,
     pub(crate) throttle: Throttle,
 }
 
@@ -100,7 +105,8 @@ impl Gate {
             anonymous: settings.anonymous,
             token_in_query: settings.token_in_query,
             changed: watch::Sender::new(()),
-            throttle: Throttle::new(settings),
+            revocations: Revocations::default(),
+            throttle: Throttle::new(settings.failures, settings.failures_within, settings.failure_delay),
         }
     }
 
@@ -109,7 +115,7 @@ impl Gate {
         self.look(scheme, headers, uri, true)
     }
 
-    /// As [`Gate::recognise`], for a WebSocket: any page may have a browser open one, and the cookie goes with it. Of a request
+    /// As [`Gate::recognise`], for a WebSocket, or for what changes something: any page may have a browser open one, and the cookie goes with it. Of a request
     /// that does not say which page it is from, or says that it is one of plain HTTP where we have none, the cookie does not
     /// count. (The origin itself is checked before.)
     pub(crate) fn recognise_upgrade(
@@ -160,6 +166,9 @@ impl Gate {
     fn authenticate(&self, token: &Token) -> Result<Caller, Unrecognised> {
         let access = Arc::clone(&self.access.read());
         let principal = access.authenticate(token, clock::unix_ms() / 1000).map_err(Unrecognised::Denied)?;
+        if self.revocations.has(&principal) {
+            return Err(Unrecognised::Denied(Denied::Revoked));
+        }
         Ok(Caller::known(principal))
     }
 
@@ -169,7 +178,14 @@ impl Gate {
         self.changed.send_replace(());
     }
 
-    /// Ready when [`Gate::replace`] was called.
+    /// Lets an identity of this view in no more, and tells those who watch.
+    pub(crate) fn shut_out(&self, identity: &str, of: View) -> Result<(), TooMany> {
+        self.revocations.add(identity, of)?;
+        self.changed.send_replace(());
+        Ok(())
+    }
+
+    /// Ready when who may come has changed.
     pub(crate) fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
@@ -179,7 +195,9 @@ impl Gate {
         match caller.principal() {
             None => true,
             Some(principal) => {
-                !principal.is_over(clock::unix_ms() / 1000) && self.access.read().is_still_good(principal)
+                !principal.is_over(clock::unix_ms() / 1000)
+                    && self.access.read().is_still_good(principal)
+                    && !self.revocations.has(principal)
             }
         }
     }

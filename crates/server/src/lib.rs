@@ -33,6 +33,7 @@ mod panics;
 mod problem;
 mod proxy;
 mod pulse;
+mod quotas;
 mod resume_key;
 mod router;
 mod routes;
@@ -55,6 +56,6 @@ pub use proxy::{Network, ProxySettings};
 pub use resume_key::ResumeKey;
 pub use server::{BindError, Server, ServerHandle, Sockets, Summary};
 pub use settings::{
-    ConnectionSettings, DataLimits, Fault, HttpSettings, LimitSettings, MemorySettings, MessageSettings, Settings,
-    Timeouts,
+    ConnectionSettings, DataLimits, Fault, HttpSettings, LeaseSettings, LimitSettings, MemorySettings, MessageSettings,
+    QuotaSettings, Settings, Timeouts,
 };

@@ -1,15 +1,17 @@
 //! Devices as the HTTP API shows them, one and all.
 //!
 //! Invariants: 1. what is written without letting others work is bounded in entries and in bytes; 2. one listing is written at
-//! a time, and everybody who sees everything, and asked before it was begun, gets the same one.
+//! a time, and everybody who sees everything in the same view, and asked before it was begun, gets the same one.
+
+use std::collections::HashMap;
 
 use axum::body::Bytes;
-use cuttlebone_hub::{DeviceSummary, Realm, Registry};
+use cuttlebone_hub::{DeviceSummary, Lease, Realm, Registry};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::task::yield_now;
 
-use crate::caller::Caller;
+use crate::caller::{Caller, View};
 
 /// How many entries are written before other tasks get a turn.
 const ENTRIES_AT_ONCE: usize = 256;
@@ -20,6 +22,9 @@ const BYTES_AT_ONCE: usize = 64 * 1024;
 /// What stands before and after the array in a server-sent event.
 const HEAD: &str = "event: snapshot\ndata: ";
 const TAIL: &str = "\n\n";
+
+/// Listings that are kept: one for each view that was asked for last.
+const KEPT: usize = 64;
 
 /// One entry of `/devices`. Fields that nobody told the server about are empty, as in the published API.
 #[derive(Debug, Serialize)]
@@ -34,9 +39,29 @@ pub(crate) struct Entry<'a> {
     /// Only there while the device's connection is broken.
     #[serde(skip_serializing_if = "Option::is_none")]
     cuttlebone_away: Option<bool>,
+    /// Only there while somebody has the device for itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cuttlebone_lease: Option<LeaseEntry<'a>>,
+    /// Only there for an operator, who sees those of all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cuttlebone_tenant: Option<&'a str>,
+}
+
+/// Who has a device for itself, and until when.
+#[derive(Debug, Serialize)]
+pub(crate) struct LeaseEntry<'a> {
+    holder: &'a str,
+    until_ms: u64,
+}
+
+impl<'a> LeaseEntry<'a> {
+    pub(crate) fn of(lease: &'a Lease) -> Self {
+        Self { holder: &lease.name, until_ms: lease.until_ms }
+    }
 }
 
 impl<'a> Entry<'a> {
+    /// The entry as those see it whose tenant the device is of.
     pub(crate) fn of(device: &'a DeviceSummary) -> Self {
         Self {
             device_id: device.address.device_id.as_str(),
@@ -47,7 +72,22 @@ impl<'a> Entry<'a> {
             cuttlebone_viewers: device.viewers,
             cuttlebone_registered_at_ms: device.registered_at_ms,
             cuttlebone_away: device.away.then_some(true),
+            cuttlebone_lease: device.lease.as_ref().map(LeaseEntry::of),
+            cuttlebone_tenant: None,
         }
+    }
+
+    /// The entry as it stands in this view.
+    pub(crate) fn seen_in(device: &'a DeviceSummary, view: &View) -> Self {
+        Self { cuttlebone_tenant: tenant_in(view, &device.address.realm), ..Self::of(device) }
+    }
+}
+
+/// The tenant of a device, for those who see the devices of several.
+pub(crate) fn tenant_in<'a>(view: &View, realm: &'a Realm) -> Option<&'a str> {
+    match (view, realm) {
+        (View::All, Realm::Tenant(tenant)) => Some(tenant),
+        _ => None,
     }
 }
 
@@ -61,49 +101,61 @@ pub(crate) fn detail(device: &DeviceSummary) -> String {
     text
 }
 
-/// The listing of the moment, shared by all who ask for it.
+/// The listings of the moment, each shared by all who see the same.
 #[derive(Debug, Default)]
 pub(crate) struct Listings {
-    newest: Mutex<Option<(u64, Listing)>>,
+    newest: Mutex<HashMap<View, (u64, Listing)>>,
     turn: tokio::sync::Mutex<()>,
 }
 
 impl Listings {
-    /// The devices that the caller may know of, at least as new as the call. Those who see all that belong to no tenant share
-    /// a listing; for anybody else one is written each time.
+    /// The devices that the caller may know of, at least as new as the call. Those who see everything in their view share a
+    /// listing; for anybody else one is written each time.
     pub(crate) async fn seen_by(&self, caller: &Caller, registry: &Registry) -> Listing {
-        if caller.sees_all_common() {
-            return self.current(registry).await;
+        let view = caller.view();
+        if caller.sees_all() {
+            return self.current(view, registry).await;
         }
         let _turn = self.turn.lock().await;
         let mut devices = registry.list();
         devices.retain(|device| caller.may_see(&device.address));
-        Listing::of(&devices).await
+        Listing::of(&devices, &view).await
     }
 
-    /// All devices that belong to no tenant.
+    /// All devices in a view.
     ///
     /// Relies on [`Registry::version`] growing before the change that it stands for can be seen to be complete: what is
     /// listed after reading a version has all that the version counts. Cancel safe.
-    async fn current(&self, registry: &Registry) -> Listing {
+    async fn current(&self, view: View, registry: &Registry) -> Listing {
         let wanted = registry.version();
-        if let Some(listing) = self.known(wanted) {
+        if let Some(listing) = self.known(&view, wanted) {
             return listing;
         }
         let _turn = self.turn.lock().await;
-        if let Some(listing) = self.known(wanted) {
+        if let Some(listing) = self.known(&view, wanted) {
             return listing;
         }
         let version = registry.version();
         let mut devices = registry.list();
-        devices.retain(|device| device.address.realm == Realm::Common);
-        let listing = Listing::of(&devices).await;
-        *self.newest.lock() = Some((version, listing.clone()));
+        devices.retain(|device| view.has(&device.address.realm));
+        let listing = Listing::of(&devices, &view).await;
+        self.keep(view, version, &listing);
         listing
     }
 
-    fn known(&self, wanted: u64) -> Option<Listing> {
-        self.newest.lock().as_ref().filter(|(version, _)| *version >= wanted).map(|(_, listing)| listing.clone())
+    fn known(&self, view: &View, wanted: u64) -> Option<Listing> {
+        let newest = self.newest.lock();
+        newest.get(view).filter(|(version, _)| *version >= wanted).map(|(_, listing)| listing.clone())
+    }
+
+    /// Of too many, the oldest is forgotten.
+    fn keep(&self, view: View, version: u64, listing: &Listing) {
+        let mut newest = self.newest.lock();
+        if newest.len() >= KEPT && !newest.contains_key(&view) {
+            let oldest = newest.iter().min_by_key(|(_, (version, _))| *version).map(|(view, _)| view.clone());
+            oldest.map(|oldest| newest.remove(&oldest));
+        }
+        newest.insert(view, (version, listing.clone()));
     }
 }
 
@@ -112,14 +164,14 @@ impl Listings {
 pub(crate) struct Listing(Bytes);
 
 impl Listing {
-    async fn of(devices: &[DeviceSummary]) -> Self {
+    async fn of(devices: &[DeviceSummary], view: &View) -> Self {
         let mut text = format!("{HEAD}[").into_bytes();
         let mut turn = (0, 0);
         for (index, device) in devices.iter().enumerate() {
             if index > 0 {
                 text.push(b',');
             }
-            text.extend_from_slice(&serde_json::to_vec(&Entry::of(device)).unwrap_or_default());
+            text.extend_from_slice(&serde_json::to_vec(&Entry::seen_in(device, view)).unwrap_or_default());
             if index - turn.0 >= ENTRIES_AT_ONCE || text.len() - turn.1 >= BYTES_AT_ONCE {
                 turn = (index, text.len());
                 yield_now().await;
@@ -151,6 +203,8 @@ mod tests {
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 
+    const COMMON: View = View::Of(Realm::Common);
+
     fn device(info: &str) -> DeviceSummary {
         DeviceSummary {
             address: Address { device_id: DeviceId::new("cvd-1").expect("valid"), realm: Realm::Common },
@@ -159,6 +213,7 @@ mod tests {
             registered_at_ms: 17,
             adb_port: 6520,
             away: false,
+            lease: None,
         }
     }
 
@@ -182,23 +237,41 @@ mod tests {
     #[tokio::test]
     async fn a_listing_is_shared_while_nothing_changes() {
         let app = App::for_test(Settings::default());
-        let listing = app.listings.current(&app.registry).await;
+        let listing = app.listings.current(COMMON, &app.registry).await;
         let (array, block) = (listing.array(), listing.block());
-        let again = app.listings.current(&app.registry).await;
+        let again = app.listings.current(COMMON, &app.registry).await;
         assert_eq!((array.as_ptr(), block.as_ptr()), (again.array().as_ptr(), again.block().as_ptr()));
     }
 
     #[test]
     fn an_older_listing_is_not_what_is_wanted() {
         let listings = Listings::default();
-        *listings.newest.lock() = Some((7, Listing(Bytes::from_static(b"old"))));
-        assert!(listings.known(6).is_some() && listings.known(7).is_some());
-        assert!(listings.known(8).is_none());
+        listings.keep(COMMON, 7, &Listing(Bytes::from_static(b"old")));
+        assert!(listings.known(&COMMON, 6).is_some() && listings.known(&COMMON, 7).is_some());
+        assert!(listings.known(&COMMON, 8).is_none() && listings.known(&View::All, 6).is_none());
+    }
+
+    #[test]
+    fn listings_that_are_kept_are_bounded() {
+        let listings = Listings::default();
+        let view = |number: usize| View::Of(Realm::Tenant(number.to_string().into()));
+        (0..100).for_each(|number| listings.keep(view(number), number as u64, &Listing(Bytes::new())));
+        assert_eq!(listings.newest.lock().len(), KEPT);
+        assert!(listings.known(&view(99), 0).is_some() && listings.known(&view(0), 0).is_none());
+    }
+
+    #[test]
+    fn tenant_is_named_only_to_who_sees_several() {
+        let mut device = device("1");
+        device.address.realm = Realm::Tenant("lab".into());
+        let text = |view: &View| serde_json::to_string(&Entry::seen_in(&device, view)).expect("json");
+        assert!(text(&View::All).ends_with(r#","cuttlebone_tenant":"lab"}"#));
+        assert!(!text(&View::Of(device.address.realm.clone())).contains("lab"));
     }
 
     /// How often others get a turn while this is written.
     fn turns(devices: &[DeviceSummary]) -> usize {
-        let mut written = pin!(Listing::of(devices));
+        let mut written = pin!(Listing::of(devices, &COMMON));
         let mut turns = 0;
         while written.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
             turns += 1;
@@ -219,7 +292,7 @@ mod tests {
     #[test]
     fn the_array_is_the_data_of_the_block() {
         let devices = [device("1"), device("2")];
-        let mut written = pin!(Listing::of(&devices));
+        let mut written = pin!(Listing::of(&devices, &COMMON));
         let Poll::Ready(listing) = written.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
             panic!("nothing to wait for")
         };

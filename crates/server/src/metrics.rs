@@ -33,6 +33,7 @@ pub(crate) struct Metrics {
     devices: Gauge,
     clients: Gauge,
     waiting_clients: Gauge,
+    leases: Gauge,
     queued_bytes: Gauge,
     assembling_bytes: Gauge,
     messages: PerLabel<Direction, Counter>,
@@ -54,6 +55,7 @@ pub(crate) struct Metrics {
     memory_limit: Gauge,
     let_go: Counter,
     slowed_failures: Counter,
+    slowed_connects: Counter,
     event_streams: Gauge,
     audit_lines: Counter,
     audit_left_out: Counter,
@@ -104,6 +106,7 @@ impl Metrics {
             devices: declare.one("devices", "Registered devices"),
             clients: declare.one("clients", "Clients that are attached to a device"),
             waiting_clients: declare.one("waiting_clients", "Clients that wait for a device"),
+            leases: declare.one("leases", "Devices that one has for itself"),
             queued_bytes: declare.one("queued_bytes", "Bytes in all queues of peers, to within 4 KiB for each"),
             assembling_bytes: declare
                 .one("assembling_bytes", "Bytes that unfinished messages of more than 16 KiB may come to"),
@@ -130,6 +133,10 @@ impl Metrics {
             memory_limit,
             slowed_failures: declare
                 .one("slowed_failures", "Answers to those who were not recognised that had to wait"),
+            slowed_connects: declare.one(
+                "slowed_connects",
+                "Connects that had to wait because many of the same asker had led to no device",
+            ),
             let_go: declare
                 .one("let_go_clients", "Clients that waited for a device and were let go for want of memory"),
             event_streams: declare.one("event_streams", "Open streams of device events"),
@@ -203,6 +210,11 @@ impl Metrics {
         self.rate_pauses.at(by.into()).inc();
     }
 
+    /// A connect had to wait, because many before it had failed.
+    pub(crate) fn slowed_connect(&self) {
+        self.slowed_connects.inc();
+    }
+
     /// The answer to one that was not recognised had to wait.
     pub(crate) fn slowed(&self) {
         self.slowed_failures.inc();
@@ -233,6 +245,7 @@ impl Metrics {
         set(&self.devices, now.devices);
         set(&self.clients, now.clients);
         set(&self.waiting_clients, now.waiting);
+        set(&self.leases, now.leases);
         set(&self.queued_bytes, now.queued_bytes);
         let mut page = String::new();
         if let Err(error) = text::encode(&mut page, &self.registry) {
@@ -298,7 +311,7 @@ fn count(gauge: &Gauge) -> Counted {
 mod tests {
     use super::*;
 
-    const HUB: Counts = Counts { devices: 3, clients: 2, waiting: 1, queued_bytes: 4096 };
+    const HUB: Counts = Counts { devices: 3, clients: 2, waiting: 1, leases: 4, queued_bytes: 4096 };
 
     #[test]
     fn names_carry_the_prefix_the_unit_and_the_help() {
@@ -314,6 +327,7 @@ mod tests {
             "cuttlebone_devices 3",
             "cuttlebone_clients 2",
             "cuttlebone_waiting_clients 1",
+            "cuttlebone_leases 4",
             "cuttlebone_rejects_total{reason=\"invalid_json\"} 1",
             "cuttlebone_closes_total{code=\"1008\"} 1",
             "# HELP cuttlebone_panics Connections that ended in a fault of the server.",

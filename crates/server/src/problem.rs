@@ -45,6 +45,11 @@ pub(crate) fn forbidden(text: &str) -> Response {
     problem(StatusCode::FORBIDDEN, "forbidden", text)
 }
 
+/// One names a tenant that is not its own.
+pub(crate) fn other_tenant() -> Response {
+    forbidden("This token is of one tenant, and not of this one")
+}
+
 /// No route of ours reads a body.
 pub(crate) fn body_not_accepted() -> Response {
     problem(StatusCode::PAYLOAD_TOO_LARGE, "body_not_accepted", "No request body is accepted here")
@@ -61,6 +66,13 @@ pub(crate) fn unavailable(code: &'static str, text: &str) -> Response {
 pub(crate) fn refused(reason: Refusal) -> Response {
     let (status, code, text) = reason.answer();
     let mut response = problem(status, code, text);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after_seconds()));
+    response
+}
+
+/// 429 that names a time to come back.
+pub(crate) fn too_many(text: &str) -> Response {
+    let mut response = problem(StatusCode::TOO_MANY_REQUESTS, "rate_limited", text);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after_seconds()));
     response
 }

@@ -8,7 +8,7 @@ use axum::middleware;
 use axum::routing::{delete, get, post};
 
 use crate::app::App;
-use crate::routes::{assets, devices, events, health, session, upgrade, whoami};
+use crate::routes::{admin, assets, devices, events, health, leases, session, upgrade, whoami};
 use crate::{gate, host, problem};
 
 /// The routes of the public listener, which listens on `address`. Everything that is none of them is an embedded file, which
@@ -20,6 +20,12 @@ pub(crate) fn router(app: &Arc<App>, address: SocketAddr) -> Router {
         .route("/devices", get(devices::list))
         .route("/devices/{id}", get(devices::one))
         .route("/api/v1/devices/events", get(events::stream))
+        .route("/api/v1/devices/{id}/connection", delete(admin::close_device))
+        .route(
+            "/api/v1/devices/{id}/lease",
+            get(leases::show).post(leases::take).put(leases::take).delete(leases::give_back),
+        )
+        .route("/api/v1/sessions", delete(admin::shut_out))
         .route("/api/v1/whoami", get(whoami::whoami))
         .route("/api/v1/session", post(session::begin))
         .route("/readyz", get(health::readyz))

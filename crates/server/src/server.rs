@@ -269,6 +269,9 @@ impl Server {
         services.spawn(async move { auditing.audit.run(&auditing.tasks.abort).await });
         services.spawn(async move { feeding.feed.run(&feeding.registry, &feeding.tasks.abort).await });
 
+        let leasing = Arc::clone(&app);
+        services.spawn(async move { end_leases(&leasing).await });
+
         cancel.cancelled().await;
         tasks.stopping.cancel();
         let summary = drain(&app, accepting).await;
@@ -278,6 +281,17 @@ impl Server {
         let took_ms = u64::try_from(summary.took.as_millis()).unwrap_or(u64::MAX);
         app.audit.note(&Entry::new(Event::Stop).took_ms(took_ms));
         summary
+    }
+}
+
+/// Ends leases whose time is over, within a second.
+async fn end_leases(app: &App) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    while app.tasks.abort.run_until_cancelled(tick.tick()).await.is_some() {
+        for (address, lease) in app.registry.end_leases(clock::now().into_std()) {
+            let entry = Entry::new(Event::Lease).outcome(Outcome::Expired).what("over");
+            app.audit.note(&entry.device(Some(&address.device_id)).whom(Some(&lease.identity)));
+        }
     }
 }
 

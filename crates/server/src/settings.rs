@@ -3,7 +3,9 @@
 //! One struct a section of the config file, durations as [`Duration`]. Invariant: a [`Settings`] that [`Settings::validate`]
 //! passes can be served; [`Server::bind`](crate::Server::bind) refuses any other.
 
+mod leases;
 mod limits;
+mod quotas;
 mod validate;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -21,7 +23,9 @@ use crate::origin::Origin;
 use crate::proxy::ProxySettings;
 use crate::resume_key::ResumeKey;
 
+pub use leases::LeaseSettings;
 pub use limits::{DataLimits, LimitSettings};
+pub use quotas::QuotaSettings;
 pub use validate::Fault;
 
 /// Connections of one address where the config says `auto` and the server listens on more than loopback.
@@ -60,6 +64,10 @@ pub struct Settings {
     pub messages: MessageSettings,
     /// How much one connection may send.
     pub limits: LimitSettings,
+    /// How long one may have a device alone.
+    pub leases: LeaseSettings,
+    /// How much one principal may have.
+    pub quotas: QuotaSettings,
     /// Queues, grace periods and counts of the hub.
     pub hub: cuttlebone_hub::Settings,
     /// What signs resume tokens: `clients.resume_key`. `None` makes one at start, which no other process has.
@@ -202,6 +210,8 @@ impl Default for Settings {
             timeouts: Timeouts::default(),
             messages: MessageSettings::default(),
             limits: LimitSettings::default(),
+            leases: LeaseSettings::default(),
+            quotas: QuotaSettings::default(),
             hub: cuttlebone_hub::Settings::default(),
             resume_key: None,
             memory: MemorySettings::default(),

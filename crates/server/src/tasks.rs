@@ -154,7 +154,7 @@ mod tests {
         tasks.spawn(async { panic!("a fault made by a test") });
         tasks.spawn(async {});
         tasks.ended().await;
-        let now = cuttlebone_hub::Counts { devices: 0, clients: 0, waiting: 0, queued_bytes: 0 };
+        let now = cuttlebone_hub::Counts { devices: 0, clients: 0, waiting: 0, leases: 0, queued_bytes: 0 };
         assert!(tasks.metrics.render(now).contains("cuttlebone_panics_total 1\n"));
         assert_eq!(entries(&tasks), 0);
     }

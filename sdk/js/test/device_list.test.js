@@ -70,6 +70,20 @@ test('follows the stream', () => {
   assert.deepEqual([...list.devices.keys()], ['z']);
 });
 
+test('who has a device alone, and whose it is, are followed', () => {
+  const { list, stream } = start();
+  const lease = { holder: 'ann', until_ms: 7 };
+  stream().says('snapshot', [{ ...device('a'), cuttlebone_tenant: 'one' }, { ...device('a'), cuttlebone_tenant: 'two' }, device('a')]);
+  assert.deepEqual([...list.devices.keys()], ['one\na', 'two\na', 'a']);
+  stream().says('lease', { device_id: 'a', cuttlebone_lease: lease, cuttlebone_tenant: 'two' });
+  stream().says('viewers', { device_id: 'a', cuttlebone_viewers: 2, cuttlebone_tenant: 'two' });
+  stream().says('gone', { device_id: 'a', cuttlebone_tenant: 'one' });
+  const all = [...list.devices.values()].map((device) => [device.cuttlebone_tenant, device.cuttlebone_viewers, device.cuttlebone_lease]);
+  assert.deepEqual(all, [['two', 2, lease], [undefined, 0, undefined]]);
+  stream().says('lease', { device_id: 'a', cuttlebone_lease: null, cuttlebone_tenant: 'two' });
+  assert.equal(list.devices.get('two\na')?.cuttlebone_lease, null);
+});
+
 test('any id is only an id', () => {
   const { list, stream } = start();
   const ids = ['__proto__', 'constructor', 'toString', '<b>', '🦑'];

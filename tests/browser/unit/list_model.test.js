@@ -42,8 +42,19 @@ test('a page holds a hundred, and the last is where a page beyond it leads', () 
 
 test('an id is one parameter of an address, whatever it holds', () => {
   for (const id of ['a/b?x#y', '__proto__', '<img src=x>', '🦑', 'a&deviceId=b', '%2e']) {
-    const url = new URL(viewerAddress(id), 'http://h/lab/');
+    const url = new URL(viewerAddress({ device_id: id }), 'http://h/lab/');
     assert.equal(url.searchParams.get('deviceId'), id);
     assert.equal(url.pathname, '/lab/viewer.html');
   }
+});
+
+test('the viewer of a device of some tenant is told whose it is', () => {
+  const url = new URL(viewerAddress({ device_id: 'cvd-1', cuttlebone_tenant: 'lab' }), 'http://h/');
+  assert.deepEqual(Object.fromEntries(url.searchParams), { deviceId: 'cvd-1', tenant: 'lab' });
+});
+
+test('a device is found by its tenant and by who has it alone', () => {
+  const devices = listed({ device_id: 'a', cuttlebone_tenant: 'lab' }, { device_id: 'b', cuttlebone_lease: { holder: 'Ann', until_ms: 1 } });
+  assert.deepEqual(ids(select(devices, { ...ALL, query: 'lab' })), ['a']);
+  assert.deepEqual(ids(select(devices, { ...ALL, query: 'ann' })), ['b']);
 });

@@ -63,14 +63,13 @@ mod tests {
     use super::*;
     use crate::pattern::Patterns;
     use crate::principal::Grant;
-    use crate::role::Roles;
 
     fn hash(of: usize) -> Hash {
         crate::digest::sha256(&[&of.to_be_bytes()])
     }
 
     fn keep(cache: &Cache, of: usize, good: Range<u64>) {
-        let grant = Grant { roles: Roles::NONE, devices: Patterns::all(), tenant: None, expires_at: None };
+        let grant = Grant { devices: Patterns::all(), ..Grant::default() };
         cache.keep(hash(of), Arc::new(Principal::of_static_token(&of.to_string(), hash(of), grant)), good);
     }
 

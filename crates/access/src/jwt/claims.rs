@@ -17,6 +17,12 @@ use crate::tenant::Tenant;
 const NAME_BYTES: usize = 256;
 /// The last second of the year 9999: a later time is a mistake.
 const LAST_SECOND: u64 = 253_402_300_799;
+/// The claim with what is put before the ids that are registered.
+const PREFIX: &str = "cuttlebone_prefix";
+/// The claim with the number of client connections at once.
+const MAX_CLIENTS: &str = "cuttlebone_max_clients";
+/// Every tenant.
+const ALL_TENANTS: &str = "*";
 
 /// What a token gives.
 #[derive(Debug, PartialEq, Eq)]
@@ -92,7 +98,19 @@ fn grant(claims: &Claims, rules: &IssuerSettings, expires_at: u64) -> Result<Gra
     if roles.need_devices() && devices.is_empty() {
         return Err(Denied::NoDevices);
     }
-    Ok(Grant { roles, devices, tenant: tenant(claims, rules)?, expires_at: Some(expires_at) })
+    let all_tenants = names_all_tenants(claims, rules)?;
+    if all_tenants && !roles.may_operate() {
+        return Err(Denied::Claims);
+    }
+    Ok(Grant {
+        roles,
+        devices,
+        tenant: if all_tenants { None } else { tenant(claims, rules)? },
+        all_tenants,
+        prefix: text(claims, PREFIX)?.map(|prefix| prefix.parse().map_err(|_| Denied::Claims)).transpose()?,
+        max_clients: max_clients(claims)?,
+        expires_at: Some(expires_at),
+    })
 }
 
 fn tenant(claims: &Claims, rules: &IssuerSettings) -> Result<Option<Tenant>, Denied> {
@@ -103,6 +121,19 @@ fn tenant(claims: &Claims, rules: &IssuerSettings) -> Result<Option<Tenant>, Den
             tenant.transpose()
         }
     }
+}
+
+fn names_all_tenants(claims: &Claims, rules: &IssuerSettings) -> Result<bool, Denied> {
+    match &rules.tenant {
+        TenantFrom::Fixed(_) => Ok(false),
+        TenantFrom::Claim(claim) => Ok(text(claims, claim)? == Some(ALL_TENANTS)),
+    }
+}
+
+/// A positive whole number.
+fn max_clients(claims: &Claims) -> Result<Option<u32>, Denied> {
+    let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok()).filter(|most| *most > 0);
+    claim(claims, MAX_CLIENTS).map(|value| number(value).ok_or(Denied::Claims)).transpose()
 }
 
 fn claim<'a>(claims: &'a Claims, name: &str) -> Option<&'a Value> {
@@ -314,6 +345,46 @@ mod tests {
             assert_eq!(given, claimed.map(|name| name.map(|name| name.parse().expect("a tenant"))), "{changes}");
             let given = check(&claims, &fixed, NOW).expect("good").grant.tenant;
             assert_eq!(given.as_ref().map(Tenant::as_str), Some("lab"), "{changes}");
+        }
+    }
+
+    #[test]
+    fn prefix_and_number_of_clients_are_what_they_can_be_or_the_token_is_denied() {
+        for (changes, expected) in [
+            (json!({}), Ok((None, None))),
+            (json!({"cuttlebone_prefix": "lab7/", "cuttlebone_max_clients": 3}), Ok((Some("lab7/"), Some(3)))),
+            (json!({"cuttlebone_prefix": null, "cuttlebone_max_clients": null}), Ok((None, None))),
+            (json!({"cuttlebone_prefix": ""}), Err(Denied::Claims)),
+            (json!({"cuttlebone_prefix": ["a"]}), Err(Denied::Claims)),
+            (json!({"cuttlebone_max_clients": 0}), Err(Denied::Claims)),
+            (json!({"cuttlebone_max_clients": -1}), Err(Denied::Claims)),
+            (json!({"cuttlebone_max_clients": "3"}), Err(Denied::Claims)),
+            (json!({"cuttlebone_max_clients": 4_294_967_296_u64}), Err(Denied::Claims)),
+        ] {
+            let claims = claims(&changes);
+            let given =
+                check(&claims, &rules(), NOW).map(|accepted| (accepted.grant.prefix, accepted.grant.max_clients));
+            let expected =
+                expected.map(|(prefix, most): (Option<&str>, _)| (prefix.map(|text| text.parse().expect("one")), most));
+            assert_eq!(given, expected, "{changes}");
+        }
+    }
+
+    #[test]
+    fn every_tenant_is_for_who_administers_or_watches_only() {
+        let fixed = IssuerSettings { tenant: TenantFrom::Fixed("lab".parse().expect("a tenant")), ..rules() };
+        for (roles, expected) in [
+            ("admin", Ok(true)),
+            ("observer", Ok(true)),
+            ("admin observer", Ok(true)),
+            ("client", Err(Denied::Claims)),
+            ("admin device", Err(Denied::Claims)),
+        ] {
+            let claims = claims(&json!({"cuttlebone_tenant": "*", "cuttlebone_roles": roles}));
+            let given = check(&claims, &rules(), NOW).map(|accepted| accepted.grant.all_tenants);
+            assert_eq!(given, expected, "{roles}");
+            let given = check(&claims, &fixed, NOW).expect("good").grant;
+            assert!(!given.all_tenants && given.tenant.is_some(), "{roles}");
         }
     }
 

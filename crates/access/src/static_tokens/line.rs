@@ -12,6 +12,9 @@ pub(super) type Hash = [u8; 32];
 
 const HASH_PREFIX: &str = "sha256:";
 
+/// In place of a tenant.
+const ALL_TENANTS: &str = "*";
+
 /// What a line says, as it stands there.
 #[derive(Default)]
 struct Words<'a> {
@@ -20,6 +23,8 @@ struct Words<'a> {
     devices: Option<&'a str>,
     tenant: Option<&'a str>,
     expires: Option<&'a str>,
+    prefix: Option<&'a str>,
+    max_clients: Option<&'a str>,
 }
 
 /// The hash in a line, and whom it stands for; else all faults.
@@ -66,6 +71,8 @@ impl<'a> Words<'a> {
                 "devices" => ("devices", &mut read.devices),
                 "tenant" => ("tenant", &mut read.tenant),
                 "expires" => ("expires", &mut read.expires),
+                "prefix" => ("prefix", &mut read.prefix),
+                "max_clients" => ("max_clients", &mut read.max_clients),
                 _ => {
                     faults.push(TokenFault::UnknownKey);
                     continue;
@@ -86,12 +93,20 @@ impl<'a> Words<'a> {
     fn grant(&self, faults: &mut Vec<TokenFault>) -> Grant {
         let roles = note(faults, self.roles()).unwrap_or_default();
         let devices = note(faults, self.devices(roles)).unwrap_or_default();
-        let tenant = self.tenant.map(|tenant| tenant.parse().map_err(TokenFault::Tenant));
+        let all_tenants = self.tenant == Some(ALL_TENANTS);
+        if all_tenants && !roles.is_empty() && !roles.may_operate() {
+            faults.push(TokenFault::Operator);
+        }
+        let tenant = self.tenant.filter(|_| !all_tenants).map(|tenant| tenant.parse().map_err(TokenFault::Tenant));
+        let prefix = self.prefix.map(|prefix| prefix.parse().map_err(TokenFault::Prefix));
         let expires = self.expires.map(|time| date::seconds(time).ok_or(TokenFault::Expires));
         Grant {
             roles,
             devices,
             tenant: note(faults, tenant.transpose()).flatten(),
+            all_tenants,
+            prefix: note(faults, prefix.transpose()).flatten(),
+            max_clients: note(faults, self.max_clients.map(number).transpose()).flatten(),
             expires_at: note(faults, expires.transpose()).flatten(),
         }
     }
@@ -113,6 +128,13 @@ impl<'a> Words<'a> {
 /// The value, if there is one; else its fault is noted.
 fn note<T>(faults: &mut Vec<TokenFault>, result: Result<T, TokenFault>) -> Option<T> {
     result.map_err(|fault| faults.push(fault)).ok()
+}
+
+/// A number above 0, in digits.
+fn number(word: &str) -> Result<u32, TokenFault> {
+    let digits = Some(word).filter(|word| word.bytes().all(|byte| byte.is_ascii_digit()));
+    let number = digits.and_then(|word| word.parse().ok()).filter(|number| *number > 0);
+    number.ok_or(TokenFault::MaxClients)
 }
 
 fn hash(word: &str) -> Option<Hash> {

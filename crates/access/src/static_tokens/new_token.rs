@@ -21,10 +21,14 @@ pub struct TokenFields<'a> {
     pub role: &'a str,
     /// Patterns of device ids, with a comma between them.
     pub devices: Option<&'a str>,
-    /// Whose devices are meant.
+    /// Whose devices are meant; `*`, every tenant's.
     pub tenant: Option<&'a str>,
     /// A date, or a time in UTC.
     pub expires: Option<&'a str>,
+    /// What is put before the ids that it registers.
+    pub prefix: Option<&'a str>,
+    /// How many client connections it may have at once.
+    pub max_clients: Option<&'a str>,
 }
 
 impl NewToken {
@@ -66,6 +70,8 @@ impl NewToken {
             ("devices", fields.devices),
             ("tenant", fields.tenant),
             ("expires", fields.expires),
+            ("prefix", fields.prefix),
+            ("max_clients", fields.max_clients),
         ];
         if words.iter().filter_map(|(_, value)| *value).any(|value| value.contains(char::is_whitespace)) {
             return Err(vec![TokenFault::Word]);

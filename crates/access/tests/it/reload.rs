@@ -9,8 +9,15 @@ use std::sync::Arc;
 
 use crate::support::{ISSUER, NOW, SECRET, Signer, token};
 
-const FIELDS: TokenFields<'_> =
-    TokenFields { name: "cam-7", role: "device", devices: Some("x"), tenant: None, expires: None };
+const FIELDS: TokenFields<'_> = TokenFields {
+    name: "cam-7",
+    role: "device",
+    devices: Some("x"),
+    tenant: None,
+    expires: None,
+    prefix: None,
+    max_clients: None,
+};
 
 fn file(of: u8, fields: &TokenFields<'_>) -> String {
     NewToken::from_random(&[of; 32]).line(fields).expect("a good line") + "\n"
@@ -45,6 +52,8 @@ fn t20_static_token_is_still_good_while_its_line_says_the_same() {
         TokenFields { role: "client", ..FIELDS },
         TokenFields { devices: Some("x,y"), ..FIELDS },
         TokenFields { tenant: Some("lab"), ..FIELDS },
+        TokenFields { prefix: Some("lab7/"), ..FIELDS },
+        TokenFields { max_clients: Some("3"), ..FIELDS },
         TokenFields { expires: Some("2030-01-01"), ..FIELDS },
     ] {
         assert!(!is_still_good(settings(&file(1, &changed)), &principal), "{changed:?}");

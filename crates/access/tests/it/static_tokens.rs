@@ -1,16 +1,23 @@
 //! Tokens that stand in a file.
 
 use cuttlebone_access::{
-    Access, Denied, LineFault, NewToken, Principal, Role, Settings, StaticTokens, Tenant, Token, TokenFault,
-    TokenFields,
+    Access, Denied, InvalidPrefix, LineFault, NewToken, Prefix, Principal, Role, Settings, StaticTokens, Tenant, Token,
+    TokenFault, TokenFields,
 };
 use cuttlebone_proto::DeviceId;
 use std::sync::Arc;
 
 use crate::support::{NOW, token};
 
-const DEVICE: TokenFields<'_> =
-    TokenFields { name: "cam-7", role: "device", devices: Some("lab7/*,x"), tenant: None, expires: None };
+const DEVICE: TokenFields<'_> = TokenFields {
+    name: "cam-7",
+    role: "device",
+    devices: Some("lab7/*,x"),
+    tenant: None,
+    expires: None,
+    prefix: None,
+    max_clients: None,
+};
 
 fn new_token(of: u8) -> NewToken {
     NewToken::from_random(&[of; 32])
@@ -180,6 +187,28 @@ fn line_is_never_written_that_would_say_something_else() {
     assert_eq!(new_token(1).line(&nothing).expect_err("faults").len(), 2);
     for of in 0..=255 {
         assert_eq!(StaticTokens::parse(&line(of, &DEVICE)).expect("good").len(), 1);
+    }
+}
+
+#[test]
+fn prefix_number_of_clients_and_every_tenant_are_read_and_are_what_they_can_be() {
+    let with = |more: &str| {
+        let line = line(1, &TokenFields { role: "admin", devices: None, ..DEVICE });
+        format!("{} {more}", line.trim_end())
+    };
+    let fields = TokenFields { prefix: Some("lab7/"), max_clients: Some("3"), ..DEVICE };
+    let principal = present(&access(&line(1, &fields)), 1, NOW).expect("good");
+    assert_eq!((principal.prefix().map(Prefix::as_str), principal.max_clients()), (Some("lab7/"), Some(3)));
+    assert!(!principal.is_operator());
+    let operator = present(&access(&with("tenant=*")), 1, NOW).expect("good");
+    assert!(operator.is_operator() && operator.tenant().is_none());
+    for bad in ["0", "-1", "+1", "", "x", "4294967296"] {
+        assert_eq!(faults(&with(&format!("max_clients={bad}"))), [(1, TokenFault::MaxClients)], "{bad}");
+    }
+    assert_eq!(faults(&with("prefix=")), [(1, TokenFault::Prefix(InvalidPrefix))]);
+    for role in ["device", "client", "admin,client"] {
+        let text = format!("{} tenant=*", line(1, &TokenFields { role, ..DEVICE }).trim_end());
+        assert_eq!(faults(&text), [(1, TokenFault::Operator)], "{role}");
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct RawConfig {
     pub(crate) timeouts: RawTimeouts,
     pub(crate) messages: RawMessages,
     pub(crate) limits: RawLimits,
+    pub(crate) quotas: RawQuotas,
+    pub(crate) leases: RawLeases,
     pub(crate) queues: RawQueues,
     pub(crate) devices: RawDevices,
     pub(crate) clients: RawClients,
@@ -224,6 +226,28 @@ pub(crate) struct RawLimits {
     pub(crate) control_frames_per_second: u64,
     pub(crate) control_frames_burst: u64,
     pub(crate) patience_ms: u64,
+}
+
+/// `[quotas]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawQuotas {
+    pub(crate) clients_per_principal: u64,
+    pub(crate) devices_per_principal: u64,
+    pub(crate) registrations_per_minute: u64,
+    pub(crate) registrations_burst: u64,
+    pub(crate) failed_connects: u64,
+    pub(crate) failed_connects_within_ms: u64,
+}
+
+/// `[leases]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawLeases {
+    pub(crate) default_ms: u64,
+    pub(crate) max_ms: u64,
+    pub(crate) per_principal: u64,
+    pub(crate) most: u64,
 }
 
 /// `[queues]`

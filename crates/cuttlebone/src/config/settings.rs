@@ -16,7 +16,7 @@ use std::ffi::OsString;
 
 use cuttlebone_hub::Bound;
 use cuttlebone_proto::Limits;
-use cuttlebone_server::{AuditSettings, HttpSettings, MessageSettings, Settings, Timeouts};
+use cuttlebone_server::{AuditSettings, HttpSettings, LeaseSettings, MessageSettings, Settings, Timeouts};
 
 use super::merge::Merged;
 use super::raw::{RawAccess, RawConfig, RawHttp, RawLog, RawMessages, RawTimeouts};
@@ -61,6 +61,8 @@ pub(super) fn check(
         timeouts: timeouts(&raw.timeouts),
         messages: messages(&raw.messages),
         limits: limits::limits(&raw.limits),
+        quotas: limits::quotas(&raw.quotas),
+        leases: LeaseSettings { default: millis(raw.leases.default_ms), max: millis(raw.leases.max_ms) },
         hub: hub(&raw),
         resume_key: secrets::resume_key(&raw.clients, &mut check),
         memory: limits::memory(&raw.memory, &mut check),
@@ -110,7 +112,7 @@ fn messages(raw: &RawMessages) -> MessageSettings {
 }
 
 fn hub(raw: &RawConfig) -> cuttlebone_hub::Settings {
-    let RawConfig { queues, devices, clients, .. } = raw;
+    let RawConfig { queues, devices, clients, leases, .. } = raw;
     let bound = |frames, bytes| Bound { frames: count(frames), bytes: count(bytes) };
     cuttlebone_hub::Settings {
         client_queue: bound(queues.client_frames, queues.client_bytes),
@@ -130,6 +132,8 @@ fn hub(raw: &RawConfig) -> cuttlebone_hub::Settings {
         resume_kept: bound(clients.resume_kept_frames, clients.resume_kept_bytes),
         resume_ttl: millis(clients.resume_token_ms),
         resume_after_restart: millis(clients.resume_after_restart_ms),
+        leases_per_holder: count(leases.per_principal),
+        leases: count(leases.most),
         event_buffer: count(raw.http.event_buffer),
     }
 }

@@ -98,6 +98,7 @@ impl Device {
             self.mailbox.forget_count(&entry.sender);
         }
         let told = entry.told;
+        entry.party.clone_from(&client.party);
         entry.expected_until = None;
         if std::mem::replace(&mut entry.lingers, false) {
             state.lingering -= 1;
@@ -142,7 +143,9 @@ impl Device {
         let (permit, _) = self.mailbox.supersede(&sender);
         let (session, resumable) = (resumable.map(|(_, session)| session), resumable.is_some());
         let mailbox = Arc::clone(&client.mailbox);
-        let entry = Client { mailbox, sender, told: false, lingers: false, session, resumable, expected_until: None };
+        let party = client.party.clone();
+        let entry =
+            Client { mailbox, sender, party, told: false, lingers: false, session, resumable, expected_until: None };
         state.clients.insert(client_id, entry);
         self.announce_viewers(shared, state);
         Ok(self.attachment(shared, client.mailbox.reader(), client_id, permit, false))
@@ -187,6 +190,7 @@ impl Device {
         let client = Client {
             mailbox,
             sender,
+            party: None,
             told: true,
             lingers: true,
             session: None,

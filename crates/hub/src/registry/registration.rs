@@ -67,7 +67,7 @@ impl Registration {
         if self.inbox.is_current() {
             self.device.mailbox.set_bound(self.shared.settings.held);
             self.device.away.store(true, Ordering::Relaxed);
-            self.shared.announce(|| Event::Registered(self.device.summary()));
+            self.shared.announce(|| Event::Registered(self.shared.summary(&self.device)));
         }
     }
 

@@ -124,6 +124,7 @@ impl ClientSeat {
             Notice::DeviceReady => self.session.on_device_ready(),
             Notice::DeviceGone => self.session.on_device_gone(),
             Notice::LetGo => self.session.on_let_go(),
+            Notice::Refused(reject) => self.session.on_violation(reject.clone()),
             Notice::Probe(_) => ClientEffect::Nothing,
         };
         self.carry_out(effect)
@@ -257,7 +258,7 @@ impl ClientSeat {
 
     /// Gives up the place among those who wait first: the answer may be a new one.
     fn ask(&mut self, ask: Ask) -> Next {
-        self.link = Link::None;
+        let repeated = matches!(std::mem::replace(&mut self.link, Link::None), Link::Waiting { .. });
         let Ask { device_id, resume } = ask;
         let config = self.config.get_or_insert_with(|| self.registry.config()).clone();
         Next::Await(Request::Attach(AttachRequest {
@@ -266,6 +267,7 @@ impl ClientSeat {
             resume,
             mailbox: self.inbox.mailbox().clone(),
             config,
+            repeated,
         }))
     }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use cuttlebone_proto::{ClientId, CloseCode, DeviceEffect, DeviceId, DeviceSession, Reject, encode};
 use tokio::sync::oneshot;
 
-use super::{Next, SeatOptions, address, keep, refuse};
+use super::{Next, SeatOptions, address, keep, refuse, whole};
 use crate::item::Notice;
 use crate::mailbox::Inbox;
 use crate::party::Party;
@@ -32,6 +32,7 @@ pub struct DeviceSeat {
     deadline: Option<Instant>,
     /// Until then clients of an earlier process may come back.
     others_until: Option<Instant>,
+    /// With the prefix.
     device_id: Option<DeviceId>,
 }
 
@@ -62,6 +63,10 @@ impl DeviceSeat {
             }
             DeviceEffect::Register { device_id, device_info } => {
                 self.deadline = None;
+                let Some(device_id) = whole(device_id, self.party.as_ref()) else {
+                    let effect = self.session.on_refused(Reject::InvalidDeviceId);
+                    return self.carry_out(effect, now);
+                };
                 self.device_id = Some(device_id.clone());
                 Next::Await(Request::Register(RegisterRequest {
                     address: address(device_id, self.party.as_ref()),
@@ -112,6 +117,15 @@ impl DeviceSeat {
             Notice::Probe(probe) => {
                 self.probes.push(probe);
                 Next::Ping
+            }
+            Notice::Refused(reject) => {
+                // It is gone for good: its last words come from a mailbox of its own.
+                self.leave();
+                self.detach();
+                match self.session.on_violation(reject) {
+                    DeviceEffect::Reject(reject) => refuse(&self.registry, &self.inbox, &reject),
+                    _ => Next::Continue,
+                }
             }
             Notice::DeviceReady | Notice::DeviceGone | Notice::LetGo => Next::Continue,
         }

@@ -14,7 +14,7 @@ const TAKEN: &str = r#"{"error":"Device id already taken: d","cuttlebone_code":"
 const EXPIRED: &str = r#"{"error":"Credential expired or revoked","cuttlebone_code":"credential_expired"}"#;
 
 fn options(identity: &str, realm: Realm) -> SeatOptions {
-    SeatOptions { party: Some(Arc::new(Party { identity: identity.into(), realm })), ..OPTIONS }
+    SeatOptions { party: Some(Arc::new(Party { identity: identity.into(), realm, prefix: None })), ..OPTIONS }
 }
 
 fn tenant(name: &str) -> Realm {
@@ -231,4 +231,60 @@ fn expired_device_may_come_back_to_its_clients() {
     let mut again = device(&hub, "a");
     assert_eq!(again.received()[1], r#"{"message_type":"client_msg","client_id":1,"payload":2}"#);
     assert_eq!(CloseCode::Expired.value(), 4003);
+}
+
+fn prefixed(hub: &Registry, identity: &str, prefix: &str) -> Peer {
+    let party = Party { identity: identity.into(), realm: Realm::Common, prefix: Some(prefix.into()) };
+    Peer::device_with(hub, &SeatOptions { party: Some(Arc::new(party)), ..OPTIONS })
+}
+
+#[test]
+fn device_with_a_prefix_is_found_by_its_whole_id_and_never_learns_of_it() {
+    let hub = registry(Settings::default());
+    let mut first = prefixed(&hub, "a", "lab7/");
+    first.register("1");
+    let mut other = prefixed(&hub, "b", "lab8/");
+    other.register("2");
+    let listed: Vec<String> = hub.list().iter().map(|device| device.address.device_id.as_str().to_owned()).collect();
+    assert_eq!(listed, ["lab7/d", "lab8/d"]);
+    assert_eq!(first.seat.device_id().map(|id| id.as_str()), Some("lab7/d"));
+    let mut viewer = Peer::client(&hub);
+    viewer.send(r#"{"message_type":"connect","device_id":"lab7/d","cuttlebone_resume":true}"#);
+    let resume = token(&viewer.received()[1]);
+    viewer.forward("1");
+    // It comes back to its clients, and its old connection is told the id as it knows it.
+    let mut again = prefixed(&hub, "a", "lab7/");
+    again.register("1");
+    let told = first.received();
+    let taken = r#"{"error":"Device id taken over by a new registration: d","cuttlebone_code":"taken_over"}"#;
+    assert_eq!(told[told.len() - 2..], [taken, "close 4001"]);
+    again.forward_to(1, "2");
+    assert_eq!(viewer.received().last().map(String::as_str), Some(r#"{"message_type":"device_msg","payload":2}"#));
+    let mut rival = prefixed(&hub, "x", "lab7/");
+    rival.register("1");
+    assert_eq!(rival.received(), [TAKEN, "close 1008"]);
+    // A session is resumed by the whole id.
+    viewer.seat.on_broken(viewer.now);
+    let mut back = Peer::client(&hub);
+    back.send(&format!(
+        r#"{{"message_type":"connect","device_id":"lab7/d","cuttlebone_resume":"{resume}","cuttlebone_received":1}}"#
+    ));
+    assert!(back.received()[1].contains("cuttlebone_received"));
+    again.send(r#"{"message_type":"register","device_id":"e","device_info":1}"#);
+    assert!(again.received().iter().any(|text| text.contains("Device already registered: d\"")));
+    assert_eq!(Peer::attached(&hub).received(), [CONFIG], "there is no device of the short id");
+}
+
+#[test]
+fn id_that_is_too_long_with_its_prefix_is_no_id() {
+    let hub = registry(Settings::default());
+    for (length, is_good) in [(251, true), (252, false)] {
+        let mut device = prefixed(&hub, "a", "lab7/");
+        let id = "x".repeat(length);
+        device.send(&format!(r#"{{"message_type":"register","device_id":"{id}","device_info":1}}"#));
+        let told = device.received();
+        let refused = r#"{"error":"Invalid device id","cuttlebone_code":"invalid_device_id"}"#;
+        if is_good { assert_eq!(told, [CONFIG]) } else { assert_eq!(told, [refused, "close 1008"]) }
+    }
+    assert_eq!(hub.table_len(), 0);
 }

@@ -2,6 +2,7 @@
 
 mod attack;
 mod identity;
+mod lease;
 mod lifecycle;
 mod observer;
 mod peer;

@@ -86,8 +86,12 @@ impl DeviceSession {
         }
     }
 
-    /// The id can't be had.
+    /// The id can't be had. The device is told the id that it asked for, whatever the server calls it.
     pub fn on_refused(&mut self, reject: Reject) -> DeviceEffect<'static> {
+        let reject = match (reject, &self.state) {
+            (Reject::DeviceIdTaken(_), State::Registering(device_id)) => Reject::DeviceIdTaken(device_id.clone()),
+            (reject, _) => reject,
+        };
         self.reject(reject)
     }
 

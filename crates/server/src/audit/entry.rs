@@ -14,7 +14,7 @@ use crate::context::Role;
 const MOST_BYTES: usize = 1024;
 
 /// How much of each text stands in a line that would be longer otherwise, in bytes.
-const CUT_BYTES: usize = 36;
+const CUT_BYTES: usize = 28;
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -36,6 +36,10 @@ pub(crate) enum Event {
     Disconnect,
     /// What a peer came with is not good any more.
     Credential,
+    /// Somebody has a device alone, or not any more.
+    Lease,
+    /// What an administrator did.
+    Admin,
     /// Somebody was turned away before there was a connection of a device or a client.
     Refusal,
     /// Refusals that were not written.
@@ -107,6 +111,8 @@ pub(crate) struct Entry<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     who: Option<Who<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    whom: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'static str>,
@@ -155,6 +161,7 @@ impl<'a> Entry<'a> {
             reason: None,
             what: None,
             who: None,
+            whom: None,
             from: None,
             role: None,
             device_id: None,
@@ -187,7 +194,7 @@ impl<'a> Entry<'a> {
         Self { reason: Some(reason), ..self }
     }
 
-    /// What was read again.
+    /// What was read again, or done.
     pub(crate) fn what(self, what: &'static str) -> Self {
         Self { what: Some(what), ..self }
     }
@@ -203,6 +210,11 @@ impl<'a> Entry<'a> {
             }
         };
         Self { who: Some(who), ..self }
+    }
+
+    /// The identity of another that it was done to.
+    pub(crate) fn whom(self, identity: Option<&'a str>) -> Self {
+        Self { whom: identity, ..self }
     }
 
     pub(crate) fn from(self, peer: SocketAddr) -> Self {
@@ -275,7 +287,7 @@ impl<'a> Entry<'a> {
             name: who.name.map(cut),
             tenant: who.tenant.map(cut),
         });
-        Self { who, device_id: self.device_id.map(cut), cut: Some(true), ..self.clone() }
+        Self { who, whom: self.whom.map(cut), device_id: self.device_id.map(cut), cut: Some(true), ..self.clone() }
     }
 }
 
@@ -362,7 +374,7 @@ mod tests {
         for text in ["\u{1f980}".repeat(64), "\"".repeat(256), "x".repeat(256)] {
             let id = id(&text);
             let who = Who { kind: "jwt", identity: Some(&text), name: Some(&text), tenant: Some(&text[..64]) };
-            let whole = Entry { who: Some(who), ..Entry::new(Event::LeftOut) };
+            let whole = Entry { who: Some(who), whom: Some(&text), ..Entry::new(Event::LeftOut) };
             let whole = whole.refused("too_many_control_frames_").from(peer()).role(Role::Device).device(Some(&id));
             let whole = whole.client(ClientId::new(ClientId::MAX)).connection((u32::MAX, u64::MAX));
             let whole = whole.previous(Some(&previous)).close_code(Some(CloseCode::Expired)).took_ms(u64::MAX);

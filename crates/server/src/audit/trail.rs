@@ -92,6 +92,14 @@ impl Trail {
         self.audit.note(&self.entry(event).refused(reason));
     }
 
+    /// It asked for what is not its to have. To it, that is as if the id were taken, or the device absent; it is told once, for
+    /// a client may ask again while it waits.
+    pub(crate) fn forbidden(&mut self, device_id: &DeviceId) {
+        if self.device_id.is_none() {
+            self.refused(device_id, "device_forbidden");
+        }
+    }
+
     /// What it came with is not good any more.
     pub(crate) fn credential_over(&self, outcome: Outcome) {
         self.audit.note(&self.entry(Event::Credential).outcome(outcome));

@@ -6,6 +6,7 @@ use cuttlebone_hub::Seat;
 use cuttlebone_proto::CloseCode;
 use tokio::time::{Instant, sleep_until};
 
+use crate::admission::ConnectionPermit;
 use crate::audit::Trail;
 use crate::context::ConnectionContext;
 use crate::metrics::Refusal;
@@ -13,8 +14,8 @@ use crate::metrics::Refusal;
 /// Keeps the seat until its time is over, its peer is back on another connection, or the server stops; and its trail as long.
 pub(super) async fn keep(mut seat: Seat, until: Instant, context: ConnectionContext, trail: Option<Box<Trail>>) {
     let _trail = trail;
-    let ConnectionContext { app, peer, goodbye, .. } = context;
-    let Ok(_place) = app.away.try_admit(peer.ip()) else { return app.metrics.refused(Refusal::AwayFull) };
+    let Ok(_place) = place(&context) else { return context.app.metrics.refused(Refusal::AwayFull) };
+    let ConnectionContext { app, goodbye, .. } = context;
     // Order: a stop first, for it decides what becomes of those who are attached.
     tokio::select! {
         biased;
@@ -25,5 +26,14 @@ pub(super) async fn keep(mut seat: Seat, until: Instant, context: ConnectionCont
     seat.on_shutdown_away(CloseCode::Restart);
     if let Seat::Client(_) = seat {
         app.waves.all_told().cancelled().await;
+    }
+}
+
+/// A place among those of the principal, or else among those of the address.
+fn place(context: &ConnectionContext) -> Result<ConnectionPermit, Refusal> {
+    let ConnectionContext { app, peer, role, caller, .. } = context;
+    match caller.principal() {
+        Some(principal) => app.away.try_admit_known(app.away_quotas.try_take(principal, *role)?),
+        None => app.away.try_admit(peer.ip()),
     }
 }

@@ -1,13 +1,16 @@
 //! What a seat asks the registry for, and answers that take their time.
 
-use cuttlebone_hub::{Answer, Next, Probe, Registry, Request, Resolution, Seat};
-use cuttlebone_proto::Reject;
+use std::time::Duration;
+
+use cuttlebone_hub::{Answer, AttachRequest, Next, Probe, Registry, Request, Resolution, Seat};
+use cuttlebone_proto::{DeviceId, Reject};
 use cuttlebone_transport::Conn;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::Connection;
+use super::stage::Missed;
 use crate::clock;
-use crate::context::ConnectionContext;
+use crate::context::{ConnectionContext, Role};
 
 /// How much of a device id a log line shows, in characters.
 const LOGGED_CHARS: usize = 64;
@@ -17,21 +20,37 @@ impl<C: Conn> Connection<C> {
     /// id that is forbidden is as one that is taken, or as one that is absent.
     pub(super) fn ask(&mut self, mut request: Request) {
         let caller = &self.context.caller;
+        let mut delay = Duration::ZERO;
         if let (Some(trail), Request::Attach(asked)) = (&mut self.trail, &request) {
             trail.asks(asked.is_for_session());
         }
         match &mut request {
             Request::Register(asked) if !caller.may_register(asked.device_id()) => {
                 let reject = Reject::DeviceIdTaken(asked.device_id().clone());
-                self.note_forbidden();
-                let next = self.seat.on_answer(Answer::Refused(reject), clock::now().into_std());
+                self.missed = Missed::Forbidden;
+                let next = self.answered(Answer::Refused(reject));
                 return self.go_on(next);
             }
-            Request::Attach(asked) if !caller.may_connect(asked.device_id()) => {
-                asked.hide();
-                self.note_forbidden();
+            Request::Register(asked) if !self.may_register_again(asked.device_id()) => {
+                let next = self.answered(Answer::Refused(Reject::RateLimited));
+                return self.go_on(next);
             }
-            Request::Register(_) | Request::Attach(_) => {}
+            Request::Attach(asked) => {
+                delay = self.delay_of_connect(asked);
+                if !caller.may_connect(asked.device_id()) {
+                    asked.hide();
+                    self.missed = Missed::Forbidden;
+                }
+            }
+            Request::Register(_) => {}
+        }
+        if !delay.is_zero() {
+            let registry = (*self.context.app.registry).clone();
+            self.answer = Some(Box::new(Box::pin(async move {
+                sleep(delay).await;
+                settle(registry.resolve(request, clock::unix_ms()), &registry).await
+            })));
+            return;
         }
         match self.context.app.registry.resolve(request, clock::unix_ms()) {
             Resolution::Answer(answer) => {
@@ -45,19 +64,54 @@ impl<C: Conn> Connection<C> {
         }
     }
 
-    fn note_forbidden(&mut self) {
-        self.context.app.metrics.refused_with("device_forbidden");
-        if let (Some(trail), Some(device_id)) = (&mut self.trail, self.seat.device_id()) {
-            trail.refused(device_id, "device_forbidden");
+    /// Who is known may register each of its ids so often; who is not, is bounded by address.
+    fn may_register_again(&self, device_id: &DeviceId) -> bool {
+        let ConnectionContext { app, caller, .. } = &self.context;
+        caller.principal().is_none_or(|principal| app.registrations.try_take(principal.identity(), device_id))
+    }
+
+    /// How long a connect waits before anything is looked up: not at all, unless many before it have failed. One that waits for
+    /// its device already does not wait again.
+    fn delay_of_connect(&self, asked: &AttachRequest) -> Duration {
+        let ConnectionContext { app, caller, .. } = &self.context;
+        let guesser = caller.guesser().filter(|_| !asked.is_repeated());
+        let delay = guesser.map_or(Duration::ZERO, |identity| app.failed_connects.delay(identity));
+        if !delay.is_zero() {
+            app.metrics.slowed_connect();
         }
-        let ConnectionContext { peer, role, caller, .. } = &self.context;
-        let device_id = shown(&self.seat);
-        tracing::info!(%peer, role = role.name(), who = caller.name(), device_id, "the device id is not this one's to have");
+        delay
+    }
+
+    /// Counts who goes without what it asked for. Only now, when it has had its answer: what the truth costs would tell it, for to
+    /// it what is forbidden is as what is absent.
+    pub(super) fn note_missed(&self) {
+        let ConnectionContext { app, peer, role, caller, .. } = &self.context;
+        if self.missed == Missed::Forbidden {
+            app.metrics.refused_with("device_forbidden");
+            let device_id = shown(&self.seat);
+            tracing::info!(%peer, role = role.name(), who = caller.name(), device_id, "the device id is not this one's to have");
+        }
+        if self.missed != Missed::Nothing
+            && *role == Role::Client
+            && !self.told
+            && let Some(identity) = caller.guesser()
+        {
+            app.failed_connects.count(identity.into());
+        }
     }
 
     pub(super) fn answered(&mut self, answer: Answer) -> Next {
         if let (Some(trail), Some(device_id)) = (&mut self.trail, self.seat.device_id()) {
-            trail.answered(device_id, &answer);
+            // One line either way, for each takes its time.
+            match self.missed {
+                Missed::Forbidden => trail.forbidden(device_id),
+                Missed::Nothing | Missed::Absent => trail.answered(device_id, &answer),
+            }
+        }
+        match &answer {
+            Answer::Waiting(_) | Answer::Absent if self.missed == Missed::Nothing => self.missed = Missed::Absent,
+            Answer::Attached(_) => self.missed = Missed::Nothing,
+            _ => {}
         }
         let outcome = match &answer {
             Answer::Registered(_) => "device registered",
@@ -77,6 +131,14 @@ pub(super) fn shown(seat: &Seat) -> Option<tracing::field::DebugValue<&str>> {
     let id = seat.device_id()?.as_str();
     let end = id.char_indices().nth(LOGGED_CHARS).map_or(id.len(), |(at, _)| at);
     Some(tracing::field::debug(id.get(..end).unwrap_or(id)))
+}
+
+/// The answer, if it takes a while or not.
+async fn settle(resolution: Resolution, registry: &Registry) -> Answer {
+    match resolution {
+        Resolution::Answer(answer) => answer,
+        Resolution::Probe(probe) => conclude(registry.clone(), probe).await,
+    }
 }
 
 /// Waits until the holder of a device id has answered, or for as long as it may take, and goes on with the registration.

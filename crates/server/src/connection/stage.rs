@@ -72,6 +72,16 @@ impl Stage {
     }
 }
 
+/// What a peer asked for and did not get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missed {
+    Nothing,
+    /// A device that was not there.
+    Absent,
+    /// A device id that is not this one's to have.
+    Forbidden,
+}
+
 /// How the connection ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum End {

@@ -12,24 +12,47 @@ use tokio::time::sleep;
 use super::Unrecognised;
 use crate::app::App;
 use crate::audit::{Entry, Event};
+use crate::caller::OtherTenant;
 use crate::link::Link;
-use crate::origin::Scheme;
+use crate::origin::{self, Scheme};
 use crate::problem;
 
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"cuttlebone\"");
 
-/// Lets a request through that is recognised, with its [`crate::caller::Caller`] in the extensions.
+/// Lets a request through that is recognised, with its [`crate::caller::Caller`] in the extensions. One that changes something
+/// is not of a page of another site, and a cookie counts only where the browser says which page it is (invariant 4).
 pub(crate) async fn require(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let link = request.extensions().get::<Arc<Link>>().cloned();
     let scheme = link.as_ref().map_or(Scheme::Any, |link| link.scheme);
-    let recognised = app.gate.recognise(scheme, request.headers(), request.uri());
-    match app.gate.or_user(recognised, link.as_deref()) {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
+    let recognised = if request.method().is_safe() {
+        app.gate.recognise(scheme, request.headers(), request.uri())
+    } else {
+        if !origin::is_allowed(request.headers(), &app.settings.allowed_origins, scheme) {
+            app.metrics.refused_with("origin_not_allowed");
+            app.audit.note(&refusal(link.as_ref()).refused("origin_not_allowed"));
+            return problem::origin_not_allowed();
         }
+        app.gate.recognise_upgrade(scheme, request.headers(), request.uri())
+    };
+    match app.gate.or_user(recognised, link.as_deref()) {
+        Ok(caller) => match caller.clone().in_tenant(request.uri().query()) {
+            Ok(caller) => {
+                request.extensions_mut().insert(caller);
+                next.run(request).await
+            }
+            Err(OtherTenant) => {
+                app.metrics.refused_with("forbidden");
+                app.audit.note(&refusal(link.as_ref()).refused("forbidden").who(&caller));
+                problem::other_tenant()
+            }
+        },
         Err(reason) => unauthenticated(&app, link.as_deref(), reason).await,
     }
+}
+
+fn refusal(link: Option<&Arc<Link>>) -> Entry<'static> {
+    let refusal = Entry::new(Event::Refusal);
+    link.map_or(refusal.clone(), |link| refusal.from(link.peer))
 }
 
 /// 401, slowly where the address has failed often.

@@ -1,20 +1,21 @@
-//! Slows those down who guess.
+//! Slows those down who guess: tokens, and what devices there are.
 //!
-//! Invariant: addresses that are remembered are bounded, and so is the work for each failure: beyond the bound one of them is
+//! Invariant: those who are remembered are bounded, and so is the work for each failure: beyond the bound one of them is
 //! forgotten early. Those whose time is over are looked for once a second at most.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::AccessSettings;
 use crate::admission::group;
 use crate::clock;
 
-/// Addresses that are remembered.
+/// Those who are remembered.
 const REMEMBERED: usize = 16 * 1024;
 
 /// How often the table is looked through, where it is full.
@@ -23,18 +24,18 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// The first delay; it doubles with each further failure.
 const FIRST: Duration = Duration::from_millis(100);
 
-/// The failures of each address.
+/// The failures of each address, or of each of whoever else is counted.
 #[derive(Debug)]
-pub(crate) struct Throttle {
+pub(crate) struct Throttle<K = IpAddr> {
     free: u32,
     within: Duration,
     longest: Duration,
-    table: Mutex<Table>,
+    table: Mutex<Table<K>>,
 }
 
-#[derive(Debug, Default)]
-struct Table {
-    failures: HashMap<IpAddr, Failures>,
+#[derive(Debug)]
+struct Table<K> {
+    failures: HashMap<K, Failures>,
     swept: Option<Instant>,
 }
 
@@ -45,19 +46,22 @@ struct Failures {
 }
 
 impl Throttle {
-    pub(super) fn new(settings: &AccessSettings) -> Self {
-        Self {
-            free: settings.failures,
-            within: settings.failures_within,
-            longest: settings.failure_delay,
-            table: Mutex::default(),
-        }
+    /// An address has failed. Gives how long its answer is to wait.
+    pub(crate) fn failed(&self, address: IpAddr) -> Duration {
+        self.count(group(address))
+    }
+}
+
+impl<K: Clone + Eq + Hash> Throttle<K> {
+    /// So many failures are `free` within the time; each further one waits longer than the last, up to `longest`.
+    pub(crate) fn new(free: u32, within: Duration, longest: Duration) -> Self {
+        let table = Table { failures: HashMap::new(), swept: None };
+        Self { free, within, longest, table: Mutex::new(table) }
     }
 
-    /// The address has failed. Gives how long its answer is to wait.
-    pub(crate) fn failed(&self, address: IpAddr) -> Duration {
+    /// One more failure. Gives how long its answer is to wait.
+    pub(crate) fn count(&self, key: K) -> Duration {
         let now = clock::now();
-        let key = group(address);
         let mut table = self.table.lock();
         if table.failures.len() >= REMEMBERED && !table.failures.contains_key(&key) {
             table.make_room(now, self.within);
@@ -67,19 +71,34 @@ impl Throttle {
             *known = Failures { count: 0, first: now };
         }
         known.count = known.count.saturating_add(1);
-        let Some(beyond) = known.count.checked_sub(self.free.saturating_add(1)) else { return Duration::ZERO };
+        self.delay_after(known.count)
+    }
+
+    /// How long whatever this one asks for next is to wait.
+    pub(crate) fn delay<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Duration
+    where
+        K: Borrow<Q>,
+    {
+        let now = clock::now();
+        let table = self.table.lock();
+        let known = table.failures.get(key).filter(|known| now - known.first <= self.within);
+        known.map_or(Duration::ZERO, |known| self.delay_after(known.count.saturating_add(1)))
+    }
+
+    fn delay_after(&self, count: u32) -> Duration {
+        let Some(beyond) = count.checked_sub(self.free.saturating_add(1)) else { return Duration::ZERO };
         FIRST.saturating_mul(1_u32.checked_shl(beyond).unwrap_or(u32::MAX)).min(self.longest)
     }
 }
 
-impl Table {
+impl<K: Clone + Eq + Hash> Table<K> {
     fn make_room(&mut self, now: Instant, within: Duration) {
         if self.swept.is_none_or(|swept| now - swept >= SWEEP_EVERY) {
             self.swept = Some(now);
             self.failures.retain(|_, known| now - known.first <= within);
         }
         if self.failures.len() >= REMEMBERED
-            && let Some(any) = self.failures.keys().next().copied()
+            && let Some(any) = self.failures.keys().next().cloned()
         {
             self.failures.remove(&any);
         }
@@ -89,9 +108,11 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::AccessSettings;
 
     fn throttle() -> Throttle {
-        Throttle::new(&AccessSettings::default())
+        let AccessSettings { failures, failures_within, failure_delay, .. } = AccessSettings::default();
+        Throttle::new(failures, failures_within, failure_delay)
     }
 
     #[tokio::test(start_paused = true)]
@@ -107,6 +128,18 @@ mod tests {
         assert_eq!(throttle.failed(IpAddr::from([10, 0, 0, 2])), Duration::ZERO, "another address");
         tokio::time::advance(Duration::from_secs(30 * 60 + 1)).await;
         assert_eq!(throttle.failed(address), Duration::ZERO, "forgotten");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_asked_for_waits_as_long_as_one_failure_more_would() {
+        let throttle = Throttle::new(2, Duration::from_secs(60), Duration::from_secs(25));
+        for expected in [0, 0, 100, 200] {
+            assert_eq!(throttle.delay(&"a"), Duration::from_millis(expected));
+            throttle.count("a");
+        }
+        assert_eq!(throttle.delay(&"b"), Duration::ZERO);
+        tokio::time::advance(Duration::from_secs(61)).await;
+        assert_eq!(throttle.delay(&"a"), Duration::ZERO);
     }
 
     /// T55: an attacker has all addresses of a /64.

@@ -57,18 +57,23 @@ pub(crate) async fn one(
     }
 }
 
+/// Where the device is, if it can be one's id.
+pub(super) fn address(caller: &Caller, id: &str) -> Option<Address> {
+    Some(Address { device_id: DeviceId::new(id).ok()?, realm: caller.realm() })
+}
+
 /// A device that the caller may know of.
 fn find(app: &App, caller: &Caller, id: &str) -> Option<DeviceSummary> {
-    let address = Address { device_id: DeviceId::new(id).ok()?, realm: caller.realm() };
+    let address = address(caller, id)?;
     if caller.may_see(&address) { app.registry.find(&address) } else { None }
 }
 
-fn device_not_found(id: &str) -> Response {
+pub(super) fn device_not_found(id: &str) -> Response {
     let shown: String = id.chars().take(ECHOED_CHARS).collect();
     problem::problem(StatusCode::NOT_FOUND, "device_not_found", &format!("Device not found: '{shown}'"))
 }
 
-fn json(body: impl IntoResponse) -> Response {
+pub(super) fn json(body: impl IntoResponse) -> Response {
     let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
     (headers, body).into_response()
 }

@@ -20,7 +20,7 @@ use tokio::time::timeout_at;
 use super::devices::may_not_list;
 use crate::app::App;
 use crate::audit::{Entry, Event};
-use crate::caller::Caller;
+use crate::caller::{Caller, View};
 use crate::clock;
 use crate::feed::Change;
 use crate::link::Link;
@@ -106,6 +106,9 @@ impl EventStream {
             }
             match change {
                 None => {}
+                Some(Ok(Ok(Change::Block { for_operators, .. }))) if self.caller.view() == View::All => {
+                    return Some(for_operators);
+                }
                 Some(Ok(Ok(Change::Block { block, .. }))) => return Some(block),
                 Some(Ok(Ok(Change::Gap) | Err(RecvError::Lagged(_)))) => {
                     // What still waits is older than the list that is taken now.
@@ -149,7 +152,8 @@ mod tests {
 
     fn block(text: &'static str) -> Change {
         let address = Address { device_id: DeviceId::new("d").expect("valid"), realm: Realm::Common };
-        Change::Block { address, block: Bytes::from_static(text.as_bytes()) }
+        let block = Bytes::from_static(text.as_bytes());
+        Change::Block { address, for_operators: block.clone(), block }
     }
 
     #[tokio::test(start_paused = true)]

@@ -68,6 +68,11 @@ async fn upgrade(app: &Arc<App>, role: Role, mut request: Request) -> Response {
         Ok(caller) => caller,
         Err(reason) => return gate::unauthenticated(app, Some(&link), reason).await,
     };
+    let Ok(caller) = caller.clone().in_tenant(request.uri().query()) else {
+        app.metrics.refused_with("forbidden");
+        app.audit.note(&refusal.refused("forbidden").who(&caller));
+        return problem::other_tenant();
+    };
     if !may(&caller, role) {
         app.metrics.refused_with("forbidden");
         app.audit.note(&refusal.refused("forbidden").who(&caller));
@@ -87,6 +92,11 @@ async fn upgrade(app: &Arc<App>, role: Role, mut request: Request) -> Response {
         drop(context);
         return gate::unauthenticated(app, Some(&link), Unrecognised::Denied(Denied::Revoked)).await;
     }
+    if let Err(reason) = count(app, &link, role, &context.caller) {
+        app.metrics.refused(reason);
+        app.audit.note(&refusal.refused(reason.word()).who(&context.caller));
+        return problem::too_many("Too many connections with this token");
+    }
     let socket = hyper::upgrade::on(&mut request);
     // Of its own: the socket may be kept from an earlier request, and its first deadline over.
     let deadline = clock::now() + app.settings.timeouts.handshake;
@@ -99,6 +109,14 @@ fn may(caller: &Caller, role: Role) -> bool {
         Role::Device => caller.is_device(),
         Role::Client => caller.is_client(),
     }
+}
+
+/// Who is known has a place as who it is, and not as one of its address.
+fn count(app: &Arc<App>, link: &Link, role: Role, caller: &Caller) -> Result<(), Refusal> {
+    if let Some(principal) = caller.principal() {
+        link.permit.count_as(app.quotas.try_take(principal, role)?);
+    }
+    Ok(())
 }
 
 fn context(app: &Arc<App>, link: &Link, role: Role, caller: Caller, small_reader: bool) -> ConnectionContext {

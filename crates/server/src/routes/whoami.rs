@@ -13,6 +13,7 @@ struct Who<'a> {
     /// Missing where anybody is served and nothing was presented.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
+    /// `*` for an operator, whose are all.
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<&'a str>,
     roles: Vec<&'static str>,
@@ -25,7 +26,7 @@ pub(crate) async fn whoami(Extension(caller): Extension<Caller>) -> Response {
     let roles = caller.principal().map(|principal| principal.roles()).unwrap_or_default();
     let who = Who {
         name: caller.name(),
-        tenant: caller.tenant(),
+        tenant: caller.tenant().or_else(|| caller.is_operator().then_some("*")),
         roles: roles.iter().map(Role::name).collect(),
         expires_at: caller.expires_at(),
     };

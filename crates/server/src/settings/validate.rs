@@ -26,6 +26,12 @@ const LEAST_MEMORY: u64 = 16 << 20;
 /// The largest rate that is not simply none.
 const MOST_A_SECOND: u32 = 1 << 30;
 
+/// The most registrations of one id in a minute: to have more is to have no bound.
+const MOST_A_MINUTE: u32 = 1_000_000;
+
+/// A shorter lease would be over before its holder has connected.
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+
 /// One setting that can't be served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -54,6 +60,8 @@ impl Settings {
         self.check_timeouts(&mut faults);
         self.check_messages(&mut faults);
         self.check_limits(&mut faults);
+        self.check_quotas(&mut faults);
+        self.check_leases(&mut faults);
         self.check_queues(&mut faults);
         self.check_hub(&mut faults);
         self.check_memory(&mut faults);
@@ -150,6 +158,27 @@ impl Settings {
         faults.rate("limits.requests_per_second", "limits.requests_burst", limits.requests);
         faults.rate("limits.control_frames_per_second", "limits.control_frames_burst", limits.control_frames);
         faults.time_or_none("limits.patience_ms", limits.patience);
+    }
+
+    fn check_quotas(&self, faults: &mut Faults) {
+        let quotas = &self.quotas;
+        faults.within("quotas.clients_per_principal", quotas.clients, 1..=10_000_000);
+        faults.within("quotas.devices_per_principal", quotas.devices, 1..=10_000_000);
+        let is_slow = quotas.registrations <= MOST_A_MINUTE;
+        faults.check(is_slow, "quotas.registrations_per_minute", || format!("must be at most {MOST_A_MINUTE}"));
+        let burst = usize::try_from(quotas.registrations_burst).unwrap_or(usize::MAX);
+        faults.within("quotas.registrations_burst", burst, 1..=10_000);
+        faults.time("quotas.failed_connects_within_ms", quotas.failed_connects_within);
+    }
+
+    fn check_leases(&self, faults: &mut Faults) {
+        let leases = &self.leases;
+        faults.time("leases.max_ms", leases.max);
+        let is_lease = (SHORTEST_LEASE..=leases.max).contains(&leases.default);
+        let least = SHORTEST_LEASE.as_millis();
+        faults.check(is_lease, "leases.default_ms", || format!("must be {least} to leases.max_ms"));
+        faults.within("leases.per_principal", self.hub.leases_per_holder, 0..=1_000_000);
+        faults.within("leases.most", self.hub.leases, 0..=10_000_000);
     }
 
     fn check_queues(&self, faults: &mut Faults) {
@@ -336,6 +365,33 @@ mod tests {
             "limits.control_frames_burst",
         ];
         assert_eq!(keys(&settings), expected);
+    }
+
+    #[test]
+    fn quotas_that_let_nobody_in_are_faults() {
+        let mut settings = Settings::default();
+        settings.quotas.clients = 0;
+        settings.quotas.devices = 0;
+        settings.quotas.registrations_burst = 0;
+        settings.quotas.failed_connects_within = Duration::ZERO;
+        let expected = [
+            "quotas.clients_per_principal",
+            "quotas.devices_per_principal",
+            "quotas.registrations_burst",
+            "quotas.failed_connects_within_ms",
+        ];
+        assert_eq!(keys(&settings), expected);
+    }
+
+    #[test]
+    fn lease_lasts_a_second_at_least_and_no_longer_than_it_may() {
+        for (default, max, expected) in
+            [(1, 1, &[] as &[&str]), (60, 59, &["leases.default_ms"]), (0, 60, &["leases.default_ms"])]
+        {
+            let mut settings = Settings::default();
+            (settings.leases.default, settings.leases.max) = (Duration::from_secs(default), Duration::from_secs(max));
+            assert_eq!(keys(&settings), expected);
+        }
     }
 
     #[test]

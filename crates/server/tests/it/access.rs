@@ -17,7 +17,7 @@ pub(crate) const EXPIRED: &str = r#"{"error":"Credential expired or revoked","cu
 #[derive(Clone)]
 pub(crate) struct Known {
     pub(crate) token: String,
-    line: String,
+    pub(crate) line: String,
 }
 
 /// The token with this number, of one who is and may what `fields` say.
@@ -159,7 +159,7 @@ async fn forbidden_id_is_refused_to_a_device_as_one_that_is_taken() {
         let error = format!(r#"{{"error":"Device id already taken: {id}","cuttlebone_code":"device_id_taken"}}"#);
         expect_end(&mut peer, &error, 1008).await;
     }
-    assert_eq!(server.metric("cuttlebone_rejects_total{reason=\"device_forbidden\"}").await, 2);
+    server.until_metric("cuttlebone_rejects_total{reason=\"device_forbidden\"}", |count| count == 2).await;
 }
 
 /// T21: what a client may not reach is as what is absent, and a list shows neither.

@@ -243,7 +243,7 @@ async fn limit_of_an_address_is_told() {
 /// The kinds that no other test has, and that all there are occur.
 #[tokio::test]
 async fn every_kind_of_event_fits_the_schema() {
-    let owner = known(1, "name=owner role=device,client devices=*");
+    let owner = known(1, "name=owner role=device,client,admin devices=*");
     let server = access::server(&[&owner]);
     let note: fn(&ServerHandle, &'static str, bool) = ServerHandle::note_reload;
     note(&server.handle, "configuration", true);
@@ -252,6 +252,9 @@ async fn every_kind_of_event_fits_the_schema() {
     let _second = device(&server, &owner, "d").await;
     let viewer = client(&server, &owner, "d").await;
     drop(viewer);
+    let bearer = format!("authorization: Bearer {}\r\n", owner.token);
+    access::ask(&server, "POST", "/api/v1/devices/d/lease", &bearer).await;
+    access::ask(&server, "DELETE", "/api/v1/sessions?identity=token:x", &bearer).await;
     server.until_audited("disconnect", &[("role", "client".into())]).await;
     for _ in 0..20 {
         server.get("/devices").await;

@@ -41,15 +41,19 @@ fn random() -> Result<NewToken> {
 /// The line of the token; else what is wrong, each fault beginning with the name of a flag.
 fn line(token: &NewToken, args: &NewTokenArgs) -> Result<String, Vec<String>> {
     let devices = args.devices.join(",");
+    let max_clients = args.max_clients.map(|most| most.to_string());
     let fields = TokenFields {
         name: &args.name,
         role: &args.role,
         devices: Some(devices.as_str()).filter(|_| !args.devices.is_empty()),
         tenant: args.tenant.as_deref(),
         expires: args.expires.as_deref(),
+        prefix: args.prefix.as_deref(),
+        max_clients: max_clients.as_deref(),
     };
     let texts = [("name", Some(fields.name)), ("role", Some(fields.role)), ("devices", fields.devices)];
     let texts = texts.into_iter().chain([("tenant", fields.tenant), ("expires", fields.expires)]);
+    let texts = texts.chain([("prefix", fields.prefix)]);
     let spaced = texts.filter(|(_, text)| text.is_some_and(|text| text.contains(char::is_whitespace)));
     let spaced: Vec<String> =
         spaced.map(|(flag, _)| format!("{flag}: has white space, which a line can't have")).collect();

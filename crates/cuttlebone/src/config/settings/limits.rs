@@ -1,9 +1,9 @@
 //! How much may be sent, and how much memory may be used.
 
-use cuttlebone_server::{DataLimits, LimitSettings, MemorySettings};
+use cuttlebone_server::{DataLimits, LimitSettings, MemorySettings, QuotaSettings};
 
-use super::super::raw::{RawLimits, RawMemory};
-use super::check::{Check, millis, number_or_auto, rate};
+use super::super::raw::{RawLimits, RawMemory, RawQuotas};
+use super::check::{Check, count, millis, number_or_auto, rate};
 
 /// `[limits]`
 pub(super) fn limits(raw: &RawLimits) -> LimitSettings {
@@ -21,6 +21,19 @@ pub(super) fn limits(raw: &RawLimits) -> LimitSettings {
         requests: rate(raw.requests_per_second, raw.requests_burst),
         control_frames: rate(raw.control_frames_per_second, raw.control_frames_burst),
         patience: millis(raw.patience_ms),
+    }
+}
+
+/// `[quotas]`
+pub(super) fn quotas(raw: &RawQuotas) -> QuotaSettings {
+    let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    QuotaSettings {
+        clients: count(raw.clients_per_principal),
+        devices: count(raw.devices_per_principal),
+        registrations: number(raw.registrations_per_minute),
+        registrations_burst: number(raw.registrations_burst),
+        failed_connects: number(raw.failed_connects),
+        failed_connects_within: millis(raw.failed_connects_within_ms),
     }
 }
 
