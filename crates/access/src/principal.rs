@@ -8,6 +8,7 @@ use cuttlebone_proto::DeviceId;
 use crate::jwt::Signed;
 use crate::pattern::Patterns;
 use crate::role::{Role, Roles};
+use crate::session::SessionPrint;
 use crate::tenant::Tenant;
 
 /// One who has been recognised, by whatever kind of credential.
@@ -16,6 +17,8 @@ pub struct Principal {
     /// The kind and the name: the name is what follows `name_from`.
     identity: Box<str>,
     name_from: usize,
+    /// What people call it, if that is another name.
+    shown: Option<Box<str>>,
     grant: Grant,
     origin: Origin,
 }
@@ -37,6 +40,8 @@ pub(crate) enum Origin {
     Static([u8; 32]),
     /// A signature.
     Signed(Arc<Signed>),
+    /// A session of ours, by rules of this print.
+    Session(SessionPrint),
 }
 
 impl Principal {
@@ -45,6 +50,7 @@ impl Principal {
         Self {
             identity: format!("token:{name}").into(),
             name_from: "token:".len(),
+            shown: None,
             grant,
             origin: Origin::Static(hash),
         }
@@ -54,10 +60,25 @@ impl Principal {
     pub(crate) fn of_signed_token(issuer: &str, subject: &str, grant: Grant, signed: Signed) -> Self {
         let kind = format!("jwt:{issuer}#");
         let name_from = kind.len();
-        Self { identity: (kind + subject).into(), name_from, grant, origin: Origin::Signed(Arc::new(signed)) }
+        let origin = Origin::Signed(Arc::new(signed));
+        Self { identity: (kind + subject).into(), name_from, shown: None, grant, origin }
     }
 
-    /// Who this is: `token:NAME` or `jwt:ISSUER#SUBJECT`. Two principals of one identity may take each other's device ids
+    /// Somebody who has signed in at a provider. `issuer` has no `#`, so no other pair has the same identity.
+    pub(crate) fn of_session(
+        issuer: &str,
+        subject: &str,
+        shown: Option<String>,
+        grant: Grant,
+        print: SessionPrint,
+    ) -> Self {
+        let kind = format!("oidc:{issuer}#");
+        let name_from = kind.len();
+        let (identity, shown) = ((kind + subject).into(), shown.map(Into::into));
+        Self { identity, name_from, shown, grant, origin: Origin::Session(print) }
+    }
+
+    /// Who this is: `token:NAME`, `jwt:ISSUER#SUBJECT` or `oidc:ISSUER#SUBJECT`. Two principals of one identity may take each other's device ids
     /// over (PROTOCOL.md 2.4). Has no control characters.
     #[must_use]
     pub fn identity(&self) -> &str {
@@ -68,6 +89,13 @@ impl Principal {
     #[must_use]
     pub fn name(&self) -> &str {
         self.identity.get(self.name_from..).unwrap_or_default()
+    }
+
+    /// What people call it, if that is another name than [`Principal::name`]: what a provider calls the account. Two may have the
+    /// same, and whoever has it may be able to change it. Has no control characters.
+    #[must_use]
+    pub fn shown_name(&self) -> Option<&str> {
+        self.shown.as_deref()
     }
 
     /// Whose devices are meant. Tenants do not see each other; `None` is a tenant of its own.
@@ -128,7 +156,7 @@ impl Principal {
     #[must_use]
     pub fn is_over(&self, now: u64) -> bool {
         let until = match &self.origin {
-            Origin::Static(_) => self.grant.expires_at,
+            Origin::Static(_) | Origin::Session(_) => self.grant.expires_at,
             Origin::Signed(signed) => Some(signed.until()),
         };
         until.is_some_and(|until| now >= until)
