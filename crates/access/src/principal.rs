@@ -91,6 +91,12 @@ impl Principal {
         self.identity.get(self.name_from..).unwrap_or_default()
     }
 
+    /// Whether it has signed in at a provider.
+    #[must_use]
+    pub fn is_session(&self) -> bool {
+        matches!(self.origin, Origin::Session(_))
+    }
+
     /// What people call it, if that is another name than [`Principal::name`]: what a provider calls the account. Two may have the
     /// same, and whoever has it may be able to change it. Has no control characters.
     #[must_use]

@@ -13,6 +13,7 @@ use crate::feed::Feed;
 use crate::fetch::Fetcher;
 use crate::gate::Gate;
 use crate::listing::Listings;
+use crate::login::Login;
 use crate::memory;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
@@ -26,6 +27,8 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     /// Who is let in.
     pub(crate) gate: Gate,
+    /// Signing in at a provider, if there is one.
+    pub(crate) login: Option<Login>,
     /// Asks other servers.
     pub(crate) fetcher: Fetcher,
     /// Changes of the device list, as text.
@@ -51,9 +54,12 @@ impl App {
         metrics: Arc<Metrics>,
         fetcher: Fetcher,
     ) -> Arc<Self> {
+        let gate = Gate::new(&settings.access, settings.tls.is_some());
+        let login = settings.access.login.as_ref();
         Arc::new(Self {
+            login: login.and_then(|login| Login::new(login, gate.session_key(), &fetcher)),
+            gate,
             fetcher,
-            gate: Gate::new(&settings.access, settings.tls.is_some()),
             feed: Feed::new(settings.hub.event_buffer),
             listings: Listings::default(),
             assembly: Assembly::new(memory::assembling(settings.memory)),

@@ -20,7 +20,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
-pub(crate) use labels::{AcceptError, Paused, Peer, Refusal, Timeout};
+pub(crate) use labels::{AcceptError, LoginOutcome, Paused, Peer, Refusal, Timeout};
 use labels::{Label, PerLabel};
 
 /// The counters and gauges of one server.
@@ -52,6 +52,7 @@ pub(crate) struct Metrics {
     memory_limit: Gauge,
     let_go: Counter,
     slowed_failures: Counter,
+    logins: PerLabel<LoginOutcome, Counter>,
     event_streams: Gauge,
 }
 
@@ -125,6 +126,7 @@ impl Metrics {
             memory_limit,
             slowed_failures: declare
                 .one("slowed_failures", "Answers to those who were not recognised that had to wait"),
+            logins: declare.each("logins", "What came of signing in at the provider"),
             let_go: declare
                 .one("let_go_clients", "Clients that waited for a device and were let go for want of memory"),
             event_streams: declare.one("event_streams", "Open streams of device events"),
@@ -197,6 +199,11 @@ impl Metrics {
     /// The answer to one that was not recognised had to wait.
     pub(crate) fn slowed(&self) {
         self.slowed_failures.inc();
+    }
+
+    /// Somebody was to sign in at the provider.
+    pub(crate) fn login(&self, outcome: LoginOutcome) {
+        self.logins.at(outcome).inc();
     }
 
     /// A connection ended in a panic.

@@ -15,8 +15,11 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::{listing, problem};
 
-/// `GET /infra_config`: the same text as the `config` message.
-pub(crate) async fn infra_config(State(app): State<Arc<App>>) -> Response {
+/// `GET /infra_config`: the same text as the `config` message. It may have credentials in it.
+pub(crate) async fn infra_config(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>) -> Response {
+    if !caller.has_a_role() {
+        return forbidden(&app, "This account has no role here");
+    }
     json(app.registry.config().to_string())
 }
 
@@ -29,8 +32,12 @@ pub(crate) async fn list(State(app): State<Arc<App>>, Extension(caller): Extensi
 }
 
 pub(super) fn may_not_list(app: &App) -> Response {
+    forbidden(app, "This token may not see the devices")
+}
+
+fn forbidden(app: &App, text: &str) -> Response {
     app.metrics.refused_with("forbidden");
-    problem::forbidden("This token may not see the devices")
+    problem::forbidden(text)
 }
 
 /// `GET /devices/{id}`.

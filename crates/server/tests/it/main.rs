@@ -12,6 +12,7 @@ mod frames;
 mod halves;
 mod handshake;
 mod limits;
+mod login;
 mod metrics;
 mod patience;
 mod pauses;
