@@ -8,6 +8,7 @@ mod check;
 mod ice;
 mod limits;
 mod network;
+mod oidc;
 mod secrets;
 
 use std::ffi::OsString;
@@ -17,7 +18,7 @@ use cuttlebone_proto::Limits;
 use cuttlebone_server::{HttpSettings, MessageSettings, Settings, Timeouts};
 
 use super::merge::Merged;
-use super::raw::{RawAccess, RawConfig, RawHttp, RawLog, RawMessages, RawTimeouts};
+use super::raw::{RawAccess, RawConfig, RawHttp, RawLog, RawMessages, RawOidc, RawTimeouts};
 use super::{Config, Faults};
 use crate::logging::{self, LogFormat, LogSettings};
 use crate::watch::Watch;
@@ -34,13 +35,13 @@ pub(super) fn check(
     let mut check = Check::new(merged, faults);
     let network = network::network(&raw, &mut check, variables);
     let access_files = Watch::new(access::files(&raw.access));
-    let known = access::known(&raw.access, &mut check);
+    let known = access::known(&raw.access, &raw.oidc, &mut check);
     let settings = Settings {
         listen: network.listen,
         reuse_port: raw.server.reuse_port,
         metrics_listen: network.metrics_listen,
         allowed_origins: network::origins(&raw.server.allowed_origins, &mut check),
-        access: access::settings(&raw, &known, network.listen.ip().is_loopback()),
+        access: access::settings(&raw, &known, network.listen.ip().is_loopback(), &mut check),
         tls: network.tls,
         connections: network.connections,
         timeouts: timeouts(&raw.timeouts),
@@ -62,10 +63,10 @@ pub(super) fn check(
 }
 
 /// Reads the files of `[access]` again, without the configuration itself.
-pub(super) fn known(raw: &RawAccess) -> Result<Known, Faults> {
+pub(super) fn known(raw: &RawAccess, oidc: &RawOidc) -> Result<Known, Faults> {
     let merged = Merged::new();
     let mut check = Check::new(&merged, Faults::default());
-    let known = access::known(raw, &mut check);
+    let known = access::known(raw, oidc, &mut check);
     check.into_faults().into_result(known)
 }
 

@@ -1,4 +1,5 @@
 mod access;
+mod oidc;
 
 use std::collections::BTreeSet;
 
@@ -80,6 +81,21 @@ fn every_key_of_the_reference_changes_something() {
         ("clients.resume_key_file", "src/main.rs"),
         ("connections.pending_per_address", "7"),
         ("connections.per_address_per_second", "7"),
+        ("oidc.issuer", "https://other.example"),
+        ("oidc.client_id", "other"),
+        ("oidc.client_secret", "a secret"),
+        ("oidc.client_secret_file", "src/main.rs"),
+        ("oidc.public_url", "https://other.example"),
+        ("oidc.name", "Other"),
+        ("oidc.scopes", "[\"groups\"]"),
+        ("oidc.roles_claim", "groups"),
+        ("oidc.devices_claim", "ids"),
+        ("oidc.devices", "[\"*\"]"),
+        ("oidc.tenant_claim", "org"),
+        ("oidc.tenant", "lab7"),
+        ("oidc.session_key", "0123456789abcdef0123456789abcdef"),
+        ("oidc.session_key_file", "src/main.rs"),
+        ("oidc.roles", "{lab-admins = \"admin\"}"),
         ("ice.servers", "[{urls = [\"stun:stun.example\"]}]"),
         ("memory.limit_bytes", "100000000"),
         ("log.format", "json"),
@@ -109,6 +125,9 @@ fn every_key_of_the_reference_changes_something() {
         let mode = if path == "tls.state_dir" { "self-signed" } else { "off" };
         let mut before = base.to_vec();
         before.push(("CUTTLEBONE__TLS__MODE", mode));
+        if section == "oidc" {
+            before.extend(oidc::BASE);
+        }
         let mut after = before.clone();
         after.retain(|(other, _)| *other != name);
         after.push((&name, &value));

@@ -11,7 +11,7 @@ use cuttlebone_server::ServerHandle;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::config::{self, Config, Known, RawAccess, RawConfig, Sources};
+use crate::config::{self, Config, Known, RawAccess, RawConfig, RawOidc, Sources};
 use crate::logging::LogHandle;
 use crate::watch::Watch;
 
@@ -34,6 +34,7 @@ pub(super) struct Running {
     ice_servers: Vec<IceServer>,
     /// Of the last good configuration.
     access: RawAccess,
+    oidc: RawOidc,
     access_files: Watch,
 }
 
@@ -45,6 +46,7 @@ impl Running {
             is_anonymous: config.settings.access.anonymous,
             ice_servers: config.settings.ice_servers.clone(),
             access: config.raw.access.clone(),
+            oidc: config.raw.oidc.clone(),
             access_files: std::mem::take(&mut config.access_files),
         }
     }
@@ -95,12 +97,13 @@ impl Reload {
             tracing::warn!("whoever comes without a token is served until the next start, as before");
         }
         self.running.access = config.raw.access;
+        self.running.oidc = config.raw.oidc;
         self.running.access_files = config.access_files;
     }
 
     /// Reads the files of `[access]` again.
     fn files(&mut self) {
-        match config::read_access(&self.running.access) {
+        match config::read_access(&self.running.access, &self.running.oidc) {
             Ok(known) => {
                 self.take_access(&known);
                 let Known { tokens, issuers, .. } = known;

@@ -6,11 +6,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cuttlebone_access::{Access, LineFault, Revoked, Settings, StaticTokens};
+use cuttlebone_access::{Access, LineFault, Revoked, Sessions, Settings, StaticTokens};
 use cuttlebone_server::AccessSettings;
 
-use super::super::raw::{RawAccess, RawConfig};
+use super::super::raw::{RawAccess, RawConfig, RawOidc};
 use super::check::{Check, millis};
+use super::oidc;
 use crate::files::{self, Others};
 
 /// The most faults of one file that are shown.
@@ -25,20 +26,25 @@ pub(crate) struct Known {
     pub(crate) tokens: usize,
     /// Issuers of JSON Web Tokens.
     pub(crate) issuers: usize,
+    /// Those who sign in at a provider.
+    pub(crate) sessions: Option<Sessions>,
     /// What is no fault, but should be looked at.
     pub(crate) warnings: Vec<String>,
 }
 
 impl fmt::Debug for Known {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tokens, issuers, warnings, .. } = self;
-        f.debug_struct("Known").field("tokens", tokens).field("issuers", issuers).field("warnings", warnings).finish()
+        let Self { tokens, issuers, sessions, warnings, .. } = self;
+        let mut known = f.debug_struct("Known");
+        known.field("tokens", tokens).field("issuers", issuers).field("sessions", sessions);
+        known.field("warnings", warnings).finish()
     }
 }
 
 /// Whether anybody is asked who they are: whether some kind of access is named, though it may have nobody in it.
-pub(super) fn is_configured(raw: &RawAccess) -> bool {
-    !raw.tokens_file.is_empty() || !raw.jwt.is_empty()
+pub(super) fn is_configured(raw: &RawConfig) -> bool {
+    let RawConfig { access, oidc, .. } = raw;
+    !access.tokens_file.is_empty() || !access.jwt.is_empty() || oidc::is_configured(oidc)
 }
 
 /// The files that are named.
@@ -49,18 +55,20 @@ pub(super) fn files(raw: &RawAccess) -> Vec<PathBuf> {
 }
 
 /// Reads the files, and puts all together.
-pub(super) fn known(raw: &RawAccess, check: &mut Check<'_>) -> Known {
+pub(super) fn known(raw: &RawAccess, oidc: &RawOidc, check: &mut Check<'_>) -> Known {
     let tokens = lines("access.tokens_file", &raw.tokens_file, StaticTokens::parse, check);
     let revoked = lines("access.revoked_file", &raw.revoked_file, Revoked::parse, check);
     let (jwt, warnings) = jwt::issuers(&raw.jwt, check);
     let count = tokens.as_ref().map_or(0, StaticTokens::len);
-    let access = Access::new(Settings { tokens, jwt, revoked: revoked.unwrap_or_default() });
-    Known { access: Arc::new(access), tokens: count, issuers: raw.jwt.len(), warnings }
+    let sessions = oidc::sessions(oidc, check);
+    let access =
+        Access::new(Settings { tokens, jwt, sessions: sessions.clone(), revoked: revoked.unwrap_or_default() });
+    Known { access: Arc::new(access), tokens: count, issuers: raw.jwt.len(), sessions, warnings }
 }
 
 /// What the server takes. `is_loopback` is whether nobody but this machine reaches it.
-pub(super) fn settings(raw: &RawConfig, known: &Known, is_loopback: bool) -> AccessSettings {
-    let anonymous = raw.server.allow_anonymous || (is_loopback && !is_configured(&raw.access));
+pub(super) fn settings(raw: &RawConfig, known: &Known, is_loopback: bool, check: &mut Check<'_>) -> AccessSettings {
+    let anonymous = raw.server.allow_anonymous || (is_loopback && !is_configured(raw));
     AccessSettings {
         access: Arc::clone(&known.access),
         anonymous,
@@ -68,6 +76,7 @@ pub(super) fn settings(raw: &RawConfig, known: &Known, is_loopback: bool) -> Acc
         failures: u32::try_from(raw.access.failures).unwrap_or(u32::MAX),
         failures_within: millis(raw.access.failures_within_ms),
         failure_delay: millis(raw.access.failure_delay_ms),
+        login: oidc::login(&raw.oidc, check),
     }
 }
 
