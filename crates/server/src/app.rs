@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, Bounds};
+use crate::audit::Audit;
 use crate::drain::Waves;
 use crate::feed::Feed;
 use crate::fetch::Fetcher;
@@ -25,6 +26,8 @@ pub(crate) struct App {
     pub(crate) settings: Arc<Settings>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Who did what.
+    pub(crate) audit: Arc<Audit>,
     /// Who is let in.
     pub(crate) gate: Gate,
     /// Signing in at a provider, if there is one.
@@ -59,6 +62,7 @@ impl App {
         Arc::new(Self {
             login: login.and_then(|login| Login::new(login, gate.session_key(), &fetcher)),
             gate,
+            audit: Arc::new(Audit::new(&settings.audit, Arc::clone(&metrics))),
             fetcher,
             feed: Feed::new(settings.hub.event_buffer),
             listings: Listings::default(),

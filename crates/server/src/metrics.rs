@@ -10,6 +10,8 @@ pub(crate) mod endpoint;
 mod labels;
 pub(crate) mod process;
 
+use std::sync::atomic::Ordering;
+
 use cuttlebone_hub::{Counts, Direction, Observer, ResumeOutcome};
 use cuttlebone_proto::{CloseCode, Reject};
 use prometheus_client::encoding::text;
@@ -54,6 +56,9 @@ pub(crate) struct Metrics {
     slowed_failures: Counter,
     logins: PerLabel<LoginOutcome, Counter>,
     event_streams: Gauge,
+    audit_lines: Counter,
+    audit_left_out: Counter,
+    audit_lost: Counter,
 }
 
 /// One living thing in a gauge, until dropped.
@@ -130,6 +135,10 @@ impl Metrics {
             let_go: declare
                 .one("let_go_clients", "Clients that waited for a device and were let go for want of memory"),
             event_streams: declare.one("event_streams", "Open streams of device events"),
+            audit_lines: declare.one("audit_lines", "Lines of the audit log"),
+            audit_left_out: declare
+                .one("audit_left_out", "Refusals that the audit log only counts, for there were too many in a second"),
+            audit_lost: declare.one("audit_lost_lines", "Lines of the audit log that could not be written"),
             registry: declare.0,
         }
     }
@@ -204,6 +213,21 @@ impl Metrics {
     /// Somebody was to sign in at the provider.
     pub(crate) fn login(&self, outcome: LoginOutcome) {
         self.logins.at(outcome).inc();
+    }
+
+    /// A line of the audit log.
+    pub(crate) fn audit_line(&self) {
+        self.audit_lines.inc();
+    }
+
+    /// A refusal that the audit log only counts.
+    pub(crate) fn audit_left_out(&self) {
+        self.audit_left_out.inc();
+    }
+
+    /// So many lines of the audit log were lost so far.
+    pub(crate) fn set_audit_lost(&self, lines: u64) {
+        self.audit_lost.inner().store(lines, Ordering::Relaxed);
     }
 
     /// A connection ended in a panic.

@@ -12,43 +12,55 @@ use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
 use crate::app::App;
+use crate::audit::{Entry, Event};
 use crate::caller::Caller;
+use crate::link::Link;
 use crate::{listing, problem};
 
 /// `GET /infra_config`: the same text as the `config` message. It may have credentials in it.
-pub(crate) async fn infra_config(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>) -> Response {
+pub(crate) async fn infra_config(
+    State(app): State<Arc<App>>,
+    Extension(link): Extension<Arc<Link>>,
+    Extension(caller): Extension<Caller>,
+) -> Response {
     if !caller.has_a_role() {
-        return forbidden(&app, "This account has no role here");
+        return forbidden(&app, &link, &caller, "This account has no role here");
     }
     json(app.registry.config().to_string())
 }
 
 /// `GET /devices`: those that the caller may know of.
-pub(crate) async fn list(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>) -> Response {
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Extension(link): Extension<Arc<Link>>,
+    Extension(caller): Extension<Caller>,
+) -> Response {
     if !caller.may_list() {
-        return may_not_list(&app);
+        return may_not_list(&app, &link, &caller);
     }
     json(app.listings.seen_by(&caller, &app.registry).await.array())
 }
 
-pub(super) fn may_not_list(app: &App) -> Response {
-    forbidden(app, "This token may not see the devices")
+pub(super) fn may_not_list(app: &App, link: &Link, caller: &Caller) -> Response {
+    forbidden(app, link, caller, "This token may not see the devices")
 }
 
-fn forbidden(app: &App, text: &str) -> Response {
+fn forbidden(app: &App, link: &Link, caller: &Caller, text: &str) -> Response {
     app.metrics.refused_with("forbidden");
+    app.audit.note(&Entry::new(Event::Refusal).refused("forbidden").from(link.peer).who(caller));
     problem::forbidden(text)
 }
 
 /// `GET /devices/{id}`.
 pub(crate) async fn one(
     State(app): State<Arc<App>>,
+    Extension(link): Extension<Arc<Link>>,
     Extension(caller): Extension<Caller>,
     id: Result<Path<String>, PathRejection>,
 ) -> Response {
     let Ok(Path(id)) = id else { return problem::not_found().await };
     if !caller.may_list() {
-        return may_not_list(&app);
+        return may_not_list(&app, &link, &caller);
     }
     match find(&app, &caller, &id) {
         Some(device) => json(listing::detail(&device)),

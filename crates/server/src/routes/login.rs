@@ -14,6 +14,8 @@ use url::Url;
 use url::form_urlencoded;
 
 use crate::app::App;
+use crate::audit::{Entry, Event, Outcome};
+use crate::caller::Caller;
 use crate::gate::{self, LOGIN_COOKIES, cookie_of};
 use crate::link::Link;
 use crate::login::{Answer, Login, Page};
@@ -51,7 +53,7 @@ pub(crate) async fn begin(
             let cookie = attempt_cookie(login, &begun.sealed, &more);
             with_cookies(to(&begun.to), [cookie])
         }
-        Err(outcome) => to(&login.url(&page, Some(counted(&app, outcome)))),
+        Err(outcome) => to(&login.url(&page, Some(counted(&app, &link, outcome)))),
     }
 }
 
@@ -72,7 +74,7 @@ pub(crate) async fn callback(
     let (Some(attempt), Some(answer)) = (meant, answer) else {
         // It may be an answer that somebody else asked for: the attempt, if there is one, goes on.
         gate::hold_back(&app, &link).await;
-        return to(&login.url(&Page::default(), Some(counted(&app, LoginOutcome::Lost))));
+        return to(&login.url(&Page::default(), Some(counted(&app, &link, LoginOutcome::Lost))));
     };
     let over = attempt_cookie(login, "", "; Max-Age=0");
     let signed_in = match login.finish(&attempt, answer).await {
@@ -81,14 +83,14 @@ pub(crate) async fn callback(
     };
     match signed_in {
         Ok(cookie) => {
-            counted(&app, LoginOutcome::SignedIn);
+            counted(&app, &link, LoginOutcome::SignedIn);
             with_cookies(to(&login.url(&attempt.page(), None)), [over, cookie])
         }
         Err(outcome) => {
             if outcome == LoginOutcome::Failed {
                 gate::hold_back(&app, &link).await;
             }
-            with_cookies(to(&login.url(&attempt.page(), Some(counted(&app, outcome)))), [over])
+            with_cookies(to(&login.url(&attempt.page(), Some(counted(&app, &link, outcome)))), [over])
         }
     }
 }
@@ -99,7 +101,7 @@ pub(crate) async fn end(State(app): State<Arc<App>>, Extension(link): Extension<
     link.set_held();
     match login.end().await {
         Ok(url) => to(&url),
-        Err(outcome) => to(&login.url(&Page::default(), Some(counted(&app, outcome)))),
+        Err(outcome) => to(&login.url(&Page::default(), Some(counted(&app, &link, outcome)))),
     }
 }
 
@@ -118,10 +120,17 @@ fn sign_in(
                 None => tracing::info!(%peer, who, %roles, "signed in"),
                 Some(why) => tracing::info!(%peer, who, %why, "signed in, and may do nothing here"),
             }
+            let caller = Caller::known(session.principal);
+            let entry = Entry::new(Event::SignIn).outcome(Outcome::Ok).from(peer).who(&caller);
+            app.audit.note(&match session.nothing {
+                None => entry,
+                Some(why) => entry.reason(why.label()),
+            });
             Ok(session::cookie(login.is_secure(), &session.token, ""))
         }
         Err(why) => {
             tracing::warn!(%peer, %why, "the provider has vouched for somebody who may not sign in");
+            app.audit.note(&Entry::new(Event::Refusal).refused(why.label()).from(peer));
             Err(LoginOutcome::Refused)
         }
     }
@@ -137,8 +146,20 @@ fn attempt_cookie(login: &Login, value: &str, more: &str) -> Option<HeaderValue>
     Some(cookie)
 }
 
-fn counted(app: &App, outcome: LoginOutcome) -> LoginOutcome {
+fn counted(app: &App, link: &Link, outcome: LoginOutcome) -> LoginOutcome {
     app.metrics.login(outcome);
+    let reason = match outcome {
+        LoginOutcome::Denied => "login_denied",
+        LoginOutcome::Failed => "login_failed",
+        LoginOutcome::Lost => "login_lost",
+        // Noted with what is known of them, or nobody's fault who is here.
+        LoginOutcome::SignedIn
+        | LoginOutcome::Refused
+        | LoginOutcome::Unreachable
+        | LoginOutcome::Busy
+        | LoginOutcome::NoEnd => return outcome,
+    };
+    app.audit.note(&Entry::new(Event::Refusal).refused(reason).from(link.peer));
     outcome
 }
 

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cuttlebone_access::{Access, IssuerSettings, Patterns, Revoked, SessionKey, Sessions, Settings as Kinds};
-use cuttlebone_server::{ClientSecret, LoginSettings, Settings};
+use cuttlebone_server::{LoginSettings, Settings};
 use serde_json::{Value, json};
 use url::Url;
 
 use crate::support::{Answer, Running, request};
-use provider::{CLIENT, Key, Provider, Says, Signs, challenge, unix_seconds};
+use provider::{CLIENT, Key, Provider, challenge, unix_seconds};
 
 const ROOT: &str = "http://127.0.0.1:1/lab/";
 
@@ -159,6 +159,8 @@ async fn browser_is_sent_to_the_provider_and_comes_back_with_a_session_of_ours()
     let end = who["expires_at"].as_u64().expect("a time");
     assert!((unix_seconds() + 3590..=unix_seconds() + 3600).contains(&end), "{end}");
     assert_eq!(server.metric("cuttlebone_logins_total{outcome=\"signed_in\"}").await, 1);
+    let line = server.until_audited("sign_in", &[("outcome", "ok".into())]).await;
+    assert_eq!(line["who"], json!({"kind": "oidc", "identity": identity, "name": "4711"}));
 }
 
 #[tokio::test]

@@ -1,11 +1,9 @@
 //! The provider, the browser, or the page that led here may be hostile.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use cuttlebone_server::ClientSecret;
 use serde_json::json;
-use url::Url;
 
 use super::provider::{CLIENT, Provider, Says, Signs, unix_seconds};
 use super::{Away, ROOT, assert_outcome, cookies, get, server, server_with, session, sign_in, value};
@@ -135,6 +133,7 @@ async fn answer_to_an_attempt_of_another_browser_signs_nobody_in() {
         assert_outcome(&answer, "lost", query);
     }
     assert!(provider.plan.lock().exchanges.is_empty(), "a code was sent on");
+    server.until_audited("refusal", &[("reason", "login_lost".into())]).await;
 }
 
 #[tokio::test]
