@@ -9,6 +9,25 @@ pub(super) const BASE: [(&str, &str); 3] = [
     ("CUTTLEBONE__OIDC__PUBLIC_URL", "https://devices.example"),
 ];
 
+/// Values that are others than the defaults, where adding to those makes none.
+pub(super) const WORDS: [(&str, &str); 15] = [
+    ("oidc.issuer", "https://other.example"),
+    ("oidc.client_id", "other"),
+    ("oidc.client_secret", "a secret"),
+    ("oidc.client_secret_file", "src/main.rs"),
+    ("oidc.public_url", "https://other.example"),
+    ("oidc.name", "Other"),
+    ("oidc.scopes", "[\"groups\"]"),
+    ("oidc.roles_claim", "groups"),
+    ("oidc.devices_claim", "ids"),
+    ("oidc.devices", "[\"*\"]"),
+    ("oidc.tenant_claim", "org"),
+    ("oidc.tenant", "lab7"),
+    ("oidc.session_key", "0123456789abcdef0123456789abcdef"),
+    ("oidc.session_key_file", "src/main.rs"),
+    ("oidc.roles", "{lab-admins = \"admin\"}"),
+];
+
 fn file(lines: &str) -> String {
     format!(
         "[oidc]\nissuer = \"https://login.example\"\nclient_id = \"c\"\npublic_url = \"https://devices.example\"\n{lines}\n"
