@@ -93,6 +93,9 @@ fn every_key_of_the_reference_changes_something() {
         "server.allow_plain_text",
         // Who is revoked is not counted; tests/it/access.rs sees that they are.
         "access.revoked_file",
+        // tests/oidc.rs sees that they are read.
+        "oidc.client_secret_file",
+        "oidc.session_key_file",
         "tls.cert_file",
         "tls.key_file",
     ];

@@ -1,13 +1,14 @@
 //! `[oidc]`: signing in at a provider, and what its claims mean.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use cuttlebone_access::{IssuerFault, IssuerSettings, Patterns, Role, Roles, SessionKey, Sessions, TenantFrom};
 use cuttlebone_server::{ClientSecret, LoginSettings};
 
 use super::super::raw::RawOidc;
 use super::check::{Check, count, millis};
-use super::secrets;
+use crate::files::{self, Others};
 
 /// Whether a provider is named.
 pub(super) fn is_configured(raw: &RawOidc) -> bool {
@@ -57,10 +58,8 @@ pub(super) fn sessions(raw: &RawOidc, check: &mut Check<'_>) -> Option<Sessions>
 
 /// What the server needs to send browsers to the provider, if there is one.
 pub(super) fn login(raw: &RawOidc, check: &mut Check<'_>) -> Option<LoginSettings> {
-    let given = |text| Some(text).filter(|text: &&str| !text.is_empty());
-    let mut secret = |key, secret, file| secrets::read(key, given(secret), given(file), check);
-    let client_secret = secret("oidc.client_secret", raw.client_secret.expose(), &raw.client_secret_file);
-    let session_key = secret("oidc.session_key", raw.session_key.expose(), &raw.session_key_file);
+    let client_secret = secret("oidc.client_secret", raw.client_secret.expose(), &raw.client_secret_file, check);
+    let session_key = secret("oidc.session_key", raw.session_key.expose(), &raw.session_key_file, check);
     let key = session_key.and_then(|secret| {
         let key = SessionKey::new(secret.as_bytes());
         if key.is_none() {
@@ -83,6 +82,29 @@ pub(super) fn login(raw: &RawOidc, check: &mut Check<'_>) -> Option<LoginSetting
         exchanges: count(raw.exchanges),
         key,
     })
+}
+
+/// A secret that stands in the configuration, or in the first line of a file that is nobody else's.
+fn secret(key: &str, secret: &str, file: &str, check: &mut Check<'_>) -> Option<String> {
+    let file_key = format!("{key}_file");
+    match (secret, file) {
+        ("", "") => None,
+        (secret, "") => Some(secret.to_owned()),
+        ("", file) => {
+            let text = files::read(Path::new(file), Others::MayNothing);
+            let text = text.map_err(|fault| check.fault(&file_key, fault)).ok()?;
+            let line = text.lines().next().filter(|line| !line.is_empty()).map(ToOwned::to_owned);
+            if line.is_none() {
+                check.fault(&file_key, format!("{file}: the first line is empty"));
+            }
+            line
+        }
+        (_, _) => {
+            let name = key.rsplit('.').next().unwrap_or(key);
+            check.fault(&file_key, format!("give {name} or {name}_file, not both"));
+            None
+        }
+    }
 }
 
 /// What others call our roles.
