@@ -53,7 +53,7 @@ fn server(provider: &Provider) -> Running {
 fn server_with(provider: &Provider, change: impl FnOnce(&mut Settings)) -> Running {
     Running::with(|settings| {
         settings.fetch.allow_private = true;
-        settings.fetch.timeout = Duration::from_millis(500);
+        settings.fetch.timeout = Duration::from_secs(15);
         settings.access.anonymous = false;
         settings.access.access = access(rules(&provider.issuer));
         settings.access.login = Some(login(&provider.issuer));

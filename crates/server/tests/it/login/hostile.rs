@@ -65,7 +65,10 @@ async fn id_token_that_is_not_good_signs_nobody_in() {
 #[tokio::test]
 async fn answer_that_is_slow_huge_or_somewhere_else_ends_the_attempt_in_time() {
     let provider = Provider::start().await;
-    let server = server_with(&provider, |settings| settings.access.failures = 1000);
+    let server = server_with(&provider, |settings| {
+        settings.access.failures = 1000;
+        settings.fetch.timeout = Duration::from_secs(3);
+    });
     for (says, outcome) in [
         (Says::Status(400, r#"{"error":"invalid_grant","error_description":"<script>"}"#), "failed"),
         (Says::Status(500, "<script>"), "failed"),
@@ -99,7 +102,7 @@ async fn provider_that_does_not_say_what_it_is_is_left_alone_for_a_while_and_not
     ] {
         let provider = Provider::start().await;
         provider.change(|plan| (plan.discovery, plan.metadata) = (says.clone(), metadata.clone()));
-        let server = server(&provider);
+        let server = server_with(&provider, |settings| settings.fetch.timeout = Duration::from_secs(3));
         for _ in 0..3 {
             let answer = get(&server, "/api/v1/login?return_to=viewer.html", "").await;
             let location = format!("{ROOT}viewer.html#login=unreachable");
@@ -244,7 +247,6 @@ async fn codes_that_are_exchanged_at_once_are_bounded() {
     let provider = Provider::start().await;
     let server = server_with(&provider, |settings| {
         settings.access.login.as_mut().expect("there is one").exchanges = 1;
-        settings.fetch.timeout = Duration::from_secs(20);
     });
     provider.change(|plan| plan.token = Says::Later);
     let second = Away::begin(&server, &provider, "").await;
