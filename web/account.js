@@ -9,7 +9,16 @@
 
 import { Emitter } from './js/emitter.js';
 
-/** @typedef {{ name: string, tenant: string | null, roles: string[], expiresAt: Date | null }} Who */
+/**
+ * @typedef {object} Who
+ * @property {string} name
+ * @property {string | null} identity only of those who have signed in at the provider, where two may have one name
+ * @property {string | null} tenant
+ * @property {string[]} roles
+ * @property {Date | null} expiresAt
+ */
+
+/** @typedef {{ name: string }} Provider where one may sign in instead of with a token, and what people call it */
 
 /**
  * @typedef {object} Standing
@@ -58,6 +67,8 @@ export class Account extends Emitter {
   #last = null;
   /** @type {Promise<boolean> | null} */
   #asking = null;
+  /** @type {Provider | null | undefined} undefined: the server has not said */
+  #provider;
 
   /** @param {AccountOptions} [options] */
   constructor(options = {}) {
@@ -96,6 +107,16 @@ export class Account extends Emitter {
     if (this.#standing.name === 'out') return 'no_cookie';
     this.#channel.postMessage('in');
     return 'ok';
+  }
+
+  /** @returns {Promise<Provider | null>} null if there is none, or the server does not say */
+  async provider() {
+    if (this.#provider !== undefined) return this.#provider;
+    const answer = await this.#request('GET', 'api/v1/login/provider');
+    if (answer?.status === 404) this.#provider = null;
+    const said = answer?.status === 200 && (await answer.json().catch(() => null));
+    if (typeof said?.name === 'string') this.#provider = { name: said.name };
+    return this.#provider ?? null;
   }
 
   /** @returns {Promise<boolean>} whether it is done; if so, this page is over, as are all others */
@@ -161,10 +182,11 @@ export function mayWatch({ who }) {
  * @param {any} said
  * @returns {Who | null} null for whoever came with nothing, where anybody is served
  */
-function readWho({ name, tenant, roles, expires_at: expiresAt }) {
+function readWho({ name, identity, tenant, roles, expires_at: expiresAt }) {
   if (typeof name !== 'string') return null;
   return {
     name,
+    identity: typeof identity === 'string' ? identity : null,
     tenant: typeof tenant === 'string' ? tenant : null,
     roles: Array.isArray(roles) ? roles.filter((role) => typeof role === 'string') : [],
     expiresAt: typeof expiresAt === 'number' ? new Date(expiresAt * 1000) : null,
@@ -176,5 +198,5 @@ function readWho({ name, tenant, roles, expires_at: expiresAt }) {
  * @param {Who | null} other
  */
 function isSamePerson(one, other) {
-  return one.name === other?.name && one.tenant === other.tenant;
+  return one.name === other?.name && one.identity === other.identity && one.tenant === other.tenant;
 }

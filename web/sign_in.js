@@ -1,6 +1,7 @@
-/** The form that asks for a token, and the name in the bar of whoever has signed in. */
+/** The form that asks for a token or leads to the provider, and the name in the bar of whoever has signed in. */
 
 import { byId, make, setText } from './dom.js';
+import { ProviderSignIn, noteLeaving } from './provider.js';
 
 /** @typedef {import('./account.js').Account} Account */
 /** @typedef {import('./account.js').Standing} Standing */
@@ -45,6 +46,8 @@ export class SignIn {
   #field = make('input');
   #button = make('button', 'primary', 'Sign in');
   #fault = make('p', 'fault');
+  #provider = new ProviderSignIn();
+  #token = /** @type {HTMLDetailsElement} */ (make('details'));
 
   /**
    * @param {Account} account
@@ -69,7 +72,19 @@ export class SignIn {
     if (!this.element.hidden) return;
     this.element.hidden = false;
     setText(byId('announce'), `Sign in. ${why}`);
-    if (document.activeElement === document.body) this.#field.focus({ preventScroll: true });
+    this.#offer();
+  }
+
+  /** Where there is a provider, it comes first. */
+  async #offer() {
+    const said = await this.#provider.show(this.#account);
+    const hasProvider = !this.#provider.element.hidden;
+    this.#token.classList.toggle('alone', !hasProvider);
+    this.#token.open ||= !hasProvider;
+    if (said) setText(byId('announce'), said);
+    if (document.activeElement !== document.body || this.element.hidden) return;
+    if (hasProvider) this.#provider.focus();
+    else this.#field.focus({ preventScroll: true });
   }
 
   hide() {
@@ -96,7 +111,9 @@ export class SignIn {
       this.#submit();
     });
     const hint = make('p', 'hint', 'Whoever runs the server makes one with ', make('code', '', COMMAND));
-    const element = make('section', 'card sign-in', title, this.#why, form, hint);
+    this.#token.append(make('summary', '', 'With a token'), form, hint);
+    this.#token.classList.add('alone');
+    const element = make('section', 'card sign-in', title, this.#why, this.#provider.element, this.#token);
     element.setAttribute('aria-labelledby', title.id);
     element.hidden = true;
     return element;
@@ -140,6 +157,7 @@ function showWho({ who }) {
 async function signOut(account) {
   const button = /** @type {HTMLButtonElement} */ (byId('sign-out'));
   button.disabled = true;
+  if (account.standing.who?.identity) noteLeaving();
   const done = await account.signOut();
   button.disabled = false;
   if (done) return;

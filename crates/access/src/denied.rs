@@ -47,6 +47,9 @@ pub enum Denied {
     /// It gives a role that needs device ids, and names none.
     #[error("the JWT names no devices, which its role needs")]
     NoDevices,
+    /// What it gives is too long for a cookie.
+    #[error("the claims give more device patterns than a cookie can hold")]
+    TooLong,
 }
 
 impl Denied {
@@ -68,6 +71,7 @@ impl Denied {
             Self::Claims => "token_claims",
             Self::NoRole => "token_no_role",
             Self::NoDevices => "token_no_devices",
+            Self::TooLong => "token_too_long",
         }
     }
 }

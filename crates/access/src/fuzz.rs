@@ -6,7 +6,9 @@ use ring::hmac;
 use serde_json::Value;
 
 use crate::pattern::{Pattern, naive};
-use crate::{Access, Algorithm, IssuerSettings, Jwt, KeySet, Revoked, Settings, StaticTokens, Token};
+use crate::{
+    Access, Algorithm, IssuerSettings, Jwt, KeySet, Revoked, SessionKey, Sessions, Settings, StaticTokens, Token,
+};
 
 const ISSUER: &str = "https://idp.example";
 const SECRET: &[u8] = b"RvQ7tYw2mJ9cLx4pDz8sHk3nBf6gTe1a";
@@ -23,6 +25,8 @@ pub fn token(data: &[u8]) {
     let access = access();
     let first = access.authenticate(&token, NOW);
     assert_eq!(access.authenticate(&token, NOW), first, "another answer the second time");
+    let key = SessionKey::new(SECRET).expect("long enough");
+    assert_eq!(access.authenticate_cookie(&key, &token, NOW).ok(), first.clone().ok(), "a session that nobody began");
     if let Ok(principal) = first {
         assert!(kind % 2 == 1, "a token that nobody signed");
         let claims: Value = serde_json::from_str(claims).expect("they were read");
@@ -58,7 +62,9 @@ fn signed(header: &str, claims: &str) -> String {
 fn access() -> Access {
     let keys = KeySet::from_secret(SECRET, Algorithm::HS256).expect("a secret");
     let jwt = Jwt::new(vec![(IssuerSettings::new(ISSUER), keys)]).expect("good settings");
-    Access::new(Settings { jwt: Some(jwt), tokens: Some(StaticTokens::default()), ..Settings::default() })
+    let sessions = Sessions::new(IssuerSettings::new(ISSUER)).expect("good settings");
+    let tokens = StaticTokens::default();
+    Access::new(Settings { jwt: Some(jwt), tokens: Some(tokens), sessions: Some(sessions), ..Settings::default() })
 }
 
 #[cfg(test)]

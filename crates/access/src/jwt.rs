@@ -6,7 +6,7 @@
 //! `jsonwebtoken` on `ring` ([`provider`]); times and everything else in the claims by [`claims`], for `jsonwebtoken` would
 //! read a clock.
 
-mod claims;
+pub(crate) mod claims;
 mod issuer;
 mod jwks;
 mod key;

@@ -1,7 +1,8 @@
 //! Who may do what: tokens, and what they stand for.
 //!
 //! [`Access`] has every kind of credential that is accepted, and makes a [`Principal`] of a [`Token`]. A principal answers
-//! what it may do to which device. The kinds are [`StaticTokens`] from a file, and [`Jwt`]: tokens that somebody else signed.
+//! what it may do to which device. The kinds are [`StaticTokens`] from a file, [`Jwt`]: tokens that somebody else signed, and
+//! [`Sessions`] of those who have signed in at a provider.
 //!
 //! Everything here is synchronous and without I/O; the time comes in as seconds since 1970. Called by the server once for each
 //! upgrade and request, and by the binary, which reads the files.
@@ -22,6 +23,7 @@ mod prefix;
 mod principal;
 mod revoked;
 mod role;
+mod session;
 mod static_tokens;
 mod tenant;
 mod token;
@@ -38,6 +40,7 @@ pub use prefix::{InvalidPrefix, Prefix};
 pub use principal::Principal;
 pub use revoked::Revoked;
 pub use role::{Role, Roles, UnknownRole};
+pub use session::{NewSession, SessionKey, Sessions};
 pub use static_tokens::{NewToken, StaticTokens, TokenFields};
 pub use tenant::{InvalidName, Tenant};
 pub use token::Token;

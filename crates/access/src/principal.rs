@@ -9,6 +9,7 @@ use crate::jwt::Signed;
 use crate::pattern::Patterns;
 use crate::prefix::Prefix;
 use crate::role::{Role, Roles};
+use crate::session::SessionPrint;
 use crate::tenant::Tenant;
 use crate::users::Who;
 
@@ -18,6 +19,8 @@ pub struct Principal {
     /// The kind and the name: the name is what follows `name_from`.
     identity: Box<str>,
     name_from: usize,
+    /// What people call it, if that is another name.
+    shown: Option<Box<str>>,
     grant: Grant,
     origin: Origin,
     /// The tenant that an operator means now.
@@ -49,6 +52,8 @@ pub(crate) enum Origin {
     Signed(Arc<Signed>),
     /// What the system says of a process of this machine.
     User(Who),
+    /// A session of ours, by rules of this print.
+    Session(SessionPrint),
 }
 
 impl Principal {
@@ -57,6 +62,7 @@ impl Principal {
         Self {
             identity: format!("token:{name}").into(),
             name_from: "token:".len(),
+            shown: None,
             grant,
             origin: Origin::Static(hash),
             acts_for: None,
@@ -68,16 +74,36 @@ impl Principal {
         let kind = format!("jwt:{issuer}#");
         let name_from = kind.len();
         let origin = Origin::Signed(Arc::new(signed));
-        Self { identity: (kind + subject).into(), name_from, grant, origin, acts_for: None }
+        Self { identity: (kind + subject).into(), name_from, shown: None, grant, origin, acts_for: None }
     }
 
     /// A user of this machine.
     pub(crate) fn of_user(name: &str, who: Who, grant: Grant) -> Self {
-        let identity = format!("user:{name}").into();
-        Self { identity, name_from: "user:".len(), grant, origin: Origin::User(who) }
+        Self {
+            identity: format!("user:{name}").into(),
+            name_from: "user:".len(),
+            shown: None,
+            grant,
+            origin: Origin::User(who),
+            acts_for: None,
+        }
     }
 
-    /// Who this is: `token:NAME`, `user:NAME` or `jwt:ISSUER#SUBJECT`. Two principals of one identity may take each other's device ids
+    /// Somebody who has signed in at a provider. `issuer` has no `#`, so no other pair has the same identity.
+    pub(crate) fn of_session(
+        issuer: &str,
+        subject: &str,
+        shown: Option<String>,
+        grant: Grant,
+        print: SessionPrint,
+    ) -> Self {
+        let kind = format!("oidc:{issuer}#");
+        let name_from = kind.len();
+        let (identity, shown) = ((kind + subject).into(), shown.map(Into::into));
+        Self { identity, name_from, shown, grant, origin: Origin::Session(print), acts_for: None }
+    }
+
+    /// Who this is: `token:NAME`, `user:NAME`, `jwt:ISSUER#SUBJECT` or `oidc:ISSUER#SUBJECT`. Two principals of one identity may take each other's device ids
     /// over (PROTOCOL.md 2.4). Has no control characters.
     #[must_use]
     pub fn identity(&self) -> &str {
@@ -88,6 +114,19 @@ impl Principal {
     #[must_use]
     pub fn name(&self) -> &str {
         self.identity.get(self.name_from..).unwrap_or_default()
+    }
+
+    /// Whether it has signed in at a provider.
+    #[must_use]
+    pub fn is_session(&self) -> bool {
+        matches!(self.origin, Origin::Session(_))
+    }
+
+    /// What people call it, if that is another name than [`Principal::name`]: what a provider calls the account. Two may have the
+    /// same, and whoever has it may be able to change it. Has no control characters.
+    #[must_use]
+    pub fn shown_name(&self) -> Option<&str> {
+        self.shown.as_deref()
     }
 
     /// Whose devices are meant. Tenants do not see each other; `None` is a tenant of its own. An operator has the one that it acts for.
@@ -177,7 +216,7 @@ impl Principal {
     #[must_use]
     pub fn is_over(&self, now: u64) -> bool {
         let until = match &self.origin {
-            Origin::Static(_) | Origin::User(_) => self.grant.expires_at,
+            Origin::Static(_) | Origin::User(_) | Origin::Session(_) => self.grant.expires_at,
             Origin::Signed(signed) => Some(signed.until()),
         };
         until.is_some_and(|until| now >= until)

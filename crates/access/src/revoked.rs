@@ -15,8 +15,8 @@ impl Revoked {
     /// The most lines of a file.
     pub const MOST_LINES: usize = 100_000;
 
-    /// Reads a file. A line is an identity, `token:NAME`, `user:NAME` or `jwt:ISSUER#SUBJECT`, or one signed token, `jti:ISSUER#ID`. Lines
-    /// that begin with `#` are comments.
+    /// Reads a file. A line is an identity, `token:NAME`, `user:NAME`, `jwt:ISSUER#SUBJECT` or `oidc:ISSUER#SUBJECT`, or one signed
+    /// token, `jti:ISSUER#ID`. Lines that begin with `#` are comments.
     ///
     /// # Errors
     /// All faults.
@@ -43,7 +43,7 @@ impl Revoked {
         }
         let id = match principal.origin() {
             Origin::Signed(signed) => signed.id(),
-            Origin::Static(_) | Origin::User(_) => None,
+            Origin::Static(_) | Origin::User(_) | Origin::Session(_) => None,
         };
         self.0.contains(principal.identity()) || id.is_some_and(|id| self.0.contains(id.as_str()))
     }
@@ -53,7 +53,7 @@ fn is_somebody(line: &str) -> bool {
     let of_issuer = |rest: &str| rest.split_once('#').is_some_and(|(issuer, id)| !issuer.is_empty() && !id.is_empty());
     match line.split_once(':') {
         Some(("token" | "user", name)) => check_name(name).is_ok(),
-        Some(("jwt" | "jti", rest)) => of_issuer(rest),
+        Some(("jwt" | "oidc" | "jti", rest)) => of_issuer(rest),
         _ => false,
     }
 }
@@ -64,8 +64,9 @@ mod tests {
 
     #[test]
     fn every_line_that_names_nobody_is_a_fault() {
-        let text = "# left in May\ntoken:cam-7\n\n jwt:https://idp.example#alice \njti:https://idp.example#4711\n";
-        assert_eq!(Revoked::parse(text).expect("good").0.len(), 3);
+        let text =
+            "# left in May\ntoken:cam-7\n\n jwt:https://idp.example#alice \njti:https://idp.example#4711\noidc:a#b";
+        assert_eq!(Revoked::parse(text).expect("good").0.len(), 4);
         let text = "alice\ntoken:\ntoken:a b\njwt:https://idp.example\njwt:#alice\njti:https://idp.example#\ntoken:a";
         let faults = Revoked::parse(text).expect_err("faults");
         assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);

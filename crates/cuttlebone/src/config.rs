@@ -23,7 +23,7 @@ use std::path::PathBuf;
 
 pub(crate) use fault::{Fault, Faults};
 pub(crate) use merge::Override;
-pub(crate) use raw::{RawAccess, RawConfig};
+pub(crate) use raw::{RawAccess, RawConfig, RawOidc};
 pub(crate) use restart::needs_restart;
 pub(crate) use settings::Known;
 
@@ -84,8 +84,8 @@ impl Sources {
 }
 
 /// Reads again who may connect: the files that `[access]` names. Errors: every fault there is.
-pub(crate) fn read_access(raw: &RawAccess) -> Result<Known, Faults> {
-    settings::known(raw)
+pub(crate) fn read_access(raw: &RawAccess, oidc: &RawOidc) -> Result<Known, Faults> {
+    settings::known(raw, oidc)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::feed::Feed;
 use crate::fetch::Fetcher;
 use crate::gate::{Gate, Throttle};
 use crate::listing::Listings;
+use crate::login::Login;
 use crate::memory;
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
@@ -31,6 +32,8 @@ pub(crate) struct App {
     pub(crate) audit: Arc<Audit>,
     /// Who is let in.
     pub(crate) gate: Gate,
+    /// Signing in at a provider, if there is one.
+    pub(crate) login: Option<Login>,
     /// Asks other servers.
     pub(crate) fetcher: Fetcher,
     /// Changes of the device list, as text.
@@ -65,10 +68,13 @@ impl App {
         metrics: Arc<Metrics>,
         fetcher: Fetcher,
     ) -> Arc<Self> {
+        let gate = Gate::new(&settings.access);
+        let login = settings.access.login.as_ref();
         Arc::new(Self {
+            login: login.and_then(|login| Login::new(login, gate.session_key(), &fetcher)),
+            gate,
             audit: Arc::new(Audit::new(&settings.audit, Arc::clone(&metrics))),
             fetcher,
-            gate: Gate::new(&settings.access),
             feed: Feed::new(settings.hub.event_buffer),
             listings: Listings::default(),
             assembly: Assembly::new(memory::assembling(settings.memory)),

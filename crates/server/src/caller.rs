@@ -70,6 +70,11 @@ impl Caller {
         self.0.as_ref().map(|principal| principal.name())
     }
 
+    /// Whether it may do anything at all.
+    pub(crate) fn has_a_role(&self) -> bool {
+        self.allows(|principal| !principal.roles().is_empty())
+    }
+
     /// Whether it may speak for devices at all.
     pub(crate) fn is_device(&self) -> bool {
         self.allows(|principal| principal.has(Role::Device))

@@ -12,21 +12,23 @@ mod throttle;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cuttlebone_access::{Access, Denied, Token};
+use cuttlebone_access::{Access, Denied, NewSession, Principal, SessionKey, Token};
 use cuttlebone_transport::PeerUser;
 use http::header::ORIGIN;
 use http::{HeaderMap, Uri};
 use parking_lot::RwLock;
+use serde_json::{Map, Value};
 use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::caller::{Caller, View};
 use crate::clock;
 use crate::link::Link;
+use crate::login::LoginSettings;
 use crate::origin::{self, Scheme};
+pub(crate) use credential::{LOGIN_COOKIES, PLAIN_COOKIE, SECURE_COOKIE, cookie_of};
 use credential::{Malformed, Presented};
-pub(crate) use credential::{PLAIN_COOKIE, SECURE_COOKIE};
-pub(crate) use guard::{require, unauthenticated};
+pub(crate) use guard::{hold_back, require, unauthenticated};
 use revocations::{Revocations, TooMany};
 pub(crate) use throttle::Throttle;
 
@@ -45,6 +47,8 @@ pub struct AccessSettings {
     pub failures_within: Duration,
     /// How long an answer to a further one waits at most: `access.failure_delay_ms`.
     pub failure_delay: Duration,
+    /// Signing in at a provider: `oidc`.
+    pub login: Option<LoginSettings>,
 }
 
 impl Default for AccessSettings {
@@ -57,6 +61,7 @@ impl Default for AccessSettings {
             failures: 10,
             failures_within: Duration::from_secs(30 * 60),
             failure_delay: Duration::from_secs(25),
+            login: None,
         }
     }
 }
@@ -90,6 +95,8 @@ impl Unrecognised {
 #[derive(Debug)]
 pub(crate) struct Gate {
     access: RwLock<Arc<Access>>,
+    /// What signs sessions.
+    session_key: SessionKey,
     anonymous: bool,
     token_in_query: bool,
     changed: watch::Sender<()>,
@@ -100,7 +107,9 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn new(settings: &AccessSettings) -> Self {
+        let key = settings.login.as_ref().and_then(|login| login.key.clone());
         Self {
+            session_key: key.unwrap_or_else(random_key),
             access: RwLock::new(Arc::clone(&settings.access)),
             anonymous: settings.anonymous,
             token_in_query: settings.token_in_query,
@@ -137,9 +146,11 @@ impl Gate {
         }
         let query = uri.query().filter(|_| self.token_in_query);
         match credential::of(headers, query, scheme).map_err(|Malformed| Unrecognised::Malformed)? {
-            Presented::Explicit(token) => self.authenticate(&token),
+            Presented::Explicit(token) => self.authenticate(&token, Access::authenticate),
             // One that has expired is no reason to turn a page away that anybody may see.
-            Presented::Cookie(token) if takes_cookie => match self.authenticate(&token) {
+            Presented::Cookie(token) if takes_cookie => match self
+                .authenticate(&token, |access, token, now| access.authenticate_cookie(&self.session_key, token, now))
+            {
                 Err(_) if self.anonymous => Ok(Caller::ANYBODY),
                 recognised => recognised,
             },
@@ -163,13 +174,27 @@ impl Gate {
         principal.map(Caller::known).map_or(recognised, Ok)
     }
 
-    fn authenticate(&self, token: &Token) -> Result<Caller, Unrecognised> {
+    fn authenticate(
+        &self,
+        token: &Token,
+        by: impl FnOnce(&Access, &Token, u64) -> Result<Arc<Principal>, Denied>,
+    ) -> Result<Caller, Unrecognised> {
         let access = Arc::clone(&self.access.read());
-        let principal = access.authenticate(token, clock::unix_ms() / 1000).map_err(Unrecognised::Denied)?;
+        let principal = by(&access, token, clock::unix_ms() / 1000).map_err(Unrecognised::Denied)?;
         if self.revocations.has(&principal) {
             return Err(Unrecognised::Denied(Denied::Revoked));
         }
         Ok(Caller::known(principal))
+    }
+
+    /// Begins a session, that ends at `end` (seconds since 1970), of whom a provider has vouched for with `claims`.
+    pub(crate) fn open_session(&self, claims: &Map<String, Value>, end: u64) -> Result<NewSession, Denied> {
+        self.access.read().open_session(&self.session_key, claims, end)
+    }
+
+    /// What signs sessions.
+    pub(crate) fn session_key(&self) -> &SessionKey {
+        &self.session_key
     }
 
     /// Changes who can be recognised, and tells those who watch.
@@ -201,4 +226,11 @@ impl Gate {
             }
         }
     }
+}
+
+/// A key that nobody else has.
+fn random_key() -> SessionKey {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).expect("the system has random numbers once it has started");
+    SessionKey::new(&secret).expect("it is long enough")
 }

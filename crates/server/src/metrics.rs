@@ -22,7 +22,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
-pub(crate) use labels::{AcceptError, Paused, Peer, Refusal, Timeout};
+pub(crate) use labels::{AcceptError, LoginOutcome, Paused, Peer, Refusal, Timeout};
 use labels::{Label, PerLabel};
 
 /// The counters and gauges of one server.
@@ -56,6 +56,7 @@ pub(crate) struct Metrics {
     let_go: Counter,
     slowed_failures: Counter,
     slowed_connects: Counter,
+    logins: PerLabel<LoginOutcome, Counter>,
     event_streams: Gauge,
     audit_lines: Counter,
     audit_left_out: Counter,
@@ -137,6 +138,7 @@ impl Metrics {
                 "slowed_connects",
                 "Connects that had to wait because many of the same asker had led to no device",
             ),
+            logins: declare.each("logins", "What came of signing in at the provider"),
             let_go: declare
                 .one("let_go_clients", "Clients that waited for a device and were let go for want of memory"),
             event_streams: declare.one("event_streams", "Open streams of device events"),
@@ -218,6 +220,11 @@ impl Metrics {
     /// The answer to one that was not recognised had to wait.
     pub(crate) fn slowed(&self) {
         self.slowed_failures.inc();
+    }
+
+    /// Somebody was to sign in at the provider.
+    pub(crate) fn login(&self, outcome: LoginOutcome) {
+        self.logins.at(outcome).inc();
     }
 
     /// A line of the audit log.

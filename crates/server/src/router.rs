@@ -8,7 +8,7 @@ use axum::middleware;
 use axum::routing::{delete, get, post};
 
 use crate::app::App;
-use crate::routes::{admin, assets, devices, events, health, leases, session, upgrade, whoami};
+use crate::routes::{admin, assets, devices, events, health, leases, login, session, upgrade, whoami};
 use crate::{gate, host, problem};
 
 /// The routes of the public listener, which listens on `address`. Everything that is none of them is an embedded file, which
@@ -34,6 +34,11 @@ pub(crate) fn router(app: &Arc<App>, address: SocketAddr) -> Router {
         .route("/register_device", get(upgrade::register_device))
         .route("/connect_client", get(upgrade::connect_client))
         .route("/api/v1/session", delete(session::end))
+        // Who is to sign in is not recognised yet.
+        .route("/api/v1/login", get(login::begin))
+        .route("/api/v1/login/callback", get(login::callback))
+        .route("/api/v1/login/provider", get(login::provider))
+        .route("/api/v1/login/end", get(login::end))
         .route("/livez", get(health::livez))
         .fallback(assets::serve)
         .method_not_allowed_fallback(problem::method_not_allowed)

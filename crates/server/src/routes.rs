@@ -6,6 +6,7 @@ pub(crate) mod devices;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod leases;
+pub(crate) mod login;
 pub(crate) mod session;
 pub(crate) mod upgrade;
 pub(crate) mod whoami;

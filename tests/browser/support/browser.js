@@ -22,13 +22,14 @@ export function launch() {
 }
 
 /**
- * A page in a context of its own. `faults` holds exceptions, also those of listeners, refusals of the content security
+ * A page in a context of its own. `others` are beginnings of addresses that it may ask besides this machine's. `faults` holds exceptions, also those of listeners, refusals of the content security
  * policy, and requests to other hosts.
  *
  * @param {import('playwright-core').Browser} browser
  * @param {import('playwright-core').BrowserContextOptions} [options]
+ * @param {string[]} [others]
  */
-export async function newPage(browser, options) {
+export async function newPage(browser, options, others = []) {
   const context = await browser.newContext(options);
   await context.addInitScript(watchThePage);
   const page = await context.newPage();
@@ -41,7 +42,8 @@ export async function newPage(browser, options) {
     if (/^A listener of/.test(message.text())) faults.push(`exception: ${message.text()}`);
   });
   page.on('request', (request) => {
-    if (!/^(http:\/\/127\.0\.0\.1:|data:|blob:)/.test(request.url())) faults.push(`foreign request: ${request.url()}`);
+    const isOwn = /^(http:\/\/127\.0\.0\.1:|data:|blob:)/.test(request.url());
+    if (!isOwn && !others.some((other) => request.url().startsWith(other))) faults.push(`foreign request: ${request.url()}`);
   });
   return { context, page, faults };
 }

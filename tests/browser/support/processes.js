@@ -89,7 +89,7 @@ export class Server {
   static async start({ port = 0, env } = {}) {
     const program = new Program(['serve', '--listen', `127.0.0.1:${port}`, '--metrics-listen', '127.0.0.1:0'], env);
     const lines = createInterface(program.output);
-    return new Server(program, await listening(program, lines, /^listening on (http:\S+)/));
+    return new Server(program, await listening(program, lines, /^listening on (https?:\S+)/));
   }
 
   /** @param {NodeJS.Signals} [signal] */

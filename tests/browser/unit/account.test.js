@@ -41,7 +41,7 @@ test('the server says who it is, below the prefix of the page', async () => {
   assert.equal(await check(ALICE), true);
   assert.deepEqual(it.standing, {
     name: 'known',
-    who: { name: 'alice', tenant: 'lab', roles: ['client', 'admin'], expiresAt: new Date(1_800_000_000_000) },
+    who: { name: 'alice', identity: null, tenant: 'lab', roles: ['client', 'admin'], expiresAt: new Date(1_800_000_000_000) },
     ended: false,
   });
   assert.deepEqual(asked.map(({ method, url }) => [method, url]), [['GET', 'https://h.example/lab/api/v1/whoami']]);
@@ -178,6 +178,19 @@ test('what is shown for one is over when another comes, and goes on for the same
   assert.deepEqual(events.splice(0), ['known', 'out', 'known']);
   await check({ ...ALICE, tenant: 'other' });
   await check({ ...ALICE, name: 'bob' });
+  await check({ ...ALICE, name: 'bob', identity: 'oidc:a#1' });
+  await check({ ...ALICE, name: 'bob', identity: 'oidc:a#2' });
   await check({ roles: [] });
-  assert.deepEqual(events, ['over', 'over', 'over']);
+  assert.deepEqual(events, ['over', 'over', 'over', 'over', 'over']);
+});
+
+test('whether there is a provider is asked until the server has said so', async () => {
+  const { account: it, answers, asked } = account();
+  answers.push(new Error('offline'), 503, { name: 7 }, { name: 'the Lab' });
+  for (const expected of [null, null, null, { name: 'the Lab' }, { name: 'the Lab' }]) assert.deepEqual(await it.provider(), expected);
+  assert.deepEqual(new Set(asked.map(({ url }) => url)), new Set(['https://h.example/lab/api/v1/login/provider']));
+  assert.equal(asked.length, 4);
+  const { account: other, answers: others, asked: once } = account();
+  others.push(404);
+  assert.deepEqual([await other.provider(), await other.provider(), once.length], [null, null, 1]);
 });

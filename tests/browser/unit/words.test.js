@@ -74,7 +74,7 @@ test('the form says why it is there', () => {
 });
 
 test('what is known of somebody is one line', () => {
-  const alice = { name: 'alice', tenant: 'lab', roles: ['client', 'admin'], expiresAt: null };
+  const alice = { name: 'alice', identity: null, tenant: 'lab', roles: ['client', 'admin'], expiresAt: null };
   assert.equal(details(alice), 'client, admin');
   assert.match(details({ ...alice, roles: [], expiresAt: new Date(1_800_000_000_000) }), /^no role, until .*2027/);
   assert.equal(details({ ...alice, expiresAt: new Date(NaN) }), 'client, admin');

@@ -42,6 +42,8 @@ pub(super) const OUTSIDE: &[(&str, &[&str])] = &[
     ("axum", &["cuttlebone-server"]),
     // One provider of cryptography a process: see the crate's `jwt::provider`.
     ("jsonwebtoken", &["cuttlebone-access"]),
+    // What it asks goes through the one client that is bounded: see the server's `fetch`.
+    ("openidconnect", &["cuttlebone-server"]),
     ("hyper", &["cuttlebone-server", "cuttlebone-client", "cuttlebone-testkit", "cuttlebone-loadgen"]),
     ("rustls", NETWORK),
     ("tokio-rustls", NETWORK),

@@ -35,7 +35,7 @@ pub(super) struct Accepted<'a> {
     pub(super) good: Range<u64>,
 }
 
-type Claims = Map<String, Value>;
+pub(crate) type Claims = Map<String, Value>;
 
 /// Judges the claims of a token that `rules` are for. `now` is in seconds since 1970.
 pub(super) fn check<'a>(claims: &'a Claims, rules: &IssuerSettings, now: u64) -> Result<Accepted<'a>, Denied> {
@@ -48,7 +48,7 @@ pub(super) fn check<'a>(claims: &'a Claims, rules: &IssuerSettings, now: u64) ->
     Ok(Accepted { subject: name(claims, "sub")?.ok_or(Denied::Claims)?, id: name(claims, "jti")?, grant, good })
 }
 
-fn check_audience(claims: &Claims, rules: &IssuerSettings) -> Result<(), Denied> {
+pub(crate) fn check_audience(claims: &Claims, rules: &IssuerSettings) -> Result<(), Denied> {
     let audiences = strings(claims, "aud")?;
     let good = match &audiences {
         Some(audiences) => audiences.iter().any(|name| rules.audiences.iter().any(|ours| ours == name)),
@@ -83,17 +83,17 @@ fn times(claims: &Claims, rules: &IssuerSettings, now: u64) -> Result<(Range<u64
     }
 }
 
-fn grant(claims: &Claims, rules: &IssuerSettings, expires_at: u64) -> Result<Grant, Denied> {
-    let names = strings(claims, &rules.roles_claim)?.unwrap_or_default();
-    let names = names.into_iter().flat_map(|names| names.split([' ', ',']));
-    let roles: Roles = names.filter_map(|name| name.parse::<Role>().ok()).collect();
+/// What the claims give until `expires_at`.
+pub(crate) fn grant(claims: &Claims, rules: &IssuerSettings, expires_at: u64) -> Result<Grant, Denied> {
+    let roles = roles(claims, rules)?;
     if roles.is_empty() {
         return Err(Denied::NoRole);
     }
-    let devices = match strings(claims, &rules.devices_claim)? {
-        Some(patterns) => Patterns::new(patterns).map_err(|_| Denied::Claims)?,
-        None if roles.need_devices() => return Err(Denied::NoDevices),
-        None => Patterns::all(),
+    let devices = match (strings(claims, &rules.devices_claim)?, &rules.devices) {
+        (Some(patterns), _) => Patterns::new(patterns).map_err(|_| Denied::Claims)?,
+        (None, Some(devices)) => devices.clone(),
+        (None, None) if roles.need_devices() => return Err(Denied::NoDevices),
+        (None, None) => Patterns::all(),
     };
     if roles.need_devices() && devices.is_empty() {
         return Err(Denied::NoDevices);
@@ -111,6 +111,21 @@ fn grant(claims: &Claims, rules: &IssuerSettings, expires_at: u64) -> Result<Gra
         max_clients: max_clients(claims)?,
         expires_at: Some(expires_at),
     })
+}
+
+/// A string may have several names in it. A string of an array is one name, where it is one of the issuer's: the group
+/// "all but lab-admins" is not `lab-admins`.
+fn roles(claims: &Claims, rules: &IssuerSettings) -> Result<Roles, Denied> {
+    let is_list = matches!(claim(claims, &rules.roles_claim), Some(Value::Array(_)));
+    let names = strings(claims, &rules.roles_claim)?.unwrap_or_default();
+    let words = |names: &Vec<&str>| -> Vec<String> {
+        names.iter().flat_map(|names| names.split([' ', ','])).map(ToOwned::to_owned).collect()
+    };
+    if rules.role_names.is_empty() {
+        return Ok(words(&names).iter().filter_map(|name| name.parse::<Role>().ok()).collect());
+    }
+    let names = if is_list { names.into_iter().map(ToOwned::to_owned).collect() } else { words(&names) };
+    Ok(names.iter().filter_map(|name| rules.role_names.get(name)).flat_map(|roles| roles.iter()).collect())
 }
 
 fn tenant(claims: &Claims, rules: &IssuerSettings) -> Result<Option<Tenant>, Denied> {
@@ -136,17 +151,25 @@ fn max_clients(claims: &Claims) -> Result<Option<u32>, Denied> {
     claim(claims, MAX_CLIENTS).map(|value| number(value).ok_or(Denied::Claims)).transpose()
 }
 
+/// The claim of that name; or what a JSON Pointer leads to.
 fn claim<'a>(claims: &'a Claims, name: &str) -> Option<&'a Value> {
-    claims.get(name).filter(|value| !value.is_null())
+    let value = match name.strip_prefix('/').map(|path| path.split_once('/').unwrap_or((path, ""))) {
+        None => claims.get(name),
+        Some((first, rest)) => {
+            let inner = claims.get(&first.replace("~1", "/").replace("~0", "~"));
+            if rest.is_empty() { inner } else { inner.and_then(|value| value.pointer(&format!("/{rest}"))) }
+        }
+    };
+    value.filter(|value| !value.is_null())
 }
 
 /// A string.
-fn text<'a>(claims: &'a Claims, name: &str) -> Result<Option<&'a str>, Denied> {
+pub(crate) fn text<'a>(claims: &'a Claims, name: &str) -> Result<Option<&'a str>, Denied> {
     claim(claims, name).map(|value| value.as_str().ok_or(Denied::Claims)).transpose()
 }
 
 /// A string of bounded length without control characters.
-fn name<'a>(claims: &'a Claims, name: &str) -> Result<Option<&'a str>, Denied> {
+pub(crate) fn name<'a>(claims: &'a Claims, name: &str) -> Result<Option<&'a str>, Denied> {
     let text = text(claims, name)?;
     let is_good = |text: &str| !text.is_empty() && text.len() <= NAME_BYTES && !text.chars().any(char::is_control);
     if text.is_none_or(is_good) { Ok(text) } else { Err(Denied::Claims) }
@@ -400,5 +423,60 @@ mod tests {
         let accepted = check(&claims, &rules, NOW).expect("good");
         assert_eq!(accepted.grant.roles, Roles::NONE.with(Role::Observer));
         assert_eq!(accepted.grant.devices, Patterns::new(["a"]).expect("patterns"));
+    }
+
+    fn named(names: &[(&str, Role)]) -> IssuerSettings {
+        let names = names.iter().map(|(name, role)| ((*name).to_owned(), Roles::NONE.with(*role)));
+        IssuerSettings { role_names: names.collect(), ..rules() }
+    }
+
+    #[test]
+    fn names_that_stand_for_roles_are_the_only_ones_that_count() {
+        let rules = named(&[("lab-admins", Role::Admin), ("lab users", Role::Client), ("lab-users", Role::Client)]);
+        for (roles, expected) in [
+            (json!(["lab-admins", "other"]), Ok("admin")),
+            (json!(["lab users", "lab-admins"]), Ok("client,admin")),
+            (json!("x lab-admins,lab-users"), Ok("client,admin")),
+            (json!(["all but lab-admins"]), Err(Denied::NoRole)),
+            (json!(["Lab-Admins"]), Err(Denied::NoRole)),
+            (json!(["admin", "client"]), Err(Denied::NoRole)),
+            (json!("admin"), Err(Denied::NoRole)),
+        ] {
+            let claims = claims(&json!({"cuttlebone_roles": roles}));
+            let given = check(&claims, &rules, NOW).map(|accepted| accepted.grant.roles.to_string());
+            assert_eq!(given, expected.map(str::to_owned), "{roles}");
+        }
+    }
+
+    #[test]
+    fn claim_within_a_claim_is_found_by_its_path() {
+        for (path, at, found) in [
+            ("/realm_access/roles", json!({"realm_access": {"roles": ["observer"]}}), true),
+            ("/a~1b/c~0d/0", json!({"a/b": {"c~d": ["observer"]}}), true),
+            ("/roles", json!({"roles": "observer"}), true),
+            ("realm_access.roles", json!({"realm_access": {"roles": ["observer"]}}), false),
+            ("realm_access.roles", json!({"realm_access.roles": ["observer"]}), true),
+            ("/realm_access/roles", json!({"/realm_access/roles": ["observer"]}), false),
+            ("/realm_access/roles", json!({"realm_access": ["observer"]}), false),
+            ("/", json!({"roles": "observer"}), false),
+        ] {
+            let rules = IssuerSettings { roles_claim: path.into(), ..rules() };
+            assert_eq!(outcome(&rules, &at), if found { Ok(()) } else { Err(Denied::NoRole) }, "{path} {at}");
+        }
+    }
+
+    #[test]
+    fn patterns_of_the_settings_are_of_those_whose_token_names_none() {
+        let rules = IssuerSettings { devices: Some(Patterns::new(["lab8/*"]).expect("patterns")), ..rules() };
+        for (changes, expected) in [
+            (json!({"cuttlebone_devices": null}), Ok("[\"lab8/*\"]")),
+            (json!({}), Ok("[\"lab7/*\"]")),
+            (json!({"cuttlebone_devices": []}), Err(Denied::NoDevices)),
+            (json!({"cuttlebone_devices": null, "cuttlebone_roles": "admin"}), Ok("[\"lab8/*\"]")),
+        ] {
+            let claims = claims(&changes);
+            let given = check(&claims, &rules, NOW).map(|accepted| format!("{:?}", accepted.grant.devices));
+            assert_eq!(given, expected.map(str::to_owned), "{changes}");
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! An issuer: whose tokens they are, and what their claims mean.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::key::KeySet;
+use crate::pattern::Patterns;
+use crate::role::Roles;
 use crate::tenant::Tenant;
 
 /// The longest name of an issuer, an audience or a claim, in bytes.
@@ -11,6 +14,8 @@ const NAME_BYTES: usize = 256;
 const MOST_AUDIENCES: usize = 16;
 /// The largest leeway, in seconds: more would not be a clock that is wrong, but a longer life for every token.
 const MOST_LEEWAY: u64 = 600;
+/// The most names of others that stand for roles.
+const MOST_ROLE_NAMES: usize = 256;
 
 /// What is accepted of an issuer, and what its claims mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,10 +28,16 @@ pub struct IssuerSettings {
     pub leeway: u64,
     /// How old a token may be, in seconds since its `iat`, which it then needs. It expires then at the latest.
     pub max_age: Option<u64>,
-    /// The claim with the roles: a string with spaces or commas between them, or an array of strings.
+    /// The claim with the roles: a string with spaces or commas between them, or an array of strings. The name of a claim that
+    /// begins with `/` is a JSON Pointer (RFC 6901), here and below: `/realm_access/roles` is within `realm_access`.
     pub roles_claim: String,
+    /// What the issuer calls our roles. Where there are any, no other names count, ours neither: `admin` may mean something
+    /// else there.
+    pub role_names: BTreeMap<String, Roles>,
     /// The claim with patterns of device ids: a string, which is one pattern, or an array of strings.
     pub devices_claim: String,
+    /// The patterns of those whose tokens have no such claim.
+    pub devices: Option<Patterns>,
     /// Where the tenant comes from.
     pub tenant: TenantFrom,
 }
@@ -73,6 +84,11 @@ pub enum IssuerFault {
     /// Not a name of a claim.
     #[error("the name of a claim has 1 to {NAME_BYTES} bytes")]
     Claim,
+    /// Not names of roles.
+    #[error(
+        "there are at most {MOST_ROLE_NAMES} names for roles, of 1 to {NAME_BYTES} bytes, and each stands for one at least"
+    )]
+    RoleNames,
     /// No key.
     #[error("the issuer has no key")]
     NoKey,
@@ -89,13 +105,15 @@ impl IssuerSettings {
             leeway: 60,
             max_age: None,
             roles_claim: "cuttlebone_roles".into(),
+            role_names: BTreeMap::new(),
             devices_claim: "cuttlebone_devices".into(),
+            devices: None,
             tenant: TenantFrom::Claim("cuttlebone_tenant".into()),
         }
     }
 
     /// All faults.
-    pub(super) fn faults(&self, keys: &KeySet) -> Vec<JwtFault> {
+    pub(crate) fn faults(&self, keys: &KeySet) -> Vec<JwtFault> {
         let issuer_is_good = is_name(&self.issuer) && !self.issuer.contains('#');
         let audiences_are_good =
             self.audiences.len() <= MOST_AUDIENCES && self.audiences.iter().all(|name| is_name(name));
@@ -104,12 +122,15 @@ impl IssuerSettings {
             TenantFrom::Fixed(_) => true,
         };
         let claims_are_good = is_name(&self.roles_claim) && is_name(&self.devices_claim) && tenant_is_good;
+        let names_are_good = self.role_names.len() <= MOST_ROLE_NAMES
+            && self.role_names.iter().all(|(name, roles)| is_name(name) && !roles.is_empty());
         let checks = [
             (issuer_is_good, IssuerFault::Issuer),
             (audiences_are_good, IssuerFault::Audience),
             (self.leeway <= MOST_LEEWAY, IssuerFault::Leeway),
             (self.max_age != Some(0), IssuerFault::MaxAge),
             (claims_are_good, IssuerFault::Claim),
+            (names_are_good, IssuerFault::RoleNames),
             (!keys.is_empty(), IssuerFault::NoKey),
         ];
         let faults = checks.into_iter().filter(|(good, _)| !good);

@@ -3,6 +3,7 @@
 mod keys;
 mod published;
 mod reload;
+mod session;
 mod static_tokens;
 mod support;
 mod threats;

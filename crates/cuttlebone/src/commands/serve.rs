@@ -80,6 +80,9 @@ fn say_who_may_connect(server: &Server, known: &Known, is_anonymous: bool) {
         (true, false) => {
             tracing::warn!(%address, tokens, issuers, "no token is needed: whoever reaches this address may connect")
         }
+        (false, _) if known.sessions.is_some() => {
+            tracing::info!(tokens, issuers, "a token is needed, or an account of the provider")
+        }
         (false, _) if tokens + issuers + users == 0 => {
             tracing::warn!("a token is needed, and there is none that is good")
         }

@@ -50,7 +50,11 @@ fn parse(text: &str, default: &Value) -> Result<Value, &'static str> {
             Ok(Some(value @ Value::Array(_))) => Ok(value),
             _ => Err("a TOML array, such as [{urls = [\"stun:stun.example.org\"]}]"),
         },
-        Value::String(_) | Value::Float(_) | Value::Datetime(_) | Value::Table(_) => Ok(Value::String(text.to_owned())),
+        Value::Table(_) => match format!("v = {text}").parse::<Table>().map(|mut table| table.remove("v")) {
+            Ok(Some(value @ Value::Table(_))) => Ok(value),
+            _ => Err("a TOML table, such as {lab-admins = \"admin\"}"),
+        },
+        Value::String(_) | Value::Float(_) | Value::Datetime(_) => Ok(Value::String(text.to_owned())),
     }
 }
 

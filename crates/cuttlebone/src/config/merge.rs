@@ -146,7 +146,7 @@ fn mend(table: &mut Table, defaults: &Table, path: &[&Segment]) {
 /// A type error in plain words. That of a secret does not show the value.
 fn describe(key: &str, error: &toml::de::Error) -> String {
     let text = error.message();
-    if key.ends_with("credential") || key.ends_with("_key") {
+    if key.ends_with("credential") || key.ends_with("_key") || key.ends_with("_secret") {
         return "expected a text in quotes".to_owned();
     }
     if text.starts_with("unknown field") {

@@ -2,6 +2,8 @@
 //!
 //! Invariant: the fields are exactly the keys of `default.toml`; a test compares the two.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::secret::Secret;
@@ -13,6 +15,7 @@ pub(crate) struct RawConfig {
     pub(crate) server: RawServer,
     pub(crate) proxy: RawProxy,
     pub(crate) access: RawAccess,
+    pub(crate) oidc: RawOidc,
     pub(crate) audit: RawAudit,
     pub(crate) tls: RawTls,
     pub(crate) connections: RawConnections,
@@ -115,12 +118,41 @@ pub(crate) struct RawJwt {
     pub(crate) max_age_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) roles_claim: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) roles: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) devices: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) devices_claim: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tenant_claim: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tenant: Option<String>,
+}
+
+/// `[oidc]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawOidc {
+    pub(crate) issuer: String,
+    pub(crate) client_id: String,
+    pub(crate) client_secret: Secret,
+    pub(crate) client_secret_file: String,
+    pub(crate) public_url: String,
+    pub(crate) name: String,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) roles_claim: String,
+    pub(crate) devices_claim: String,
+    pub(crate) devices: Vec<String>,
+    pub(crate) tenant_claim: String,
+    pub(crate) tenant: String,
+    pub(crate) session_ms: u64,
+    pub(crate) session_key: Secret,
+    pub(crate) session_key_file: String,
+    pub(crate) attempt_ms: u64,
+    pub(crate) metadata_ms: u64,
+    pub(crate) exchanges: u64,
+    pub(crate) roles: BTreeMap<String, String>,
 }
 
 /// One text, or several.

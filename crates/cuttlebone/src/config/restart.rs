@@ -7,8 +7,20 @@ use toml::{Table, Value};
 use super::raw::RawConfig;
 
 /// What is read again while the server runs.
-const READ_AGAIN: [&str; 6] =
-    ["access.jwt", "access.revoked_file", "access.tokens_file", "access.user", "ice.servers", "log.level"];
+const READ_AGAIN: [&str; 12] = [
+    "access.jwt",
+    "access.revoked_file",
+    "access.tokens_file",
+    "access.user",
+    "ice.servers",
+    "log.level",
+    "oidc.devices",
+    "oidc.devices_claim",
+    "oidc.roles",
+    "oidc.roles_claim",
+    "oidc.tenant",
+    "oidc.tenant_claim",
+];
 
 /// The keys that have another value now and are taken with the next start only. A secret that stands in the configuration
 /// itself is not compared.

@@ -9,6 +9,7 @@ mod check;
 mod ice;
 mod limits;
 mod network;
+mod oidc;
 mod proxy;
 mod secrets;
 
@@ -19,7 +20,7 @@ use cuttlebone_proto::Limits;
 use cuttlebone_server::{AuditSettings, HttpSettings, LeaseSettings, MessageSettings, Settings, Timeouts};
 
 use super::merge::Merged;
-use super::raw::{RawAccess, RawConfig, RawHttp, RawLog, RawMessages, RawTimeouts};
+use super::raw::{RawAccess, RawConfig, RawHttp, RawLog, RawMessages, RawOidc, RawTimeouts};
 use super::{Config, Faults};
 use crate::logging::{self, LogFormat, LogSettings};
 use crate::watch::Watch;
@@ -37,7 +38,7 @@ pub(super) fn check(
     let proxy = proxy::proxy(&raw.proxy, &mut check);
     let network = network::network(&raw, &proxy, &mut check, variables);
     let access_files = Watch::new(access::files(&raw.access));
-    let known = access::known(&raw.access, &mut check);
+    let known = access::known(&raw.access, &raw.oidc, &mut check);
     if proxy.unix && !raw.access.user.is_empty() {
         check.fault(
             "access.user",
@@ -50,7 +51,7 @@ pub(super) fn check(
         reuse_port: raw.server.reuse_port,
         metrics_listen: network.metrics_listen,
         allowed_origins: network::origins(&raw.server.allowed_origins, &mut check),
-        access: access::settings(&raw, &known, network.is_of_this_machine),
+        access: access::settings(&raw, &known, network.is_of_this_machine, &mut check),
         proxy,
         audit: AuditSettings {
             sink: None,
@@ -80,10 +81,10 @@ pub(super) fn check(
 }
 
 /// Reads the files of `[access]` again, without the configuration itself.
-pub(super) fn known(raw: &RawAccess) -> Result<Known, Faults> {
+pub(super) fn known(raw: &RawAccess, oidc: &RawOidc) -> Result<Known, Faults> {
     let merged = Merged::new();
     let mut check = Check::new(&merged, Faults::default());
-    let known = access::known(raw, &mut check);
+    let known = access::known(raw, oidc, &mut check);
     check.into_faults().into_result(known)
 }
 

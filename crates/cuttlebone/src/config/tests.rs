@@ -1,4 +1,5 @@
 mod access;
+mod oidc;
 
 use std::collections::BTreeSet;
 
@@ -104,6 +105,9 @@ fn every_key_of_the_reference_changes_something() {
         "server.allow_plain_text",
         // Who is revoked is not counted; tests/it/access.rs sees that they are.
         "access.revoked_file",
+        // tests/oidc.rs sees that they are read.
+        "oidc.client_secret_file",
+        "oidc.session_key_file",
         "tls.cert_file",
         "tls.key_file",
     ];
@@ -117,12 +121,15 @@ fn every_key_of_the_reference_changes_something() {
             // The longest time there is can't become longer.
             Value::Integer(86_400_000) => "1".to_owned(),
             Value::Integer(number) => (number + 1).to_string(),
-            _ => words.iter().find(|(word, _)| *word == path).expect(&path).1.to_owned(),
+            _ => words.iter().chain(&oidc::WORDS).find(|(word, _)| *word == path).expect(&path).1.to_owned(),
         };
         let name = format!("CUTTLEBONE__{}__{}", section.to_uppercase(), key.to_uppercase());
         let mode = if path == "tls.state_dir" { "self-signed" } else { "off" };
         let mut before = base.to_vec();
         before.push(("CUTTLEBONE__TLS__MODE", mode));
+        if section == "oidc" {
+            before.extend(oidc::BASE);
+        }
         if ["audit.max_bytes", "audit.keep"].contains(&path.as_str()) {
             before.push(("CUTTLEBONE__AUDIT__FILE", "audit.jsonl"));
         }

@@ -26,6 +26,8 @@ pub(crate) enum Event {
     Stop,
     /// Files or the configuration were read again.
     Reload,
+    /// Somebody has signed in at the provider.
+    SignIn,
     /// A device asked for its id.
     Register,
     /// A device has the id of another connection now.

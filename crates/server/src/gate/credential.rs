@@ -15,6 +15,8 @@ const PARAMETER: &str = "access_token=";
 pub(crate) const SECURE_COOKIE: &str = "__Host-cuttlebone";
 /// The cookie where it did not.
 pub(crate) const PLAIN_COOKIE: &str = "cuttlebone";
+/// The cookies of an attempt to sign in at a provider: where the page did not come by TLS, and where it did.
+pub(crate) const LOGIN_COOKIES: [&str; 2] = ["cuttlebone-login", "__Host-cuttlebone-login"];
 
 /// Several credentials, or one that is none.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,13 +43,16 @@ pub(super) fn of(headers: &HeaderMap, query: Option<&str>, scheme: Scheme) -> Re
 /// Of several, the one that only this host can have set. The other may be of anybody who has a page of plain HTTP near by, and
 /// counts only where there is nothing else.
 fn cookie(headers: &HeaderMap, scheme: Scheme) -> Option<Token> {
-    let value = |wanted: &str| {
-        let pairs =
-            headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
-        let mut pairs = pairs.filter_map(|pair| pair.trim().split_once('='));
-        pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value)
-    };
-    value(SECURE_COOKIE).or_else(|| value(PLAIN_COOKIE).filter(|_| !scheme.is_https(headers))).and_then(Token::new)
+    let plain = || cookie_of(headers, PLAIN_COOKIE).filter(|_| !scheme.is_https(headers));
+    cookie_of(headers, SECURE_COOKIE).or_else(plain).and_then(Token::new)
+}
+
+/// The value of a cookie.
+pub(crate) fn cookie_of<'h>(headers: &'h HeaderMap, wanted: &str) -> Option<&'h str> {
+    let pairs =
+        headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
+    let mut pairs = pairs.filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value)
 }
 
 /// The token that somebody put into a request.

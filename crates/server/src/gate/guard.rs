@@ -63,14 +63,19 @@ pub(crate) async fn unauthenticated(app: &App, link: Option<&Link>, reason: Unre
     // Whoever presents nothing guesses nothing.
     if let Some(link) = link.filter(|_| reason != Unrecognised::Missing) {
         tracing::info!(peer = %link.peer, reason = reason.label(), "not recognised");
-        let delay = app.gate.throttle.failed(link.peer.ip());
-        if !delay.is_zero() {
-            app.metrics.slowed();
-            link.set_held();
-            let _ = app.tasks.stopping.run_until_cancelled(sleep(delay)).await;
-        }
+        hold_back(app, link).await;
     }
     let mut response = problem::problem(StatusCode::UNAUTHORIZED, "unauthenticated", &reason.to_string());
     response.headers_mut().insert(WWW_AUTHENTICATE, CHALLENGE);
     response
+}
+
+/// Lets somebody who has failed wait, where the address has failed often.
+pub(crate) async fn hold_back(app: &App, link: &Link) {
+    let delay = app.gate.throttle.failed(link.peer.ip());
+    if !delay.is_zero() {
+        app.metrics.slowed();
+        link.set_held();
+        let _ = app.tasks.stopping.run_until_cancelled(sleep(delay)).await;
+    }
 }

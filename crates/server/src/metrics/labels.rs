@@ -103,6 +103,28 @@ impl Refusal {
 }
 
 label! {
+    /// What came of signing in at the provider.
+    LoginOutcome, "outcome", {
+        /// Somebody is signed in.
+        SignedIn = "signed_in",
+        /// The provider, or who was to sign in there, said no.
+        Denied = "denied",
+        /// The provider has vouched for somebody who may not sign in: revoked, or with claims that make no sense.
+        Refused = "refused",
+        /// What came back is not as it should be.
+        Failed = "failed",
+        /// The provider could not be asked.
+        Unreachable = "unreachable",
+        /// What came back is no answer to an attempt of this browser, or came too late.
+        Lost = "lost",
+        /// As many codes are being exchanged as may be.
+        Busy = "busy",
+        /// The provider does not say where it signs out.
+        NoEnd = "no_end",
+    }
+}
+
+label! {
     /// Why the system gave no connection.
     AcceptError, "kind", {
         /// No file descriptor or memory is left.
@@ -224,7 +246,7 @@ mod tests {
             texts.len() == L::ALL.len()
         }
         assert!(distinct::<Peer>() && distinct::<Direction>() && distinct::<Refusal>());
-        assert!(distinct::<ResumeOutcome>() && distinct::<Paused>());
+        assert!(distinct::<ResumeOutcome>() && distinct::<Paused>() && distinct::<LoginOutcome>());
         assert!(distinct::<AcceptError>() && distinct::<Timeout>() && distinct::<CloseCode>());
     }
 }

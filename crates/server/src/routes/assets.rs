@@ -35,6 +35,11 @@ pub(crate) async fn serve(request: Request) -> Response {
     asset.response(request.headers())
 }
 
+/// Whether there is a page at this path below the root.
+pub(crate) fn is_page(path: &str) -> bool {
+    find(&format!("/{path}")).is_some_and(|asset| asset.content_type.starts_with("text/html"))
+}
+
 fn find(path: &str) -> Option<&'static Asset> {
     let path = if path == "/" { INDEX } else { path };
     let index = ASSETS.binary_search_by(|asset| asset.path.cmp(path)).ok()?;

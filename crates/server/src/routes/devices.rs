@@ -17,8 +17,15 @@ use crate::caller::Caller;
 use crate::link::Link;
 use crate::{listing, problem};
 
-/// `GET /infra_config`: the same text as the `config` message.
-pub(crate) async fn infra_config(State(app): State<Arc<App>>) -> Response {
+/// `GET /infra_config`: the same text as the `config` message. It may have credentials in it.
+pub(crate) async fn infra_config(
+    State(app): State<Arc<App>>,
+    Extension(link): Extension<Arc<Link>>,
+    Extension(caller): Extension<Caller>,
+) -> Response {
+    if !caller.has_a_role() {
+        return forbidden(&app, &link, &caller, "This account has no role here");
+    }
     json(app.registry.config().to_string())
 }
 
@@ -35,9 +42,13 @@ pub(crate) async fn list(
 }
 
 pub(super) fn may_not_list(app: &App, link: &Link, caller: &Caller) -> Response {
+    forbidden(app, link, caller, "This token may not see the devices")
+}
+
+fn forbidden(app: &App, link: &Link, caller: &Caller, text: &str) -> Response {
     app.metrics.refused_with("forbidden");
     app.audit.note(&Entry::new(Event::Refusal).refused("forbidden").from(link.peer).who(caller));
-    problem::forbidden("This token may not see the devices")
+    problem::forbidden(text)
 }
 
 /// `GET /devices/{id}`.

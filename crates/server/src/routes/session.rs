@@ -42,7 +42,8 @@ pub(crate) async fn end() -> Response {
     set([true, false].into_iter().filter_map(|is_secure| cookie(is_secure, "", "; Max-Age=0")))
 }
 
-fn cookie(is_secure: bool, value: &str, more: &str) -> Option<HeaderValue> {
+/// The cookie of a session.
+pub(super) fn cookie(is_secure: bool, value: &str, more: &str) -> Option<HeaderValue> {
     let (name, secure) = if is_secure { (SECURE_COOKIE, "; Secure") } else { (PLAIN_COOKIE, "") };
     let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}");
     let mut cookie = HeaderValue::try_from(text).ok()?;

@@ -13,6 +13,9 @@ struct Who<'a> {
     /// Missing where anybody is served and nothing was presented.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
+    /// Who it is, where it has signed in at the provider: two there may have one name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<&'a str>,
     /// `*` for an operator, whose are all.
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<&'a str>,
@@ -24,8 +27,10 @@ struct Who<'a> {
 
 pub(crate) async fn whoami(Extension(caller): Extension<Caller>) -> Response {
     let roles = caller.principal().map(|principal| principal.roles()).unwrap_or_default();
+    let session = caller.principal().filter(|principal| principal.is_session());
     let who = Who {
-        name: caller.name(),
+        name: session.and_then(|principal| principal.shown_name()).or(caller.name()),
+        identity: session.map(|principal| principal.identity()),
         tenant: caller.tenant().or_else(|| caller.is_operator().then_some("*")),
         roles: roles.iter().map(Role::name).collect(),
         expires_at: caller.expires_at(),

@@ -8,6 +8,7 @@ use cuttlebone_proto::IceServer;
 use cuttlebone_transport::Rate;
 
 use super::Settings;
+use crate::fetch::Fetcher;
 
 /// The longest time that any key may name: a day. A larger one is a slip of the unit.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -79,6 +80,9 @@ impl Settings {
         faults.time("access.failures_within_ms", access.failures_within);
         let is_short = access.failure_delay <= LONGEST_DELAY;
         faults.check(is_short, "access.failure_delay_ms", || format!("must be at most {}", LONGEST_DELAY.as_millis()));
+        if let Some(login) = &access.login {
+            faults.0.extend(login.faults(self.tls.is_some(), Fetcher::new(&self.fetch).ok().as_ref()));
+        }
     }
 
     fn check_fetch(&self, faults: &mut Faults) {

@@ -15,6 +15,7 @@ mod halves;
 mod handshake;
 mod leases;
 mod limits;
+mod login;
 mod metrics;
 mod operator;
 mod patience;

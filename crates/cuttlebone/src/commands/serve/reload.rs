@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::audit::AuditLog;
-use crate::config::{self, Config, Known, RawAccess, RawConfig, Sources};
+use crate::config::{self, Config, Known, RawAccess, RawConfig, RawOidc, Sources};
 use crate::logging::LogHandle;
 use crate::supervisor;
 use crate::watch::Watch;
@@ -37,6 +37,7 @@ pub(super) struct Running {
     ice_servers: Vec<IceServer>,
     /// Of the last good configuration.
     access: RawAccess,
+    oidc: RawOidc,
     access_files: Watch,
 }
 
@@ -48,6 +49,7 @@ impl Running {
             is_anonymous: config.settings.access.anonymous,
             ice_servers: config.settings.ice_servers.clone(),
             access: config.raw.access.clone(),
+            oidc: config.raw.oidc.clone(),
             access_files: std::mem::take(&mut config.access_files),
         }
     }
@@ -113,12 +115,13 @@ impl Reload {
             tracing::warn!("whoever comes without a token is served until the next start, as before");
         }
         self.running.access = config.raw.access;
+        self.running.oidc = config.raw.oidc;
         self.running.access_files = config.access_files;
     }
 
     /// Reads the files of `[access]` again.
     fn files(&mut self) {
-        let read = config::read_access(&self.running.access);
+        let read = config::read_access(&self.running.access, &self.running.oidc);
         self.handle.note_reload("access", read.is_ok());
         match read {
             Ok(known) => {

@@ -7,11 +7,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cuttlebone_access::{Access, LineFault, Revoked, Settings, StaticTokens};
+use cuttlebone_access::{Access, LineFault, Revoked, Sessions, Settings, StaticTokens};
 use cuttlebone_server::AccessSettings;
 
-use super::super::raw::{RawAccess, RawConfig};
+use super::super::raw::{RawAccess, RawConfig, RawOidc};
 use super::check::{Check, millis};
+use super::oidc;
 use crate::files::{self, Others};
 
 /// The most faults of one file that are shown.
@@ -28,25 +29,26 @@ pub(crate) struct Known {
     pub(crate) issuers: usize,
     /// Rules for users of this machine.
     pub(crate) users: usize,
+    /// Those who sign in at a provider.
+    pub(crate) sessions: Option<Sessions>,
     /// What is no fault, but should be looked at.
     pub(crate) warnings: Vec<String>,
 }
 
 impl fmt::Debug for Known {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tokens, issuers, users, warnings, .. } = self;
-        f.debug_struct("Known")
-            .field("tokens", tokens)
-            .field("issuers", issuers)
-            .field("users", users)
-            .field("warnings", warnings)
-            .finish()
+        let Self { tokens, issuers, users, sessions, warnings, .. } = self;
+        let mut known = f.debug_struct("Known");
+        known.field("tokens", tokens).field("issuers", issuers).field("users", users).field("sessions", sessions);
+        known.field("warnings", warnings).finish()
     }
 }
 
 /// Whether anybody is asked who they are: whether some kind of access is named, though it may have nobody in it.
-pub(super) fn is_configured(raw: &RawAccess) -> bool {
-    !raw.tokens_file.is_empty() || !raw.jwt.is_empty() || !raw.user.is_empty()
+pub(super) fn is_configured(raw: &RawConfig) -> bool {
+    let RawConfig { access, oidc, .. } = raw;
+    let is_listed = !access.tokens_file.is_empty() || !access.jwt.is_empty() || !access.user.is_empty();
+    is_listed || oidc::is_configured(oidc)
 }
 
 /// The files that are named.
@@ -57,19 +59,26 @@ pub(super) fn files(raw: &RawAccess) -> Vec<PathBuf> {
 }
 
 /// Reads the files, and puts all together.
-pub(super) fn known(raw: &RawAccess, check: &mut Check<'_>) -> Known {
+pub(super) fn known(raw: &RawAccess, oidc: &RawOidc, check: &mut Check<'_>) -> Known {
     let tokens = lines("access.tokens_file", &raw.tokens_file, StaticTokens::parse, check);
     let revoked = lines("access.revoked_file", &raw.revoked_file, Revoked::parse, check);
     let (jwt, warnings) = jwt::issuers(&raw.jwt, check);
     let count = tokens.as_ref().map_or(0, StaticTokens::len);
     let users = user::users(&raw.user, check);
-    let access = Access::new(Settings { tokens, jwt, users, revoked: revoked.unwrap_or_default() });
-    Known { access: Arc::new(access), tokens: count, issuers: raw.jwt.len(), users: raw.user.len(), warnings }
+    let sessions = oidc::sessions(oidc, check);
+    let revoked = revoked.unwrap_or_default();
+    let access = Arc::new(Access::new(Settings { tokens, jwt, users, sessions: sessions.clone(), revoked }));
+    Known { access, tokens: count, issuers: raw.jwt.len(), users: raw.user.len(), sessions, warnings }
 }
 
 /// What the server takes. `is_of_this_machine` is whether nobody else reaches it.
-pub(super) fn settings(raw: &RawConfig, known: &Known, is_of_this_machine: bool) -> AccessSettings {
-    let anonymous = raw.server.allow_anonymous || (is_of_this_machine && !is_configured(&raw.access));
+pub(super) fn settings(
+    raw: &RawConfig,
+    known: &Known,
+    is_of_this_machine: bool,
+    check: &mut Check<'_>,
+) -> AccessSettings {
+    let anonymous = raw.server.allow_anonymous || (is_of_this_machine && !is_configured(raw));
     AccessSettings {
         access: Arc::clone(&known.access),
         anonymous,
@@ -77,6 +86,7 @@ pub(super) fn settings(raw: &RawConfig, known: &Known, is_of_this_machine: bool)
         failures: u32::try_from(raw.access.failures).unwrap_or(u32::MAX),
         failures_within: millis(raw.access.failures_within_ms),
         failure_delay: millis(raw.access.failure_delay_ms),
+        login: oidc::login(&raw.oidc, check),
     }
 }
 

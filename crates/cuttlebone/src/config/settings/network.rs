@@ -57,7 +57,7 @@ fn refuse_what_was_not_meant(raw: &RawConfig, listen: SocketAddr, check: &mut Ch
         }
         return;
     }
-    if !raw.server.allow_anonymous && !access::is_configured(&raw.access) {
+    if !raw.server.allow_anonymous && !access::is_configured(raw) {
         check.fault(
             "server.listen",
             format!(

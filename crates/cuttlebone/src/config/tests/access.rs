@@ -174,9 +174,9 @@ fn a_key_that_can_not_be_used_is_warned_of() {
 fn files_are_read_again_without_the_configuration() {
     let tokens = Temporary::tokens("again");
     let config = load(&format!("[access]\ntokens_file = {:?}\n", tokens.path()), &[], Vec::new()).expect("no fault");
-    assert_eq!(read_access(&config.raw.access).expect("no fault").tokens, 1);
+    assert_eq!(read_access(&config.raw.access, &config.raw.oidc).expect("no fault").tokens, 1);
     std::fs::write(tokens.path(), "x").expect("writes");
-    assert!(read_access(&config.raw.access).expect_err("a fault").to_string().contains("line 1"));
+    assert!(read_access(&config.raw.access, &config.raw.oidc).expect_err("a fault").to_string().contains("line 1"));
 }
 
 #[test]

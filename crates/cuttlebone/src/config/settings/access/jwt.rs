@@ -6,6 +6,7 @@ use cuttlebone_access::{Algorithm, IssuerFault, IssuerSettings, Jwt, KeyFault, K
 
 use super::super::super::raw::{RawJwt, RawTexts};
 use super::super::check::Check;
+use super::super::oidc::{patterns, role_names};
 use crate::files::{self, Others};
 
 /// The key of the list.
@@ -50,6 +51,7 @@ fn issuer(index: usize, raw: &RawJwt, check: &mut Check<'_>) -> (IssuerSettings,
             IssuerFault::Audience => ".audience",
             IssuerFault::Leeway => ".leeway_ms",
             IssuerFault::MaxAge => ".max_age_ms",
+            IssuerFault::RoleNames => ".roles",
             IssuerFault::Claim | IssuerFault::Twice | IssuerFault::Number(_) => "",
             // It was said why.
             IssuerFault::NoKey => continue,
@@ -78,6 +80,8 @@ fn settings(key: &str, raw: &RawJwt, check: &mut Check<'_>) -> IssuerSettings {
         leeway,
         max_age,
         roles_claim: raw.roles_claim.clone().unwrap_or(default.roles_claim),
+        role_names: role_names(&format!("{key}.roles"), &raw.roles, check),
+        devices: patterns(&format!("{key}.devices"), &raw.devices, check),
         devices_claim: raw.devices_claim.clone().unwrap_or(default.devices_claim),
         tenant: tenant(key, raw, check).unwrap_or(default.tenant),
         issuer: default.issuer,
