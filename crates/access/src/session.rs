@@ -22,7 +22,7 @@ use crate::jwt::claims::{self, Claims};
 use crate::jwt::{IssuerFault, IssuerSettings, KeySet};
 use crate::pattern::Patterns;
 use crate::principal::{Grant, Principal};
-use crate::role::{Role, Roles};
+use crate::role::Role;
 
 /// What every token of a session begins with.
 const PREFIX: &str = "cbs_";
@@ -70,6 +70,12 @@ struct Content {
     devices: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    all_tenants: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefix: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_clients: Option<u32>,
     /// Seconds since 1970.
     exp: u64,
 }
@@ -141,6 +147,9 @@ impl Sessions {
             roles: grant.roles.iter().map(|role| role.name().to_owned()).collect(),
             devices: grant.devices.iter().map(|pattern| pattern.as_str().to_owned()).collect(),
             tenant: grant.tenant.as_ref().map(ToString::to_string),
+            all_tenants: grant.all_tenants,
+            prefix: grant.prefix.as_ref().map(|prefix| prefix.as_str().to_owned()),
+            max_clients: grant.max_clients,
             exp: end,
         };
         let token = Zeroizing::new(self.seal(key, &content));
@@ -192,10 +201,14 @@ impl fmt::Debug for Sessions {
 impl Content {
     fn grant(&self) -> Result<Grant, Denied> {
         let tenant = self.tenant.as_ref().map(|tenant| tenant.parse()).transpose();
+        let prefix = self.prefix.as_ref().map(|prefix| prefix.parse()).transpose();
         Ok(Grant {
             roles: self.roles.iter().filter_map(|role| role.parse::<Role>().ok()).collect(),
             devices: Patterns::new(self.devices.iter().map(String::as_str)).map_err(|_| Denied::Claims)?,
             tenant: tenant.map_err(|_| Denied::Claims)?,
+            all_tenants: self.all_tenants,
+            prefix: prefix.map_err(|_| Denied::Claims)?,
+            max_clients: self.max_clients,
             expires_at: Some(self.exp),
         })
     }
@@ -207,7 +220,7 @@ pub(crate) fn is_shaped(token: &str) -> bool {
 }
 
 fn nothing(end: u64) -> Grant {
-    Grant { roles: Roles::NONE, devices: Patterns::default(), tenant: None, expires_at: Some(end) }
+    Grant { expires_at: Some(end), ..Grant::default() }
 }
 
 /// The claims without an address of e-mail that the provider does not say it has verified: whoever signs in may have made it up.

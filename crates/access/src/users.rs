@@ -81,7 +81,7 @@ impl UserRule {
             texts => Patterns::new(texts.iter().map(String::as_str)).map_err(UserFault::Devices)?,
         };
         let tenant = fields.tenant.map(|tenant| tenant.parse().map_err(UserFault::Tenant)).transpose()?;
-        let grant = Grant { roles, devices, tenant, expires_at: None };
+        let grant = Grant { roles, devices, tenant, ..Grant::default() };
         Ok(Self { who, principal: Arc::new(Principal::of_user(name, who, grant)) })
     }
 }

@@ -183,6 +183,27 @@ test('what goes wrong is said in words of ours, and a token signs in all the sam
   await page.locator('.device').getByText('cvd-1').waitFor();
 });
 
+test('nothing that signs somebody in is in the log, however much it tells', async () => {
+  await start({ CUTTLEBONE__LOG__LEVEL: 'trace' });
+  const page = await open(`${server.url}/`);
+  /** @type {string[]} */
+  const secrets = [];
+  page.on('request', (request) => {
+    const { pathname, searchParams } = new URL(request.url());
+    if (!pathname.endsWith('/callback')) return;
+    for (const name of ['code', 'state']) secrets.push(String(searchParams.get(name)));
+  });
+  page.on('response', async (response) => {
+    const cookies = (await response.headersArray()).filter(({ name }) => name.toLowerCase() === 'set-cookie');
+    for (const { value } of cookies) secrets.push(...(/^[^=]+=([^;]{20,})/.exec(value)?.slice(1) ?? []));
+  });
+  await signIn(page, 'alice');
+  const told = await until('the log tells who signed in', () => server.log.includes('oidc:') && server.log);
+  secrets.push(...(await kept(page)).map(({ value }) => value));
+  assert.ok(secrets.length >= 5, `${secrets.length} secrets`);
+  for (const secret of secrets) assert.equal(told.includes(secret), false, secret.slice(0, 6));
+});
+
 test('over TLS the cookies are of this host only', async () => {
   const state = await mkdtemp(join(tmpdir(), 'cuttlebone-login-'));
   cleanups.push(() => rm(state, { recursive: true }));

@@ -105,6 +105,11 @@ export class Server {
     return new Program(['device', '--server', this.url, '--id', id, ...(tokenFile ? ['--token-file', tokenFile] : [])]);
   }
 
+  /** The end of what it logged. */
+  get log() {
+    return this.#program.log;
+  }
+
   /** @param {string} deviceId */
   viewer(deviceId) {
     return `${this.url}/viewer.html?deviceId=${encodeURIComponent(deviceId)}`;
