@@ -19,6 +19,8 @@ mod descriptors;
 mod drain;
 mod feed;
 mod fetch;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod gate;
 mod headers;
 mod host;
@@ -51,6 +53,6 @@ pub use panics::log_location_only;
 pub use resume_key::ResumeKey;
 pub use server::{BindError, Server, ServerHandle, Sockets, Summary};
 pub use settings::{
-    ConnectionSettings, DataLimits, Fault, HttpSettings, LimitSettings, MemorySettings, MessageSettings, Settings,
-    Timeouts,
+    ConnectionSettings, DataLimits, Fault, HttpSettings, IdCharset, LimitSettings, MemorySettings, MessageSettings,
+    Settings, Timeouts,
 };

@@ -42,6 +42,9 @@ pub(super) const OUTSIDE: &[(&str, &[&str])] = &[
     ("axum", &["cuttlebone-server"]),
     // One provider of cryptography a process: see the crate's `jwt::provider`.
     ("jsonwebtoken", &["cuttlebone-access"]),
+    // Random numbers come from the system (R6): `getrandom`. That of the load generator is its own, and can be told in advance.
+    ("rand", &[]),
+    ("fastrand", &[]),
     ("hyper", &["cuttlebone-server", "cuttlebone-client", "cuttlebone-testkit", "cuttlebone-loadgen"]),
     ("rustls", NETWORK),
     ("tokio-rustls", NETWORK),

@@ -15,10 +15,10 @@ use std::ffi::OsString;
 
 use cuttlebone_hub::Bound;
 use cuttlebone_proto::Limits;
-use cuttlebone_server::{AuditSettings, HttpSettings, MessageSettings, Settings, Timeouts};
+use cuttlebone_server::{AuditSettings, HttpSettings, IdCharset, MessageSettings, Settings, Timeouts};
 
 use super::merge::Merged;
-use super::raw::{RawAccess, RawConfig, RawHttp, RawLog, RawMessages, RawTimeouts};
+use super::raw::{RawAccess, RawConfig, RawDevices, RawHttp, RawLog, RawMessages, RawTimeouts};
 use super::{Config, Faults};
 use crate::logging::{self, LogFormat, LogSettings};
 use crate::watch::Watch;
@@ -52,6 +52,7 @@ pub(super) fn check(
         messages: messages(&raw.messages),
         limits: limits::limits(&raw.limits),
         hub: hub(&raw),
+        id_charset: id_charset(&raw.devices, &mut check),
         resume_key: secrets::resume_key(&raw.clients, &mut check),
         memory: limits::memory(&raw.memory, &mut check),
         http: http(&raw.http),
@@ -121,6 +122,17 @@ fn hub(raw: &RawConfig) -> cuttlebone_hub::Settings {
         resume_ttl: millis(clients.resume_token_ms),
         resume_after_restart: millis(clients.resume_after_restart_ms),
         event_buffer: count(raw.http.event_buffer),
+    }
+}
+
+fn id_charset(raw: &RawDevices, check: &mut Check<'_>) -> IdCharset {
+    match raw.id_charset.as_str() {
+        "any" => IdCharset::Any,
+        "plain" => IdCharset::Plain,
+        other => {
+            check.fault("devices.id_charset", format!("expected \"any\" or \"plain\", not {other:?}"));
+            IdCharset::Any
+        }
     }
 }
 
