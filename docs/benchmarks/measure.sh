@@ -79,7 +79,11 @@ restart() { # the scenario starts the server itself
     measure crash restart --url $plain --command "$command" --signal kill --clients 100 --devices 9700 --connect-rate 3000 --rate 200 --rounds 2 --pause 12
     unset CUTTLEBONE__CLIENTS__RESUME_KEY
 }
+access() { # who one is, and the audit log: CPU of a session and of a forward, and instructions where the machine is busy
+    docs/benchmarks/access.py | tee "$reports/access.txt"
+    docs/benchmarks/access.py --instructions | tee "$reports/access-instructions.txt"
+}
 
-all=(ratio_1 ratio_16 ratio_tls_1 ratio_tls_16 idle idle_relay idle_tls storm_memory register curve saturate hostile viewer address resume restart)
+all=(ratio_1 ratio_16 ratio_tls_1 ratio_tls_16 idle idle_relay idle_tls storm_memory register curve saturate hostile viewer address resume restart access)
 [ $# -gt 0 ] || set -- "${all[@]}"
 for name; do "$name"; done

@@ -255,6 +255,8 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
 
+    const PATIENCE: Duration = Duration::from_secs(10);
+
     /// Passes on what is written, waits until it is taken, and fails where it is told to.
     struct Slow {
         taken: SyncSender<String>,
@@ -301,9 +303,9 @@ mod tests {
         // One is in the hands of the thread, if it was quick.
         assert!((99..=100).contains(&lost), "{lost}");
         for number in 0..all - lost {
-            assert_eq!(lines.recv().expect("written"), format!("{number}\n"));
+            assert_eq!(lines.recv_timeout(PATIENCE).expect("written"), format!("{number}\n"));
         }
-        assert_eq!(told(&lines.recv().expect("told")), Some(lost));
+        assert_eq!(told(&lines.recv_timeout(PATIENCE).expect("told")), Some(lost));
     }
 
     #[test]
@@ -313,12 +315,12 @@ mod tests {
         for number in 0..10 {
             log.put(format!("{number}\n"));
         }
-        log.flush(Duration::from_secs(10));
+        log.flush(PATIENCE);
         assert_eq!(log.lost(), 10);
         is_full.store(false, Ordering::Relaxed);
         log.put("again\n".into());
-        assert_eq!(told(&lines.recv().expect("told")), Some(10));
-        assert_eq!(lines.recv().expect("written"), "again\n");
+        assert_eq!(told(&lines.recv_timeout(PATIENCE).expect("told")), Some(10));
+        assert_eq!(lines.recv_timeout(PATIENCE).expect("written"), "again\n");
         assert_eq!((log.lost(), lines.try_recv().ok()), (10, None));
     }
 
@@ -328,7 +330,7 @@ mod tests {
         for _ in 0..50 {
             log.put("x\n".into());
         }
-        log.flush(Duration::from_secs(10));
+        log.flush(PATIENCE);
         assert_eq!(lines.try_iter().count(), 50);
     }
 }

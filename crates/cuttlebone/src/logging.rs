@@ -104,6 +104,35 @@ pub(crate) fn start(settings: &LogSettings) -> Result<LogHandle, String> {
 mod tests {
     use super::*;
 
+    /// T47 and T57: a panic says where, and not with what.
+    #[test]
+    fn panic_is_logged_with_its_place_only() {
+        #[derive(Clone, Default)]
+        struct Kept(std::sync::Arc<parking_lot::Mutex<Vec<u8>>>);
+        impl std::io::Write for Kept {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().extend(bytes);
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let kept = Kept::default();
+        let out = kept.clone();
+        let log = tracing_subscriber::fmt().with_writer(move || out.clone()).finish();
+        let before = std::panic::take_hook();
+        cuttlebone_server::log_location_only();
+        let panicked = tracing::subscriber::with_default(log, || {
+            std::panic::catch_unwind(|| panic!("{}", String::from("CANARY")))
+        });
+        std::panic::set_hook(before);
+        assert!(panicked.is_err());
+        let text = String::from_utf8(kept.0.lock().clone()).expect("text");
+        assert!(text.contains("logging.rs:") && !text.contains("CANARY"), "{text}");
+    }
+
     #[test]
     fn levels_are_words_or_module_pairs() {
         for good in ["info", "INFO", "off", "info,cuttlebone_server=debug", "cuttlebone=trace"] {

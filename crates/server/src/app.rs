@@ -98,7 +98,7 @@ impl App {
     }
 
     /// With nobody there.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn for_test(settings: Settings) -> Arc<Self> {
         let (metrics, ids) = (Arc::new(Metrics::new()), Box::new(crate::ids::SystemRandom));
         let tokens = crate::server::tokens(None);

@@ -19,6 +19,8 @@ mod descriptors;
 mod drain;
 mod feed;
 mod fetch;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod gate;
 mod headers;
 mod host;
@@ -58,6 +60,6 @@ pub use proxy::{Network, ProxySettings};
 pub use resume_key::ResumeKey;
 pub use server::{BindError, Server, ServerHandle, Sockets, Summary};
 pub use settings::{
-    ConnectionSettings, DataLimits, Fault, HttpSettings, LeaseSettings, LimitSettings, MemorySettings, MessageSettings,
-    QuotaSettings, Settings, Timeouts,
+    ConnectionSettings, DataLimits, Fault, HttpSettings, IdCharset, LeaseSettings, LimitSettings, MemorySettings,
+    MessageSettings, QuotaSettings, Settings, Timeouts,
 };

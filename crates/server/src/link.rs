@@ -128,7 +128,7 @@ impl Link {
         self.socket.as_deref().unwrap_or(self)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn for_test() -> Arc<Self> {
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
         let permit = crate::admission::Admission::new(crate::admission::Bounds::of(1, None))

@@ -15,7 +15,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::response::Response;
-use cuttlebone_transport::{Accepted, Stream};
+use cuttlebone_transport::Accepted;
 use http::header::CONNECTION;
 use http::{HeaderMap, HeaderValue, Method, Request};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
@@ -23,6 +23,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::pin;
 use tokio::time::{sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -110,7 +111,12 @@ async fn known(mut accepted: Accepted, link: Arc<Link>, mut plan: Plan) -> Optio
     }
 }
 
-async fn serve_http(socket: Stream, link: Arc<Link>, plan: Plan) {
+/// HTTP on a socket whose handshake is over.
+pub(crate) async fn serve_http(
+    socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    link: Arc<Link>,
+    plan: Plan,
+) {
     let Plan { app, stopping, .. } = &plan;
     let patience = Patience { write: app.settings.timeouts.write, response: app.settings.timeouts.response };
     let guard = StallGuard::new(socket, Arc::clone(&link), patience);

@@ -3,6 +3,7 @@
 //! One struct a section of the config file, durations as [`Duration`]. Invariant: a [`Settings`] that [`Settings::validate`]
 //! passes can be served; [`Server::bind`](crate::Server::bind) refuses any other.
 
+mod id_charset;
 mod leases;
 mod limits;
 mod quotas;
@@ -23,6 +24,7 @@ use crate::origin::Origin;
 use crate::proxy::ProxySettings;
 use crate::resume_key::ResumeKey;
 
+pub use id_charset::IdCharset;
 pub use leases::LeaseSettings;
 pub use limits::{DataLimits, LimitSettings};
 pub use quotas::QuotaSettings;
@@ -70,6 +72,8 @@ pub struct Settings {
     pub quotas: QuotaSettings,
     /// Queues, grace periods and counts of the hub.
     pub hub: cuttlebone_hub::Settings,
+    /// Of which characters a device id may be: `devices.id_charset`.
+    pub id_charset: IdCharset,
     /// What signs resume tokens: `clients.resume_key`. `None` makes one at start, which no other process has.
     pub resume_key: Option<ResumeKey>,
     /// When load is shed for want of memory.
@@ -213,6 +217,7 @@ impl Default for Settings {
             leases: LeaseSettings::default(),
             quotas: QuotaSettings::default(),
             hub: cuttlebone_hub::Settings::default(),
+            id_charset: IdCharset::Any,
             resume_key: None,
             memory: MemorySettings::default(),
             http: HttpSettings::default(),

@@ -44,6 +44,9 @@ pub(super) const OUTSIDE: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["cuttlebone-access"]),
     // What it asks goes through the one client that is bounded: see the server's `fetch`.
     ("openidconnect", &["cuttlebone-server"]),
+    // Random numbers come from the system (R6): `getrandom`. That of the load generator is its own, and can be told in advance.
+    ("rand", &[]),
+    ("fastrand", &[]),
     ("hyper", &["cuttlebone-server", "cuttlebone-client", "cuttlebone-testkit", "cuttlebone-loadgen"]),
     ("rustls", NETWORK),
     ("tokio-rustls", NETWORK),

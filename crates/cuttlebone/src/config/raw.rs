@@ -304,6 +304,7 @@ pub(crate) struct RawDevices {
     pub(crate) clients_per_device: u64,
     pub(crate) grace_ms: u64,
     pub(crate) probe_ms: u64,
+    pub(crate) id_charset: String,
 }
 
 /// `[clients]`

@@ -17,10 +17,10 @@ use std::ffi::OsString;
 
 use cuttlebone_hub::Bound;
 use cuttlebone_proto::Limits;
-use cuttlebone_server::{AuditSettings, HttpSettings, LeaseSettings, MessageSettings, Settings, Timeouts};
+use cuttlebone_server::{AuditSettings, HttpSettings, IdCharset, LeaseSettings, MessageSettings, Settings, Timeouts};
 
 use super::merge::Merged;
-use super::raw::{RawAccess, RawConfig, RawHttp, RawLog, RawMessages, RawOidc, RawTimeouts};
+use super::raw::{RawAccess, RawConfig, RawDevices, RawHttp, RawLog, RawMessages, RawOidc, RawTimeouts};
 use super::{Config, Faults};
 use crate::logging::{self, LogFormat, LogSettings};
 use crate::watch::Watch;
@@ -65,6 +65,7 @@ pub(super) fn check(
         quotas: limits::quotas(&raw.quotas),
         leases: LeaseSettings { default: millis(raw.leases.default_ms), max: millis(raw.leases.max_ms) },
         hub: hub(&raw),
+        id_charset: id_charset(&raw.devices, &mut check),
         resume_key: secrets::resume_key(&raw.clients, &mut check),
         memory: limits::memory(&raw.memory, &mut check),
         http: http(&raw.http),
@@ -136,6 +137,17 @@ fn hub(raw: &RawConfig) -> cuttlebone_hub::Settings {
         leases_per_holder: count(leases.per_principal),
         leases: count(leases.most),
         event_buffer: count(raw.http.event_buffer),
+    }
+}
+
+fn id_charset(raw: &RawDevices, check: &mut Check<'_>) -> IdCharset {
+    match raw.id_charset.as_str() {
+        "any" => IdCharset::Any,
+        "plain" => IdCharset::Plain,
+        other => {
+            check.fault("devices.id_charset", format!("expected \"any\" or \"plain\", not {other:?}"));
+            IdCharset::Any
+        }
     }
 }
 

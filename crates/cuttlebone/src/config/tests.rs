@@ -77,6 +77,7 @@ fn every_key_of_the_reference_changes_something() {
         ("access.jwt", &jwt),
         ("audit.file", "audit.jsonl"),
         ("audit.output", "stdout"),
+        ("devices.id_charset", "plain"),
         ("server.listen", "127.0.0.2:8081"),
         ("server.metrics_listen", ""),
         ("server.listen_unix", "/run/another"),

@@ -86,7 +86,7 @@ fn without_line_of(name: &str, tokens: &str) {
 }
 
 /// A token with these claims, as an issuer that shares a secret makes it.
-fn signed(secret: &str, claims: &str) -> String {
+pub(crate) fn signed(secret: &str, claims: &str) -> String {
     let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
     let message = format!("{}.{}", part(r#"{"alg":"HS256","typ":"JWT"}"#), part(claims));
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
@@ -94,7 +94,7 @@ fn signed(secret: &str, claims: &str) -> String {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a real token for a real server expires in real time")]
-fn in_an_hour() -> u64 {
+pub(crate) fn in_an_hour() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() + 3600
 }
 

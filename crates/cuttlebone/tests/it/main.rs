@@ -2,6 +2,7 @@
 
 mod access;
 mod audit;
+mod canary;
 mod config;
 mod demo;
 mod device;

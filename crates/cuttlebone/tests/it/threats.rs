@@ -18,10 +18,10 @@ const UPGRADE: &[u8] = b" HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nc
 const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
 
 /// The program as a server, its log on a pipe.
-struct Server {
-    running: Running,
-    public: SocketAddr,
-    metrics: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) running: Running,
+    pub(crate) public: SocketAddr,
+    pub(crate) metrics: SocketAddr,
 }
 
 impl Server {
@@ -31,7 +31,7 @@ impl Server {
         Self::from(command)
     }
 
-    fn from(command: Command) -> Self {
+    pub(crate) fn from(command: Command) -> Self {
         let mut running = Running::start(command);
         let line = running.line();
         let public = line.strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line:?}"));
@@ -68,7 +68,7 @@ fn connect(address: SocketAddr) -> TcpStream {
 }
 
 /// One answer, or what came of it.
-fn get(address: SocketAddr, path: &str) -> String {
+pub(crate) fn get(address: SocketAddr, path: &str) -> String {
     let mut stream = connect(address);
     // A server that is full may have hung up already.
     let _ = write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
@@ -87,12 +87,12 @@ fn try_websocket(address: SocketAddr, path: &str) -> Option<TcpStream> {
     head.starts_with("HTTP/1.1 101").then_some(stream)
 }
 
-fn websocket(server: &Server, path: &str) -> TcpStream {
+pub(crate) fn websocket(server: &Server, path: &str) -> TcpStream {
     try_websocket(server.public, path).expect("upgraded")
 }
 
 /// What comes up to the end of `mark`.
-fn until(stream: &mut TcpStream, mark: &[u8]) -> Option<String> {
+pub(crate) fn until(stream: &mut TcpStream, mark: &[u8]) -> Option<String> {
     let mut seen = Vec::new();
     let mut byte = [0];
     while !seen.ends_with(mark) {
@@ -105,7 +105,7 @@ fn until(stream: &mut TcpStream, mark: &[u8]) -> Option<String> {
 }
 
 /// A masked frame with a key of zeros.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
     match u8::try_from(payload.len()) {
         Ok(short @ ..=125) => bytes.push(0x80 | short),
@@ -119,7 +119,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn text(text: &str) -> Vec<u8> {
+pub(crate) fn text(text: &str) -> Vec<u8> {
     frame(0x81, text.as_bytes())
 }
 
@@ -163,6 +163,66 @@ fn t08_announcement_of_a_huge_frame_costs_no_memory() {
     (0..20).for_each(|_| attack());
     let grown = server.resident().saturating_sub(before);
     assert!(grown < 256 << 10, "{grown}");
+}
+
+/// R4: fragments without an end cost no more than the longest message.
+#[test]
+fn r4_fragments_without_an_end_are_closed_at_the_limit_and_cost_no_more() {
+    const LIMIT: u64 = 256 << 10;
+    let server = Server::start(&[("CUTTLEBONE__LIMITS__CLIENT_BYTES_PER_SECOND", "0")]);
+    let attack = || {
+        let mut client = websocket(&server, "/connect_client");
+        // Of 1 KiB each, 256 are as long as a message may be, and as many as there may be: the next is too many of either.
+        client.write_all(&frame(0x01, &[b'['; 2048])).expect("sent");
+        let _ = client.write_all(&frame(0x00, &[b'['; 2048]).repeat(10_000));
+        let seen = rest(client);
+        assert!(seen.windows(17).any(|window| window == b"message_too_large"), "{}", String::from_utf8_lossy(&seen));
+        assert!(seen.ends_with(b"\x88\x02\x03\xf1"), "a close with 1009");
+    };
+    (0..3).for_each(|_| attack());
+    let before = server.resident();
+    (0..20).for_each(|_| attack());
+    let grown = server.resident().saturating_sub(before);
+    assert!(grown < 2 * LIMIT, "{grown}");
+}
+
+#[test]
+fn r5_clients_that_come_and_go_leave_nothing_behind() {
+    come_and_go(4_000);
+}
+
+#[test]
+#[ignore = "takes minutes: by hand"]
+fn r5_hundred_thousand_clients_that_come_and_go_leave_nothing_behind() {
+    come_and_go(100_000);
+}
+
+/// R5: who has left leaves nothing behind.
+fn come_and_go(clients: usize) {
+    // The device says nothing all the while.
+    let server = Server::start(&[("CUTTLEBONE__TIMEOUTS__IDLE_MS", "86400000")]);
+    let mut device = websocket(&server, "/register_device");
+    device.write_all(&text(r#"{"message_type":"register","device_id":"d"}"#)).expect("sent");
+    until(&mut device, b"[]}").expect("config");
+    let mut visit = |number: usize| {
+        let mut client = websocket(&server, "/connect_client");
+        let [connect, forward] =
+            [r#"{"message_type":"connect","device_id":"d"}"#, r#"{"message_type":"forward","payload":1}"#];
+        // With one write: the second of two would wait until the first is acknowledged.
+        client.write_all(&[text(connect), text(forward)].concat()).expect("sent");
+        let told = until(&mut device, b",\"payload\":1}").expect("told of it");
+        let id = told.rsplit("\"client_id\":").next().and_then(|rest| rest.split(',').next()).expect("an id");
+        assert!(id.parse::<i32>().is_ok_and(|id| id > 0), "{id} of client {number}");
+        client.write_all(&frame(0x88, &1000_u16.to_be_bytes())).expect("sent");
+        assert!(until(&mut device, b"}").expect("told").contains("client_disconnected"));
+    };
+    // What the process needs once, it has after the first ones.
+    (0..1_000).for_each(&mut visit);
+    let before = server.resident();
+    (0..clients).for_each(&mut visit);
+    let grown = server.resident().saturating_sub(before);
+    assert!(grown < 1 << 20, "{grown} bytes for {clients} clients");
+    assert_eq!(server.metric("cuttlebone_clients"), 0);
 }
 
 #[test]

@@ -25,6 +25,10 @@ impl<C: Conn> Connection<C> {
             trail.asks(asked.is_for_session());
         }
         match &mut request {
+            Request::Register(asked) if !self.context.app.settings.id_charset.takes(asked.device_id()) => {
+                let next = self.answered(Answer::Refused(Reject::InvalidDeviceId));
+                return self.go_on(next);
+            }
             Request::Register(asked) if !caller.may_register(asked.device_id()) => {
                 let reject = Reject::DeviceIdTaken(asked.device_id().clone());
                 self.missed = Missed::Forbidden;

@@ -47,7 +47,7 @@ pub(super) fn network(
 /// A network is served with tokens and with TLS, unless the configuration says otherwise in words.
 fn refuse_what_was_not_meant(raw: &RawConfig, listen: SocketAddr, check: &mut Check<'_>) {
     if listen.ip().is_loopback() {
-        if !raw.proxy.trusted.is_empty() && !raw.server.allow_anonymous && !access::is_configured(&raw.access) {
+        if !raw.proxy.trusted.is_empty() && !raw.server.allow_anonymous && !access::is_configured(raw) {
             check.fault(
                 "proxy.trusted",
                 "names a proxy, and nobody would be asked for a token: whoever reaches the proxy could register, list and \
