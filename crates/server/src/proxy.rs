@@ -37,7 +37,8 @@ impl Default for ProxySettings {
 
 impl ProxySettings {
     /// Whether there is any.
-    pub(crate) fn is_used(&self) -> bool {
+    #[must_use]
+    pub fn is_used(&self) -> bool {
         !self.trusted.is_empty() || self.unix
     }
 

@@ -38,9 +38,10 @@ async fn serve(mut config: Config, sockets: Sockets, sources: Sources, log: LogH
     let audit = AuditLog::start(&config.audit).context("cannot open the audit log")?;
     config.settings.audit.sink = audit.clone().map(|log| Arc::new(log) as Arc<dyn AuditSink>);
     let is_anonymous = config.settings.access.anonymous;
+    let has_proxies = config.settings.proxy.is_used();
     let server = Server::bind_with(config.settings, sockets)?;
     announce(&server)?;
-    say_who_may_connect(&server, &config.known, is_anonymous);
+    say_who_may_connect(&server, &config.known, is_anonymous, has_proxies);
     let watched = supervisor::watch(server.handle(), stop.clone());
     // The sockets listen: whoever comes now waits for a moment at most.
     supervisor::ready();
@@ -72,10 +73,10 @@ fn announce(server: &Server) -> Result<()> {
 }
 
 /// Says in the log what an operator may not have meant.
-fn say_who_may_connect(server: &Server, known: &Known, is_anonymous: bool) {
+fn say_who_may_connect(server: &Server, known: &Known, is_anonymous: bool, has_proxies: bool) {
     let Known { tokens, issuers, users, .. } = *known;
     let address = server.local_addr();
-    match (is_anonymous, address.ip().is_loopback()) {
+    match (is_anonymous, address.ip().is_loopback() && !has_proxies) {
         (true, true) => tracing::info!(tokens, issuers, "no token is needed: everybody on this machine may connect"),
         (true, false) => {
             tracing::warn!(%address, tokens, issuers, "no token is needed: whoever reaches this address may connect")

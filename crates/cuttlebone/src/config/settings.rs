@@ -76,7 +76,7 @@ pub(super) fn check(
     for fault in faults.filter(|fault| !fault.key.starts_with(ice::KEY)) {
         check.fault(fault.key, fault.text);
     }
-    let audit = audit::output(&raw.audit, network.listen, &mut check);
+    let audit = audit::output(&raw.audit, network.is_of_this_machine, &mut check);
     let log = log(&raw.log, &mut check);
     check.into_faults().into_result(Config { settings, audit, log, known, access_files, raw })
 }

@@ -76,7 +76,7 @@ fn every_key_of_the_reference_changes_something() {
         ("access.token_in_query", "true"),
         ("access.jwt", &jwt),
         ("audit.file", "audit.jsonl"),
-        ("audit.output", "stdout"),
+        ("audit.output", "off"),
         ("devices.id_charset", "plain"),
         ("server.listen", "127.0.0.2:8081"),
         ("server.metrics_listen", ""),
@@ -248,6 +248,7 @@ fn proxy_on_this_machine_makes_loopback_a_network() {
     let connections = config.settings.connections;
     assert_eq!((connections.per_address, connections.pending_per_address), (Some(128), Some(64)));
     assert_eq!(connections.rate_per_address.per_second, 20);
+    assert!(matches!(config.audit, crate::audit::AuditOutput::Stdout), "it has an audit log as on a network");
     let tokens = Temporary::tokens("proxy");
     let config =
         load(&format!("{file}[access]\ntokens_file = {:?}\n", tokens.path()), &[], Vec::new()).expect("no fault");

@@ -1,6 +1,5 @@
 //! `[audit]`: where the audit log goes.
 
-use std::net::SocketAddr;
 use std::path::Path;
 
 use super::super::raw::RawAudit;
@@ -13,13 +12,14 @@ const BYTES: std::ops::RangeInclusive<u64> = 65_536..=1 << 40;
 /// How many files may be kept.
 const KEPT: std::ops::RangeInclusive<u64> = 1..=1_000;
 
-pub(super) fn output(raw: &RawAudit, listen: SocketAddr, check: &mut Check<'_>) -> AuditOutput {
+/// `is_of_this_machine` is whether nobody else reaches the server.
+pub(super) fn output(raw: &RawAudit, is_of_this_machine: bool, check: &mut Check<'_>) -> AuditOutput {
     within("audit.max_bytes", raw.max_bytes, &BYTES, check);
     within("audit.keep", raw.keep, &KEPT, check);
     let has_file = !raw.file.is_empty();
     match raw.output.as_str() {
         "auto" | "file" if has_file => file(raw, check),
-        "auto" if listen.ip().to_canonical().is_loopback() => AuditOutput::Off,
+        "auto" if is_of_this_machine => AuditOutput::Off,
         "file" => {
             check.fault_with("audit.file", "audit.output", "is needed with audit.output = \"file\"");
             AuditOutput::Off

@@ -37,7 +37,7 @@ pub(super) fn network(
     Network {
         listen,
         listen_unix: listen_unix(&raw.server, check),
-        is_of_this_machine: listen.ip().is_loopback() && raw.proxy.trusted.is_empty(),
+        is_of_this_machine: listen.ip().to_canonical().is_loopback() && raw.proxy.trusted.is_empty(),
         metrics_listen,
         tls: tls(&raw.tls, listen, check, variables),
         connections: connections(&raw.connections, listen, proxy, check),
