@@ -13,6 +13,6 @@ pub struct LeaseSettings {
 
 impl Default for LeaseSettings {
     fn default() -> Self {
-        Self { default: Duration::from_secs(10 * 60), max: Duration::from_secs(24 * 60 * 60) }
+        Self { default: Duration::from_secs(10 * 60), max: Duration::from_secs(12 * 60 * 60) }
     }
 }

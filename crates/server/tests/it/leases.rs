@@ -82,7 +82,7 @@ async fn who_may_not_control_a_device_takes_no_lease_and_learns_of_none() {
     }
     let shown = get(&server, "/api/v1/devices/lab8%2Fd/lease", &ann).await;
     assert_eq!(code(&shown), (404, "device_not_found".into()));
-    for query in ["ttl_ms=999", "ttl_ms=86400001", "ttl_ms=x", "ttl_ms=-1", "force=x"] {
+    for query in ["ttl_ms=999", "ttl_ms=43200001", "ttl_ms=x", "ttl_ms=-1", "force=x"] {
         let answer = send(&server, "POST", &format!("/api/v1/devices/lab7%2Fd/lease?{query}"), &ann).await;
         assert_eq!(answer.status, 400, "{query}");
     }
