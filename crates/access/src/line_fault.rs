@@ -66,7 +66,7 @@ pub enum TokenFault {
     #[error("name: the same as in line {0}. Tokens are told apart by it")]
     SameName(usize),
     /// Nobody who could be revoked.
-    #[error("a line is token:NAME, jwt:ISSUER#SUBJECT, or jti:ISSUER#ID")]
+    #[error("a line is token:NAME, jwt:ISSUER#SUBJECT, hook:NAME, or jti:ISSUER#ID")]
     Revoked,
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cuttlebone_proto::DeviceId;
 
+use crate::hook::{HookAnswer, Standing};
 use crate::jwt::Signed;
 use crate::pattern::Patterns;
 use crate::role::{Role, Roles};
@@ -37,6 +38,8 @@ pub(crate) enum Origin {
     Static([u8; 32]),
     /// A signature.
     Signed(Arc<Signed>),
+    /// The hook, for as long as this says.
+    Hook(Arc<Standing>),
 }
 
 impl Principal {
@@ -57,7 +60,15 @@ impl Principal {
         Self { identity: (kind + subject).into(), name_from, grant, origin: Origin::Signed(Arc::new(signed)) }
     }
 
-    /// Who this is: `token:NAME` or `jwt:ISSUER#SUBJECT`. Two principals of one identity may take each other's device ids
+    /// One whom the hook recognised at `now`, good for as long as `standing` says.
+    #[must_use]
+    pub fn of_hook(answer: &HookAnswer, standing: Arc<Standing>, now: u64) -> Self {
+        let grant = Grant { expires_at: answer.expires_at(now), ..answer.grant.clone() };
+        let (kind, name_from) = ("hook:", "hook:".len());
+        Self { identity: format!("{kind}{}", answer.name).into(), name_from, grant, origin: Origin::Hook(standing) }
+    }
+
+    /// Who this is: `token:NAME`, `jwt:ISSUER#SUBJECT` or `hook:NAME`. Two principals of one identity may take each other's device ids
     /// over (PROTOCOL.md 2.4). Has no control characters.
     #[must_use]
     pub fn identity(&self) -> &str {
@@ -130,6 +141,7 @@ impl Principal {
         let until = match &self.origin {
             Origin::Static(_) => self.grant.expires_at,
             Origin::Signed(signed) => Some(signed.until()),
+            Origin::Hook(standing) => Some(standing.until()),
         };
         until.is_some_and(|until| now >= until)
     }

@@ -15,8 +15,8 @@ impl Revoked {
     /// The most lines of a file.
     pub const MOST_LINES: usize = 100_000;
 
-    /// Reads a file. A line is an identity, `token:NAME` or `jwt:ISSUER#SUBJECT`, or one signed token, `jti:ISSUER#ID`. Lines
-    /// that begin with `#` are comments.
+    /// Reads a file. A line is an identity, `token:NAME`, `jwt:ISSUER#SUBJECT` or `hook:NAME`, or one signed token,
+    /// `jti:ISSUER#ID`. Lines that begin with `#` are comments.
     ///
     /// # Errors
     /// All faults.
@@ -43,7 +43,7 @@ impl Revoked {
         }
         let id = match principal.origin() {
             Origin::Signed(signed) => signed.id(),
-            Origin::Static(_) => None,
+            Origin::Static(_) | Origin::Hook(_) => None,
         };
         self.0.contains(principal.identity()) || id.is_some_and(|id| self.0.contains(id.as_str()))
     }
@@ -54,6 +54,7 @@ fn is_somebody(line: &str) -> bool {
     match line.split_once(':') {
         Some(("token", name)) => check_name(name).is_ok(),
         Some(("jwt" | "jti", rest)) => of_issuer(rest),
+        Some(("hook", name)) => !name.is_empty(),
         _ => false,
     }
 }

@@ -29,6 +29,8 @@ pub struct IssuerSettings {
     pub devices_claim: String,
     /// Where the tenant comes from.
     pub tenant: TenantFrom,
+    /// Where its keys are, if they are not given: [`Access::with_keys`](crate::Access::with_keys) brings them.
+    pub jwks_url: Option<String>,
 }
 
 /// Where the tenant of a token comes from.
@@ -76,6 +78,9 @@ pub enum IssuerFault {
     /// No key.
     #[error("the issuer has no key")]
     NoKey,
+    /// Keys, and where they are as well.
+    #[error("the keys of an issuer are given, or they are at a URL, not both")]
+    KeysTwice,
 }
 
 impl IssuerSettings {
@@ -91,6 +96,7 @@ impl IssuerSettings {
             roles_claim: "cuttlebone_roles".into(),
             devices_claim: "cuttlebone_devices".into(),
             tenant: TenantFrom::Claim("cuttlebone_tenant".into()),
+            jwks_url: None,
         }
     }
 
@@ -110,7 +116,8 @@ impl IssuerSettings {
             (self.leeway <= MOST_LEEWAY, IssuerFault::Leeway),
             (self.max_age != Some(0), IssuerFault::MaxAge),
             (claims_are_good, IssuerFault::Claim),
-            (!keys.is_empty(), IssuerFault::NoKey),
+            (!keys.is_empty() || self.jwks_url.is_some(), IssuerFault::NoKey),
+            (keys.is_empty() || self.jwks_url.is_none(), IssuerFault::KeysTwice),
         ];
         let faults = checks.into_iter().filter(|(good, _)| !good);
         faults.map(|(_, fault)| JwtFault { issuer: self.issuer.clone(), fault }).collect()

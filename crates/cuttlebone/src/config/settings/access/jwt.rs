@@ -80,6 +80,7 @@ fn settings(key: &str, raw: &RawJwt, check: &mut Check<'_>) -> IssuerSettings {
         roles_claim: raw.roles_claim.clone().unwrap_or(default.roles_claim),
         devices_claim: raw.devices_claim.clone().unwrap_or(default.devices_claim),
         tenant: tenant(key, raw, check).unwrap_or(default.tenant),
+        jwks_url: None,
         issuer: default.issuer,
     }
 }
