@@ -89,12 +89,11 @@ impl Access {
         Self::new(Settings { jwt, ..self.settings.clone() })
     }
 
-    /// Where issuers have their keys, in order, each once.
+    /// Where issuers have their keys, each with the number of its issuer among all, from 0 on.
     #[must_use]
-    pub fn key_urls(&self) -> Vec<&str> {
-        let mut urls: Vec<&str> = self.settings.jwt.iter().flat_map(Jwt::key_urls).collect();
+    pub fn key_urls(&self) -> Vec<(usize, &str)> {
+        let mut urls: Vec<(usize, &str)> = self.settings.jwt.iter().flat_map(Jwt::key_urls).collect();
         urls.sort_unstable();
-        urls.dedup();
         urls
     }
 

@@ -128,9 +128,9 @@ impl Standing {
         self.0.load(Ordering::Acquire)
     }
 
-    /// The hook still says the same: until then. One that has ended stays so.
-    pub fn extend(&self, until: u64) {
-        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| (old != 0).then_some(until));
+    /// The hook still says the same: until then. False for one that has ended, which stays so.
+    pub fn extend(&self, until: u64) -> bool {
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| (old != 0).then_some(until)).is_ok()
     }
 
     /// The hook does not say the same any more.
@@ -171,10 +171,10 @@ mod tests {
         assert_eq!(ann.expires_at(), Some(1_060));
         assert!(ann.has(Role::Client) && !ann.sees_all());
         assert!(!ann.is_over(1_029) && ann.is_over(1_030));
-        standing.extend(1_040);
+        assert!(standing.extend(1_040));
         assert!(!ann.is_over(1_039) && ann.is_over(1_040));
         standing.end();
-        standing.extend(1_040);
+        assert!(!standing.extend(1_040));
         assert!(ann.is_over(0), "what has ended is over for good");
     }
 

@@ -46,6 +46,8 @@ pub struct Jwt(Arc<HashMap<String, Issuer>>);
 
 #[derive(Clone)]
 struct Issuer {
+    /// Which of the settings it is.
+    number: usize,
     settings: Arc<IssuerSettings>,
     keys: Keys,
 }
@@ -79,10 +81,10 @@ impl Jwt {
             faults.push(JwtFault { issuer: String::new(), fault: IssuerFault::Number(MOST_ISSUERS) });
         }
         let mut table = HashMap::new();
-        for (settings, keys) in issuers {
+        for (number, (settings, keys)) in issuers.into_iter().enumerate() {
             let name = settings.issuer.clone();
             let keys = if settings.jwks_url.is_some() { Keys::Awaited } else { Keys::Known(Arc::new(keys)) };
-            if table.insert(name.clone(), Issuer { settings: Arc::new(settings), keys }).is_some() {
+            if table.insert(name.clone(), Issuer { number, settings: Arc::new(settings), keys }).is_some() {
                 faults.push(JwtFault { issuer: name, fault: IssuerFault::Twice });
             }
         }
@@ -127,9 +129,9 @@ impl Jwt {
         Self(Arc::new(table))
     }
 
-    /// Where keys are, in no order.
-    pub(crate) fn key_urls(&self) -> impl Iterator<Item = &str> {
-        self.0.values().filter_map(|issuer| issuer.settings.jwks_url.as_deref())
+    /// Where keys are, with the number of the issuer; in no order.
+    pub(crate) fn key_urls(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.0.values().filter_map(|issuer| Some((issuer.number, issuer.settings.jwks_url.as_deref()?)))
     }
 
     /// Which key would verify the token, if its issuer has its keys at a URL.

@@ -67,6 +67,12 @@ impl App {
         })
     }
 
+    /// Somebody may not be good any more who is here: has everybody look.
+    pub(crate) fn tell_who_may_come(&self) {
+        self.gate.tell();
+        self.waves.tell_news();
+    }
+
     /// With nobody there.
     #[cfg(test)]
     pub(crate) fn for_test(settings: Settings) -> Arc<Self> {

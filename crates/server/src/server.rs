@@ -21,6 +21,7 @@ use crate::admission::{Admission, Bounds};
 use crate::app::App;
 use crate::descriptors::Shares;
 use crate::fetch::{FetchError, Fetcher};
+use crate::gate::{hook, jwks};
 use crate::ids::SystemRandom;
 use crate::memory::{self, Watch};
 use crate::metrics::{Metrics, Timeout, endpoint};
@@ -221,6 +222,14 @@ impl Server {
         }
         let feeding = Arc::clone(&app);
         services.spawn(async move { feeding.feed.run(&feeding.registry, &feeding.tasks.abort).await });
+        let fetching = Arc::clone(&app);
+        services.spawn(async move { fetching.tasks.abort.run_until_cancelled(jwks::run(&fetching)).await });
+        let asking = Arc::clone(&app);
+        services.spawn(async move {
+            if let Some(hook) = &asking.gate.hook {
+                asking.tasks.abort.run_until_cancelled(hook::run(&asking, hook)).await;
+            }
+        });
 
         cancel.cancelled().await;
         tasks.stopping.cancel();

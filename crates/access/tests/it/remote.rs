@@ -148,7 +148,7 @@ fn same_keys_again_are_no_change() {
 fn token_says_which_key_it_needs_only_of_an_issuer_that_has_its_keys_at_a_url() {
     let signer = Signer::p256();
     let access = of_url();
-    assert_eq!(access.key_urls(), [URL]);
+    assert_eq!(access.key_urls(), [(0, URL)]);
     let named = access.wanted_key(&signer.token(json!({"kid": "7"}), json!({}))).expect("a key");
     assert_eq!((named.url.as_str(), named.kid.as_str()), (URL, "7"));
     assert_eq!(access.wanted_key(&signer.usual_token()).expect("a key").kid, "");

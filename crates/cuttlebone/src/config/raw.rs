@@ -12,6 +12,7 @@ use super::secret::Secret;
 pub(crate) struct RawConfig {
     pub(crate) server: RawServer,
     pub(crate) access: RawAccess,
+    pub(crate) hook: RawHook,
     pub(crate) tls: RawTls,
     pub(crate) connections: RawConnections,
     pub(crate) timeouts: RawTimeouts,
@@ -49,6 +50,11 @@ pub(crate) struct RawAccess {
     pub(crate) failures: u64,
     pub(crate) failures_within_ms: u64,
     pub(crate) failure_delay_ms: u64,
+    pub(crate) remembered_addresses: u64,
+    pub(crate) verified_tokens: u64,
+    pub(crate) jwks_refresh_ms: u64,
+    pub(crate) jwks_stale_ms: u64,
+    pub(crate) jwks_min_refetch_ms: u64,
     pub(crate) jwt: Vec<RawJwt>,
 }
 
@@ -62,6 +68,8 @@ pub(crate) struct RawJwt {
     pub(crate) audience: RawTexts,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) keys_file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) jwks_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) secret_file: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +86,22 @@ pub(crate) struct RawJwt {
     pub(crate) tenant_claim: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tenant: Option<String>,
+}
+
+/// `[hook]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawHook {
+    pub(crate) url: String,
+    pub(crate) prefix: String,
+    pub(crate) timeout_ms: u64,
+    pub(crate) cache_ms: u64,
+    pub(crate) denied_cache_ms: u64,
+    pub(crate) recheck_ms: u64,
+    pub(crate) stale_ms: u64,
+    pub(crate) concurrent: u64,
+    pub(crate) waiting: u64,
+    pub(crate) kept: u64,
 }
 
 /// One text, or several.

@@ -5,6 +5,7 @@
 
 mod access;
 mod check;
+mod elsewhere;
 mod ice;
 mod limits;
 mod network;
@@ -35,12 +36,15 @@ pub(super) fn check(
     let network = network::network(&raw, &mut check, variables);
     let access_files = Watch::new(access::files(&raw.access));
     let known = access::known(&raw.access, &mut check);
+    let fetch = network::fetch(&raw.fetch, &mut check);
+    elsewhere::issuers(&raw.access, &fetch, &mut check);
+    let hook = elsewhere::hook(&raw.hook, &mut check);
     let settings = Settings {
         listen: network.listen,
         reuse_port: raw.server.reuse_port,
         metrics_listen: network.metrics_listen,
         allowed_origins: network::origins(&raw.server.allowed_origins, &mut check),
-        access: access::settings(&raw, &known, network.listen.ip().is_loopback()),
+        access: access::settings(&raw, &known, hook, network.listen.ip().is_loopback()),
         tls: network.tls,
         connections: network.connections,
         timeouts: timeouts(&raw.timeouts),
@@ -50,7 +54,7 @@ pub(super) fn check(
         resume_key: secrets::resume_key(&raw.clients, &mut check),
         memory: limits::memory(&raw.memory, &mut check),
         http: http(&raw.http),
-        fetch: network::fetch(&raw.fetch, &mut check),
+        fetch,
         ice_servers: ice::servers(&raw.ice, &mut check),
     };
     let faults = settings.validate().err().into_iter().flatten();

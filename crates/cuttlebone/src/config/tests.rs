@@ -57,7 +57,11 @@ fn the_reference_has_exactly_the_keys_of_the_raw_structs() {
 #[test]
 fn every_key_of_the_reference_changes_something() {
     // What a key needs beside itself to have an effect, and a value of its own where adding to the default is none.
-    let base = [("CUTTLEBONE__SERVER__ALLOW_ANONYMOUS", "true"), ("HOME", "/home/user")];
+    let base = [
+        ("CUTTLEBONE__SERVER__ALLOW_ANONYMOUS", "true"),
+        ("CUTTLEBONE__HOOK__URL", "https://hook.example/"),
+        ("HOME", "/home/user"),
+    ];
     let (tokens, public) = (Temporary::tokens("words"), Temporary::keys("words-keys"));
     let jwt = format!("[{{issuer = \"https://login.example\", keys_file = {:?}}}]", public.path());
     let authority = std::env::temp_dir().join(format!("cuttlebone-config-ca-{}", std::process::id()));
@@ -66,6 +70,8 @@ fn every_key_of_the_reference_changes_something() {
     let words = [
         ("fetch.allow_private", "true"),
         ("fetch.ca_file", &certificate),
+        ("hook.url", "https://hook.example/other"),
+        ("hook.prefix", "ours_"),
         ("access.tokens_file", tokens.path()),
         ("access.token_in_query", "true"),
         ("access.jwt", &jwt),
@@ -90,6 +96,8 @@ fn every_key_of_the_reference_changes_something() {
         "server.allow_plain_text",
         // Who is revoked is not counted; tests/it/access.rs sees that they are.
         "access.revoked_file",
+        // Not shown; a test of its own sees its bounds.
+        "access.verified_tokens",
         "tls.cert_file",
         "tls.key_file",
     ];
@@ -101,7 +109,7 @@ fn every_key_of_the_reference_changes_something() {
         }
         let value = match default {
             // The longest time there is can't become longer.
-            Value::Integer(86_400_000) => "1".to_owned(),
+            Value::Integer(86_400_000) => "86399999".to_owned(),
             Value::Integer(number) => (number + 1).to_string(),
             _ => words.iter().find(|(word, _)| *word == path).expect(&path).1.to_owned(),
         };

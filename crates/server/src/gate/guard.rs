@@ -9,7 +9,7 @@ use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, StatusCode};
 use tokio::time::sleep;
 
-use super::Unrecognised;
+use super::{Unrecognised, recognise};
 use crate::app::App;
 use crate::link::Link;
 use crate::problem;
@@ -18,23 +18,24 @@ const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"cuttlebo
 
 /// Lets a request through that is recognised, with its [`crate::caller::Caller`] in the extensions.
 pub(crate) async fn require(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    match app.gate.recognise(request.headers(), request.uri()) {
+    let link = request.extensions().get::<Arc<Link>>().cloned();
+    match recognise(&app, link.as_deref(), (request.headers(), request.uri()), false).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(reason) => {
-            let link = request.extensions().get::<Arc<Link>>().cloned();
-            unauthenticated(&app, link.as_deref(), reason).await
-        }
+        Err(reason) => unauthenticated(&app, link.as_deref(), reason).await,
     }
 }
 
-/// 401, slowly where the address has failed often.
+/// 401, slowly where the address has failed often; 503 where it is not known whether the credential is good.
 pub(crate) async fn unauthenticated(app: &App, link: Option<&Link>, reason: Unrecognised) -> Response {
     app.metrics.refused_with(reason.label());
+    if let Unrecognised::Unknown(_) = reason {
+        return problem::unavailable("token_unchecked", &reason.to_string());
+    }
     // Whoever presents nothing guesses nothing.
-    if let Some(link) = link.filter(|_| reason != Unrecognised::Missing) {
+    if let Some(link) = link.filter(|_| reason.is_guess()) {
         tracing::info!(peer = %link.peer, reason = reason.label(), "not recognised");
         let delay = app.gate.throttle.failed(link.peer.ip());
         if !delay.is_zero() {

@@ -14,9 +14,6 @@ use super::AccessSettings;
 use crate::admission::group;
 use crate::clock;
 
-/// Addresses that are remembered.
-const REMEMBERED: usize = 16 * 1024;
-
 /// How often the table is looked through, where it is full.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
@@ -29,6 +26,7 @@ pub(crate) struct Throttle {
     free: u32,
     within: Duration,
     longest: Duration,
+    most: usize,
     table: Mutex<Table>,
 }
 
@@ -36,6 +34,8 @@ pub(crate) struct Throttle {
 struct Table {
     failures: HashMap<IpAddr, Failures>,
     swept: Option<Instant>,
+    /// Addresses that were forgotten before their time was over.
+    forgotten: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +50,7 @@ impl Throttle {
             free: settings.failures,
             within: settings.failures_within,
             longest: settings.failure_delay,
+            most: settings.remembered,
             table: Mutex::default(),
         }
     }
@@ -59,8 +60,8 @@ impl Throttle {
         let now = clock::now();
         let key = group(address);
         let mut table = self.table.lock();
-        if table.failures.len() >= REMEMBERED && !table.failures.contains_key(&key) {
-            table.make_room(now, self.within);
+        if table.failures.len() >= self.most && !table.failures.contains_key(&key) {
+            table.make_room(now, self.within, self.most);
         }
         let known = table.failures.entry(key).or_insert(Failures { count: 0, first: now });
         if now - known.first > self.within {
@@ -70,18 +71,25 @@ impl Throttle {
         let Some(beyond) = known.count.checked_sub(self.free.saturating_add(1)) else { return Duration::ZERO };
         FIRST.saturating_mul(1_u32.checked_shl(beyond).unwrap_or(u32::MAX)).min(self.longest)
     }
+
+    /// How many addresses are remembered, and how many were forgotten before their time was over.
+    pub(crate) fn remembered(&self) -> (usize, u64) {
+        let table = self.table.lock();
+        (table.failures.len(), table.forgotten)
+    }
 }
 
 impl Table {
-    fn make_room(&mut self, now: Instant, within: Duration) {
+    fn make_room(&mut self, now: Instant, within: Duration, most: usize) {
         if self.swept.is_none_or(|swept| now - swept >= SWEEP_EVERY) {
             self.swept = Some(now);
             self.failures.retain(|_, known| now - known.first <= within);
         }
-        if self.failures.len() >= REMEMBERED
+        if self.failures.len() >= most
             && let Some(any) = self.failures.keys().next().copied()
         {
             self.failures.remove(&any);
+            self.forgotten += 1;
         }
     }
 }
@@ -121,10 +129,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn remembered_addresses_are_bounded() {
-        let throttle = throttle();
-        for number in 0..(REMEMBERED as u32 + 100) {
+        let throttle = Throttle::new(&AccessSettings { remembered: 1_000, ..AccessSettings::default() });
+        for number in 0..1_100_u32 {
             throttle.failed(IpAddr::from(number.to_be_bytes()));
         }
-        assert_eq!(throttle.table.lock().failures.len(), REMEMBERED);
+        assert_eq!(throttle.remembered(), (1_000, 100));
     }
 }

@@ -7,14 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cuttlebone_access::{Access, LineFault, Revoked, Settings, StaticTokens};
-use cuttlebone_server::AccessSettings;
+use cuttlebone_server::{AccessSettings, HookSettings};
 
 use super::super::raw::{RawAccess, RawConfig};
-use super::check::{Check, millis};
+use super::check::{Check, count, millis};
+use super::elsewhere;
 use crate::files::{self, Others};
 
 /// The most faults of one file that are shown.
 const MOST_FAULTS: usize = 20;
+/// The most verified tokens that may be remembered.
+const MOST_VERIFIED: u64 = 10_000_000;
 
 /// Who may come, as far as it can be read again while the server runs.
 #[derive(Clone)]
@@ -37,8 +40,8 @@ impl fmt::Debug for Known {
 }
 
 /// Whether anybody is asked who they are: whether some kind of access is named, though it may have nobody in it.
-pub(super) fn is_configured(raw: &RawAccess) -> bool {
-    !raw.tokens_file.is_empty() || !raw.jwt.is_empty()
+pub(super) fn is_configured(raw: &RawConfig) -> bool {
+    !raw.access.tokens_file.is_empty() || !raw.access.jwt.is_empty() || !raw.hook.url.is_empty()
 }
 
 /// The files that are named.
@@ -54,13 +57,19 @@ pub(super) fn known(raw: &RawAccess, check: &mut Check<'_>) -> Known {
     let revoked = lines("access.revoked_file", &raw.revoked_file, Revoked::parse, check);
     let (jwt, warnings) = jwt::issuers(&raw.jwt, check);
     let count = tokens.as_ref().map_or(0, StaticTokens::len);
-    let access = Access::new(Settings { tokens, jwt, revoked: revoked.unwrap_or_default() });
+    let verified = verified(raw.verified_tokens, check);
+    let access = Access::new(Settings { tokens, jwt, revoked: revoked.unwrap_or_default(), verified });
     Known { access: Arc::new(access), tokens: count, issuers: raw.jwt.len(), warnings }
 }
 
 /// What the server takes. `is_loopback` is whether nobody but this machine reaches it.
-pub(super) fn settings(raw: &RawConfig, known: &Known, is_loopback: bool) -> AccessSettings {
-    let anonymous = raw.server.allow_anonymous || (is_loopback && !is_configured(&raw.access));
+pub(super) fn settings(
+    raw: &RawConfig,
+    known: &Known,
+    hook: Option<HookSettings>,
+    is_loopback: bool,
+) -> AccessSettings {
+    let anonymous = raw.server.allow_anonymous || (is_loopback && !is_configured(raw));
     AccessSettings {
         access: Arc::clone(&known.access),
         anonymous,
@@ -68,7 +77,17 @@ pub(super) fn settings(raw: &RawConfig, known: &Known, is_loopback: bool) -> Acc
         failures: u32::try_from(raw.access.failures).unwrap_or(u32::MAX),
         failures_within: millis(raw.access.failures_within_ms),
         failure_delay: millis(raw.access.failure_delay_ms),
+        remembered: count(raw.access.remembered_addresses),
+        jwks: elsewhere::jwks(&raw.access),
+        hook,
     }
+}
+
+fn verified(raw: u64, check: &mut Check<'_>) -> usize {
+    if !(2..=MOST_VERIFIED).contains(&raw) {
+        check.fault("access.verified_tokens", format!("must be 2 to {MOST_VERIFIED}"));
+    }
+    count(raw)
 }
 
 /// A file that has something on each line; "" is none.

@@ -38,7 +38,7 @@ fn refuse_what_was_not_meant(raw: &RawConfig, listen: SocketAddr, check: &mut Ch
     if listen.ip().is_loopback() {
         return;
     }
-    if !raw.server.allow_anonymous && !access::is_configured(&raw.access) {
+    if !raw.server.allow_anonymous && !access::is_configured(raw) {
         check.fault(
             "server.listen",
             format!(

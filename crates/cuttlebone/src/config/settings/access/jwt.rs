@@ -52,7 +52,7 @@ fn issuer(index: usize, raw: &RawJwt, check: &mut Check<'_>) -> (IssuerSettings,
             IssuerFault::MaxAge => ".max_age_ms",
             IssuerFault::Claim | IssuerFault::Twice | IssuerFault::Number(_) => "",
             // It was said why.
-            IssuerFault::NoKey => continue,
+            IssuerFault::NoKey | IssuerFault::KeysTwice => continue,
         };
         check.fault(&format!("{key}{name}"), fault.fault.to_string());
     }
@@ -80,7 +80,7 @@ fn settings(key: &str, raw: &RawJwt, check: &mut Check<'_>) -> IssuerSettings {
         roles_claim: raw.roles_claim.clone().unwrap_or(default.roles_claim),
         devices_claim: raw.devices_claim.clone().unwrap_or(default.devices_claim),
         tenant: tenant(key, raw, check).unwrap_or(default.tenant),
-        jwks_url: None,
+        jwks_url: raw.jwks_url.clone(),
         issuer: default.issuer,
     }
 }
@@ -104,15 +104,25 @@ fn keys(key: &str, raw: &RawJwt, check: &mut Check<'_>) -> Option<KeySet> {
     let algorithm = raw.algorithm.as_deref().map(str::parse::<Algorithm>).transpose();
     let algorithm =
         algorithm.map_err(|_| check.fault(&format!("{key}.algorithm"), "is not one that is known here")).ok()?;
-    let (name, path, others) = match (&raw.keys_file, &raw.secret_file) {
-        (Some(path), None) => ("keys_file", path, Others::MayRead),
-        (None, Some(path)) => ("secret_file", path, Others::MayNothing),
-        (None, None) => {
-            check.fault(key, "needs keys_file or secret_file");
+    let (name, path, others) = match (&raw.keys_file, &raw.jwks_url, &raw.secret_file) {
+        (Some(path), None, None) => ("keys_file", path, Others::MayRead),
+        (None, None, Some(path)) => ("secret_file", path, Others::MayNothing),
+        (None, Some(_), None) => {
+            if algorithm.is_some() {
+                check.fault(&format!("{key}.algorithm"), "leave it out: a JWK Set says itself what its keys are for");
+            }
             return None;
         }
-        (Some(_), Some(_)) => {
-            check.fault(&format!("{key}.secret_file"), "give keys_file or secret_file, not both");
+        (None, None, None) => {
+            check.fault(key, "needs keys_file, jwks_url or secret_file");
+            return None;
+        }
+        (Some(_), Some(_), None) => {
+            check.fault(&format!("{key}.jwks_url"), "give keys_file or jwks_url, not both");
+            return None;
+        }
+        (_, _, Some(_)) => {
+            check.fault(&format!("{key}.secret_file"), "give one of keys_file, jwks_url and secret_file");
             return None;
         }
     };
