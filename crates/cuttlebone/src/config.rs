@@ -79,9 +79,10 @@ impl Sources {
     }
 }
 
-/// Reads again who may connect: the files that `[access]` names. Errors: every fault there is.
-pub(crate) fn read_access(raw: &RawAccess) -> Result<Known, Faults> {
-    settings::known(raw)
+/// Reads again who may connect: the files that `[access]` names, as they were named when `old` was read. A faulty file keeps
+/// what it had, and only that; every fault there is comes along.
+pub(crate) fn read_access(raw: &RawAccess, old: &Known) -> (Known, Faults) {
+    settings::known(raw, old)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! loads the configuration, starts logging and the runtime, and wires the crates together.
 
 mod cli;
+mod clock;
 mod commands;
 mod config;
 mod files;

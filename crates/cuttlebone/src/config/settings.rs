@@ -35,7 +35,7 @@ pub(super) fn check(
     let mut check = Check::new(merged, faults);
     let network = network::network(&raw, &mut check, variables);
     let access_files = Watch::new(access::files(&raw.access));
-    let known = access::known(&raw.access, &mut check);
+    let known = access::known(&raw.access, None, &mut check);
     let fetch = network::fetch(&raw.fetch, &mut check);
     elsewhere::issuers(&raw.access, &fetch, &mut check);
     let hook = elsewhere::hook(&raw.hook, &mut check);
@@ -65,12 +65,12 @@ pub(super) fn check(
     check.into_faults().into_result(Config { settings, log, known, access_files, raw })
 }
 
-/// Reads the files of `[access]` again, without the configuration itself.
-pub(super) fn known(raw: &RawAccess) -> Result<Known, Faults> {
+/// Reads the files of `[access]` again, without the configuration itself. What is faulty is as in `old`.
+pub(super) fn known(raw: &RawAccess, old: &Known) -> (Known, Faults) {
     let merged = Merged::new();
     let mut check = Check::new(&merged, Faults::default());
-    let known = access::known(raw, &mut check);
-    check.into_faults().into_result(known)
+    let known = access::known(raw, Some(old), &mut check);
+    (known, check.into_faults())
 }
 
 fn timeouts(raw: &RawTimeouts) -> Timeouts {

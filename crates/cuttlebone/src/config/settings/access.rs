@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cuttlebone_access::{Access, LineFault, Revoked, Settings, StaticTokens};
+use cuttlebone_access::{Access, KeySet, LineFault, Revoked, Settings, StaticTokens};
 use cuttlebone_server::{AccessSettings, HookSettings};
 
 use super::super::raw::{RawAccess, RawConfig};
@@ -30,6 +30,17 @@ pub(crate) struct Known {
     pub(crate) issuers: usize,
     /// What is no fault, but should be looked at.
     pub(crate) warnings: Vec<String>,
+    /// What each file has.
+    files: Files,
+}
+
+/// What the files have: one that can't be read again keeps it.
+#[derive(Clone, Default)]
+struct Files {
+    tokens: Option<StaticTokens>,
+    revoked: Option<Revoked>,
+    /// One for each issuer.
+    keys: Vec<KeySet>,
 }
 
 impl fmt::Debug for Known {
@@ -51,15 +62,26 @@ pub(super) fn files(raw: &RawAccess) -> Vec<PathBuf> {
     own.chain(jwt).map(PathBuf::from).collect()
 }
 
-/// Reads the files, and puts all together.
-pub(super) fn known(raw: &RawAccess, check: &mut Check<'_>) -> Known {
-    let tokens = lines("access.tokens_file", &raw.tokens_file, StaticTokens::parse, check);
-    let revoked = lines("access.revoked_file", &raw.revoked_file, Revoked::parse, check);
-    let (jwt, warnings) = jwt::issuers(&raw.jwt, check);
-    let count = tokens.as_ref().map_or(0, StaticTokens::len);
-    let verified = verified(raw.verified_tokens, check);
-    let access = Access::new(Settings { tokens, jwt, revoked: revoked.unwrap_or_default(), verified });
-    Known { access: Arc::new(access), tokens: count, issuers: raw.jwt.len(), warnings }
+/// Reads the files, and puts all together. A faulty one has what it had in `old`, which was read by the same configuration.
+pub(super) fn known(raw: &RawAccess, old: Option<&Known>, check: &mut Check<'_>) -> Known {
+    let old = old.map(|known| known.files.clone()).unwrap_or_default();
+    let tokens = lines("access.tokens_file", &raw.tokens_file, StaticTokens::parse, check).or(old.tokens);
+    let revoked = lines("access.revoked_file", &raw.revoked_file, Revoked::parse, check).or(old.revoked);
+    let issuers = jwt::issuers(&raw.jwt, &old.keys, check);
+    let files = Files { tokens, revoked, keys: issuers.keys };
+    let settings = Settings {
+        tokens: files.tokens.clone(),
+        jwt: issuers.jwt,
+        revoked: files.revoked.clone().unwrap_or_default(),
+        verified: verified(raw.verified_tokens, check),
+    };
+    Known {
+        access: Arc::new(Access::new(settings)),
+        tokens: files.tokens.as_ref().map_or(0, StaticTokens::len),
+        issuers: raw.jwt.len(),
+        warnings: issuers.warnings,
+        files,
+    }
 }
 
 /// What the server takes. `is_loopback` is whether nobody but this machine reaches it.

@@ -241,12 +241,33 @@ fn a_key_that_can_not_be_used_is_warned_of() {
 }
 
 #[test]
-fn files_are_read_again_without_the_configuration() {
+fn each_file_is_read_again_and_a_faulty_one_keeps_what_it_had_alone() {
     let tokens = Temporary::tokens("again");
-    let config = load(&format!("[access]\ntokens_file = {:?}\n", tokens.path()), &[], Vec::new()).expect("no fault");
-    assert_eq!(read_access(&config.raw.access).expect("no fault").tokens, 1);
+    let (keys, revoked) = (Temporary::keys("again-keys"), Temporary::new("again-revoked", ""));
+    let file = format!(
+        "[access]\ntokens_file = {:?}\nrevoked_file = {:?}\n{}",
+        tokens.path(),
+        revoked.path(),
+        issuer(&keys, "")
+    );
+    let config = load(&file, &[], Vec::new()).expect("no fault");
+    let read = |old: &Known| read_access(&config.raw.access, old);
+    let (known, faults) = read(&config.known);
+    assert!(faults.is_empty() && known.tokens == 1 && known.issuers == 1, "{faults}");
     std::fs::write(tokens.path(), "x").expect("writes");
-    assert!(read_access(&config.raw.access).expect_err("a fault").to_string().contains("line 1"));
+    std::fs::write(keys.path(), "x").expect("writes");
+    std::fs::write(revoked.path(), "token:a\n").expect("writes");
+    let (known, faults) = read(&known);
+    let text = faults.to_string();
+    assert!(text.contains("line 1") && text.contains("access.jwt[0].keys_file") && text.contains("4 faults"), "{text}");
+    assert_eq!((known.tokens, known.issuers), (1, 1));
+    assert!(!known.access.is_empty());
+    std::fs::write(revoked.path(), "nobody\n").expect("writes");
+    let (known, faults) = read(&known);
+    assert!(faults.to_string().contains("5 faults"), "{faults}");
+    std::fs::write(tokens.path(), "").expect("writes");
+    let (known, faults) = read(&known);
+    assert!(faults.to_string().contains("2 faults") && known.tokens == 0, "{faults}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cuttlebone_access::{Algorithm, IssuerFault, IssuerSettings, Jwt, KeyFault, KeySet, TenantFrom};
+use cuttlebone_access::{Algorithm, IssuerFault, IssuerSettings, Jwt, JwtFault, KeyFault, KeySet, TenantFrom};
 
 use super::super::super::raw::{RawJwt, RawTexts};
 use super::super::check::Check;
@@ -11,38 +11,49 @@ use crate::files::{self, Others};
 /// The key of the list.
 const KEY: &str = "access.jwt";
 
-/// All issuers, and what of their keys is left aside.
-pub(super) fn issuers(raw: &[RawJwt], check: &mut Check<'_>) -> (Option<Jwt>, Vec<String>) {
-    if raw.is_empty() {
-        return (None, Vec::new());
-    }
-    let issuers: Vec<_> = raw.iter().enumerate().map(|(index, raw)| issuer(index, raw, check)).collect();
+/// All issuers.
+pub(super) struct Issuers {
+    pub(super) jwt: Option<Jwt>,
+    /// What of their keys is left aside.
+    pub(super) warnings: Vec<String>,
+    /// What each has in its file.
+    pub(super) keys: Vec<KeySet>,
+}
+
+/// All issuers. One whose file is faulty has the keys that it has in `old`.
+pub(super) fn issuers(raw: &[RawJwt], old: &[KeySet], check: &mut Check<'_>) -> Issuers {
+    let issuer = |(index, raw)| issuer(index, raw, old.get(index), check);
+    let issuers: Vec<_> = raw.iter().enumerate().map(issuer).collect();
     let warnings = issuers.iter().flat_map(|(settings, keys)| {
         keys.skipped().iter().map(move |key| format!("{KEY} of {:?}: {key}; it is not used", settings.issuer))
     });
     let warnings = warnings.collect();
-    match Jwt::new(issuers) {
-        Ok(jwt) => (Some(jwt), warnings),
-        Err(faults) => {
-            // The others are of one issuer each, and were noted with it.
-            for fault in faults {
-                let of_name = raw.iter().rposition(|raw| raw.issuer == fault.issuer).unwrap_or_default();
-                match fault.fault {
-                    IssuerFault::Twice => check.fault(&format!("{KEY}[{of_name}].issuer"), fault.fault.to_string()),
-                    IssuerFault::Number(_) => check.fault(KEY, fault.fault.to_string()),
-                    _ => {}
-                }
-            }
-            (None, warnings)
-        }
+    let keys = issuers.iter().map(|(_, keys)| keys.clone()).collect();
+    Issuers { jwt: together(raw, issuers, check), warnings, keys }
+}
+
+/// `None` if there is none, or they are faulty.
+fn together(raw: &[RawJwt], issuers: Vec<(IssuerSettings, KeySet)>, check: &mut Check<'_>) -> Option<Jwt> {
+    if raw.is_empty() {
+        return None;
     }
+    // The others are of one issuer each, and were noted with it.
+    let note = |fault: JwtFault| {
+        let of_name = raw.iter().rposition(|raw| raw.issuer == fault.issuer).unwrap_or_default();
+        match fault.fault {
+            IssuerFault::Twice => check.fault(&format!("{KEY}[{of_name}].issuer"), fault.fault.to_string()),
+            IssuerFault::Number(_) => check.fault(KEY, fault.fault.to_string()),
+            _ => {}
+        }
+    };
+    Jwt::new(issuers).map_err(|faults| faults.into_iter().for_each(note)).ok()
 }
 
 /// One issuer, judged by itself, so that its faults have its number and its line.
-fn issuer(index: usize, raw: &RawJwt, check: &mut Check<'_>) -> (IssuerSettings, KeySet) {
+fn issuer(index: usize, raw: &RawJwt, old: Option<&KeySet>, check: &mut Check<'_>) -> (IssuerSettings, KeySet) {
     let key = format!("{KEY}[{index}]");
     let settings = settings(&key, raw, check);
-    let keys = keys(&key, raw, check).unwrap_or_default();
+    let keys = keys(&key, raw, check).or_else(|| old.cloned()).unwrap_or_default();
     let faults = Jwt::new(vec![(settings.clone(), keys.clone())]).err().into_iter().flatten();
     for fault in faults {
         let name = match fault.fault {
