@@ -76,8 +76,8 @@ impl Access {
                 self.settings.tokens.as_ref().is_some_and(|tokens| tokens.still_has(hash, principal))
             }
             Origin::Signed(signed) => self.settings.jwt.as_ref().is_some_and(|jwt| jwt.still_accepts(signed)),
-            // Who asked the hook looks after that.
-            Origin::Hook(_) => true,
+            // Whoever asks the hook says so.
+            Origin::Hook(standing) => !standing.has_ended(),
         };
         known && !self.settings.revoked.has(principal)
     }

@@ -122,10 +122,16 @@ impl Standing {
         Self(AtomicU64::new(until))
     }
 
-    /// Until when.
+    /// Until when; 0 if it has ended.
     #[must_use]
     pub fn until(&self) -> u64 {
         self.0.load(Ordering::Acquire)
+    }
+
+    /// Whether the hook said something else since.
+    #[must_use]
+    pub(crate) fn has_ended(&self) -> bool {
+        self.until() == 0
     }
 
     /// The hook still says the same: until then. False for one that has ended, which stays so.
@@ -175,7 +181,9 @@ mod tests {
         assert!(!ann.is_over(1_039) && ann.is_over(1_040));
         standing.end();
         assert!(!standing.extend(1_040));
-        assert!(ann.is_over(0), "what has ended is over for good");
+        let access = Access::new(Settings::default());
+        assert!(!access.is_still_good(&ann), "what has ended is good no more");
+        assert!(!ann.is_over(u64::MAX), "and that is not because of the time");
     }
 
     #[test]

@@ -141,7 +141,7 @@ impl Principal {
         let until = match &self.origin {
             Origin::Static(_) => self.grant.expires_at,
             Origin::Signed(signed) => Some(signed.until()),
-            Origin::Hook(standing) => Some(standing.until()),
+            Origin::Hook(standing) => Some(standing.until()).filter(|_| !standing.has_ended()),
         };
         until.is_some_and(|until| now >= until)
     }

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, Bounds};
+use crate::audit::Audit;
 use crate::drain::Waves;
 use crate::feed::Feed;
 use crate::fetch::Fetcher;
@@ -24,6 +25,8 @@ pub(crate) struct App {
     pub(crate) settings: Arc<Settings>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Who did what.
+    pub(crate) audit: Arc<Audit>,
     /// Who is let in.
     pub(crate) gate: Gate,
     /// Asks other servers.
@@ -52,6 +55,7 @@ impl App {
         fetcher: Fetcher,
     ) -> Arc<Self> {
         Arc::new(Self {
+            audit: Arc::new(Audit::new(&settings.audit, Arc::clone(&metrics))),
             fetcher,
             gate: Gate::new(&settings.access, settings.tls.is_some()),
             feed: Feed::new(settings.hub.event_buffer),

@@ -66,6 +66,9 @@ pub(crate) struct Metrics {
     hook_tokens: Gauge,
     hook_withdrawn: Counter,
     event_streams: Gauge,
+    audit_lines: Counter,
+    audit_left_out: Counter,
+    audit_lost: Counter,
 }
 
 /// One living thing in a gauge, until dropped.
@@ -160,6 +163,10 @@ impl Metrics {
             hook_tokens: declare.one("hook_tokens", "Tokens that the hook knows and is asked about again"),
             hook_withdrawn: declare.one("hook_withdrawn", "Tokens in use that the hook does not know as before"),
             event_streams: declare.one("event_streams", "Open streams of device events"),
+            audit_lines: declare.one("audit_lines", "Lines of the audit log"),
+            audit_left_out: declare
+                .one("audit_left_out", "Refusals that the audit log only counts, for there were too many in a second"),
+            audit_lost: declare.one("audit_lost_lines", "Lines of the audit log that could not be written"),
             registry: declare.0,
         }
     }
@@ -275,6 +282,21 @@ impl Metrics {
     /// So many tokens in use are not known as before.
     pub(crate) fn hook_withdrew(&self, tokens: usize) {
         self.hook_withdrawn.inc_by(tokens as u64);
+    }
+
+    /// A line of the audit log.
+    pub(crate) fn audit_line(&self) {
+        self.audit_lines.inc();
+    }
+
+    /// A refusal that the audit log only counts.
+    pub(crate) fn audit_left_out(&self) {
+        self.audit_left_out.inc();
+    }
+
+    /// So many lines of the audit log were lost so far.
+    pub(crate) fn set_audit_lost(&self, lines: u64) {
+        self.audit_lost.inner().store(lines, Ordering::Relaxed);
     }
 
     /// A connection ended in a panic.

@@ -3,14 +3,16 @@
 mod reload;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use cuttlebone_server::{Server, Sockets};
+use cuttlebone_server::{AuditSink, Server, Sockets};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::block_on;
 use super::config_doc::print;
+use crate::audit::AuditLog;
 use crate::cli::ServeArgs;
 use crate::config::{Config, Known, Sources};
 use crate::logging::{self, LogHandle};
@@ -33,11 +35,13 @@ async fn serve(mut config: Config, sockets: Sockets, sources: Sources, log: LogH
     let signals = Signals::new().context("cannot listen to signals")?;
     let hangup = Notify::new();
     let running = Running::new(&mut config);
-    let is_anonymous = config.settings.access.anonymous;
+    let audit = AuditLog::start(&config.audit).context("cannot open the audit log")?;
+    config.settings.audit.sink = audit.clone().map(|log| Arc::new(log) as Arc<dyn AuditSink>);
+    let (is_anonymous, has_hook) = (config.settings.access.anonymous, config.settings.access.hook.is_some());
     let server = Server::bind_with(config.settings, sockets)?;
     announce(&server)?;
-    say_who_may_connect(&server, &config.known, is_anonymous);
-    let reload = Reload::new(sources, log, server.handle(), running);
+    say_who_may_connect(&server, &config.known, is_anonymous, has_hook);
+    let reload = Reload::new(sources, log, server.handle(), audit, running);
     tokio::select! {
         _ = server.run(stop.clone()) => {}
         () = signals.watch(stop, || hangup.notify_one()) => {}
@@ -62,7 +66,7 @@ fn announce(server: &Server) -> Result<()> {
 }
 
 /// Says in the log what an operator may not have meant.
-fn say_who_may_connect(server: &Server, known: &Known, is_anonymous: bool) {
+fn say_who_may_connect(server: &Server, known: &Known, is_anonymous: bool, has_hook: bool) {
     let Known { tokens, issuers, .. } = *known;
     let address = server.local_addr();
     match (is_anonymous, address.ip().is_loopback()) {
@@ -70,8 +74,10 @@ fn say_who_may_connect(server: &Server, known: &Known, is_anonymous: bool) {
         (true, false) => {
             tracing::warn!(%address, tokens, issuers, "no token is needed: whoever reaches this address may connect")
         }
-        (false, _) if tokens + issuers == 0 => tracing::warn!("a token is needed, and there is none that is good"),
-        (false, _) => tracing::info!(tokens, issuers, "a token is needed"),
+        (false, _) if tokens + issuers == 0 && !has_hook => {
+            tracing::warn!("a token is needed, and there is none that is good")
+        }
+        (false, _) => tracing::info!(tokens, issuers, hook = has_hook, "a token is needed"),
     }
     reload::warn(known);
 }

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use super::{Unrecognised, recognise};
 use crate::app::App;
+use crate::audit::{Entry, Event};
 use crate::link::Link;
 use crate::problem;
 
@@ -31,6 +32,8 @@ pub(crate) async fn require(State(app): State<Arc<App>>, mut request: Request, n
 /// 401, slowly where the address has failed often; 503 where it is not known whether the credential is good.
 pub(crate) async fn unauthenticated(app: &App, link: Option<&Link>, reason: Unrecognised) -> Response {
     app.metrics.refused_with(reason.label());
+    let refusal = Entry::new(Event::Refusal).refused(reason.label());
+    app.audit.note(&link.map_or(refusal.clone(), |link| refusal.from(link.peer)));
     if let Unrecognised::Unknown(_) = reason {
         return problem::unavailable("token_unchecked", &reason.to_string());
     }

@@ -17,6 +17,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::app::App;
+use crate::audit::{Entry, Event, Outcome};
 use crate::clock;
 use crate::fetch::{FetchError, Fetcher};
 use crate::metrics::{KeyFetch, Metrics};
@@ -224,6 +225,7 @@ impl Jwks {
         drop(remotes);
         self.over.send_replace(());
         if is_new {
+            app.audit.note(&Entry::new(Event::Reload).what("issuer_keys").outcome(Outcome::Ok));
             app.tell_who_may_come();
         }
     }
@@ -243,6 +245,7 @@ impl Jwks {
         if is_changed {
             app.gate.put(self.overlaid(&app.gate.access(), &remotes));
             drop(remotes);
+            app.audit.note(&Entry::new(Event::Reload).what("issuer_keys").refused("token_keys_outdated"));
             app.tell_who_may_come();
         }
     }

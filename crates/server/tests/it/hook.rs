@@ -223,18 +223,21 @@ async fn whom_the_hook_knows_no_more_is_closed_and_so_is_who_may_something_else_
         hook.reply(reply);
         expect_revoked(&mut client).await;
         assert_eq!(server.metric("cuttlebone_hook_withdrawn_total").await, 1);
+        server.until_audited("credential", &[("outcome", "revoked".into())]).await;
     }
 }
 
 #[tokio::test]
 async fn nobody_is_asked_about_again_who_has_left() {
-    let hook = Elsewhere::start(says(&ann())).await;
-    let server = server(&hook, |hook| {
-        (hook.recheck, hook.cache) = (Duration::from_millis(100), Duration::from_millis(50));
-    });
-    drop(client(&server, "opaque").await);
-    server.until_metric("cuttlebone_connections{role=\"client\"}", |open| open == 0).await;
-    server.until_metric("cuttlebone_hook_tokens", |tokens| tokens == 0).await;
+    for (recheck, cache) in [(100, 50), (100, 2_500)] {
+        let hook = Elsewhere::start(says(&ann())).await;
+        let server = server(&hook, |hook| {
+            (hook.recheck, hook.cache) = (Duration::from_millis(recheck), Duration::from_millis(cache));
+        });
+        drop(client(&server, "opaque").await);
+        server.until_metric("cuttlebone_connections{role=\"client\"}", |open| open == 0).await;
+        server.until_metric("cuttlebone_hook_tokens", |tokens| tokens == 0).await;
+    }
 }
 
 #[tokio::test]
@@ -254,6 +257,7 @@ async fn who_is_here_stays_while_the_hook_is_down_but_not_for_ever() {
     assert_eq!(status(&server, "opaque").await, 503, "it is not known whether a new one may come");
     expect_revoked(&mut client).await;
     assert!(begun.elapsed() > Duration::from_secs(2), "{:?}", begun.elapsed());
+    server.until_audited("credential", &[("outcome", "expired".into())]).await;
 }
 
 #[tokio::test]

@@ -89,8 +89,10 @@ async fn keys_are_fetched_at_the_start_and_who_comes_meanwhile_waits_for_them() 
     assert!(idp.asked()[0].head.starts_with("GET /answer HTTP/1.1"));
     assert_eq!(get(server.metrics, "/readyz").await.status, 200);
     assert_eq!(server.metric("cuttlebone_issuer_keys_fetches_total{outcome=\"good\"}").await, 1);
+    server.until_audited("reload", &[("what", "issuer_keys".into()), ("outcome", "ok".into())]).await;
     let page = get(server.metrics, "/metrics").await.text();
-    assert!(page.contains("cuttlebone_issuer_keys_age_seconds{issuer=\"0\"} 0\n"), "{page}");
+    assert!(page.contains("cuttlebone_verified_tokens 1\n"), "{page}");
+    assert!(page.contains("cuttlebone_issuer_keys_age_seconds{issuer=\"0\"} "), "{page}");
     assert!(!page.contains("127.0.0.1") && !page.contains("idp.example"), "{page}");
 }
 
@@ -174,6 +176,7 @@ async fn t37_ten_thousand_random_key_names_are_one_fetch() {
     tasks.wait().await;
     let most = 1 + begun.elapsed().as_secs() as usize / 30;
     assert!(idp.asked().len() <= 1 + most, "{} fetches in {:?}", idp.asked().len(), begun.elapsed());
+    assert_eq!(server.metric("cuttlebone_failed_addresses").await, 1);
     let refused = server.metric("cuttlebone_issuer_keys_not_fetched_total").await;
     assert!(refused >= 9_000, "{refused}");
     assert_eq!(status(&server, &signer.token()).await, 200);
@@ -246,6 +249,7 @@ async fn t38_keys_that_are_too_old_are_good_for_nothing_until_others_come() {
     let ready = get(server.metrics, "/readyz").await;
     assert!(ready.status == 503 && ready.text().contains("too old"), "{}", ready.text());
     expect_revoked(&mut connected).await;
+    server.until_audited("reload", &[("what", "issuer_keys".into()), ("outcome", "refused".into())]).await;
     idp.reply(keys(&[&signer]));
     until_status(&server, &signer.token(), 200).await;
     assert_eq!(get(server.metrics, "/readyz").await.status, 200);

@@ -12,6 +12,7 @@ use cuttlebone_server::ServerHandle;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::audit::AuditLog;
 use crate::config::{self, Config, Known, RawAccess, RawConfig, Sources};
 use crate::logging::LogHandle;
 use crate::watch::Watch;
@@ -24,6 +25,7 @@ pub(super) struct Reload {
     sources: Sources,
     log: LogHandle,
     handle: ServerHandle,
+    audit: Option<AuditLog>,
     running: Running,
 }
 
@@ -54,8 +56,14 @@ impl Running {
 }
 
 impl Reload {
-    pub(super) fn new(sources: Sources, log: LogHandle, handle: ServerHandle, running: Running) -> Self {
-        Self { sources, log, handle, running }
+    pub(super) fn new(
+        sources: Sources,
+        log: LogHandle,
+        handle: ServerHandle,
+        audit: Option<AuditLog>,
+        running: Running,
+    ) -> Self {
+        Self { sources, log, handle, audit, running }
     }
 
     /// Runs until it is dropped.
@@ -72,10 +80,15 @@ impl Reload {
 
     /// Reads the configuration again, and takes what can be taken.
     async fn all(&mut self) {
+        if let Some(audit) = &self.audit {
+            audit.reopen();
+        }
         let sources = self.sources.clone();
         let loaded = elsewhere(move || sources.load().map_err(|faults| faults.to_string())).await;
         let loaded = loaded.unwrap_or_else(|| Err("it can't be read".to_owned()));
-        match loaded.and_then(|config| self.log.set_level(&config.log.level).map(|()| config)) {
+        let loaded = loaded.and_then(|config| self.log.set_level(&config.log.level).map(|()| config));
+        self.handle.note_reload("configuration", loaded.is_ok());
+        match loaded {
             Ok(config) => self.take(config),
             Err(faults) => {
                 tracing::error!(%faults, "kept the old configuration");
@@ -121,6 +134,7 @@ impl Reload {
         let (raw, old) = (self.running.access.clone(), self.running.known.clone());
         let Some((known, faults)) = elsewhere(move || config::read_access(&raw, &old)).await else { return };
         self.take_access(&known);
+        self.handle.note_reload("access", faults.is_empty());
         let Known { tokens, issuers, .. } = known;
         if faults.is_empty() {
             tracing::info!(tokens, issuers, "{why}: reloaded");

@@ -19,6 +19,8 @@ pub(super) struct Ask {
     pub(super) token: Token,
     /// Who presented it; nobody, where it is asked about again.
     pub(super) address: Option<IpAddr>,
+    /// It is asked about because of those who are here.
+    is_again: bool,
 }
 
 /// Now, by both clocks.
@@ -112,7 +114,7 @@ impl Table {
         }
         let (flight, outcome) = watch::channel(None);
         self.flights.insert(hash, flight);
-        self.queue.push_back(Ask { hash, token: token.clone(), address });
+        self.queue.push_back(Ask { hash, token: token.clone(), address, is_again: false });
         Begun::Waits(outcome)
     }
 
@@ -135,8 +137,9 @@ impl Table {
             return None;
         }
         while let Some(hash) = self.again.pop_front() {
+            // Where somebody else asks, the answer says when it is due next: the queue is empty, so it is with the hook.
             let Some(live) = self.live.get(&hash).filter(|_| !self.flights.contains_key(&hash)) else { continue };
-            let ask = Ask { hash, token: live.token.clone(), address: None };
+            let ask = Ask { hash, token: live.token.clone(), address: None, is_again: true };
             if !self.circuit.take(now) {
                 self.again.push_front(hash);
                 return None;
@@ -154,9 +157,15 @@ impl Table {
         // A second more, for the one that has begun.
         let stale = now.unix.saturating_add(self.settings.stale.as_secs()).saturating_add(1);
         let standing = self.standing(&ask.hash, &answer, stale.min(ends.unwrap_or(u64::MAX)));
-        let principal = Arc::new(Principal::of_hook(&answer, Arc::clone(&standing), now.unix));
+        let outcome = Outcome::Recognised(Arc::new(Principal::of_hook(&answer, Arc::clone(&standing), now.unix)));
         let longest = ends.map_or(Duration::MAX, |ends| Duration::from_secs(ends - now.unix));
-        self.keep(ask.hash, Outcome::Recognised(principal), now.instant + self.settings.cache.min(longest));
+        let kept_until = now.instant + self.settings.cache.min(longest);
+        match self.answers.find(&ask.hash) {
+            // To ask again makes no answer last longer: who has left would be asked about for ever.
+            Some(old) if ask.is_again => self.keep(ask.hash, outcome, old.good_until.min(kept_until)),
+            None if ask.is_again => self.tell(&ask.hash, outcome),
+            _ => self.keep(ask.hash, outcome, kept_until),
+        }
         let due = Some(now.instant + self.settings.recheck);
         self.live.insert(ask.hash, Live { token: ask.token, answer, standing: Arc::downgrade(&standing), due });
         self.circuit.on_answer()
@@ -233,5 +242,96 @@ impl Table {
         if let Some(flight) = self.flights.remove(hash) {
             flight.send_replace(Some(outcome));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+    use http::Uri;
+
+    const START: u64 = 1_800_000_000;
+
+    fn table(change: impl FnOnce(&mut HookSettings)) -> Table {
+        let mut settings = HookSettings::new(Uri::from_static("https://hook.example/"));
+        change(&mut settings);
+        Table::new(&settings)
+    }
+
+    /// So many seconds after the start.
+    fn at(seconds: u64) -> Now {
+        Now { instant: clock::now() + Duration::from_secs(seconds), unix: START + seconds }
+    }
+
+    fn token(text: &str) -> Token {
+        Token::new(text).expect("a token")
+    }
+
+    fn ann() -> HookAnswer {
+        HookAnswer::parse(br#"{"name":"ann","roles":["observer"]}"#).expect("an answer")
+    }
+
+    /// Asks about it, and has it recognised.
+    fn recognised(table: &mut Table, text: &str, now: Now) -> Arc<Principal> {
+        let Begun::Waits(outcome) = table.begin(&token(text), None, now) else { panic!("known already") };
+        let ask = table.next(0, now.instant).expect("it is asked about");
+        table.on_recognised(ask, ann(), now);
+        let Some(Outcome::Recognised(principal)) = outcome.borrow().clone() else { panic!("not told") };
+        principal
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_here_is_asked_about_again_and_the_same_answer_lets_them_stay() {
+        let mut table = table(|_| ());
+        let ann_is_here = recognised(&mut table, "a", at(0));
+        assert_eq!(table.look(at(59)), 0);
+        assert!(table.next(0, at(59).instant).is_none());
+        for minute in 1..30 {
+            let now = at(minute * 60);
+            assert_eq!(table.look(now), 0);
+            let ask = table.next(0, now.instant).expect("due");
+            assert!(table.next(1, now.instant).is_none(), "once");
+            assert!(matches!(table.begin(&token("a"), None, now), Begun::Waits(_)), "whoever comes now waits for it");
+            table.on_recognised(ask, ann(), now);
+            assert!(!ann_is_here.is_over(now.unix));
+        }
+        assert!(ann_is_here.is_over(at(29 * 60 + 601).unix), "and not for ever");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_asked_about_who_has_left_and_half_of_the_places_are_for_those_who_come() {
+        let mut table = table(|settings| (settings.asks, settings.waiting) = (4, 2));
+        let here: Vec<_> = (0..8).map(|number| recognised(&mut table, &format!("t{number}"), at(0))).collect();
+        table.look(at(60));
+        let asked: Vec<Ask> = (0..8).map_while(|running| table.next(running, at(60).instant)).collect();
+        assert_eq!(asked.len(), 2);
+        let come = |table: &mut Table, text: &str| table.begin(&token(text), None, at(60));
+        let waiting: Vec<_> = (0..4).map(|number| come(&mut table, &format!("new{number}"))).collect();
+        assert!(waiting.iter().all(|begun| matches!(begun, Begun::Waits(_))));
+        assert!(matches!(come(&mut table, "more"), Begun::Busy));
+        assert!(table.next(2, at(60).instant).is_some_and(|ask| !ask.is_again));
+        drop(waiting);
+        assert!(table.next(3, at(60).instant).is_none(), "those who gave up are not asked about");
+        drop(here);
+        for ask in asked {
+            table.on_failed(ask.hash, at(61));
+        }
+        table.look(at(62));
+        assert_eq!(table.live(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lease_ends_when_the_hook_is_silent_and_so_does_what_was_kept() {
+        let mut table = table(|settings| settings.stale = Duration::from_secs(120));
+        let ann_is_here = recognised(&mut table, "a", at(0));
+        for second in 1..=120 {
+            assert_eq!(table.look(at(second)), 0, "{second}");
+            if let Some(ask) = table.next(0, at(second).instant) {
+                table.on_failed(ask.hash, at(second));
+            }
+        }
+        assert_eq!(table.look(at(121)), 1);
+        assert!(ann_is_here.is_over(at(121).unix) && table.live() == 0);
     }
 }
