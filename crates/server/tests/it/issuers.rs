@@ -91,7 +91,7 @@ async fn keys_are_fetched_at_the_start_and_who_comes_meanwhile_waits_for_them() 
     assert_eq!(server.metric("cuttlebone_issuer_keys_fetches_total{outcome=\"good\"}").await, 1);
     server.until_audited("reload", &[("what", "issuer_keys".into()), ("outcome", "ok".into())]).await;
     let page = get(server.metrics, "/metrics").await.text();
-    assert!(page.contains("cuttlebone_verified_tokens 1\n"), "{page}");
+    assert!(page.contains("cuttlebone_verified_tokens 2\n"), "{page}");
     assert!(page.contains("cuttlebone_issuer_keys_age_seconds{issuer=\"0\"} "), "{page}");
     assert!(!page.contains("127.0.0.1") && !page.contains("idp.example"), "{page}");
 }
