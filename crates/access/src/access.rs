@@ -1,25 +1,22 @@
 //! Every kind of credential together.
 
-mod cache;
-
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use crate::denied::Denied;
-use crate::digest::sha256;
-use crate::jwt::Jwt;
+use crate::jwt::{Jwt, Keys, WantedKey};
 use crate::principal::{Origin, Principal};
+use crate::recent::Recent;
 use crate::revoked::Revoked;
 use crate::session::{self, NewSession, SessionKey, Sessions};
 use crate::static_tokens::{StaticTokens, is_shaped};
 use crate::token::Token;
 use crate::users::Users;
 
-use cache::Cache;
-
 /// What is accepted. Cheap to clone: whoever reloads one part keeps the others.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Tokens of a file.
     pub tokens: Option<StaticTokens>,
@@ -31,20 +28,42 @@ pub struct Settings {
     pub sessions: Option<Sessions>,
     /// Who is not accepted all the same.
     pub revoked: Revoked,
+    /// How many signed tokens are remembered whose signature was found good.
+    pub verified: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            tokens: None,
+            jwt: None,
+            users: Users::default(),
+            sessions: None,
+            revoked: Revoked::default(),
+            verified: 10_000,
+        }
+    }
 }
 
 /// Every kind of credential that is accepted. It never changes: a reload builds another.
 pub struct Access {
     settings: Settings,
     /// Signed tokens whose signature was found good.
-    verified: Cache,
+    verified: Recent<Verified>,
+}
+
+/// A signed token that is good during this time.
+#[derive(Clone)]
+struct Verified {
+    principal: Arc<Principal>,
+    good: Range<u64>,
 }
 
 impl Access {
     /// Accepts what the settings say.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, verified: Cache::default() }
+        Self { verified: Recent::new(settings.verified), settings }
     }
 
     /// Whether there is no kind of credential at all.
@@ -107,6 +126,8 @@ impl Access {
             Origin::Session(print) => {
                 self.settings.sessions.as_ref().is_some_and(|sessions| sessions.still_accepts(*print))
             }
+            // Whoever asks the hook says so.
+            Origin::Hook(standing) => !standing.has_ended(),
         };
         known && !self.settings.revoked.has(principal)
     }
@@ -115,19 +136,46 @@ impl Access {
         if self.settings.revoked.has(&principal) { Err(Denied::Revoked) } else { Ok(principal) }
     }
 
+    /// The same, with what `keys` says of each URL of [`Access::key_urls`].
+    #[must_use]
+    pub fn with_keys(&self, keys: impl Fn(&str) -> Keys) -> Self {
+        let jwt = self.settings.jwt.as_ref().map(|jwt| jwt.with_keys(keys));
+        Self::new(Settings { jwt, ..self.settings.clone() })
+    }
+
+    /// Where issuers have their keys, each with the number of its issuer among all, from 0 on.
+    #[must_use]
+    pub fn key_urls(&self) -> Vec<(usize, &str)> {
+        let mut urls: Vec<(usize, &str)> = self.settings.jwt.iter().flat_map(Jwt::key_urls).collect();
+        urls.sort_unstable();
+        urls
+    }
+
+    /// Which key at one of the URLs would verify the token.
+    #[must_use]
+    pub fn wanted_key(&self, token: &Token) -> Option<WantedKey> {
+        self.settings.jwt.as_ref()?.wanted_key(token.as_str())
+    }
+
+    /// How many signed tokens are remembered, and how many were forgotten to make room.
+    #[must_use]
+    pub fn remembered(&self) -> (usize, u64) {
+        (self.verified.len(), self.verified.forgotten())
+    }
+
     fn by_static_token(&self, token: &Token, now: u64) -> Result<Arc<Principal>, Denied> {
         self.settings.tokens.as_ref().ok_or(Denied::Unknown)?.authenticate(token.as_str(), now)
     }
 
     fn by_signature(&self, token: &Token, now: u64) -> Result<Arc<Principal>, Denied> {
         let jwt = self.settings.jwt.as_ref().ok_or(Denied::Unknown)?;
-        let hash = sha256(&[token.as_str().as_bytes()]);
-        if let Some(principal) = self.verified.find(&hash, now) {
-            return Ok(principal);
+        let hash = token.hash();
+        if let Some(verified) = self.verified.find(&hash).filter(|verified| verified.good.contains(&now)) {
+            return Ok(verified.principal);
         }
         let (principal, good) = jwt.verify(token.as_str(), now)?;
         let principal = Arc::new(principal);
-        self.verified.keep(hash, Arc::clone(&principal), good);
+        self.verified.keep(hash, Verified { principal: Arc::clone(&principal), good });
         Ok(principal)
     }
 }

@@ -32,6 +32,12 @@ pub enum Denied {
     /// No key of the issuer has its `kid` and is for its `alg`.
     #[error("no key of the issuer is for this JWT")]
     Key,
+    /// The keys of its issuer have not come yet.
+    #[error("the keys of the issuer have not come yet")]
+    KeysAwaited,
+    /// The keys of its issuer are too old to go by.
+    #[error("the keys of the issuer are too old")]
+    KeysOutdated,
     /// It is not signed with a key of its issuer.
     #[error("the signature of the JWT is wrong")]
     Signature,
@@ -50,6 +56,9 @@ pub enum Denied {
     /// What it gives is too long for a cookie.
     #[error("the claims give more device patterns than a cookie can hold")]
     TooLong,
+    /// The hook does not accept it.
+    #[error("the hook does not accept the token")]
+    Hook,
 }
 
 impl Denied {
@@ -66,12 +75,15 @@ impl Denied {
             Self::Header => "token_header",
             Self::Issuer => "token_issuer",
             Self::Key => "token_key",
+            Self::KeysAwaited => "token_keys_awaited",
+            Self::KeysOutdated => "token_keys_outdated",
             Self::Signature => "token_signature",
             Self::Audience => "token_audience",
             Self::Claims => "token_claims",
             Self::NoRole => "token_no_role",
             Self::NoDevices => "token_no_devices",
             Self::TooLong => "token_too_long",
+            Self::Hook => "token_hook",
         }
     }
 }

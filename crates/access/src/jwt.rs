@@ -12,6 +12,7 @@ mod jwks;
 mod key;
 mod pem;
 mod provider;
+mod remote;
 mod secret;
 
 use std::collections::HashMap;
@@ -30,6 +31,7 @@ use crate::principal::Principal;
 pub use issuer::{IssuerFault, IssuerSettings, JwtFault, TenantFrom};
 pub use jsonwebtoken::Algorithm;
 pub use key::{KeyFault, KeySet, SkippedKey, UnfitKey};
+pub use remote::{Keys, RemoteKeys, RemoteRules, WantedKey};
 
 use key::{Key, KeyPrint};
 
@@ -42,9 +44,12 @@ const KID_BYTES: usize = 128;
 #[derive(Clone)]
 pub struct Jwt(Arc<HashMap<String, Issuer>>);
 
+#[derive(Clone)]
 struct Issuer {
+    /// Which of the settings it is.
+    number: usize,
     settings: Arc<IssuerSettings>,
-    keys: KeySet,
+    keys: Keys,
 }
 
 /// What a principal was recognised by: who signed, by which rules that was accepted, with which key.
@@ -65,7 +70,7 @@ struct Unverified {
 }
 
 impl Jwt {
-    /// Accepts what these issuers sign with these keys.
+    /// Accepts what these issuers sign with these keys. One whose keys are at a URL has none yet.
     ///
     /// # Errors
     /// All faults.
@@ -76,9 +81,10 @@ impl Jwt {
             faults.push(JwtFault { issuer: String::new(), fault: IssuerFault::Number(MOST_ISSUERS) });
         }
         let mut table = HashMap::new();
-        for (settings, keys) in issuers {
+        for (number, (settings, keys)) in issuers.into_iter().enumerate() {
             let name = settings.issuer.clone();
-            if table.insert(name.clone(), Issuer { settings: Arc::new(settings), keys }).is_some() {
+            let keys = if settings.jwks_url.is_some() { Keys::Awaited } else { Keys::Known(Arc::new(keys)) };
+            if table.insert(name.clone(), Issuer { number, settings: Arc::new(settings), keys }).is_some() {
                 faults.push(JwtFault { issuer: name, fault: IssuerFault::Twice });
             }
         }
@@ -101,10 +107,39 @@ impl Jwt {
         Ok((Principal::of_signed_token(&rules.issuer, accepted.subject, accepted.grant, signed), accepted.good))
     }
 
-    /// Whether what was signed is still accepted: the issuer, by the same rules, with the same key.
+    /// Whether what was signed is still accepted: the issuer, by the same rules, with the same key. A key that is not there yet
+    /// is not withdrawn.
     pub(crate) fn still_accepts(&self, signed: &Signed) -> bool {
-        let issuer = self.0.get(&signed.rules.issuer);
-        issuer.is_some_and(|issuer| *issuer.settings == *signed.rules && issuer.keys.has(&signed.key))
+        let issuer = self.0.get(&signed.rules.issuer).filter(|issuer| *issuer.settings == *signed.rules);
+        issuer.is_some_and(|issuer| match &issuer.keys {
+            Keys::Known(keys) => keys.has(&signed.key),
+            Keys::Awaited => true,
+            Keys::Outdated => false,
+        })
+    }
+
+    /// The same, with what `keys` says of each URL.
+    pub(crate) fn with_keys(&self, keys: impl Fn(&str) -> Keys) -> Self {
+        let mut table = HashMap::clone(&self.0);
+        for issuer in table.values_mut() {
+            if let Some(url) = &issuer.settings.jwks_url {
+                issuer.keys = keys(url);
+            }
+        }
+        Self(Arc::new(table))
+    }
+
+    /// Where keys are, with the number of the issuer; in no order.
+    pub(crate) fn key_urls(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.0.values().filter_map(|issuer| Some((issuer.number, issuer.settings.jwks_url.as_deref()?)))
+    }
+
+    /// Which key would verify the token, if its issuer has its keys at a URL.
+    pub(crate) fn wanted_key(&self, token: &str) -> Option<WantedKey> {
+        let header = readable_header(token).ok()?;
+        let unverified: Unverified = dangerous::insecure_decode_claims(token).ok()?;
+        let url = self.0.get(&unverified.iss)?.settings.jwks_url.clone()?;
+        Some(WantedKey { url, kid: header.kid.unwrap_or_default() })
     }
 }
 
@@ -117,7 +152,12 @@ impl fmt::Debug for Jwt {
 impl Issuer {
     /// The claims, and the key that verified them.
     fn verified_claims(&self, token: &str, header: &Header) -> Result<(&Key, Map<String, Value>), Denied> {
-        for key in self.keys.fitting(header.kid.as_deref(), header.alg).ok_or(Denied::Key)? {
+        let keys = match &self.keys {
+            Keys::Known(keys) => keys,
+            Keys::Awaited => return Err(Denied::KeysAwaited),
+            Keys::Outdated => return Err(Denied::KeysOutdated),
+        };
+        for key in keys.fitting(header.kid.as_deref(), header.alg).ok_or(Denied::Key)? {
             match decode(token, key.decoding(), key.validation()) {
                 Ok(data) => return Ok((key, data.claims)),
                 Err(error) if matches!(error.kind(), ErrorKind::Json(_)) => return Err(Denied::Malformed),

@@ -2,7 +2,9 @@
 //!
 //! [`Access`] has every kind of credential that is accepted, and makes a [`Principal`] of a [`Token`]. A principal answers
 //! what it may do to which device. The kinds are [`StaticTokens`] from a file, [`Jwt`]: tokens that somebody else signed, and
-//! [`Sessions`] of those who have signed in at a provider.
+//! [`Sessions`] of those who have signed in at a provider; tokens that a hook knows ([`HookAnswer`]).
+//!
+//! What has to be fetched is fetched by the server: [`RemoteKeys`] says when, and [`Access::with_keys`] takes what came.
 //!
 //! Everything here is synchronous and without I/O; the time comes in as seconds since 1970. Called by the server once for each
 //! upgrade and request, and by the binary, which reads the files.
@@ -16,11 +18,13 @@ mod denied;
 mod digest;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
+mod hook;
 mod jwt;
 mod line_fault;
 mod pattern;
 mod prefix;
 mod principal;
+mod recent;
 mod revoked;
 mod role;
 mod session;
@@ -31,13 +35,16 @@ mod users;
 
 pub use access::{Access, Settings};
 pub use denied::Denied;
+pub use hook::{HookAnswer, HookFault, Standing};
 pub use jwt::{
-    Algorithm, IssuerFault, IssuerSettings, Jwt, JwtFault, KeyFault, KeySet, SkippedKey, TenantFrom, UnfitKey,
+    Algorithm, IssuerFault, IssuerSettings, Jwt, JwtFault, KeyFault, KeySet, Keys, RemoteKeys, RemoteRules, SkippedKey,
+    TenantFrom, UnfitKey, WantedKey,
 };
 pub use line_fault::{LineFault, TokenFault};
 pub use pattern::{InvalidPattern, Pattern, Patterns};
 pub use prefix::{InvalidPrefix, Prefix};
 pub use principal::Principal;
+pub use recent::{Recent, TokenHash};
 pub use revoked::Revoked;
 pub use role::{Role, Roles, UnknownRole};
 pub use session::{NewSession, SessionKey, Sessions};

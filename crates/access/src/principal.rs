@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cuttlebone_proto::DeviceId;
 
+use crate::hook::{HookAnswer, Standing};
 use crate::jwt::Signed;
 use crate::pattern::Patterns;
 use crate::prefix::Prefix;
@@ -54,6 +55,8 @@ pub(crate) enum Origin {
     User(Who),
     /// A session of ours, by rules of this print.
     Session(SessionPrint),
+    /// The hook, for as long as this says.
+    Hook(Arc<Standing>),
 }
 
 impl Principal {
@@ -103,7 +106,20 @@ impl Principal {
         Self { identity, name_from, shown, grant, origin: Origin::Session(print), acts_for: None }
     }
 
-    /// Who this is: `token:NAME`, `user:NAME`, `jwt:ISSUER#SUBJECT` or `oidc:ISSUER#SUBJECT`. Two principals of one identity may take each other's device ids
+    /// One whom the hook recognised at `now`, good for as long as `standing` says.
+    #[must_use]
+    pub fn of_hook(answer: &HookAnswer, standing: Arc<Standing>, now: u64) -> Self {
+        Self {
+            identity: format!("hook:{}", answer.name).into(),
+            name_from: "hook:".len(),
+            shown: None,
+            grant: Grant { expires_at: answer.expires_at(now), ..answer.grant.clone() },
+            origin: Origin::Hook(standing),
+            acts_for: None,
+        }
+    }
+
+    /// Who this is: `token:NAME`, `user:NAME`, `jwt:ISSUER#SUBJECT`, `oidc:ISSUER#SUBJECT` or `hook:NAME`. Two principals of one identity may take each other's device ids
     /// over (PROTOCOL.md 2.4). Has no control characters.
     #[must_use]
     pub fn identity(&self) -> &str {
@@ -218,6 +234,7 @@ impl Principal {
         let until = match &self.origin {
             Origin::Static(_) | Origin::User(_) | Origin::Session(_) => self.grant.expires_at,
             Origin::Signed(signed) => Some(signed.until()),
+            Origin::Hook(standing) => Some(standing.until()).filter(|_| !standing.has_ended()),
         };
         until.is_some_and(|until| now >= until)
     }

@@ -15,8 +15,9 @@ impl Revoked {
     /// The most lines of a file.
     pub const MOST_LINES: usize = 100_000;
 
-    /// Reads a file. A line is an identity, `token:NAME`, `user:NAME`, `jwt:ISSUER#SUBJECT` or `oidc:ISSUER#SUBJECT`, or one signed
-    /// token, `jti:ISSUER#ID`. Lines that begin with `#` are comments.
+    /// Reads a file. A line, or the text of a line in JSON's quotes (`"jwt:https://idp.example#bob "`), is an identity, `token:NAME`,
+    /// `user:NAME`, `jwt:ISSUER#SUBJECT`, `oidc:ISSUER#SUBJECT` or `hook:NAME`, or one signed token, `jti:ISSUER#ID`. Lines that begin
+    /// with `#` are comments.
     ///
     /// # Errors
     /// All faults.
@@ -27,10 +28,9 @@ impl Revoked {
                 faults.push(LineFault { line, fault: TokenFault::TooManyLines(Self::MOST_LINES) });
                 break;
             }
-            if is_somebody(words) {
-                revoked.insert(words.into());
-            } else {
-                faults.push(LineFault { line, fault: TokenFault::Revoked });
+            match somebody(words) {
+                Some(who) => drop(revoked.insert(who.into())),
+                None => faults.push(LineFault { line, fault: TokenFault::Revoked }),
             }
         }
         if faults.is_empty() { Ok(Self(Arc::new(revoked))) } else { Err(faults) }
@@ -43,17 +43,24 @@ impl Revoked {
         }
         let id = match principal.origin() {
             Origin::Signed(signed) => signed.id(),
-            Origin::Static(_) | Origin::User(_) | Origin::Session(_) => None,
+            Origin::Static(_) | Origin::User(_) | Origin::Session(_) | Origin::Hook(_) => None,
         };
         self.0.contains(principal.identity()) || id.is_some_and(|id| self.0.contains(id.as_str()))
     }
 }
 
-fn is_somebody(line: &str) -> bool {
+/// Who a line names: as it stands there, or in quotes, so that a name may begin or end with a space.
+fn somebody(line: &str) -> Option<String> {
+    let who = if line.starts_with('"') { serde_json::from_str(line).ok()? } else { line.to_owned() };
+    is_somebody(&who).then_some(who)
+}
+
+fn is_somebody(who: &str) -> bool {
     let of_issuer = |rest: &str| rest.split_once('#').is_some_and(|(issuer, id)| !issuer.is_empty() && !id.is_empty());
-    match line.split_once(':') {
+    match who.split_once(':') {
         Some(("token" | "user", name)) => check_name(name).is_ok(),
         Some(("jwt" | "oidc" | "jti", rest)) => of_issuer(rest),
+        Some(("hook", name)) => !name.is_empty(),
         _ => false,
     }
 }
@@ -70,6 +77,18 @@ mod tests {
         let text = "alice\ntoken:\ntoken:a b\njwt:https://idp.example\njwt:#alice\njti:https://idp.example#\ntoken:a";
         let faults = Revoked::parse(text).expect_err("faults");
         assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn name_in_quotes_is_taken_as_it_is_and_another_without_the_space_around_it() {
+        let text = " jwt:a#bob  \n\"jwt:a# eve \"\n\"hook:\\u00e4\"\n";
+        let revoked = Revoked::parse(text).expect("good");
+        let mut names: Vec<&str> = revoked.0.iter().map(|name| &**name).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["hook:\u{e4}", "jwt:a# eve ", "jwt:a#bob"]);
+        for bad in ["\"jwt:a#bob", "\"jwt:a#bob\" x", "\"token:\"", "\"\"", "hook:"] {
+            assert!(Revoked::parse(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

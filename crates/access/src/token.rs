@@ -4,6 +4,10 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use crate::digest::sha256;
+use crate::recent::TokenHash;
+use crate::{session, static_tokens};
+
 /// A presented credential: 1 to 8,192 bytes of visible ASCII without a comma, which separates values in headers.
 ///
 /// It is wiped when it is dropped, and its `Debug` is `***`.
@@ -26,6 +30,18 @@ impl Token {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What stands for it where it is not needed itself.
+    #[must_use]
+    pub fn hash(&self) -> TokenHash {
+        sha256(&[self.0.as_bytes()])
+    }
+
+    /// Whether it has the form of a static token or of a session: then it is one of ours, or none at all.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        static_tokens::is_shaped(&self.0) || session::is_shaped(&self.0)
     }
 }
 

@@ -32,8 +32,11 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
     }
 }
 
-/// Runs a future on a runtime with one thread a core.
+/// Runs a future on a runtime with one thread a core. A thread that hangs with a file system is not waited for.
 fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.context("cannot start the runtime")?.block_on(future)
+    let runtime = runtime.context("cannot start the runtime")?;
+    let outcome = runtime.block_on(future);
+    runtime.shutdown_background();
+    outcome
 }

@@ -83,9 +83,10 @@ impl Sources {
     }
 }
 
-/// Reads again who may connect: the files that `[access]` names. Errors: every fault there is.
-pub(crate) fn read_access(raw: &RawAccess, oidc: &RawOidc) -> Result<Known, Faults> {
-    settings::known(raw, oidc)
+/// Reads again who may connect: the files that `[access]` names, as they were named when `old` was read. A faulty file keeps
+/// what it had, and only that; every fault there is comes along.
+pub(crate) fn read_access(raw: &RawAccess, oidc: &RawOidc, old: &Known) -> (Known, Faults) {
+    settings::known(raw, oidc, old)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod audit;
 mod cli;
+mod clock;
 mod commands;
 mod config;
 mod files;

@@ -85,9 +85,9 @@ impl App {
             away_quotas: Quotas::new(settings.quotas),
             registrations: Registrations::new(&settings.quotas),
             failed_connects: Throttle::new(
-                settings.quotas.failed_connects,
-                settings.quotas.failed_connects_within,
+                (settings.quotas.failed_connects, settings.quotas.failed_connects_within),
                 settings.access.failure_delay,
+                settings.access.remembered,
             ),
             waves: Waves::new(),
             tasks: Tasks::new(Arc::clone(&metrics), CancellationToken::new(), CancellationToken::new()),
@@ -95,6 +95,12 @@ impl App {
             registry,
             metrics,
         })
+    }
+
+    /// Somebody may not be good any more who is here: has everybody look.
+    pub(crate) fn tell_who_may_come(&self) {
+        self.gate.tell();
+        self.waves.tell_news();
     }
 
     /// With nobody there.

@@ -14,12 +14,12 @@ use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use crate::app::App;
-use crate::host;
 use crate::link::Link;
 use crate::origin::{self, Origin, Scheme};
 use crate::serve::{self, Plan};
 use crate::settings::{LimitSettings, Settings};
 use crate::{clock, router};
+use crate::{gate, host};
 
 /// The origin that is named as allowed.
 const NAMED: &str = "https://console.example:8443";
@@ -66,13 +66,15 @@ pub fn headers(data: &[u8]) {
     }
     let uri: Uri = query.unwrap_or_default();
     WORLD.with(|world| {
-        let World { app, token, .. } = world.get_or_init(World::new);
+        let World { app, token, runtime } = world.get_or_init(World::new);
         let has_token = data.windows(token.len()).any(|window| window == token.as_bytes());
         for scheme in [Scheme::Any, Scheme::Http, Scheme::Https] {
-            let recognised = app.gate.recognise(scheme, &headers, &uri);
-            assert!(recognised.is_err() || has_token, "recognised without the token: {headers:?} {uri}");
-            let recognised = app.gate.recognise_upgrade(scheme, &headers, &uri);
-            assert!(recognised.is_err() || has_token, "recognised without the token: {headers:?} {uri}");
+            let link = Link::for_test_of(scheme);
+            for is_upgrade in [false, true] {
+                let recognised = gate::recognise(app, Some(&link), (&headers, &uri), is_upgrade);
+                let recognised = runtime.block_on(recognised);
+                assert!(recognised.is_err() || has_token, "recognised without the token: {headers:?} {uri}");
+            }
             let allowed = origin::is_allowed(&headers, &app.settings.allowed_origins, scheme);
             assert!(!allowed || may_be_allowed(&headers), "a page of another site: {headers:?}");
         }

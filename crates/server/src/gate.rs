@@ -2,17 +2,22 @@
 //!
 //! Invariants: 1. what a request presents is looked at even where anybody is served, if anybody can be recognised: a bad
 //! credential is refused; 2. it comes once, in one way; 3. it is never logged; 4. no page of another site changes anything here,
-//! and none at all where a request does not say which page it is from, and a cookie is all that it has.
+//! and none at all where a request does not say which page it is from, and a cookie is all that it has; 5. nothing is waited for
+//! where the answer is here: that is for [`elsewhere`].
 
 mod credential;
+mod elsewhere;
 mod guard;
+pub(crate) mod hook;
+pub(crate) mod jwks;
 mod revocations;
 mod throttle;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cuttlebone_access::{Access, Denied, NewSession, Principal, SessionKey, Token};
+use cuttlebone_access::{Access, Denied, NewSession, SessionKey, Token};
 use cuttlebone_transport::PeerUser;
 use http::header::ORIGIN;
 use http::{HeaderMap, Uri};
@@ -21,14 +26,20 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 use tokio::sync::watch;
 
+use crate::app::App;
 use crate::caller::{Caller, View};
 use crate::clock;
 use crate::link::Link;
 use crate::login::LoginSettings;
+use crate::metrics::Metrics;
 use crate::origin::{self, Scheme};
 pub(crate) use credential::{LOGIN_COOKIES, PLAIN_COOKIE, SECURE_COOKIE, cookie_of};
 use credential::{Malformed, Presented};
 pub(crate) use guard::{hold_back, require, unauthenticated};
+pub use hook::HookSettings;
+use hook::{Hook, Outcome};
+use jwks::Jwks;
+pub use jwks::JwksSettings;
 use revocations::{Revocations, TooMany};
 pub(crate) use throttle::Throttle;
 
@@ -49,6 +60,12 @@ pub struct AccessSettings {
     pub failure_delay: Duration,
     /// Signing in at a provider: `oidc`.
     pub login: Option<LoginSettings>,
+    /// How many addresses are remembered: `access.remembered_addresses`.
+    pub remembered: usize,
+    /// When the keys of issuers are fetched that have them at a URL.
+    pub jwks: JwksSettings,
+    /// Who is asked about tokens that nobody here knows.
+    pub hook: Option<HookSettings>,
 }
 
 impl Default for AccessSettings {
@@ -62,6 +79,9 @@ impl Default for AccessSettings {
             failures_within: Duration::from_secs(30 * 60),
             failure_delay: Duration::from_secs(25),
             login: None,
+            remembered: 16_384,
+            jwks: JwksSettings::default(),
+            hook: None,
         }
     }
 }
@@ -78,6 +98,18 @@ pub(crate) enum Unrecognised {
     /// It is not good.
     #[error("The token is not accepted")]
     Denied(Denied),
+    /// Whether it is good can't be found out now.
+    #[error("The token can't be checked now")]
+    Unknown(Unchecked),
+}
+
+/// What is missing to find out whether a token is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unchecked {
+    /// The keys of its issuer have not come yet.
+    Keys,
+    /// The hook does not answer.
+    Hook,
 }
 
 impl Unrecognised {
@@ -87,7 +119,53 @@ impl Unrecognised {
             Self::Missing => "token_missing",
             Self::Malformed => "token_malformed",
             Self::Denied(denied) => denied.label(),
+            Self::Unknown(Unchecked::Keys) => "token_keys_awaited",
+            Self::Unknown(Unchecked::Hook) => "token_hook_failed",
         }
+    }
+
+    /// Whether a guess may have been behind it.
+    const fn is_guess(self) -> bool {
+        !matches!(self, Self::Missing | Self::Unknown(_) | Self::Denied(Denied::KeysOutdated))
+    }
+}
+
+/// Who a request may be from, before a token is looked at.
+enum Asker {
+    Anybody,
+    /// The holder of a token that somebody put there.
+    Holder(Token),
+    /// A page with this cookie.
+    Page(Token),
+}
+
+/// Who a request comes from; `is_upgrade` is whether it is for a WebSocket, or changes something. Waits where somebody else has to be
+/// asked: bounded, and not beyond a stop of the server.
+pub(crate) async fn recognise(
+    app: &App,
+    link: Option<&Link>,
+    (headers, uri): (&HeaderMap, &Uri),
+    is_upgrade: bool,
+) -> Result<Caller, Unrecognised> {
+    let scheme = link.map_or(Scheme::Any, |link| link.scheme);
+    let recognised = match app.gate.asker(scheme, headers, uri, is_upgrade) {
+        Ok(Asker::Anybody) => Ok(Caller::ANYBODY),
+        Ok(Asker::Holder(token)) => holder(app, link, &token, false).await,
+        Ok(Asker::Page(token)) => match holder(app, link, &token, true).await {
+            // One that has expired is no reason to turn a page away that anybody may see.
+            Err(_) if app.gate.anonymous => Ok(Caller::ANYBODY),
+            recognised => recognised,
+        },
+        Err(reason) => Err(reason),
+    };
+    let caller = app.gate.or_user(recognised, link)?;
+    if app.gate.is_shut_out(&caller) { Err(Unrecognised::Denied(Denied::Revoked)) } else { Ok(caller) }
+}
+
+async fn holder(app: &App, link: Option<&Link>, token: &Token, is_cookie: bool) -> Result<Caller, Unrecognised> {
+    match app.gate.authenticate(token, is_cookie, &app.metrics) {
+        Ok(caller) => Ok(caller),
+        Err(denied) => elsewhere::ask(app, link, token, denied).await,
     }
 }
 
@@ -102,59 +180,50 @@ pub(crate) struct Gate {
     changed: watch::Sender<()>,
     /// Who was shut out while this process runs.
     revocations: Revocations,
+    /// Verified tokens that were forgotten to make room, before what is in force.
+    forgotten: AtomicU64,
     pub(crate) throttle: Throttle,
+    pub(crate) jwks: Jwks,
+    pub(crate) hook: Option<Hook>,
 }
 
 impl Gate {
     pub(crate) fn new(settings: &AccessSettings) -> Self {
         let key = settings.login.as_ref().and_then(|login| login.key.clone());
-        Self {
+        let free = (settings.failures, settings.failures_within);
+        let gate = Self {
             session_key: key.unwrap_or_else(random_key),
             access: RwLock::new(Arc::clone(&settings.access)),
             anonymous: settings.anonymous,
             token_in_query: settings.token_in_query,
             changed: watch::Sender::new(()),
             revocations: Revocations::default(),
-            throttle: Throttle::new(settings.failures, settings.failures_within, settings.failure_delay),
-        }
+            forgotten: AtomicU64::new(0),
+            throttle: Throttle::new(free, settings.failure_delay, settings.remembered),
+            jwks: Jwks::new(&settings.jwks),
+            hook: settings.hook.as_ref().map(Hook::new),
+        };
+        gate.replace(gate.access());
+        gate
     }
 
-    /// Who the request comes from; `scheme` is that of our site.
-    pub(crate) fn recognise(&self, scheme: Scheme, headers: &HeaderMap, uri: &Uri) -> Result<Caller, Unrecognised> {
-        self.look(scheme, headers, uri, true)
-    }
-
-    /// As [`Gate::recognise`], for a WebSocket, or for what changes something: any page may have a browser open one, and the cookie goes with it. Of a request
-    /// that does not say which page it is from, or says that it is one of plain HTTP where we have none, the cookie does not
-    /// count. (The origin itself is checked before.)
-    pub(crate) fn recognise_upgrade(
-        &self,
-        scheme: Scheme,
-        headers: &HeaderMap,
-        uri: &Uri,
-    ) -> Result<Caller, Unrecognised> {
+    /// Who the request comes from; `scheme` is that of our site. Any page may have a browser open a WebSocket or send what changes
+    /// something (`is_upgrade`), and the cookie goes with it: of one that does not say which page it is from, or says that it is one
+    /// of plain HTTP where we have none, the cookie does not count. (The origin itself is checked before.)
+    fn asker(&self, scheme: Scheme, headers: &HeaderMap, uri: &Uri, is_upgrade: bool) -> Result<Asker, Unrecognised> {
         let is_of_ours = match scheme {
             Scheme::Https => origin::is_of_https(headers),
             Scheme::Http | Scheme::Any => headers.contains_key(ORIGIN),
         };
-        self.look(scheme, headers, uri, is_of_ours)
-    }
-
-    fn look(&self, scheme: Scheme, headers: &HeaderMap, uri: &Uri, takes_cookie: bool) -> Result<Caller, Unrecognised> {
-        if self.anonymous && self.access.read().is_empty() {
-            return Ok(Caller::ANYBODY);
+        let takes_cookie = !is_upgrade || is_of_ours;
+        if self.anonymous && self.hook.is_none() && self.access.read().is_empty() {
+            return Ok(Asker::Anybody);
         }
         let query = uri.query().filter(|_| self.token_in_query);
         match credential::of(headers, query, scheme).map_err(|Malformed| Unrecognised::Malformed)? {
-            Presented::Explicit(token) => self.authenticate(&token, Access::authenticate),
-            // One that has expired is no reason to turn a page away that anybody may see.
-            Presented::Cookie(token) if takes_cookie => match self
-                .authenticate(&token, |access, token, now| access.authenticate_cookie(&self.session_key, token, now))
-            {
-                Err(_) if self.anonymous => Ok(Caller::ANYBODY),
-                recognised => recognised,
-            },
-            _ if self.anonymous => Ok(Caller::ANYBODY),
+            Presented::Explicit(token) => Ok(Asker::Holder(token)),
+            Presented::Cookie(token) if takes_cookie => Ok(Asker::Page(token)),
+            _ if self.anonymous => Ok(Asker::Anybody),
             Presented::Cookie(_) | Presented::Nothing => Err(Unrecognised::Missing),
         }
     }
@@ -174,17 +243,40 @@ impl Gate {
         principal.map(Caller::known).map_or(recognised, Ok)
     }
 
-    fn authenticate(
-        &self,
-        token: &Token,
-        by: impl FnOnce(&Access, &Token, u64) -> Result<Arc<Principal>, Denied>,
-    ) -> Result<Caller, Unrecognised> {
-        let access = Arc::clone(&self.access.read());
-        let principal = by(&access, token, clock::unix_ms() / 1000).map_err(Unrecognised::Denied)?;
-        if self.revocations.has(&principal) {
-            return Err(Unrecognised::Denied(Denied::Revoked));
+    /// Whose token it is, by what is here. One of a session counts only as a cookie.
+    fn authenticate(&self, token: &Token, is_cookie: bool, metrics: &Metrics) -> Result<Caller, Denied> {
+        let (access, now) = (self.access(), clock::unix_ms() / 1000);
+        let found = if is_cookie {
+            access.authenticate_cookie(&self.session_key, token, now)
+        } else {
+            access.authenticate(token, now)
+        };
+        let denied = match found {
+            Ok(principal) => return Ok(Caller::known(principal)),
+            Err(denied) => denied,
+        };
+        match self.hook_for(token, denied).and_then(|hook| hook.kept(token, metrics)) {
+            Some(Outcome::Recognised(principal)) if access.is_still_good(&principal) => Ok(Caller::known(principal)),
+            Some(Outcome::Recognised(_)) => Err(Denied::Revoked),
+            Some(Outcome::Denied) => Err(Denied::Hook),
+            Some(Outcome::Failed) | None => Err(denied),
         }
-        Ok(Caller::known(principal))
+    }
+
+    /// The hook, if it may know a token that was denied.
+    fn hook_for(&self, token: &Token, denied: Denied) -> Option<&Hook> {
+        let is_of_nobody = matches!(denied, Denied::Unknown | Denied::Malformed | Denied::Issuer);
+        self.hook.as_ref().filter(|hook| is_of_nobody && hook.is_for(token))
+    }
+
+    /// Whether an administrator has shut the caller out.
+    fn is_shut_out(&self, caller: &Caller) -> bool {
+        caller.principal().is_some_and(|principal| self.revocations.has(principal))
+    }
+
+    /// What is in force.
+    pub(crate) fn access(&self) -> Arc<Access> {
+        Arc::clone(&self.access.read())
     }
 
     /// Begins a session, that ends at `end` (seconds since 1970), of whom a provider has vouched for with `claims`.
@@ -199,7 +291,22 @@ impl Gate {
 
     /// Changes who can be recognised, and tells those who watch.
     pub(crate) fn replace(&self, access: Arc<Access>) {
-        *self.access.write() = access;
+        self.jwks.adopt(access, |access| self.install(access));
+        self.tell();
+    }
+
+    /// Changes who can be recognised. To be called by [`Jwks`] alone, for who holds the keys must not miss it.
+    fn put(&self, access: Access) {
+        self.install(Arc::new(access));
+    }
+
+    fn install(&self, access: Arc<Access>) {
+        let old = std::mem::replace(&mut *self.access.write(), access);
+        self.forgotten.fetch_add(old.remembered().1, Ordering::Relaxed);
+    }
+
+    /// Tells those who watch that somebody may not be good any more.
+    pub(crate) fn tell(&self) {
         self.changed.send_replace(());
     }
 
@@ -210,7 +317,18 @@ impl Gate {
         Ok(())
     }
 
-    /// Ready when who may come has changed.
+    /// Shows what is kept.
+    pub(crate) fn measure(&self, metrics: &Metrics) {
+        let (tokens, forgotten) = self.access().remembered();
+        metrics.set_verified_tokens(tokens, forgotten + self.forgotten.load(Ordering::Relaxed));
+        metrics.set_failed_addresses(self.throttle.remembered());
+        self.jwks.measure(metrics);
+        if let Some(hook) = &self.hook {
+            hook.measure(metrics);
+        }
+    }
+
+    /// Ready when [`Gate::replace`] was called.
     pub(crate) fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }

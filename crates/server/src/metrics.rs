@@ -11,6 +11,7 @@ mod labels;
 pub(crate) mod process;
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use cuttlebone_hub::{Counts, Direction, Observer, ResumeOutcome};
 use cuttlebone_proto::{CloseCode, Reject};
@@ -22,7 +23,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
-pub(crate) use labels::{AcceptError, LoginOutcome, Paused, Peer, Refusal, Timeout};
+pub(crate) use labels::{AcceptError, HookOutcome, KeyFetch, LoginOutcome, Paused, Peer, Refusal, Timeout};
 use labels::{Label, PerLabel};
 
 /// The counters and gauges of one server.
@@ -57,6 +58,16 @@ pub(crate) struct Metrics {
     slowed_failures: Counter,
     slowed_connects: Counter,
     logins: PerLabel<LoginOutcome, Counter>,
+    failed_addresses: Gauge,
+    forgotten_addresses: Counter,
+    verified_tokens: Gauge,
+    forgotten_tokens: Counter,
+    key_fetches: PerLabel<KeyFetch, Counter>,
+    key_ages: Family<[(&'static str, String); 1], Gauge>,
+    keys_not_fetched: Counter,
+    hook_answers: PerLabel<HookOutcome, Counter>,
+    hook_tokens: Gauge,
+    hook_withdrawn: Counter,
     event_streams: Gauge,
     audit_lines: Counter,
     audit_left_out: Counter,
@@ -99,6 +110,9 @@ impl Metrics {
         let memory_limit = Gauge::default();
         let help = "What this process may have; 0 if it is not watched";
         declare.0.register_with_unit("memory_limit", help, Unit::Bytes, memory_limit.clone());
+        let key_ages = Family::default();
+        let help = "Age of the keys of an issuer that has them at a URL, by its number in access.jwt";
+        declare.0.register_with_unit("issuer_keys_age", help, Unit::Seconds, key_ages.clone());
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         declare.0.register("build", "What this server was built from", build);
         declare.0.register_collector(Box::new(process::Process));
@@ -141,6 +155,22 @@ impl Metrics {
             logins: declare.each("logins", "What came of signing in at the provider"),
             let_go: declare
                 .one("let_go_clients", "Clients that waited for a device and were let go for want of memory"),
+            failed_addresses: declare
+                .one("failed_addresses", "Addresses whose failures to be recognised are remembered"),
+            forgotten_addresses: declare
+                .one("failed_addresses_forgotten", "Addresses that were forgotten early, for want of room"),
+            verified_tokens: declare.one("verified_tokens", "Tokens that are remembered after they were verified"),
+            forgotten_tokens: declare
+                .one("verified_tokens_forgotten", "Verified tokens that were forgotten for want of room"),
+            key_fetches: declare.each("issuer_keys_fetches", "Fetches of the keys of issuers, by what came of them"),
+            key_ages,
+            keys_not_fetched: declare.one(
+                "issuer_keys_not_fetched",
+                "Tokens with a key that is not there, for which no fetch was begun: too soon, or for nothing before",
+            ),
+            hook_answers: declare.each("hook_answers", "Tokens that the hook was to know, by what came of it"),
+            hook_tokens: declare.one("hook_tokens", "Tokens that the hook knows and is asked about again"),
+            hook_withdrawn: declare.one("hook_withdrawn", "Tokens in use that the hook does not know as before"),
             event_streams: declare.one("event_streams", "Open streams of device events"),
             audit_lines: declare.one("audit_lines", "Lines of the audit log"),
             audit_left_out: declare
@@ -225,6 +255,52 @@ impl Metrics {
     /// Somebody was to sign in at the provider.
     pub(crate) fn login(&self, outcome: LoginOutcome) {
         self.logins.at(outcome).inc();
+    }
+
+    /// So many addresses are remembered that failed, and so many were forgotten early, ever.
+    pub(crate) fn set_failed_addresses(&self, (remembered, forgotten): (usize, u64)) {
+        set(&self.failed_addresses, remembered);
+        self.forgotten_addresses.inner().store(forgotten, Ordering::Relaxed);
+    }
+
+    /// So many verified tokens are remembered, and so many were forgotten for want of room, ever.
+    pub(crate) fn set_verified_tokens(&self, remembered: usize, forgotten: u64) {
+        set(&self.verified_tokens, remembered);
+        self.forgotten_tokens.inner().store(forgotten, Ordering::Relaxed);
+    }
+
+    /// The keys of an issuer were fetched.
+    pub(crate) fn fetched_keys(&self, outcome: KeyFetch) {
+        self.key_fetches.at(outcome).inc();
+    }
+
+    /// How old the keys of each issuer are.
+    pub(crate) fn set_key_ages(&self, ages: impl Iterator<Item = (usize, Duration)>) {
+        self.key_ages.clear();
+        for (issuer, age) in ages {
+            let age = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+            self.key_ages.get_or_create_owned(&[("issuer", issuer.to_string())]).set(age);
+        }
+    }
+
+    /// A token named a key that is not there, and no fetch was begun for it.
+    pub(crate) fn key_not_fetched(&self) {
+        self.keys_not_fetched.inc();
+    }
+
+    /// The hook was to know a token.
+    pub(crate) fn hook_answered(&self, outcome: HookOutcome) {
+        self.hook_answers.at(outcome).inc();
+    }
+
+    /// So many tokens are asked about again and again.
+    pub(crate) fn set_hook_tokens(&self, tokens: usize) {
+        set(&self.hook_tokens, tokens);
+    }
+
+    /// So many tokens in use are not known as before.
+    pub(crate) fn hook_withdrew(&self, tokens: usize) {
+        self.hook_withdrawn.inc_by(tokens as u64);
     }
 
     /// A line of the audit log.

@@ -24,6 +24,7 @@ use crate::app::App;
 use crate::audit::{Entry, Event, Outcome};
 use crate::descriptors::Shares;
 use crate::fetch::{FetchError, Fetcher};
+use crate::gate::{hook, jwks};
 use crate::ids::SystemRandom;
 use crate::memory::{self, Watch};
 use crate::metrics::{Metrics, Timeout, endpoint};
@@ -268,6 +269,14 @@ impl Server {
         let (feeding, auditing) = (Arc::clone(&app), Arc::clone(&app));
         services.spawn(async move { auditing.audit.run(&auditing.tasks.abort).await });
         services.spawn(async move { feeding.feed.run(&feeding.registry, &feeding.tasks.abort).await });
+        let fetching = Arc::clone(&app);
+        services.spawn(async move { fetching.tasks.abort.run_until_cancelled(jwks::run(&fetching)).await });
+        let asking = Arc::clone(&app);
+        services.spawn(async move {
+            if let Some(hook) = &asking.gate.hook {
+                asking.tasks.abort.run_until_cancelled(hook::run(&asking, hook)).await;
+            }
+        });
 
         let leasing = Arc::clone(&app);
         services.spawn(async move { end_leases(&leasing).await });

@@ -40,6 +40,8 @@ pub struct IssuerSettings {
     pub devices: Option<Patterns>,
     /// Where the tenant comes from.
     pub tenant: TenantFrom,
+    /// Where its keys are, if they are not given: [`Access::with_keys`](crate::Access::with_keys) brings them.
+    pub jwks_url: Option<String>,
 }
 
 /// Where the tenant of a token comes from.
@@ -92,6 +94,9 @@ pub enum IssuerFault {
     /// No key.
     #[error("the issuer has no key")]
     NoKey,
+    /// Keys, and where they are as well.
+    #[error("the keys of an issuer are given, or they are at a URL, not both")]
+    KeysTwice,
 }
 
 impl IssuerSettings {
@@ -109,6 +114,7 @@ impl IssuerSettings {
             devices_claim: "cuttlebone_devices".into(),
             devices: None,
             tenant: TenantFrom::Claim("cuttlebone_tenant".into()),
+            jwks_url: None,
         }
     }
 
@@ -131,7 +137,8 @@ impl IssuerSettings {
             (self.max_age != Some(0), IssuerFault::MaxAge),
             (claims_are_good, IssuerFault::Claim),
             (names_are_good, IssuerFault::RoleNames),
-            (!keys.is_empty(), IssuerFault::NoKey),
+            (!keys.is_empty() || self.jwks_url.is_some(), IssuerFault::NoKey),
+            (keys.is_empty() || self.jwks_url.is_none(), IssuerFault::KeysTwice),
         ];
         let faults = checks.into_iter().filter(|(good, _)| !good);
         faults.map(|(_, fault)| JwtFault { issuer: self.issuer.clone(), fault }).collect()

@@ -215,6 +215,13 @@ impl KeySet {
         self.keys.iter().any(|key| key.print == *print)
     }
 
+    /// Whether `other` has the same keys under the same names.
+    #[must_use]
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let named = |key: &Key| (key.kid.clone(), key.print);
+        self.keys.iter().map(named).eq(other.keys.iter().map(named))
+    }
+
     /// The most keys without a `kid` that are for one algorithm: any of them may have signed a token.
     fn most_nameless(&self) -> usize {
         let nameless: Vec<&Key> = self.keys.iter().filter(|key| key.kid.is_none()).collect();

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
-use super::{PREFIX, hash, is_shaped, line};
+use super::{PREFIX, date, hash, is_shaped, line};
 use crate::line_fault::TokenFault;
 
 /// A token that was just made. Its `Debug` is `***`, and it is wiped when it is dropped.
@@ -29,6 +29,14 @@ pub struct TokenFields<'a> {
     pub prefix: Option<&'a str>,
     /// How many client connections it may have at once.
     pub max_clients: Option<&'a str>,
+}
+
+impl TokenFields<'_> {
+    /// When the token ends, in seconds since 1970; `None` also for what is no time.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<u64> {
+        self.expires.and_then(date::seconds)
+    }
 }
 
 impl NewToken {

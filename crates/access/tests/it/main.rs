@@ -3,6 +3,7 @@
 mod keys;
 mod published;
 mod reload;
+mod remote;
 mod session;
 mod static_tokens;
 mod support;

@@ -38,10 +38,10 @@ async fn serve(mut config: Config, sockets: Sockets, sources: Sources, log: LogH
     let audit = AuditLog::start(&config.audit).context("cannot open the audit log")?;
     config.settings.audit.sink = audit.clone().map(|log| Arc::new(log) as Arc<dyn AuditSink>);
     let is_anonymous = config.settings.access.anonymous;
-    let has_proxies = config.settings.proxy.is_used();
+    let (has_hook, has_proxies) = (config.settings.access.hook.is_some(), config.settings.proxy.is_used());
     let server = Server::bind_with(config.settings, sockets)?;
     announce(&server)?;
-    say_who_may_connect(&server, &config.known, is_anonymous, has_proxies);
+    say_who_may_connect(&server, &config.known, is_anonymous, (has_hook, has_proxies));
     let watched = supervisor::watch(server.handle(), stop.clone());
     // The sockets listen: whoever comes now waits for a moment at most.
     supervisor::ready();
@@ -73,7 +73,7 @@ fn announce(server: &Server) -> Result<()> {
 }
 
 /// Says in the log what an operator may not have meant.
-fn say_who_may_connect(server: &Server, known: &Known, is_anonymous: bool, has_proxies: bool) {
+fn say_who_may_connect(server: &Server, known: &Known, is_anonymous: bool, (has_hook, has_proxies): (bool, bool)) {
     let Known { tokens, issuers, users, .. } = *known;
     let address = server.local_addr();
     match (is_anonymous, address.ip().is_loopback() && !has_proxies) {
@@ -84,10 +84,10 @@ fn say_who_may_connect(server: &Server, known: &Known, is_anonymous: bool, has_p
         (false, _) if known.sessions.is_some() => {
             tracing::info!(tokens, issuers, "a token is needed, or an account of the provider")
         }
-        (false, _) if tokens + issuers + users == 0 => {
+        (false, _) if tokens + issuers + users == 0 && !has_hook => {
             tracing::warn!("a token is needed, and there is none that is good")
         }
-        (false, _) => tracing::info!(tokens, issuers, "a token is needed"),
+        (false, _) => tracing::info!(tokens, issuers, hook = has_hook, "a token is needed"),
     }
     reload::warn(known);
 }

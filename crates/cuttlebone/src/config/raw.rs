@@ -16,6 +16,7 @@ pub(crate) struct RawConfig {
     pub(crate) proxy: RawProxy,
     pub(crate) access: RawAccess,
     pub(crate) oidc: RawOidc,
+    pub(crate) hook: RawHook,
     pub(crate) audit: RawAudit,
     pub(crate) tls: RawTls,
     pub(crate) connections: RawConnections,
@@ -68,6 +69,11 @@ pub(crate) struct RawAccess {
     pub(crate) failures: u64,
     pub(crate) failures_within_ms: u64,
     pub(crate) failure_delay_ms: u64,
+    pub(crate) remembered_addresses: u64,
+    pub(crate) verified_tokens: u64,
+    pub(crate) jwks_refresh_ms: u64,
+    pub(crate) jwks_stale_ms: u64,
+    pub(crate) jwks_min_refetch_ms: u64,
     pub(crate) user: Vec<RawUser>,
     pub(crate) jwt: Vec<RawJwt>,
 }
@@ -108,6 +114,8 @@ pub(crate) struct RawJwt {
     pub(crate) audience: RawTexts,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) keys_file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) jwks_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) secret_file: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -153,6 +161,22 @@ pub(crate) struct RawOidc {
     pub(crate) metadata_ms: u64,
     pub(crate) exchanges: u64,
     pub(crate) roles: BTreeMap<String, String>,
+}
+
+/// `[hook]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawHook {
+    pub(crate) url: String,
+    pub(crate) prefix: String,
+    pub(crate) timeout_ms: u64,
+    pub(crate) cache_ms: u64,
+    pub(crate) denied_cache_ms: u64,
+    pub(crate) recheck_ms: u64,
+    pub(crate) stale_ms: u64,
+    pub(crate) concurrent: u64,
+    pub(crate) waiting: u64,
+    pub(crate) kept: u64,
 }
 
 /// One text, or several.

@@ -7,11 +7,12 @@ use toml::{Table, Value};
 use super::raw::RawConfig;
 
 /// What is read again while the server runs.
-const READ_AGAIN: [&str; 12] = [
+const READ_AGAIN: [&str; 13] = [
     "access.jwt",
     "access.revoked_file",
     "access.tokens_file",
     "access.user",
+    "access.verified_tokens",
     "ice.servers",
     "log.level",
     "oidc.devices",

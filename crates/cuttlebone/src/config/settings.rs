@@ -6,6 +6,7 @@
 mod access;
 mod audit;
 mod check;
+mod elsewhere;
 mod ice;
 mod limits;
 mod network;
@@ -38,20 +39,23 @@ pub(super) fn check(
     let proxy = proxy::proxy(&raw.proxy, &mut check);
     let network = network::network(&raw, &proxy, &mut check, variables);
     let access_files = Watch::new(access::files(&raw.access));
-    let known = access::known(&raw.access, &raw.oidc, &mut check);
+    let known = access::known(&raw.access, &raw.oidc, None, &mut check);
     if proxy.unix && !raw.access.user.is_empty() {
         check.fault(
             "access.user",
             "is for those who come by the unix socket, and proxy.trusted says that these are proxies",
         );
     }
+    let fetch = network::fetch(&raw.fetch, &mut check);
+    elsewhere::issuers(&raw.access, &fetch, &mut check);
+    let hook = elsewhere::hook(&raw.hook, &mut check);
     let settings = Settings {
         listen: network.listen,
         listen_unix: network.listen_unix,
         reuse_port: raw.server.reuse_port,
         metrics_listen: network.metrics_listen,
         allowed_origins: network::origins(&raw.server.allowed_origins, &mut check),
-        access: access::settings(&raw, &known, network.is_of_this_machine, &mut check),
+        access: access::settings(&raw, &known, (hook, network.is_of_this_machine), &mut check),
         proxy,
         audit: AuditSettings {
             sink: None,
@@ -69,7 +73,7 @@ pub(super) fn check(
         resume_key: secrets::resume_key(&raw.clients, &mut check),
         memory: limits::memory(&raw.memory, &mut check),
         http: http(&raw.http),
-        fetch: network::fetch(&raw.fetch, &mut check),
+        fetch,
         ice_servers: ice::servers(&raw.ice, &mut check),
     };
     let faults = settings.validate().err().into_iter().flatten();
@@ -81,12 +85,12 @@ pub(super) fn check(
     check.into_faults().into_result(Config { settings, audit, log, known, access_files, raw })
 }
 
-/// Reads the files of `[access]` again, without the configuration itself.
-pub(super) fn known(raw: &RawAccess, oidc: &RawOidc) -> Result<Known, Faults> {
+/// Reads the files of `[access]` again, without the configuration itself. What is faulty is as in `old`.
+pub(super) fn known(raw: &RawAccess, oidc: &RawOidc, old: &Known) -> (Known, Faults) {
     let merged = Merged::new();
     let mut check = Check::new(&merged, Faults::default());
-    let known = access::known(raw, oidc, &mut check);
-    check.into_faults().into_result(known)
+    let known = access::known(raw, oidc, Some(old), &mut check);
+    (known, check.into_faults())
 }
 
 fn timeouts(raw: &RawTimeouts) -> Timeouts {

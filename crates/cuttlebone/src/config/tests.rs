@@ -62,6 +62,7 @@ fn every_key_of_the_reference_changes_something() {
         ("CUTTLEBONE__SERVER__ALLOW_ANONYMOUS", "true"),
         ("CUTTLEBONE__PROXY__TRUSTED", "[\"10.0.0.0/8\"]"),
         ("CUTTLEBONE__SERVER__LISTEN_UNIX", "/run/socket"),
+        ("CUTTLEBONE__HOOK__URL", "https://hook.example/"),
         ("HOME", "/home/user"),
     ];
     let (tokens, public) = (Temporary::tokens("words"), Temporary::keys("words-keys"));
@@ -72,6 +73,8 @@ fn every_key_of_the_reference_changes_something() {
     let words = [
         ("fetch.allow_private", "true"),
         ("fetch.ca_file", &certificate),
+        ("hook.url", "https://hook.example/other"),
+        ("hook.prefix", "ours_"),
         ("access.tokens_file", tokens.path()),
         ("access.token_in_query", "true"),
         ("access.jwt", &jwt),
@@ -109,6 +112,8 @@ fn every_key_of_the_reference_changes_something() {
         // tests/oidc.rs sees that they are read.
         "oidc.client_secret_file",
         "oidc.session_key_file",
+        // Not shown; a test of its own sees its bounds.
+        "access.verified_tokens",
         "tls.cert_file",
         "tls.key_file",
     ];
@@ -120,7 +125,7 @@ fn every_key_of_the_reference_changes_something() {
         }
         let value = match default {
             // The longest time there is can't become longer.
-            Value::Integer(86_400_000) => "1".to_owned(),
+            Value::Integer(86_400_000) => "86399999".to_owned(),
             Value::Integer(number) => (number + 1).to_string(),
             _ => words.iter().chain(&oidc::WORDS).find(|(word, _)| *word == path).expect(&path).1.to_owned(),
         };

@@ -150,6 +150,26 @@ fn who_is_revoked_is_let_in_no_more_although_a_token_says_so() {
 }
 
 #[test]
+fn one_bad_file_keeps_no_revocation_in_another_from_being_taken() {
+    let (_, tokens) = config_with("apart", "");
+    let [ann, bob] = ["ann", "bob"].map(|name| token(name, "client", &tokens));
+    let revoked = file_with_mode("apart.list", "", 0o600);
+    let text = format!("[access]\ntokens_file = {tokens:?}\nrevoked_file = {revoked:?}\n");
+    let config = file("apart.toml", &text);
+    let (mut running, address) = serve(&config);
+    fs::write(&tokens, "nonsense\n").expect("writes");
+    fs::write(&revoked, "token:ann\n").expect("writes");
+    let line = running.log_line("kept the old of each that is faulty");
+    assert!(line.contains("apart.tokens, line 1") && line.contains("\"tokens\":2"), "{line}");
+    assert_eq!([&ann, &bob].map(|token| listing(&address, &bearer(token))), ["401", "200"]);
+    fs::write(&revoked, "token:bob\n").expect("writes");
+    running.signal("-HUP");
+    running.log_line("kept the old configuration");
+    running.log_line("the files of access are read: kept the old of each");
+    assert_eq!([&ann, &bob].map(|token| listing(&address, &bearer(token))), ["200", "401"]);
+}
+
+#[test]
 fn who_has_a_signed_token_of_a_known_issuer_is_let_in() {
     let secret = file_with_mode("jwt.secret", &format!("{SECRET}\n"), 0o600);
     let jwt = "[[access.jwt]]\nissuer = \"https://login.example\"\naudience = [\"cuttlebone\"]\n";

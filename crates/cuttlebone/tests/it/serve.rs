@@ -1,5 +1,6 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 
 use crate::program::{Running, file, program, run, stderr, stdout};
 
@@ -131,4 +132,22 @@ fn metrics_on_a_network_address_are_warned_of() {
     assert!(running.line().starts_with("listening on"));
     let log = running.stop_and_read_log();
     assert!(log.contains("shown to whoever reaches this address") && log.contains("0.0.0.0:"), "{log}");
+}
+
+/// A file system that hangs is as a pipe that nobody writes to.
+#[test]
+fn reload_that_hangs_keeps_no_signal_from_being_heard() {
+    let path = file(&format!("hangs-{}.toml", std::process::id()), "");
+    let args = ["serve", "--config", &path, "--listen", "127.0.0.1:0", "--metrics-listen", ""];
+    let mut running = Running::start(program(&args));
+    running.line();
+    std::fs::remove_file(&path).expect("removes");
+    assert!(Command::new("mkfifo").arg(&path).status().expect("runs").success());
+    running.signal("-HUP");
+    // Opening it waits for a reader, so that the reload waits in it from here on.
+    let mut writer = std::fs::OpenOptions::new().write(true).open(&path).expect("opens");
+    writer.write_all(b"[log]\n").expect("writes");
+    running.signal("-TERM");
+    assert_eq!(running.code(), Some(0));
+    std::fs::remove_file(&path).expect("removes");
 }

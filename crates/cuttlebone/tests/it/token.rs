@@ -36,13 +36,13 @@ fn is_token(text: &str) -> bool {
 
 #[test]
 fn a_new_token_comes_with_its_line_and_each_says_what_it_is() {
-    let printed = stdout(&new(&["x", "--tenant", "lab7", "--expires", "2027-01-31"]));
+    let printed = stdout(&new(&["x", "--tenant", "lab7", "--expires", "2999-01-31"]));
     let lines: Vec<&str> = printed.lines().collect();
     let [about_token, token, about_line, line] = lines[..] else { panic!("{printed}") };
     assert!(about_token.contains("token, for its holder") && is_token(token.trim()), "{printed}");
     assert!(about_line.contains("access.tokens_file"), "{printed}");
     let words = line.trim().split_once(' ').expect("words");
-    assert_eq!(words.1, "name=cam-7 role=device devices=lab7/*,x tenant=lab7 expires=2027-01-31");
+    assert_eq!(words.1, "name=cam-7 role=device devices=lab7/*,x tenant=lab7 expires=2999-01-31");
     assert_eq!(stdout(&hash(&format!("{}\n", token.trim()))), format!("{}\n", words.0));
     assert_ne!(printed, stdout(&new(&[])), "each is another");
 }
@@ -105,5 +105,14 @@ fn what_is_no_token_has_no_hash_and_is_not_repeated() {
         let output = hash(text);
         assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(1), ""), "{text}");
         assert!(!stderr(&output).contains("CANARY"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_token_that_is_over_already_is_not_made() {
+    for past in ["1970-01-01", "2020-02-29", "2020-02-29T23:59:59Z"] {
+        let refused = new(&["--expires", past]);
+        assert_eq!((refused.status.code(), stdout(&refused).as_str()), (Some(2), ""), "{past}");
+        assert!(stderr(&refused).contains("--expires: that time is over"), "{}", stderr(&refused));
     }
 }

@@ -9,7 +9,7 @@ use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, StatusCode};
 use tokio::time::sleep;
 
-use super::Unrecognised;
+use super::{Unrecognised, recognise};
 use crate::app::App;
 use crate::audit::{Entry, Event};
 use crate::caller::OtherTenant;
@@ -23,18 +23,14 @@ const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"cuttlebo
 /// is not of a page of another site, and a cookie counts only where the browser says which page it is (invariant 4).
 pub(crate) async fn require(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let link = request.extensions().get::<Arc<Link>>().cloned();
+    let is_change = !request.method().is_safe();
     let scheme = link.as_ref().map_or(Scheme::Any, |link| link.scheme);
-    let recognised = if request.method().is_safe() {
-        app.gate.recognise(scheme, request.headers(), request.uri())
-    } else {
-        if !origin::is_allowed(request.headers(), &app.settings.allowed_origins, scheme) {
-            app.metrics.refused_with("origin_not_allowed");
-            app.audit.note(&refusal(link.as_ref()).refused("origin_not_allowed"));
-            return problem::origin_not_allowed();
-        }
-        app.gate.recognise_upgrade(scheme, request.headers(), request.uri())
-    };
-    match app.gate.or_user(recognised, link.as_deref()) {
+    if is_change && !origin::is_allowed(request.headers(), &app.settings.allowed_origins, scheme) {
+        app.metrics.refused_with("origin_not_allowed");
+        app.audit.note(&refusal(link.as_ref()).refused("origin_not_allowed"));
+        return problem::origin_not_allowed();
+    }
+    match recognise(&app, link.as_deref(), (request.headers(), request.uri()), is_change).await {
         Ok(caller) => match caller.clone().in_tenant(request.uri().query()) {
             Ok(caller) => {
                 request.extensions_mut().insert(caller);
@@ -55,13 +51,16 @@ fn refusal(link: Option<&Arc<Link>>) -> Entry<'static> {
     link.map_or(refusal.clone(), |link| refusal.from(link.peer))
 }
 
-/// 401, slowly where the address has failed often.
+/// 401, slowly where the address has failed often; 503 where it is not known whether the credential is good.
 pub(crate) async fn unauthenticated(app: &App, link: Option<&Link>, reason: Unrecognised) -> Response {
     app.metrics.refused_with(reason.label());
     let refusal = Entry::new(Event::Refusal).refused(reason.label());
     app.audit.note(&link.map_or(refusal.clone(), |link| refusal.from(link.peer)));
+    if let Unrecognised::Unknown(_) = reason {
+        return problem::unavailable("token_unchecked", &reason.to_string());
+    }
     // Whoever presents nothing guesses nothing.
-    if let Some(link) = link.filter(|_| reason != Unrecognised::Missing) {
+    if let Some(link) = link.filter(|_| reason.is_guess()) {
         tracing::info!(peer = %link.peer, reason = reason.label(), "not recognised");
         hold_back(app, link).await;
     }

@@ -15,9 +15,6 @@ use tokio::time::Instant;
 use crate::admission::group;
 use crate::clock;
 
-/// Those who are remembered.
-const REMEMBERED: usize = 16 * 1024;
-
 /// How often the table is looked through, where it is full.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
@@ -30,6 +27,7 @@ pub(crate) struct Throttle<K = IpAddr> {
     free: u32,
     within: Duration,
     longest: Duration,
+    most: usize,
     table: Mutex<Table<K>>,
 }
 
@@ -37,6 +35,8 @@ pub(crate) struct Throttle<K = IpAddr> {
 struct Table<K> {
     failures: HashMap<K, Failures>,
     swept: Option<Instant>,
+    /// Addresses that were forgotten before their time was over.
+    forgotten: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -53,18 +53,19 @@ impl Throttle {
 }
 
 impl<K: Clone + Eq + Hash> Throttle<K> {
-    /// So many failures are `free` within the time; each further one waits longer than the last, up to `longest`.
-    pub(crate) fn new(free: u32, within: Duration, longest: Duration) -> Self {
-        let table = Table { failures: HashMap::new(), swept: None };
-        Self { free, within, longest, table: Mutex::new(table) }
+    /// So many failures are `free` within the time; each further one waits longer than the last, up to `longest`. So many are
+    /// remembered at `most`.
+    pub(crate) fn new((free, within): (u32, Duration), longest: Duration, most: usize) -> Self {
+        let table = Table { failures: HashMap::new(), swept: None, forgotten: 0 };
+        Self { free, within, longest, most, table: Mutex::new(table) }
     }
 
     /// One more failure. Gives how long its answer is to wait.
     pub(crate) fn count(&self, key: K) -> Duration {
         let now = clock::now();
         let mut table = self.table.lock();
-        if table.failures.len() >= REMEMBERED && !table.failures.contains_key(&key) {
-            table.make_room(now, self.within);
+        if table.failures.len() >= self.most && !table.failures.contains_key(&key) {
+            table.make_room(now, self.within, self.most);
         }
         let known = table.failures.entry(key).or_insert(Failures { count: 0, first: now });
         if now - known.first > self.within {
@@ -89,18 +90,25 @@ impl<K: Clone + Eq + Hash> Throttle<K> {
         let Some(beyond) = count.checked_sub(self.free.saturating_add(1)) else { return Duration::ZERO };
         FIRST.saturating_mul(1_u32.checked_shl(beyond).unwrap_or(u32::MAX)).min(self.longest)
     }
+
+    /// How many addresses are remembered, and how many were forgotten before their time was over.
+    pub(crate) fn remembered(&self) -> (usize, u64) {
+        let table = self.table.lock();
+        (table.failures.len(), table.forgotten)
+    }
 }
 
 impl<K: Clone + Eq + Hash> Table<K> {
-    fn make_room(&mut self, now: Instant, within: Duration) {
+    fn make_room(&mut self, now: Instant, within: Duration, most: usize) {
         if self.swept.is_none_or(|swept| now - swept >= SWEEP_EVERY) {
             self.swept = Some(now);
             self.failures.retain(|_, known| now - known.first <= within);
         }
-        if self.failures.len() >= REMEMBERED
+        if self.failures.len() >= most
             && let Some(any) = self.failures.keys().next().cloned()
         {
             self.failures.remove(&any);
+            self.forgotten += 1;
         }
     }
 }
@@ -111,8 +119,8 @@ mod tests {
     use crate::gate::AccessSettings;
 
     fn throttle() -> Throttle {
-        let AccessSettings { failures, failures_within, failure_delay, .. } = AccessSettings::default();
-        Throttle::new(failures, failures_within, failure_delay)
+        let AccessSettings { failures, failures_within, failure_delay, remembered, .. } = AccessSettings::default();
+        Throttle::new((failures, failures_within), failure_delay, remembered)
     }
 
     #[tokio::test(start_paused = true)]
@@ -132,7 +140,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_asked_for_waits_as_long_as_one_failure_more_would() {
-        let throttle = Throttle::new(2, Duration::from_secs(60), Duration::from_secs(25));
+        let throttle = Throttle::new((2, Duration::from_secs(60)), Duration::from_secs(25), 10);
         for expected in [0, 0, 100, 200] {
             assert_eq!(throttle.delay(&"a"), Duration::from_millis(expected));
             throttle.count("a");
@@ -154,10 +162,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn remembered_addresses_are_bounded() {
-        let throttle = throttle();
-        for number in 0..(REMEMBERED as u32 + 100) {
+        let throttle = Throttle::new((10, Duration::from_secs(60)), Duration::from_secs(25), 1_000);
+        for number in 0..1_100_u32 {
             throttle.failed(IpAddr::from(number.to_be_bytes()));
         }
-        assert_eq!(throttle.table.lock().failures.len(), REMEMBERED);
+        assert_eq!(throttle.remembered(), (1_000, 100));
     }
 }

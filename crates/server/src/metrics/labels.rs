@@ -170,6 +170,38 @@ label! {
     }
 }
 
+label! {
+    /// What came of fetching the keys of an issuer.
+    KeyFetch, "outcome", {
+        /// Keys.
+        Good = "good",
+        /// No answer, or one that is too slow or too long.
+        Failed = "failed",
+        /// An answer that is not 200.
+        Status = "status",
+        /// An answer without a key that can be used.
+        Unusable = "unusable",
+    }
+}
+
+label! {
+    /// What came of asking the hook about a token.
+    HookOutcome, "outcome", {
+        /// It is somebody's.
+        Recognised = "recognised",
+        /// It is nobody's.
+        Denied = "denied",
+        /// No answer, or none that can be used.
+        Failed = "failed",
+        /// It had answered before.
+        Kept = "kept",
+        /// It was not asked, for too many waited.
+        Busy = "busy",
+        /// It was not asked, for it fails.
+        LeftAlone = "left_alone",
+    }
+}
+
 impl From<Metered> for Paused {
     fn from(by: Metered) -> Self {
         match by {
@@ -247,6 +279,7 @@ mod tests {
         }
         assert!(distinct::<Peer>() && distinct::<Direction>() && distinct::<Refusal>());
         assert!(distinct::<ResumeOutcome>() && distinct::<Paused>() && distinct::<LoginOutcome>());
+        assert!(distinct::<KeyFetch>() && distinct::<HookOutcome>());
         assert!(distinct::<AcceptError>() && distinct::<Timeout>() && distinct::<CloseCode>());
     }
 }

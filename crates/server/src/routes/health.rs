@@ -14,9 +14,15 @@ pub(crate) async fn livez() -> Response {
     fine()
 }
 
-/// 503 from the moment the server begins to stop.
+/// 503 from the moment the server begins to stop, and while the keys of an issuer are not there.
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
-    if app.tasks.is_stopping() { problem::unavailable("draining", "The server is stopping") } else { fine() }
+    if app.tasks.is_stopping() {
+        return problem::unavailable("draining", "The server is stopping");
+    }
+    match app.gate.jwks.unready() {
+        Some(reason) => problem::unavailable("keys_missing", reason),
+        None => fine(),
+    }
 }
 
 fn fine() -> Response {

@@ -63,8 +63,7 @@ async fn upgrade(app: &Arc<App>, role: Role, mut request: Request) -> Response {
         app.audit.note(&refusal.refused(reason.word()));
         return problem::refused(reason);
     }
-    let recognised = app.gate.recognise_upgrade(link.scheme, request.headers(), request.uri());
-    let caller = match app.gate.or_user(recognised, Some(&link)) {
+    let caller = match gate::recognise(app, Some(&link), (request.headers(), request.uri()), true).await {
         Ok(caller) => caller,
         Err(reason) => return gate::unauthenticated(app, Some(&link), reason).await,
     };

@@ -8,7 +8,7 @@ use cuttlebone_proto::IceServer;
 use cuttlebone_transport::Rate;
 
 use super::Settings;
-use crate::fetch::Fetcher;
+use crate::fetch::{FetchSettings, Fetcher};
 
 /// The longest time that any key may name: a day. A larger one is a slip of the unit.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -68,6 +68,7 @@ impl Settings {
         self.check_memory(&mut faults);
         self.check_http(&mut faults);
         self.check_access(&mut faults);
+        self.check_hook(&mut faults);
         let refusals = self.audit.refusals_per_second;
         faults.within("audit.refusals_per_second", refusals.try_into().unwrap_or(usize::MAX), 0..=1_000);
         self.check_fetch(&mut faults);
@@ -83,6 +84,39 @@ impl Settings {
         if let Some(login) = &access.login {
             faults.0.extend(login.faults(self.tls.is_some(), Fetcher::new(&self.fetch).ok().as_ref()));
         }
+        faults.within("access.remembered_addresses", access.remembered, 1..=10_000_000);
+        let jwks = &access.jwks;
+        faults.time("access.jwks_refresh_ms", jwks.refresh);
+        faults.time("access.jwks_min_refetch_ms", jwks.min_refetch);
+        faults.check(jwks.min_refetch <= jwks.refresh, "access.jwks_min_refetch_ms", || {
+            "must be at most access.jwks_refresh_ms".into()
+        });
+        faults.time("access.jwks_stale_ms", jwks.stale);
+        faults.check(jwks.stale > jwks.refresh, "access.jwks_stale_ms", || {
+            "must be above access.jwks_refresh_ms: else keys are too old before they are fetched again".into()
+        });
+    }
+
+    fn check_hook(&self, faults: &mut Faults) {
+        let Some(hook) = &self.access.hook else { return };
+        // The file of certificates is judged by itself.
+        let fetcher = Fetcher::new(&FetchSettings { ca_file: None, ..self.fetch.clone() });
+        if let Err(error) = fetcher.and_then(|fetcher| fetcher.check(&hook.url)) {
+            faults.check(false, "hook.url", || error.to_string());
+        }
+        faults.time("hook.timeout_ms", hook.timeout);
+        faults.check(hook.timeout <= LONGEST_DELAY, "hook.timeout_ms", || {
+            format!("must be at most {}", LONGEST_DELAY.as_millis())
+        });
+        faults.time_or_none("hook.cache_ms", hook.cache);
+        faults.time_or_none("hook.denied_cache_ms", hook.denied_cache);
+        faults.time("hook.recheck_ms", hook.recheck);
+        faults.time("hook.stale_ms", hook.stale);
+        let is_long = hook.stale >= hook.recheck && hook.stale >= hook.cache;
+        faults.check(is_long, "hook.stale_ms", || "must be at least hook.recheck_ms and hook.cache_ms".into());
+        faults.within("hook.concurrent", hook.asks, 1..=1_000);
+        faults.within("hook.waiting", hook.waiting, 1..=100_000);
+        faults.within("hook.kept", hook.kept, 2..=10_000_000);
     }
 
     fn check_fetch(&self, faults: &mut Faults) {

@@ -1,7 +1,8 @@
 //! What changes while the server runs: with SIGHUP, or because a file of `[access]` did.
 //!
-//! Invariants: 1. a bad configuration or file keeps the old and says so; 2. a change of a file takes nothing else of the
-//! configuration along.
+//! Invariants: 1. a bad configuration or file keeps the old and says so, and no good file waits for a bad one; 2. a change of a
+//! file takes nothing else of the configuration along; 3. files are looked at and read on a thread of their own: one that hangs
+//! with its file system holds up the next reload, and nothing else.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,7 @@ pub(super) struct Running {
     access: RawAccess,
     oidc: RawOidc,
     access_files: Watch,
+    known: Known,
 }
 
 impl Running {
@@ -51,6 +53,7 @@ impl Running {
             access: config.raw.access.clone(),
             oidc: config.raw.oidc.clone(),
             access_files: std::mem::take(&mut config.access_files),
+            known: config.known.clone(),
         }
     }
 }
@@ -74,26 +77,40 @@ impl Reload {
             tokio::select! {
                 () = hangup.notified() => {
                     supervisor::reloading();
-                    self.all();
+                    self.all().await;
                     supervisor::ready();
                 }
-                _ = looks.tick() => if self.running.access_files.look() { self.files() },
+                _ = looks.tick() => if self.look().await { self.files("a file of access has changed").await },
             }
         }
     }
 
     /// Reads the configuration again, and takes what can be taken.
-    fn all(&mut self) {
+    async fn all(&mut self) {
         if let Some(audit) = &self.audit {
             audit.reopen();
         }
-        let loaded = self.sources.load().map_err(|faults| faults.to_string());
+        let sources = self.sources.clone();
+        let loaded = elsewhere(move || sources.load().map_err(|faults| faults.to_string())).await;
+        let loaded = loaded.unwrap_or_else(|| Err("it can't be read".to_owned()));
         let loaded = loaded.and_then(|config| self.log.set_level(&config.log.level).map(|()| config));
         self.handle.note_reload("configuration", loaded.is_ok());
         match loaded {
             Ok(config) => self.take(config),
-            Err(faults) => tracing::error!(%faults, "kept the old configuration"),
+            Err(faults) => {
+                tracing::error!(%faults, "kept the old configuration");
+                self.files("the configuration is faulty, and the files of access are read").await;
+            }
         }
+    }
+
+    /// Whether a file of `[access]` has changed.
+    async fn look(&mut self) -> bool {
+        let mut files = std::mem::take(&mut self.running.access_files);
+        let looked = elsewhere(move || (files.look(), files)).await;
+        let (has_changed, files) = looked.unwrap_or_default();
+        self.running.access_files = files;
+        has_changed
     }
 
     fn take(&mut self, config: Config) {
@@ -114,29 +131,37 @@ impl Reload {
         if self.running.is_anonymous && !config.settings.access.anonymous {
             tracing::warn!("whoever comes without a token is served until the next start, as before");
         }
+        self.running.known = config.known;
         self.running.access = config.raw.access;
         self.running.oidc = config.raw.oidc;
         self.running.access_files = config.access_files;
     }
 
-    /// Reads the files of `[access]` again.
-    fn files(&mut self) {
-        let read = config::read_access(&self.running.access, &self.running.oidc);
-        self.handle.note_reload("access", read.is_ok());
-        match read {
-            Ok(known) => {
-                self.take_access(&known);
-                let Known { tokens, issuers, .. } = known;
-                tracing::info!(tokens, issuers, "a file of access has changed: reloaded");
-            }
-            Err(faults) => tracing::error!(%faults, "a file of access has changed: kept the old"),
+    /// Reads the files of `[access]` again, for a reason.
+    async fn files(&mut self, why: &'static str) {
+        let Running { access, oidc, known, .. } = &self.running;
+        let (access, oidc, old) = (access.clone(), oidc.clone(), known.clone());
+        let Some((known, faults)) = elsewhere(move || config::read_access(&access, &oidc, &old)).await else { return };
+        self.take_access(&known);
+        self.handle.note_reload("access", faults.is_empty());
+        let Known { tokens, issuers, .. } = known;
+        if faults.is_empty() {
+            tracing::info!(tokens, issuers, "{why}: reloaded");
+        } else {
+            tracing::error!(%faults, tokens, issuers, "{why}: kept the old of each that is faulty");
         }
+        self.running.known = known;
     }
 
     fn take_access(&self, known: &Known) {
         self.handle.set_access(Arc::clone(&known.access));
         warn(known);
     }
+}
+
+/// Does what may wait for a file system on a thread of its own. `None` if it panics, which is logged by itself.
+async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
 }
 
 /// Logs what should be looked at.

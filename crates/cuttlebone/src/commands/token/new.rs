@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::super::config_doc::print;
 use crate::cli::NewTokenArgs;
+use crate::clock;
 use crate::files::{self, Others};
 
 /// Wrong usage, as clap has it.
@@ -60,7 +61,11 @@ fn line(token: &NewToken, args: &NewTokenArgs) -> Result<String, Vec<String>> {
     if !spaced.is_empty() {
         return Err(spaced);
     }
-    token.line(&fields).map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    let line = token.line(&fields).map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    if fields.expires_at().is_some_and(|end| end <= clock::unix_seconds()) {
+        return Err(vec!["expires: that time is over, and nobody would be let in with the token".to_owned()]);
+    }
+    Ok(line)
 }
 
 fn shown(token: &NewToken, line: &str, args: &NewTokenArgs) -> String {

@@ -7,16 +7,18 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cuttlebone_access::{Access, LineFault, Revoked, Sessions, Settings, StaticTokens};
-use cuttlebone_server::AccessSettings;
+use cuttlebone_access::{Access, KeySet, LineFault, Revoked, Sessions, Settings, StaticTokens};
+use cuttlebone_server::{AccessSettings, HookSettings};
 
 use super::super::raw::{RawAccess, RawConfig, RawOidc};
-use super::check::{Check, millis};
-use super::oidc;
+use super::check::{Check, count, millis};
+use super::{elsewhere, oidc};
 use crate::files::{self, Others};
 
 /// The most faults of one file that are shown.
 const MOST_FAULTS: usize = 20;
+/// The most verified tokens that may be remembered.
+const MOST_VERIFIED: u64 = 10_000_000;
 
 /// Who may come, as far as it can be read again while the server runs.
 #[derive(Clone)]
@@ -33,6 +35,17 @@ pub(crate) struct Known {
     pub(crate) sessions: Option<Sessions>,
     /// What is no fault, but should be looked at.
     pub(crate) warnings: Vec<String>,
+    /// What each file has.
+    files: Files,
+}
+
+/// What the files have: one that can't be read again keeps it.
+#[derive(Clone, Default)]
+struct Files {
+    tokens: Option<StaticTokens>,
+    revoked: Option<Revoked>,
+    /// One for each issuer.
+    keys: Vec<KeySet>,
 }
 
 impl fmt::Debug for Known {
@@ -46,9 +59,9 @@ impl fmt::Debug for Known {
 
 /// Whether anybody is asked who they are: whether some kind of access is named, though it may have nobody in it.
 pub(super) fn is_configured(raw: &RawConfig) -> bool {
-    let RawConfig { access, oidc, .. } = raw;
+    let RawConfig { access, oidc, hook, .. } = raw;
     let is_listed = !access.tokens_file.is_empty() || !access.jwt.is_empty() || !access.user.is_empty();
-    is_listed || oidc::is_configured(oidc)
+    is_listed || oidc::is_configured(oidc) || !hook.url.is_empty()
 }
 
 /// The files that are named.
@@ -58,24 +71,38 @@ pub(super) fn files(raw: &RawAccess) -> Vec<PathBuf> {
     own.chain(jwt).map(PathBuf::from).collect()
 }
 
-/// Reads the files, and puts all together.
-pub(super) fn known(raw: &RawAccess, oidc: &RawOidc, check: &mut Check<'_>) -> Known {
-    let tokens = lines("access.tokens_file", &raw.tokens_file, StaticTokens::parse, check);
-    let revoked = lines("access.revoked_file", &raw.revoked_file, Revoked::parse, check);
-    let (jwt, warnings) = jwt::issuers(&raw.jwt, check);
-    let count = tokens.as_ref().map_or(0, StaticTokens::len);
-    let users = user::users(&raw.user, check);
+/// Reads the files, and puts all together. A faulty one has what it had in `old`, which was read by the same configuration.
+pub(super) fn known(raw: &RawAccess, oidc: &RawOidc, old: Option<&Known>, check: &mut Check<'_>) -> Known {
+    let old = old.map(|known| known.files.clone()).unwrap_or_default();
+    let tokens = lines("access.tokens_file", &raw.tokens_file, StaticTokens::parse, check).or(old.tokens);
+    let revoked = lines("access.revoked_file", &raw.revoked_file, Revoked::parse, check).or(old.revoked);
+    let issuers = jwt::issuers(&raw.jwt, &old.keys, check);
+    let files = Files { tokens, revoked, keys: issuers.keys };
     let sessions = oidc::sessions(oidc, check);
-    let revoked = revoked.unwrap_or_default();
-    let access = Arc::new(Access::new(Settings { tokens, jwt, users, sessions: sessions.clone(), revoked }));
-    Known { access, tokens: count, issuers: raw.jwt.len(), users: raw.user.len(), sessions, warnings }
+    let settings = Settings {
+        tokens: files.tokens.clone(),
+        jwt: issuers.jwt,
+        users: user::users(&raw.user, check),
+        sessions: sessions.clone(),
+        revoked: files.revoked.clone().unwrap_or_default(),
+        verified: verified(raw.verified_tokens, check),
+    };
+    Known {
+        access: Arc::new(Access::new(settings)),
+        tokens: files.tokens.as_ref().map_or(0, StaticTokens::len),
+        issuers: raw.jwt.len(),
+        users: raw.user.len(),
+        sessions,
+        warnings: issuers.warnings,
+        files,
+    }
 }
 
 /// What the server takes. `is_of_this_machine` is whether nobody else reaches it.
 pub(super) fn settings(
     raw: &RawConfig,
     known: &Known,
-    is_of_this_machine: bool,
+    (hook, is_of_this_machine): (Option<HookSettings>, bool),
     check: &mut Check<'_>,
 ) -> AccessSettings {
     let anonymous = raw.server.allow_anonymous || (is_of_this_machine && !is_configured(raw));
@@ -87,7 +114,17 @@ pub(super) fn settings(
         failures_within: millis(raw.access.failures_within_ms),
         failure_delay: millis(raw.access.failure_delay_ms),
         login: oidc::login(&raw.oidc, check),
+        remembered: count(raw.access.remembered_addresses),
+        jwks: elsewhere::jwks(&raw.access),
+        hook,
     }
+}
+
+fn verified(raw: u64, check: &mut Check<'_>) -> usize {
+    if !(2..=MOST_VERIFIED).contains(&raw) {
+        check.fault("access.verified_tokens", format!("must be 2 to {MOST_VERIFIED}"));
+    }
+    count(raw)
 }
 
 /// A file that has something on each line; "" is none.

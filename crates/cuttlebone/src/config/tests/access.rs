@@ -118,7 +118,8 @@ fn faults_of_issuers_have_key_and_line_and_come_all_at_once() {
         ("tenant = \"a\"\ntenant_claim = \"b\"", "access.jwt[0].tenant", "not both"),
         ("algorithm = \"none\"", "access.jwt[0].algorithm", "not one"),
         ("algorithm = \"RS256\"", "access.jwt[0].keys_file", "algorithm"),
-        ("secret_file = \"x\"", "access.jwt[0].secret_file", "not both"),
+        ("secret_file = \"x\"", "access.jwt[0].secret_file", "give one of"),
+        ("jwks_url = \"https://a.example/\"", "access.jwt[0].jwks_url", "not both"),
         ("colour = 1", "access.jwt[0].colour", "is not a key"),
     ] {
         let text = faults(&issuer(&keys, line));
@@ -127,7 +128,76 @@ fn faults_of_issuers_have_key_and_line_and_come_all_at_once() {
     let text = faults("[[access.jwt]]\nissuer = \"a#b\"\nkeys_file = \"missing\"\n\n[[access.jwt]]\nissuer = \"c\"\n");
     assert!(text.contains("access.jwt[0].issuer: ") && text.contains("line 2)"), "{text}");
     assert!(text.contains("access.jwt[0].keys_file: cannot read missing") && text.contains("line 3)"), "{text}");
-    assert!(text.contains("access.jwt[1]: needs keys_file or secret_file"), "{text}");
+    assert!(text.contains("access.jwt[1]: needs keys_file, jwks_url or secret_file"), "{text}");
+}
+
+/// An issuer with its keys at a URL, and more lines.
+fn remote(url: &str, lines: &str) -> String {
+    format!("[[access.jwt]]\nissuer = \"https://a.example\"\njwks_url = {url:?}\n{lines}\n")
+}
+
+#[test]
+fn url_of_keys_and_of_the_hook_is_https_and_not_of_a_private_address_unless_that_is_allowed() {
+    let allow = "[fetch]\nallow_private = true\n";
+    for (url, good, good_if_allowed) in [
+        ("https://a.example/jwks?x=y", true, true),
+        ("https://10.0.0.1/jwks", false, true),
+        ("http://127.0.0.1:1/", false, true),
+        ("http://a.example/jwks", false, false),
+        ("https://CANARY:CANARY@a.example/", false, false),
+        ("a.example/jwks", false, false),
+        ("", false, false),
+        ("not a url", false, false),
+    ] {
+        for (more, good) in [("", good), (allow, good_if_allowed)] {
+            let loaded = load(&remote(url, more), &[], Vec::new());
+            let fault = loaded.as_ref().err().map(ToString::to_string).unwrap_or_default();
+            assert_eq!(loaded.is_ok(), good, "{url}: {fault}");
+            assert!(good || (fault.contains("access.jwt[0].jwks_url: ") && fault.contains("line 3)")), "{fault}");
+            assert!(!fault.contains("CANARY"), "{fault}");
+            let loaded = load(&format!("[hook]\nurl = {url:?}\n{more}"), &[], Vec::new());
+            let fault = loaded.as_ref().err().map(ToString::to_string).unwrap_or_default();
+            assert_eq!(loaded.is_ok(), good || url.is_empty(), "{url}: {fault}");
+            assert!(good || url.is_empty() || (fault.contains("hook.url: ") && fault.contains("line 2)")), "{fault}");
+            assert!(!fault.contains("CANARY"), "{fault}");
+        }
+    }
+    assert!(faults(&remote("https://a.example/", "algorithm = \"ES256\"")).contains("access.jwt[0].algorithm: "));
+}
+
+#[test]
+fn bounds_of_access_and_of_the_hook_fit_together() {
+    let hook = |line: &str| format!("[hook]\nurl = \"https://a.example/\"\n{line}\n");
+    for (file, key) in [
+        ("[access]\nverified_tokens = 1\n".to_owned(), "access.verified_tokens"),
+        ("[access]\nverified_tokens = 10000001\n".to_owned(), "access.verified_tokens"),
+        ("[access]\nremembered_addresses = 0\n".to_owned(), "access.remembered_addresses"),
+        ("[access]\njwks_refresh_ms = 0\n".to_owned(), "access.jwks_refresh_ms"),
+        ("[access]\njwks_refresh_ms = 86400000\n".to_owned(), "access.jwks_stale_ms"),
+        ("[access]\njwks_min_refetch_ms = 600001\n".to_owned(), "access.jwks_min_refetch_ms"),
+        ("[access]\njwks_min_refetch_ms = 0\n".to_owned(), "access.jwks_min_refetch_ms"),
+        ("[access]\njwks_stale_ms = 86400001\n".to_owned(), "access.jwks_stale_ms"),
+        (hook("timeout_ms = 0"), "hook.timeout_ms"),
+        (hook("timeout_ms = 60001"), "hook.timeout_ms"),
+        (hook("recheck_ms = 0"), "hook.recheck_ms"),
+        (hook("stale_ms = 59999"), "hook.stale_ms"),
+        (hook("cache_ms = 600001"), "hook.stale_ms"),
+        (hook("concurrent = 0"), "hook.concurrent"),
+        (hook("waiting = 0"), "hook.waiting"),
+        (hook("kept = 0"), "hook.kept"),
+        (hook("colour = 1"), "hook.colour"),
+    ] {
+        let text = faults(&file);
+        assert!(text.contains(&format!("{key}: ")), "{file}: {text}");
+    }
+}
+
+#[test]
+fn who_has_a_hook_asks_for_tokens() {
+    let config = load("[hook]\nurl = \"https://a.example/\"\n", &[], Vec::new()).expect("no fault");
+    assert!(!config.settings.access.anonymous && config.settings.access.hook.is_some());
+    let config = load(&remote("https://a.example/", ""), &[], Vec::new()).expect("no fault");
+    assert_eq!((config.known.issuers, config.settings.access.anonymous), (1, false));
 }
 
 #[test]
@@ -171,12 +241,33 @@ fn a_key_that_can_not_be_used_is_warned_of() {
 }
 
 #[test]
-fn files_are_read_again_without_the_configuration() {
+fn each_file_is_read_again_and_a_faulty_one_keeps_what_it_had_alone() {
     let tokens = Temporary::tokens("again");
-    let config = load(&format!("[access]\ntokens_file = {:?}\n", tokens.path()), &[], Vec::new()).expect("no fault");
-    assert_eq!(read_access(&config.raw.access, &config.raw.oidc).expect("no fault").tokens, 1);
+    let (keys, revoked) = (Temporary::keys("again-keys"), Temporary::new("again-revoked", ""));
+    let file = format!(
+        "[access]\ntokens_file = {:?}\nrevoked_file = {:?}\n{}",
+        tokens.path(),
+        revoked.path(),
+        issuer(&keys, "")
+    );
+    let config = load(&file, &[], Vec::new()).expect("no fault");
+    let read = |old: &Known| read_access(&config.raw.access, &config.raw.oidc, old);
+    let (known, faults) = read(&config.known);
+    assert!(faults.is_empty() && known.tokens == 1 && known.issuers == 1, "{faults}");
     std::fs::write(tokens.path(), "x").expect("writes");
-    assert!(read_access(&config.raw.access, &config.raw.oidc).expect_err("a fault").to_string().contains("line 1"));
+    std::fs::write(keys.path(), "x").expect("writes");
+    std::fs::write(revoked.path(), "token:a\n").expect("writes");
+    let (known, faults) = read(&known);
+    let text = faults.to_string();
+    assert!(text.contains("line 1") && text.contains("access.jwt[0].keys_file") && text.contains("4 faults"), "{text}");
+    assert_eq!((known.tokens, known.issuers), (1, 1));
+    assert!(!known.access.is_empty());
+    std::fs::write(revoked.path(), "nobody\n").expect("writes");
+    let (known, faults) = read(&known);
+    assert!(faults.to_string().contains("5 faults"), "{faults}");
+    std::fs::write(tokens.path(), "").expect("writes");
+    let (known, faults) = read(&known);
+    assert!(faults.to_string().contains("2 faults") && known.tokens == 0, "{faults}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cuttlebone_access::{Algorithm, IssuerFault, IssuerSettings, Jwt, KeyFault, KeySet, TenantFrom};
+use cuttlebone_access::{Algorithm, IssuerFault, IssuerSettings, Jwt, JwtFault, KeyFault, KeySet, TenantFrom};
 
 use super::super::super::raw::{RawJwt, RawTexts};
 use super::super::check::Check;
@@ -12,38 +12,49 @@ use crate::files::{self, Others};
 /// The key of the list.
 const KEY: &str = "access.jwt";
 
-/// All issuers, and what of their keys is left aside.
-pub(super) fn issuers(raw: &[RawJwt], check: &mut Check<'_>) -> (Option<Jwt>, Vec<String>) {
-    if raw.is_empty() {
-        return (None, Vec::new());
-    }
-    let issuers: Vec<_> = raw.iter().enumerate().map(|(index, raw)| issuer(index, raw, check)).collect();
+/// All issuers.
+pub(super) struct Issuers {
+    pub(super) jwt: Option<Jwt>,
+    /// What of their keys is left aside.
+    pub(super) warnings: Vec<String>,
+    /// What each has in its file.
+    pub(super) keys: Vec<KeySet>,
+}
+
+/// All issuers. One whose file is faulty has the keys that it has in `old`.
+pub(super) fn issuers(raw: &[RawJwt], old: &[KeySet], check: &mut Check<'_>) -> Issuers {
+    let issuer = |(index, raw)| issuer(index, raw, old.get(index), check);
+    let issuers: Vec<_> = raw.iter().enumerate().map(issuer).collect();
     let warnings = issuers.iter().flat_map(|(settings, keys)| {
         keys.skipped().iter().map(move |key| format!("{KEY} of {:?}: {key}; it is not used", settings.issuer))
     });
     let warnings = warnings.collect();
-    match Jwt::new(issuers) {
-        Ok(jwt) => (Some(jwt), warnings),
-        Err(faults) => {
-            // The others are of one issuer each, and were noted with it.
-            for fault in faults {
-                let of_name = raw.iter().rposition(|raw| raw.issuer == fault.issuer).unwrap_or_default();
-                match fault.fault {
-                    IssuerFault::Twice => check.fault(&format!("{KEY}[{of_name}].issuer"), fault.fault.to_string()),
-                    IssuerFault::Number(_) => check.fault(KEY, fault.fault.to_string()),
-                    _ => {}
-                }
-            }
-            (None, warnings)
-        }
+    let keys = issuers.iter().map(|(_, keys)| keys.clone()).collect();
+    Issuers { jwt: together(raw, issuers, check), warnings, keys }
+}
+
+/// `None` if there is none, or they are faulty.
+fn together(raw: &[RawJwt], issuers: Vec<(IssuerSettings, KeySet)>, check: &mut Check<'_>) -> Option<Jwt> {
+    if raw.is_empty() {
+        return None;
     }
+    // The others are of one issuer each, and were noted with it.
+    let note = |fault: JwtFault| {
+        let of_name = raw.iter().rposition(|raw| raw.issuer == fault.issuer).unwrap_or_default();
+        match fault.fault {
+            IssuerFault::Twice => check.fault(&format!("{KEY}[{of_name}].issuer"), fault.fault.to_string()),
+            IssuerFault::Number(_) => check.fault(KEY, fault.fault.to_string()),
+            _ => {}
+        }
+    };
+    Jwt::new(issuers).map_err(|faults| faults.into_iter().for_each(note)).ok()
 }
 
 /// One issuer, judged by itself, so that its faults have its number and its line.
-fn issuer(index: usize, raw: &RawJwt, check: &mut Check<'_>) -> (IssuerSettings, KeySet) {
+fn issuer(index: usize, raw: &RawJwt, old: Option<&KeySet>, check: &mut Check<'_>) -> (IssuerSettings, KeySet) {
     let key = format!("{KEY}[{index}]");
     let settings = settings(&key, raw, check);
-    let keys = keys(&key, raw, check).unwrap_or_default();
+    let keys = keys(&key, raw, check).or_else(|| old.cloned()).unwrap_or_default();
     let faults = Jwt::new(vec![(settings.clone(), keys.clone())]).err().into_iter().flatten();
     for fault in faults {
         let name = match fault.fault {
@@ -54,7 +65,7 @@ fn issuer(index: usize, raw: &RawJwt, check: &mut Check<'_>) -> (IssuerSettings,
             IssuerFault::RoleNames => ".roles",
             IssuerFault::Claim | IssuerFault::Twice | IssuerFault::Number(_) => "",
             // It was said why.
-            IssuerFault::NoKey => continue,
+            IssuerFault::NoKey | IssuerFault::KeysTwice => continue,
         };
         check.fault(&format!("{key}{name}"), fault.fault.to_string());
     }
@@ -84,6 +95,7 @@ fn settings(key: &str, raw: &RawJwt, check: &mut Check<'_>) -> IssuerSettings {
         devices: patterns(&format!("{key}.devices"), &raw.devices, check),
         devices_claim: raw.devices_claim.clone().unwrap_or(default.devices_claim),
         tenant: tenant(key, raw, check).unwrap_or(default.tenant),
+        jwks_url: raw.jwks_url.clone(),
         issuer: default.issuer,
     }
 }
@@ -107,15 +119,25 @@ fn keys(key: &str, raw: &RawJwt, check: &mut Check<'_>) -> Option<KeySet> {
     let algorithm = raw.algorithm.as_deref().map(str::parse::<Algorithm>).transpose();
     let algorithm =
         algorithm.map_err(|_| check.fault(&format!("{key}.algorithm"), "is not one that is known here")).ok()?;
-    let (name, path, others) = match (&raw.keys_file, &raw.secret_file) {
-        (Some(path), None) => ("keys_file", path, Others::MayRead),
-        (None, Some(path)) => ("secret_file", path, Others::MayNothing),
-        (None, None) => {
-            check.fault(key, "needs keys_file or secret_file");
+    let (name, path, others) = match (&raw.keys_file, &raw.jwks_url, &raw.secret_file) {
+        (Some(path), None, None) => ("keys_file", path, Others::MayRead),
+        (None, None, Some(path)) => ("secret_file", path, Others::MayNothing),
+        (None, Some(_), None) => {
+            if algorithm.is_some() {
+                check.fault(&format!("{key}.algorithm"), "leave it out: a JWK Set says itself what its keys are for");
+            }
             return None;
         }
-        (Some(_), Some(_)) => {
-            check.fault(&format!("{key}.secret_file"), "give keys_file or secret_file, not both");
+        (None, None, None) => {
+            check.fault(key, "needs keys_file, jwks_url or secret_file");
+            return None;
+        }
+        (Some(_), Some(_), None) => {
+            check.fault(&format!("{key}.jwks_url"), "give keys_file or jwks_url, not both");
+            return None;
+        }
+        (_, _, Some(_)) => {
+            check.fault(&format!("{key}.secret_file"), "give one of keys_file, jwks_url and secret_file");
             return None;
         }
     };

@@ -1,0 +1,337 @@
+//! What is asked, and what is asked again: without I/O.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use cuttlebone_access::{HookAnswer, Principal, Recent, Standing, Token, TokenHash};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::circuit::{Circuit, Turn};
+use super::{HookSettings, Outcome};
+
+/// A token to ask about.
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) hash: TokenHash,
+    pub(super) token: Token,
+    /// Who presented it; nobody, where it is asked about again.
+    pub(super) address: Option<IpAddr>,
+    /// It is asked about because of those who are here.
+    is_again: bool,
+}
+
+/// Now, by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    pub(super) instant: Instant,
+    /// Seconds since 1970.
+    pub(super) unix: u64,
+}
+
+/// What the hook has said, who waits for it, and who is here because of it.
+#[derive(Debug)]
+pub(super) struct Table {
+    settings: HookSettings,
+    answers: Recent<Answer>,
+    /// Who waits, by the token that they wait for. Its ask is in the queue, or with the hook.
+    flights: HashMap<TokenHash, watch::Sender<Option<Outcome>>>,
+    queue: VecDeque<Ask>,
+    live: HashMap<TokenHash, Live>,
+    /// Those of them that are to be asked about again now.
+    again: VecDeque<TokenHash>,
+    circuit: Circuit,
+    /// Tokens that were taken back since the last look.
+    withdrawn: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Answer {
+    outcome: Outcome,
+    good_until: Instant,
+}
+
+/// A token that somebody who may be here came with.
+#[derive(Debug)]
+struct Live {
+    token: Token,
+    answer: HookAnswer,
+    /// Held by all who came with it, and while the answer is kept.
+    standing: Weak<Standing>,
+    /// When it is to be asked about again; nothing while it is about to be.
+    due: Option<Instant>,
+}
+
+/// What becomes of somebody who asks for an outcome.
+pub(super) enum Begun {
+    /// It is there.
+    Done(Outcome),
+    /// It will be.
+    Waits(watch::Receiver<Option<Outcome>>),
+    /// Too many wait.
+    Busy,
+    /// The hook fails, and is left alone.
+    Closed,
+}
+
+impl Table {
+    pub(super) fn new(settings: &HookSettings) -> Self {
+        Self {
+            answers: Recent::new(settings.kept),
+            settings: settings.clone(),
+            flights: HashMap::new(),
+            queue: VecDeque::new(),
+            live: HashMap::new(),
+            again: VecDeque::new(),
+            circuit: Circuit::default(),
+            withdrawn: 0,
+        }
+    }
+
+    /// What the hook said of the token lately.
+    pub(super) fn kept(&self, hash: &TokenHash, now: Now) -> Option<Outcome> {
+        let answer = self.answers.find(hash).filter(|answer| now.instant < answer.good_until)?;
+        let is_over = matches!(&answer.outcome, Outcome::Recognised(principal) if principal.is_over(now.unix));
+        (!is_over).then_some(answer.outcome)
+    }
+
+    /// Asks about a token, together with all who ask about the same.
+    pub(super) fn begin(&mut self, token: &Token, address: Option<IpAddr>, now: Now) -> Begun {
+        let hash = token.hash();
+        if let Some(outcome) = self.kept(&hash, now) {
+            return Begun::Done(outcome);
+        }
+        if let Some(flight) = self.flights.get(&hash) {
+            return Begun::Waits(flight.subscribe());
+        }
+        if self.circuit.is_closed(now.instant) {
+            return Begun::Closed;
+        }
+        if self.flights.len() >= self.settings.asks + self.settings.waiting {
+            return Begun::Busy;
+        }
+        let (flight, outcome) = watch::channel(None);
+        self.flights.insert(hash, flight);
+        self.queue.push_back(Ask { hash, token: token.clone(), address, is_again: false });
+        Begun::Waits(outcome)
+    }
+
+    /// The next to ask the hook about, where it is being asked about `running` others. Those who came first, and then those
+    /// who are here: these never take the last half of the places.
+    pub(super) fn next(&mut self, running: usize, now: Instant) -> Option<Ask> {
+        if running >= self.settings.asks {
+            return None;
+        }
+        while let Some(ask) = self.queue.pop_front() {
+            if self.flights.get(&ask.hash).is_none_or(|flight| flight.is_closed()) {
+                self.flights.remove(&ask.hash);
+            } else if self.circuit.take(now) {
+                return Some(ask);
+            } else {
+                self.tell(&ask.hash, Outcome::Failed);
+            }
+        }
+        if running >= self.settings.asks.div_ceil(2) || self.circuit.is_closed(now) {
+            return None;
+        }
+        while let Some(hash) = self.again.pop_front() {
+            // Where somebody else asks, the answer says when it is due next: the queue is empty, so it is with the hook.
+            let Some(live) = self.live.get(&hash).filter(|_| !self.flights.contains_key(&hash)) else { continue };
+            let ask = Ask { hash, token: live.token.clone(), address: None, is_again: true };
+            if !self.circuit.take(now) {
+                self.again.push_front(hash);
+                return None;
+            }
+            // Whoever comes with it meanwhile waits for this.
+            self.flights.insert(hash, watch::channel(None).0);
+            return Some(ask);
+        }
+        None
+    }
+
+    /// The hook recognises the token.
+    pub(super) fn on_recognised(&mut self, ask: Ask, answer: HookAnswer, now: Now) -> Turn {
+        let ends = answer.expires_at(now.unix);
+        // A second more, for the one that has begun.
+        let stale = now.unix.saturating_add(self.settings.stale.as_secs()).saturating_add(1);
+        let standing = self.standing(&ask.hash, &answer, stale.min(ends.unwrap_or(u64::MAX)));
+        let outcome = Outcome::Recognised(Arc::new(Principal::of_hook(&answer, Arc::clone(&standing), now.unix)));
+        let longest = ends.map_or(Duration::MAX, |ends| Duration::from_secs(ends - now.unix));
+        let kept_until = now.instant + self.settings.cache.min(longest);
+        match self.answers.find(&ask.hash) {
+            // To ask again makes no answer last longer: who has left would be asked about for ever.
+            Some(old) if ask.is_again => self.keep(ask.hash, outcome, old.good_until.min(kept_until)),
+            None if ask.is_again => self.tell(&ask.hash, outcome),
+            _ => self.keep(ask.hash, outcome, kept_until),
+        }
+        let due = Some(now.instant + self.settings.recheck);
+        self.live.insert(ask.hash, Live { token: ask.token, answer, standing: Arc::downgrade(&standing), due });
+        self.circuit.on_answer()
+    }
+
+    /// The hook does not recognise it.
+    pub(super) fn on_denied(&mut self, hash: TokenHash, now: Now) -> Turn {
+        self.end(&hash);
+        self.keep(hash, Outcome::Denied, now.instant + self.settings.denied_cache);
+        self.circuit.on_answer()
+    }
+
+    /// The hook says nothing, or nothing that can be read. Whoever is here stays for now.
+    pub(super) fn on_failed(&mut self, hash: TokenHash, now: Now) -> Turn {
+        if let Some(live) = self.live.get_mut(&hash) {
+            live.due = Some(now.instant + self.settings.recheck);
+        }
+        self.tell(&hash, Outcome::Failed);
+        self.circuit.on_failure(now.instant)
+    }
+
+    /// Looks after those who are here. How many tokens are not good any more with which somebody was.
+    pub(super) fn look(&mut self, now: Now) -> usize {
+        let (answers, again) = (&self.answers, &mut self.again);
+        let mut over = std::mem::take(&mut self.withdrawn);
+        self.live.retain(|hash, live| {
+            if live.due.is_some_and(|due| due <= now.instant) {
+                live.due = None;
+                again.push_back(*hash);
+                // An answer that is kept no longer holds nobody here.
+                if answers.find(hash).is_some_and(|answer| answer.good_until <= now.instant) {
+                    answers.forget(hash);
+                }
+            }
+            let Some(standing) = live.standing.upgrade() else { return false };
+            let is_over = standing.until() <= now.unix;
+            over += usize::from(is_over);
+            !is_over
+        });
+        over
+    }
+
+    /// Tokens of which somebody may be here.
+    pub(super) fn live(&self) -> usize {
+        self.live.len()
+    }
+
+    /// How long the given one has stood, or a new one: it ends for those who were told something else.
+    fn standing(&mut self, hash: &TokenHash, answer: &HookAnswer, until: u64) -> Arc<Standing> {
+        let old = self.live.get(hash).filter(|live| live.answer.is_same(answer));
+        let standing = old.and_then(|live| live.standing.upgrade());
+        // One that ended stays so.
+        if let Some(standing) = standing.filter(|standing| standing.extend(until)) {
+            return standing;
+        }
+        self.end(hash);
+        Arc::new(Standing::new(until))
+    }
+
+    /// Whoever is here with the token may not be any more.
+    fn end(&mut self, hash: &TokenHash) {
+        if let Some(standing) = self.live.remove(hash).and_then(|live| live.standing.upgrade()) {
+            standing.end();
+            self.withdrawn += 1;
+        }
+    }
+
+    fn keep(&mut self, hash: TokenHash, outcome: Outcome, good_until: Instant) {
+        self.answers.keep(hash, Answer { outcome: outcome.clone(), good_until });
+        self.tell(&hash, outcome);
+    }
+
+    fn tell(&mut self, hash: &TokenHash, outcome: Outcome) {
+        if let Some(flight) = self.flights.remove(hash) {
+            flight.send_replace(Some(outcome));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+    use http::Uri;
+
+    const START: u64 = 1_800_000_000;
+
+    fn table(change: impl FnOnce(&mut HookSettings)) -> Table {
+        let mut settings = HookSettings::new(Uri::from_static("https://hook.example/"));
+        change(&mut settings);
+        Table::new(&settings)
+    }
+
+    /// So many seconds after the start.
+    fn at(seconds: u64) -> Now {
+        Now { instant: clock::now() + Duration::from_secs(seconds), unix: START + seconds }
+    }
+
+    fn token(text: &str) -> Token {
+        Token::new(text).expect("a token")
+    }
+
+    fn ann() -> HookAnswer {
+        HookAnswer::parse(br#"{"name":"ann","roles":["observer"]}"#).expect("an answer")
+    }
+
+    /// Asks about it, and has it recognised.
+    fn recognised(table: &mut Table, text: &str, now: Now) -> Arc<Principal> {
+        let Begun::Waits(outcome) = table.begin(&token(text), None, now) else { panic!("known already") };
+        let ask = table.next(0, now.instant).expect("it is asked about");
+        table.on_recognised(ask, ann(), now);
+        let Some(Outcome::Recognised(principal)) = outcome.borrow().clone() else { panic!("not told") };
+        principal
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_here_is_asked_about_again_and_the_same_answer_lets_them_stay() {
+        let mut table = table(|_| ());
+        let ann_is_here = recognised(&mut table, "a", at(0));
+        assert_eq!(table.look(at(59)), 0);
+        assert!(table.next(0, at(59).instant).is_none());
+        for minute in 1..30 {
+            let now = at(minute * 60);
+            assert_eq!(table.look(now), 0);
+            let ask = table.next(0, now.instant).expect("due");
+            assert!(table.next(1, now.instant).is_none(), "once");
+            assert!(matches!(table.begin(&token("a"), None, now), Begun::Waits(_)), "whoever comes now waits for it");
+            table.on_recognised(ask, ann(), now);
+            assert!(!ann_is_here.is_over(now.unix));
+        }
+        assert!(ann_is_here.is_over(at(29 * 60 + 601).unix), "and not for ever");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_asked_about_who_has_left_and_half_of_the_places_are_for_those_who_come() {
+        let mut table = table(|settings| (settings.asks, settings.waiting) = (4, 2));
+        let here: Vec<_> = (0..8).map(|number| recognised(&mut table, &format!("t{number}"), at(0))).collect();
+        table.look(at(60));
+        let asked: Vec<Ask> = (0..8).map_while(|running| table.next(running, at(60).instant)).collect();
+        assert_eq!(asked.len(), 2);
+        let come = |table: &mut Table, text: &str| table.begin(&token(text), None, at(60));
+        let waiting: Vec<_> = (0..4).map(|number| come(&mut table, &format!("new{number}"))).collect();
+        assert!(waiting.iter().all(|begun| matches!(begun, Begun::Waits(_))));
+        assert!(matches!(come(&mut table, "more"), Begun::Busy));
+        assert!(table.next(2, at(60).instant).is_some_and(|ask| !ask.is_again));
+        drop(waiting);
+        assert!(table.next(3, at(60).instant).is_none(), "those who gave up are not asked about");
+        drop(here);
+        for ask in asked {
+            table.on_failed(ask.hash, at(61));
+        }
+        table.look(at(62));
+        assert_eq!(table.live(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lease_ends_when_the_hook_is_silent_and_so_does_what_was_kept() {
+        let mut table = table(|settings| settings.stale = Duration::from_secs(120));
+        let ann_is_here = recognised(&mut table, "a", at(0));
+        for second in 1..=120 {
+            assert_eq!(table.look(at(second)), 0, "{second}");
+            if let Some(ask) = table.next(0, at(second).instant) {
+                table.on_failed(ask.hash, at(second));
+            }
+        }
+        assert_eq!(table.look(at(121)), 1);
+        assert!(ann_is_here.is_over(at(121).unix) && table.live() == 0);
+    }
+}
