@@ -56,6 +56,8 @@ pub(crate) struct Config {
     pub(crate) known: Known,
     /// The files that [`Config::known`] was read from, watched since before.
     pub(crate) access_files: Watch,
+    /// The files of the certificate, watched since before they were read.
+    pub(crate) tls_files: Watch,
     /// The merged values as written, to print them.
     pub(crate) raw: RawConfig,
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use cuttlebone_transport::{Accepted, Listener};
 use futures_util::FutureExt as _;
+use http::HeaderValue;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 use tokio::task::{unconstrained, yield_now};
@@ -36,6 +37,8 @@ pub(crate) struct Door {
     /// Whether connections that wait when this server stops are somebody else's: the socket goes on without it.
     pub(crate) leaves_queue: bool,
     pub(crate) tls: bool,
+    /// Said with each answer: come by TLS only.
+    pub(crate) hsts: Option<HeaderValue>,
     pub(crate) admission: Arc<Admission>,
     /// How many at once are told that there is no place; more are only hung up on.
     pub(crate) turned_away: usize,
@@ -90,6 +93,7 @@ impl Door {
                 let plan = serve::Plan {
                     router: self.router.clone(),
                     app: Arc::clone(&self.app),
+                    hsts: self.hsts.clone(),
                     stopping: self.tasks.stopping.clone(),
                 };
                 self.tasks.spawn(serve::serve(accepted, link, plan));

@@ -11,6 +11,7 @@ mod accept;
 mod admission;
 mod app;
 mod caller;
+mod certificate;
 mod clock;
 mod connection;
 mod context;
@@ -47,6 +48,6 @@ pub use panics::log_location_only;
 pub use resume_key::ResumeKey;
 pub use server::{BindError, Server, ServerHandle, Sockets, Summary};
 pub use settings::{
-    ConnectionSettings, DataLimits, Fault, HttpSettings, LimitSettings, MemorySettings, MessageSettings, Settings,
-    Timeouts,
+    ConnectionSettings, DataLimits, Fault, HttpSettings, HttpsSettings, LimitSettings, MemorySettings, MessageSettings,
+    Settings, Timeouts,
 };

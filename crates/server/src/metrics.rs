@@ -20,7 +20,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
-pub(crate) use labels::{AcceptError, Paused, Peer, Refusal, Timeout};
+pub(crate) use labels::{AcceptError, CertificateLoad, Paused, Peer, Refusal, Timeout};
 use labels::{Label, PerLabel};
 
 /// The counters and gauges of one server.
@@ -53,6 +53,8 @@ pub(crate) struct Metrics {
     let_go: Counter,
     slowed_failures: Counter,
     event_streams: Gauge,
+    certificate_end: Gauge,
+    certificate_loads: PerLabel<CertificateLoad, Counter>,
 }
 
 /// One living thing in a gauge, until dropped.
@@ -91,6 +93,9 @@ impl Metrics {
         let memory_limit = Gauge::default();
         let help = "What this process may have; 0 if it is not watched";
         declare.0.register_with_unit("memory_limit", help, Unit::Bytes, memory_limit.clone());
+        let certificate_end = Gauge::default();
+        let help = "When the certificate ends, since 1970; 0 if there is none";
+        declare.0.register_with_unit("certificate_end", help, Unit::Seconds, certificate_end.clone());
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         declare.0.register("build", "What this server was built from", build);
         declare.0.register_collector(Box::new(process::Process));
@@ -128,6 +133,9 @@ impl Metrics {
             let_go: declare
                 .one("let_go_clients", "Clients that waited for a device and were let go for want of memory"),
             event_streams: declare.one("event_streams", "Open streams of device events"),
+            certificate_end,
+            certificate_loads: declare
+                .each("certificate_loads", "Times that another certificate was to be taken while running"),
             registry: declare.0,
         }
     }
@@ -177,6 +185,16 @@ impl Metrics {
     /// What this process may have, in bytes.
     pub(crate) fn set_memory_limit(&self, bytes: u64) {
         self.memory_limit.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// When the certificate ends, in seconds since 1970.
+    pub(crate) fn set_certificate_end(&self, seconds: Option<u64>) {
+        self.certificate_end.set(seconds.and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or_default());
+    }
+
+    /// Another certificate was to be taken.
+    pub(crate) fn certificate_loaded(&self, outcome: CertificateLoad) {
+        self.certificate_loads.at(outcome).inc();
     }
 
     /// What unfinished messages may come to, in bytes.

@@ -4,6 +4,7 @@ pub(crate) mod assets;
 pub(crate) mod devices;
 pub(crate) mod events;
 pub(crate) mod health;
+pub(crate) mod redirect;
 pub(crate) mod session;
 pub(crate) mod upgrade;
 pub(crate) mod whoami;

@@ -13,7 +13,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use cuttlebone_transport::{Accepted, Stream};
-use http::header::CONNECTION;
+use http::header::{CONNECTION, STRICT_TRANSPORT_SECURITY};
 use http::{HeaderValue, Method, Request};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
@@ -39,6 +39,8 @@ const LAST_REQUEST: Duration = Duration::from_secs(1);
 pub(crate) struct Plan {
     pub(crate) router: Router,
     pub(crate) app: Arc<App>,
+    /// What a browser is told of TLS, with each answer.
+    pub(crate) hsts: Option<HeaderValue>,
     /// Fires when the request under way is the last.
     pub(crate) stopping: CancellationToken,
 }
@@ -114,6 +116,7 @@ async fn respond(request: Request<Incoming>, link: &Arc<Link>, plan: &Plan) -> R
         sleep_until(until).await;
     }
     let (mut parts, body) = request.into_parts();
+    let hsts = plan.hsts.as_ref().filter(|_| !host::is_for_localhost(&parts.headers));
     let has_body = !body.is_end_stream();
     let mut response = if !host::is_well_formed(&parts) {
         problem::bad_host()
@@ -124,6 +127,9 @@ async fn respond(request: Request<Incoming>, link: &Arc<Link>, plan: &Plan) -> R
         TowerToHyperService::new(plan.router.clone()).call(Request::from_parts(parts, Body::empty())).await?
     };
     headers::secure(response.headers_mut());
+    if let Some(hsts) = hsts {
+        response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
+    }
     if has_body {
         // What was not read can't be told from a next request.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

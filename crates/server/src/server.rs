@@ -9,7 +9,7 @@ use cuttlebone_access::Access;
 use cuttlebone_hub::{Registry, Tokens};
 use cuttlebone_proto::IceServer;
 use cuttlebone_transport::Listener;
-use cuttlebone_transport::tls::{Tls, TlsError};
+use cuttlebone_transport::tls::{Tls, TlsError, TlsSettings};
 use thiserror::Error;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -22,11 +22,12 @@ use crate::app::App;
 use crate::descriptors::Shares;
 use crate::ids::SystemRandom;
 use crate::memory::{self, Watch};
-use crate::metrics::{Metrics, Timeout, endpoint};
+use crate::metrics::{CertificateLoad, Metrics, Timeout, endpoint};
 use crate::resume_key::ResumeKey;
+use crate::routes::redirect;
 use crate::settings::{self, Fault, Settings};
 use crate::tasks::Tasks;
-use crate::{clock, descriptors, router};
+use crate::{certificate, clock, descriptors, router};
 
 /// Connections to the metrics listener at once.
 const METRICS_CONNECTIONS: usize = 32;
@@ -41,9 +42,13 @@ const ABORTING: Duration = Duration::from_secs(1);
 pub struct Server {
     public: Door,
     metrics: Option<Door>,
+    redirect: Option<Door>,
     local_addr: SocketAddr,
     metrics_addr: Option<SocketAddr>,
+    redirect_addr: Option<SocketAddr>,
     tls: Option<Tls>,
+    /// Of the certificate it starts with.
+    fingerprint: Option<Arc<str>>,
     app: Arc<App>,
 }
 
@@ -60,6 +65,7 @@ pub struct Sockets {
 #[derive(Debug, Clone)]
 pub struct ServerHandle {
     app: Arc<App>,
+    tls: Option<Tls>,
 }
 
 impl ServerHandle {
@@ -72,6 +78,24 @@ impl ServerHandle {
     pub fn set_access(&self, access: Arc<Access>) {
         self.app.gate.replace(access);
         self.app.waves.tell_news();
+    }
+
+    /// Reads the certificate again, from what `settings` name now. Whether it is another: handshakes from now on are done with
+    /// it, and connections that are there go on. A server without TLS has none.
+    ///
+    /// # Errors
+    /// It can't be used: the old one is kept.
+    pub fn reload_tls(&self, settings: &TlsSettings) -> Result<bool, TlsError> {
+        let Some(tls) = &self.tls else { return Ok(false) };
+        let metrics = &self.app.metrics;
+        let changed = tls.reload(settings, clock::unix_ms() / 1000);
+        match &changed {
+            Ok(true) => metrics.certificate_loaded(CertificateLoad::Changed),
+            Ok(false) => {}
+            Err(_) => metrics.certificate_loaded(CertificateLoad::Failed),
+        }
+        certificate::look_at(tls, metrics);
+        changed
     }
 }
 
@@ -132,6 +156,8 @@ impl Server {
             listen(&settings, ("server.listen", settings.listen), tls.as_ref(), sockets.public)?;
         let metrics_listener = settings.metrics_listen.map(|address| ("server.metrics_listen", address));
         let metrics_listener = metrics_listener.map(|at| listen(&settings, at, None, sockets.metrics)).transpose()?;
+        let redirect_listener = settings.https.redirect_listen.map(|address| ("tls.redirect_listen", address));
+        let redirect_listener = redirect_listener.map(|at| listen(&settings, at, None, None)).transpose()?;
 
         if let Some((_, address)) = &metrics_listener
             && !settings::is_loopback(*address)
@@ -141,6 +167,9 @@ impl Server {
 
         let admission = Admission::new(settings.connections.bounds());
         let metrics = Arc::new(Metrics::new());
+        if let Some(tls) = &tls {
+            certificate::look_at(tls, &metrics);
+        }
         let observer = Arc::clone(&metrics);
         let tokens = tokens(settings.resume_key.clone());
         let ids = Box::new(SystemRandom);
@@ -153,6 +182,7 @@ impl Server {
             listener,
             leaves_queue,
             tls: tls.is_some(),
+            hsts: certificate::hsts(&app.settings),
             admission,
             turned_away: shares.turned_away,
             router,
@@ -163,13 +193,18 @@ impl Server {
             Some((listener, address)) => (Some(metrics_door(listener, address, &app, shares)), Some(address)),
             None => (None, None),
         };
-        Ok(Self { public, metrics, local_addr, metrics_addr, tls, app })
+        let (redirect, redirect_addr) = match redirect_listener {
+            Some((listener, address)) => (Some(redirect_door(listener, address, &public, local_addr)), Some(address)),
+            None => (None, None),
+        };
+        let fingerprint = tls.as_ref().map(Tls::fingerprint);
+        Ok(Self { public, metrics, redirect, local_addr, metrics_addr, redirect_addr, tls, fingerprint, app })
     }
 
     /// To change it while it runs.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
-        ServerHandle { app: Arc::clone(&self.app) }
+        ServerHandle { app: Arc::clone(&self.app), tls: self.tls.clone() }
     }
 
     /// Where it listens.
@@ -184,10 +219,16 @@ impl Server {
         self.metrics_addr
     }
 
-    /// SHA-256 of the certificate as `AA:BB:…`, with TLS.
+    /// Where plain HTTP is sent on to TLS, if it is.
+    #[must_use]
+    pub fn redirect_addr(&self) -> Option<SocketAddr> {
+        self.redirect_addr
+    }
+
+    /// SHA-256 of the certificate that it starts with as `AA:BB:…`, with TLS.
     #[must_use]
     pub fn fingerprint(&self) -> Option<&str> {
-        self.tls.as_ref().map(Tls::fingerprint)
+        self.fingerprint.as_deref()
     }
 
     /// Serves until `cancel`, then drains.
@@ -195,13 +236,16 @@ impl Server {
     /// To drain: not ready any more, no new connections, the open ones are closed in waves, and what has not left after
     /// `timeouts.drain_ms` is aborted. Dropping the future aborts everything at once.
     pub async fn run(self, cancel: CancellationToken) -> Summary {
-        let Self { public, metrics, app, .. } = self;
+        let Self { public, metrics, redirect, app, .. } = self;
         let tasks = Arc::clone(&app.tasks);
         let stopped = (tasks.stopping.clone().drop_guard(), AbortOnDrop(Arc::clone(&tasks)));
         let metrics_stopped = metrics.as_ref().map(|door| AbortOnDrop(Arc::clone(&door.tasks)));
         let services = TaskTracker::new();
         let watch = Watch::new(app.settings.memory, &public.admission, &app.registry, &app.metrics);
         let accepting = services.spawn(accept::run(public, tasks.stopping.clone()));
+        if let Some(redirect) = redirect {
+            services.spawn(accept::run(redirect, tasks.stopping.clone()));
+        }
         if let Some(metrics) = metrics {
             services.spawn(accept::run(metrics, tasks.abort.clone()));
         }
@@ -262,11 +306,27 @@ fn metrics_door(listener: Listener, address: SocketAddr, app: &Arc<App>, shares:
         listener,
         leaves_queue: true,
         tls: false,
+        hsts: None,
         admission: Admission::new(Bounds::of(shares.metrics, None)),
         turned_away: 1,
         router: endpoint::router(Arc::clone(app), address),
         tasks: Tasks::new(Arc::clone(&app.metrics), abort.clone(), abort.clone()),
         app: Arc::clone(app),
+    }
+}
+
+/// Has its places among those of the public listener, and stops with it.
+fn redirect_door(listener: Listener, address: SocketAddr, public: &Door, to: SocketAddr) -> Door {
+    Door {
+        listener,
+        leaves_queue: true,
+        tls: false,
+        hsts: None,
+        admission: Arc::clone(&public.admission),
+        turned_away: 1,
+        router: redirect::router(&public.app, address, to.port()),
+        tasks: Arc::clone(&public.tasks),
+        app: Arc::clone(&public.app),
     }
 }
 

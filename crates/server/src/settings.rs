@@ -3,6 +3,7 @@
 //! One struct a section of the config file, durations as [`Duration`]. Invariant: a [`Settings`] that [`Settings::validate`]
 //! passes can be served; [`Server::bind`](crate::Server::bind) refuses any other.
 
+mod https;
 mod limits;
 mod validate;
 
@@ -18,6 +19,7 @@ use crate::gate::AccessSettings;
 use crate::origin::Origin;
 use crate::resume_key::ResumeKey;
 
+pub use https::HttpsSettings;
 pub use limits::{DataLimits, LimitSettings};
 pub use validate::Fault;
 
@@ -43,6 +45,8 @@ pub struct Settings {
     pub access: AccessSettings,
     /// Where the certificate comes from: `tls`. `None` is plain HTTP.
     pub tls: Option<TlsSettings>,
+    /// What there is beside it.
+    pub https: HttpsSettings,
     /// How many sockets at once.
     pub connections: ConnectionSettings,
     /// How long each step may take.
@@ -196,6 +200,7 @@ impl Default for Settings {
             allowed_origins: Vec::new(),
             access: AccessSettings::default(),
             tls: None,
+            https: HttpsSettings::default(),
             connections: ConnectionSettings::default(),
             timeouts: Timeouts::default(),
             messages: MessageSettings::default(),

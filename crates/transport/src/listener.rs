@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
 
 use crate::stream::Stream;
 use crate::tls::Tls;
@@ -20,14 +19,14 @@ const KEEPALIVE_PROBES: u32 = 3;
 /// A listening TCP socket, with or without TLS on what it accepts.
 pub struct Listener {
     tcp: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Tls>,
 }
 
 /// A connection that was accepted, before its TLS handshake if there is one.
 pub struct Accepted {
     tcp: TcpStream,
     peer: SocketAddr,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Tls>,
 }
 
 impl Listener {
@@ -56,7 +55,7 @@ impl Listener {
     /// Those of the system.
     pub fn inherit(socket: std::net::TcpListener, tls: Option<&Tls>) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { tcp: TcpListener::from_std(socket)?, tls: tls.map(Tls::acceptor) })
+        Ok(Self { tcp: TcpListener::from_std(socket)?, tls: tls.cloned() })
     }
 
     fn listen(address: SocketAddr, tls: Option<&Tls>, beside_others: bool) -> io::Result<Self> {
@@ -66,7 +65,7 @@ impl Listener {
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
-        Ok(Self { tcp: TcpListener::from_std(socket.into())?, tls: tls.map(Tls::acceptor) })
+        Ok(Self { tcp: TcpListener::from_std(socket.into())?, tls: tls.cloned() })
     }
 
     /// How much the system may keep for a peer that does not read, in bytes, on connections accepted from now on. Linux

@@ -55,6 +55,9 @@ fn announce(server: &Server) -> Result<()> {
             print(&format!("listening on https://{address}\ncertificate fingerprint (SHA-256) {fingerprint}\n"))?
         }
     };
+    if let Some(address) = server.redirect_addr() {
+        tracing::info!(%address, "sending plain HTTP on");
+    }
     if let Some(address) = server.metrics_addr() {
         tracing::info!(%address, "serving /metrics");
     }

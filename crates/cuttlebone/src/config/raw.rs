@@ -101,6 +101,8 @@ pub(crate) struct RawTls {
     pub(crate) cert_file: String,
     pub(crate) key_file: String,
     pub(crate) state_dir: String,
+    pub(crate) redirect_listen: String,
+    pub(crate) hsts_max_age_s: RawAuto,
 }
 
 /// `[connections]`

@@ -9,6 +9,7 @@ mod ice;
 mod limits;
 mod network;
 mod secrets;
+mod tls;
 
 use std::ffi::OsString;
 
@@ -32,6 +33,7 @@ pub(super) fn check(
     variables: &[(OsString, OsString)],
 ) -> Result<Config, Faults> {
     let mut check = Check::new(merged, faults);
+    let tls_files = Watch::new(tls::watched(&raw.tls));
     let network = network::network(&raw, &mut check, variables);
     let access_files = Watch::new(access::files(&raw.access));
     let known = access::known(&raw.access, &mut check);
@@ -42,6 +44,7 @@ pub(super) fn check(
         allowed_origins: network::origins(&raw.server.allowed_origins, &mut check),
         access: access::settings(&raw, &known, network.listen.ip().is_loopback()),
         tls: network.tls,
+        https: network.https,
         connections: network.connections,
         timeouts: timeouts(&raw.timeouts),
         messages: messages(&raw.messages),
@@ -57,7 +60,7 @@ pub(super) fn check(
         check.fault(fault.key, fault.text);
     }
     let log = log(&raw.log, &mut check);
-    check.into_faults().into_result(Config { settings, log, known, access_files, raw })
+    check.into_faults().into_result(Config { settings, log, known, access_files, tls_files, raw })
 }
 
 /// Reads the files of `[access]` again, without the configuration itself.

@@ -70,6 +70,8 @@ fn every_key_of_the_reference_changes_something() {
         ("server.allowed_origins", "[\"https://console.example\"]"),
         ("tls.mode", "self-signed"),
         ("tls.state_dir", "/elsewhere"),
+        ("tls.redirect_listen", "127.0.0.2:80"),
+        ("tls.hsts_max_age_s", "7"),
         ("connections.per_address", "7"),
         ("clients.resume_key", "0123456789abcdef0123456789abcdef"),
         ("clients.resume_key_file", "src/main.rs"),
@@ -101,7 +103,8 @@ fn every_key_of_the_reference_changes_something() {
             _ => words.iter().find(|(word, _)| *word == path).expect(&path).1.to_owned(),
         };
         let name = format!("CUTTLEBONE__{}__{}", section.to_uppercase(), key.to_uppercase());
-        let mode = if path == "tls.state_dir" { "self-signed" } else { "off" };
+        let needs_tls = ["tls.state_dir", "tls.redirect_listen"].contains(&path.as_str());
+        let mode = if needs_tls { "self-signed" } else { "off" };
         let mut before = base.to_vec();
         before.push(("CUTTLEBONE__TLS__MODE", mode));
         let mut after = before.clone();

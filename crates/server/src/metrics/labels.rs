@@ -92,6 +92,16 @@ label! {
 }
 
 label! {
+    /// What came of reading the certificate again.
+    CertificateLoad, "outcome", {
+        /// It is another one.
+        Changed = "changed",
+        /// It can't be used: the old one is kept.
+        Failed = "failed",
+    }
+}
+
+label! {
     /// What a peer was late with.
     Timeout, "which", {
         /// TLS, the request, or the end of the upgrade.
@@ -202,6 +212,7 @@ mod tests {
         }
         assert!(distinct::<Peer>() && distinct::<Direction>() && distinct::<Refusal>());
         assert!(distinct::<ResumeOutcome>() && distinct::<Paused>());
+        assert!(distinct::<CertificateLoad>());
         assert!(distinct::<AcceptError>() && distinct::<Timeout>() && distinct::<CloseCode>());
     }
 }

@@ -7,12 +7,15 @@ use std::time::Duration;
 use cuttlebone_proto::IceServer;
 use cuttlebone_transport::Rate;
 
-use super::Settings;
+use super::{HttpsSettings, Settings};
 
 /// The longest time that any key may name: a day. A larger one is a slip of the unit.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// An answer that is held back holds its socket.
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
+
+/// What a browser can't be made to forget before: ten years are a slip of the unit.
+const LONGEST_HSTS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// What the program itself needs, about.
 const LEAST_MEMORY: u64 = 16 << 20;
@@ -43,6 +46,7 @@ impl Settings {
     pub fn validate(&self) -> Result<(), Vec<Fault>> {
         let mut faults = Faults::default();
         self.check_listen(&mut faults);
+        self.check_https(&mut faults);
         self.check_connections(&mut faults);
         self.check_timeouts(&mut faults);
         self.check_messages(&mut faults);
@@ -66,6 +70,18 @@ impl Settings {
     fn check_listen(&self, faults: &mut Faults) {
         let taken = self.metrics_listen.is_some_and(|metrics| metrics == self.listen && metrics.port() != 0);
         faults.check(!taken, "server.metrics_listen", || "must differ from server.listen".into());
+    }
+
+    fn check_https(&self, faults: &mut Faults) {
+        let HttpsSettings { redirect_listen, hsts_max_age } = self.https;
+        let key = "tls.redirect_listen";
+        if let Some(redirect) = redirect_listen {
+            faults.check(self.tls.is_some(), key, || "needs TLS to send to".into());
+            let taken = redirect.port() != 0 && (redirect == self.listen || self.metrics_listen == Some(redirect));
+            faults.check(!taken, key, || "must differ from server.listen and server.metrics_listen".into());
+        }
+        let most = LONGEST_HSTS.as_secs();
+        faults.check(hsts_max_age <= LONGEST_HSTS, "tls.hsts_max_age_s", || format!("must be at most {most}"));
     }
 
     fn check_connections(&self, faults: &mut Faults) {

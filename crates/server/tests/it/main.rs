@@ -2,6 +2,7 @@
 
 mod access;
 mod assets;
+mod certificates;
 mod descriptors;
 mod devices;
 mod drain;
@@ -15,6 +16,7 @@ mod metrics;
 mod patience;
 mod pauses;
 mod rates;
+mod redirect;
 mod requests;
 mod resume;
 mod support;

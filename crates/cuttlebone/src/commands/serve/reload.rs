@@ -1,4 +1,4 @@
-//! What changes while the server runs: with SIGHUP, or because a file of `[access]` did.
+//! What changes while the server runs: with SIGHUP, or because a file of `[access]` or of the certificate did.
 //!
 //! Invariants: 1. a bad configuration or file keeps the old and says so; 2. a change of a file takes nothing else of the
 //! configuration along.
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cuttlebone_proto::IceServer;
-use cuttlebone_server::ServerHandle;
+use cuttlebone_server::{ServerHandle, TlsSettings};
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -15,7 +15,7 @@ use crate::config::{self, Config, Known, RawAccess, RawConfig, Sources};
 use crate::logging::LogHandle;
 use crate::watch::Watch;
 
-/// How often the files of `[access]` are looked at. A change is taken with the second look that sees it.
+/// How often the files are looked at. A change is taken with the second look that sees it.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The running server, and what it was started with.
@@ -35,6 +35,8 @@ pub(super) struct Running {
     /// Of the last good configuration.
     access: RawAccess,
     access_files: Watch,
+    tls: Option<TlsSettings>,
+    tls_files: Watch,
 }
 
 impl Running {
@@ -46,6 +48,8 @@ impl Running {
             ice_servers: config.settings.ice_servers.clone(),
             access: config.raw.access.clone(),
             access_files: std::mem::take(&mut config.access_files),
+            tls: config.settings.tls.clone(),
+            tls_files: std::mem::take(&mut config.tls_files),
         }
     }
 }
@@ -62,8 +66,17 @@ impl Reload {
         loop {
             tokio::select! {
                 () = hangup.notified() => self.all(),
-                _ = looks.tick() => if self.running.access_files.look() { self.files() },
+                _ = looks.tick() => self.look(),
             }
+        }
+    }
+
+    fn look(&mut self) {
+        if self.running.access_files.look() {
+            self.files();
+        }
+        if self.running.tls_files.look() {
+            self.take_tls();
         }
     }
 
@@ -72,7 +85,11 @@ impl Reload {
         let loaded = self.sources.load().map_err(|faults| faults.to_string());
         match loaded.and_then(|config| self.log.set_level(&config.log.level).map(|()| config)) {
             Ok(config) => self.take(config),
-            Err(faults) => tracing::error!(%faults, "kept the old configuration"),
+            Err(faults) => {
+                tracing::error!(%faults, "kept the old configuration");
+                // A fault somewhere else is no reason to serve a certificate until it has expired.
+                self.take_tls();
+            }
         }
     }
 
@@ -94,6 +111,12 @@ impl Reload {
         if self.running.is_anonymous && !config.settings.access.anonymous {
             tracing::warn!("whoever comes without a token is served until the next start, as before");
         }
+        // A certificate that comes from elsewhere needs a restart.
+        if self.running.started.tls.mode == config.raw.tls.mode {
+            self.running.tls = config.settings.tls;
+            self.running.tls_files = config.tls_files;
+        }
+        self.take_tls();
         self.running.access = config.raw.access;
         self.running.access_files = config.access_files;
     }
@@ -107,6 +130,16 @@ impl Reload {
                 tracing::info!(tokens, issuers, "a file of access has changed: reloaded");
             }
             Err(faults) => tracing::error!(%faults, "a file of access has changed: kept the old"),
+        }
+    }
+
+    /// Reads the certificate again.
+    fn take_tls(&self) {
+        let Some(settings) = &self.running.tls else { return };
+        match self.handle.reload_tls(settings) {
+            Ok(true) => tracing::info!("another certificate is in use"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "kept the old certificate"),
         }
     }
 

@@ -2,19 +2,19 @@
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 
-use cuttlebone_server::{ConnectionSettings, Origin, TlsSettings};
+use cuttlebone_server::{ConnectionSettings, HttpsSettings, Origin, TlsSettings};
 
-use super::super::raw::{RawConfig, RawConnections, RawTls};
-use super::access;
+use super::super::raw::{RawConfig, RawConnections};
 use super::check::{Check, count, number_or_auto, rate};
+use super::{access, tls};
 
 /// What of the settings is about the network.
 pub(super) struct Network {
     pub(super) listen: SocketAddr,
     pub(super) metrics_listen: Option<SocketAddr>,
     pub(super) tls: Option<TlsSettings>,
+    pub(super) https: HttpsSettings,
     pub(super) connections: ConnectionSettings,
 }
 
@@ -28,7 +28,8 @@ pub(super) fn network(raw: &RawConfig, check: &mut Check<'_>, variables: &[(OsSt
     Network {
         listen,
         metrics_listen,
-        tls: tls(&raw.tls, listen, check, variables),
+        tls: tls::certificate(&raw.tls, listen, check, variables),
+        https: tls::https(&raw.tls, check),
         connections: connections(&raw.connections, listen, check),
     }
 }
@@ -62,7 +63,7 @@ fn refuse_what_was_not_meant(raw: &RawConfig, listen: SocketAddr, check: &mut Ch
     }
 }
 
-fn address(key: &str, text: &str, check: &mut Check<'_>) -> SocketAddr {
+pub(super) fn address(key: &str, text: &str, check: &mut Check<'_>) -> SocketAddr {
     text.parse().unwrap_or_else(|_| {
         check.fault(key, format!("expected ADDRESS:PORT, such as 127.0.0.1:8080 or [::1]:8080, not {text:?}"));
         SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
@@ -80,60 +81,6 @@ pub(super) fn origins(raw: &[String], check: &mut Check<'_>) -> Vec<Origin> {
         origin
     };
     raw.iter().enumerate().filter_map(&mut origin).collect()
-}
-
-fn tls(
-    raw: &RawTls,
-    listen: SocketAddr,
-    check: &mut Check<'_>,
-    variables: &[(OsString, OsString)],
-) -> Option<TlsSettings> {
-    match raw.mode.as_str() {
-        "off" => None,
-        "files" => files(raw, check),
-        "self-signed" => {
-            let Some(state_dir) = state_dir(&raw.state_dir, variables) else {
-                check.fault("tls.state_dir", "is needed: neither XDG_STATE_HOME nor HOME is set");
-                return None;
-            };
-            let ip = listen.ip();
-            let own = !ip.is_unspecified() && !ip.is_loopback();
-            let names = own.then(|| ip.to_string()).into_iter().collect();
-            Some(TlsSettings::SelfSigned { state_dir, names })
-        }
-        other => {
-            check.fault("tls.mode", format!("expected \"off\", \"files\" or \"self-signed\", not {other:?}"));
-            None
-        }
-    }
-}
-
-/// The files are read here already, so that a bad one is a fault of the configuration like any other.
-fn files(raw: &RawTls, check: &mut Check<'_>) -> Option<TlsSettings> {
-    let mut named = true;
-    for (key, value) in [("tls.cert_file", &raw.cert_file), ("tls.key_file", &raw.key_file)] {
-        if value.is_empty() {
-            check.fault(key, "is needed with tls.mode = \"files\"");
-            named = false;
-        }
-    }
-    let settings = TlsSettings::Files { cert_file: (&raw.cert_file).into(), key_file: (&raw.key_file).into() };
-    if named && let Err(error) = settings.load() {
-        check.fault("tls.cert_file", error.to_string());
-    }
-    Some(settings)
-}
-
-fn state_dir(configured: &str, variables: &[(OsString, OsString)]) -> Option<PathBuf> {
-    if !configured.is_empty() {
-        return Some(configured.into());
-    }
-    let variable = |name: &str| {
-        let found = variables.iter().find(|(key, value)| key == name && !value.is_empty());
-        found.map(|(_, value)| PathBuf::from(value))
-    };
-    let base = variable("XDG_STATE_HOME").or_else(|| Some(variable("HOME")?.join(".local/state")))?;
-    Some(base.join("cuttlebone"))
 }
 
 fn connections(raw: &RawConnections, listen: SocketAddr, check: &mut Check<'_>) -> ConnectionSettings {

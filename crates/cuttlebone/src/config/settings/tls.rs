@@ -1,0 +1,95 @@
+//! `[tls]`
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cuttlebone_server::{HttpsSettings, TlsError, TlsSettings};
+
+use super::super::raw::RawTls;
+use super::check::{Check, number_or_auto};
+use super::network::address;
+
+/// What `hsts_max_age_s = "auto"` means for a certificate that browsers take.
+const YEAR_S: u64 = 365 * 24 * 60 * 60;
+
+/// The files that are named, and read again.
+pub(super) fn watched(raw: &RawTls) -> Vec<PathBuf> {
+    let pair = [&raw.cert_file, &raw.key_file].into_iter().filter(|path| raw.mode == "files" && !path.is_empty());
+    pair.map(PathBuf::from).collect()
+}
+
+/// What there is beside the certificate.
+pub(super) fn https(raw: &RawTls, check: &mut Check<'_>) -> HttpsSettings {
+    let redirect = Some(raw.redirect_listen.as_str()).filter(|text| !text.is_empty());
+    let auto = if matches!(raw.mode.as_str(), "off" | "self-signed") { 0 } else { YEAR_S };
+    let hsts = number_or_auto("tls.hsts_max_age_s", &raw.hsts_max_age_s, check).unwrap_or(auto);
+    HttpsSettings {
+        redirect_listen: redirect.map(|text| address("tls.redirect_listen", text, check)),
+        hsts_max_age: Duration::from_secs(hsts),
+    }
+}
+
+/// Where the certificate comes from.
+pub(super) fn certificate(
+    raw: &RawTls,
+    listen: SocketAddr,
+    check: &mut Check<'_>,
+    variables: &[(OsString, OsString)],
+) -> Option<TlsSettings> {
+    match raw.mode.as_str() {
+        "off" => None,
+        "files" => pair(raw, check),
+        "self-signed" => {
+            let Some(state_dir) = state_dir(&raw.state_dir, variables) else {
+                check.fault("tls.state_dir", "is needed: neither XDG_STATE_HOME nor HOME is set");
+                return None;
+            };
+            let ip = listen.ip();
+            let own = !ip.is_unspecified() && !ip.is_loopback();
+            let names = own.then(|| ip.to_string()).into_iter().collect();
+            Some(TlsSettings::SelfSigned { state_dir, names })
+        }
+        other => {
+            check.fault("tls.mode", format!("expected \"off\", \"files\" or \"self-signed\", not {other:?}"));
+            None
+        }
+    }
+}
+
+/// The files are read here already, so that a bad one is a fault of the configuration like any other.
+fn pair(raw: &RawTls, check: &mut Check<'_>) -> Option<TlsSettings> {
+    let mut named = true;
+    for (key, value) in [("tls.cert_file", &raw.cert_file), ("tls.key_file", &raw.key_file)] {
+        if value.is_empty() {
+            check.fault(key, "is needed with tls.mode = \"files\"");
+            named = false;
+        }
+    }
+    let settings = TlsSettings::Files { cert_file: (&raw.cert_file).into(), key_file: (&raw.key_file).into() };
+    if named && let Err(error) = settings.load() {
+        check.fault(key_of(&error), error.to_string());
+    }
+    Some(settings)
+}
+
+/// The key that names the file at fault.
+fn key_of(error: &TlsError) -> &'static str {
+    match error {
+        TlsError::OpenKey { .. } | TlsError::NoKey { .. } => "tls.key_file",
+        _ => "tls.cert_file",
+    }
+}
+
+fn state_dir(configured: &str, variables: &[(OsString, OsString)]) -> Option<PathBuf> {
+    if !configured.is_empty() {
+        return Some(configured.into());
+    }
+    let variable = |name: &str| {
+        let found = variables.iter().find(|(key, value)| key == name && !value.is_empty());
+        found.map(|(_, value)| PathBuf::from(value))
+    };
+    let base = variable("XDG_STATE_HOME").or_else(|| Some(variable("HOME")?.join(".local/state")))?;
+    Some(base.join("cuttlebone"))
+}
