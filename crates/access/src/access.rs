@@ -4,6 +4,7 @@ mod cache;
 
 use std::sync::Arc;
 
+use crate::certificates::{Certificates, Chain};
 use crate::denied::Denied;
 use crate::digest::sha256;
 use crate::jwt::Jwt;
@@ -21,6 +22,8 @@ pub struct Settings {
     pub tokens: Option<StaticTokens>,
     /// Signed tokens.
     pub jwt: Option<Jwt>,
+    /// Certificates of clients.
+    pub certificates: Option<Certificates>,
     /// Who is not accepted all the same.
     pub revoked: Revoked,
 }
@@ -28,7 +31,7 @@ pub struct Settings {
 /// Every kind of credential that is accepted. It never changes: a reload builds another.
 pub struct Access {
     settings: Settings,
-    /// Signed tokens whose signature was found good.
+    /// Signed tokens and certificates whose signatures were found good.
     verified: Cache,
 }
 
@@ -42,7 +45,7 @@ impl Access {
     /// Whether there is no kind of credential at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.settings.tokens.is_none() && self.settings.jwt.is_none()
+        self.settings.tokens.is_none() && self.settings.jwt.is_none() && self.settings.certificates.is_none()
     }
 
     /// Whose token it is. `now` is in seconds since 1970.
@@ -55,6 +58,15 @@ impl Access {
         if self.settings.revoked.has(&principal) { Err(Denied::Revoked) } else { Ok(principal) }
     }
 
+    /// Whose certificate it is, of a peer that has shown in a handshake that it has the key. `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// Why it is not accepted. Who presented it is not told.
+    pub fn authenticate_certificate(&self, chain: &Chain, now: u64) -> Result<Arc<Principal>, Denied> {
+        let principal = self.by_certificate(chain, now)?;
+        if self.settings.revoked.has(&principal) { Err(Denied::Revoked) } else { Ok(principal) }
+    }
+
     /// Whether a principal that another `Access` gave is still good: its credential is still accepted here, and means exactly
     /// the same. Its expiry is not looked at.
     #[must_use]
@@ -64,12 +76,27 @@ impl Access {
                 self.settings.tokens.as_ref().is_some_and(|tokens| tokens.still_has(hash, principal))
             }
             Origin::Signed(signed) => self.settings.jwt.as_ref().is_some_and(|jwt| jwt.still_accepts(signed)),
+            // By those who vouch now, at a time at which it was good.
+            Origin::Certificate(shown) => {
+                self.by_certificate(shown.chain(), shown.seen()).is_ok_and(|found| *found == *principal)
+            }
         };
         known && !self.settings.revoked.has(principal)
     }
 
     fn by_static_token(&self, token: &Token, now: u64) -> Result<Arc<Principal>, Denied> {
         self.settings.tokens.as_ref().ok_or(Denied::Unknown)?.authenticate(token.as_str(), now)
+    }
+
+    fn by_certificate(&self, chain: &Chain, now: u64) -> Result<Arc<Principal>, Denied> {
+        let certificates = self.settings.certificates.as_ref().ok_or(Denied::Certificate)?;
+        if let Some(principal) = self.verified.find(chain.hash(), now) {
+            return Ok(principal);
+        }
+        let (principal, good) = certificates.recognise(chain, now)?;
+        let principal = Arc::new(principal);
+        self.verified.keep(*chain.hash(), Arc::clone(&principal), good);
+        Ok(principal)
     }
 
     fn by_signature(&self, token: &Token, now: u64) -> Result<Arc<Principal>, Denied> {

@@ -47,6 +47,12 @@ pub enum Denied {
     /// It gives a role that needs device ids, and names none.
     #[error("the JWT names no devices, which its role needs")]
     NoDevices,
+    /// Nobody of ours vouches for the certificate, or not for this use, or not now.
+    #[error("the certificate is not vouched for, or not good now")]
+    Certificate,
+    /// No rule is for a name of the certificate.
+    #[error("no rule is for a name of the certificate")]
+    CertificateName,
 }
 
 impl Denied {
@@ -68,6 +74,8 @@ impl Denied {
             Self::Claims => "token_claims",
             Self::NoRole => "token_no_role",
             Self::NoDevices => "token_no_devices",
+            Self::Certificate => "certificate_not_good",
+            Self::CertificateName => "certificate_of_nobody",
         }
     }
 }

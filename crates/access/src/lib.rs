@@ -1,7 +1,8 @@
 //! Who may do what: tokens, and what they stand for.
 //!
 //! [`Access`] has every kind of credential that is accepted, and makes a [`Principal`] of a [`Token`]. A principal answers
-//! what it may do to which device. The kinds are [`StaticTokens`] from a file, and [`Jwt`]: tokens that somebody else signed.
+//! what it may do to which device. The kinds are [`StaticTokens`] from a file, [`Jwt`]: tokens that somebody else signed, and
+//! [`Certificates`], which are shown in TLS.
 //!
 //! Everything here is synchronous and without I/O; the time comes in as seconds since 1970. Called by the server once for each
 //! upgrade and request, and by the binary, which reads the files.
@@ -11,6 +12,7 @@
 //! the old are still good; 5. the same token at the same time gets the same answer, however often it is asked.
 
 mod access;
+mod certificates;
 mod denied;
 mod digest;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -26,6 +28,7 @@ mod tenant;
 mod token;
 
 pub use access::{Access, Settings};
+pub use certificates::{CertificateRule, CertificateTrust, Certificates, Chain, NameKind, RuleFault, TrustFault};
 pub use denied::Denied;
 pub use jwt::{
     Algorithm, IssuerFault, IssuerSettings, Jwt, JwtFault, KeyFault, KeySet, SkippedKey, TenantFrom, UnfitKey,

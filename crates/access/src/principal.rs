@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cuttlebone_proto::DeviceId;
 
+use crate::certificates::Shown;
 use crate::jwt::Signed;
 use crate::pattern::Patterns;
 use crate::role::{Role, Roles};
@@ -37,6 +38,8 @@ pub(crate) enum Origin {
     Static([u8; 32]),
     /// A signature.
     Signed(Arc<Signed>),
+    /// A certificate.
+    Certificate(Arc<Shown>),
 }
 
 impl Principal {
@@ -57,14 +60,21 @@ impl Principal {
         Self { identity: (kind + subject).into(), name_from, grant, origin: Origin::Signed(Arc::new(signed)) }
     }
 
-    /// Who this is: `token:NAME` or `jwt:ISSUER#SUBJECT`. Two principals of one identity may take each other's device ids
+    /// Whom a certificate is for that has this name of a kind.
+    pub(crate) fn of_certificate(kind: &str, name: &str, grant: Grant, shown: Shown) -> Self {
+        let kind = format!("cert:{kind}:");
+        let name_from = kind.len();
+        Self { identity: (kind + name).into(), name_from, grant, origin: Origin::Certificate(Arc::new(shown)) }
+    }
+
+    /// Who this is: `token:NAME`, `jwt:ISSUER#SUBJECT` or `cert:KIND:NAME`. Two principals of one identity may take each other's device ids
     /// over (PROTOCOL.md 2.4). Has no control characters.
     #[must_use]
     pub fn identity(&self) -> &str {
         &self.identity
     }
 
-    /// The name for logs: of a token, or the subject. Has no control characters, and never a secret.
+    /// The name for logs: of a token, the subject, or one in a certificate. Has no control characters, and never a secret.
     #[must_use]
     pub fn name(&self) -> &str {
         self.identity.get(self.name_from..).unwrap_or_default()
@@ -130,6 +140,7 @@ impl Principal {
         let until = match &self.origin {
             Origin::Static(_) => self.grant.expires_at,
             Origin::Signed(signed) => Some(signed.until()),
+            Origin::Certificate(shown) => Some(shown.until()),
         };
         until.is_some_and(|until| now >= until)
     }
