@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::{Admission, Bounds};
 use crate::drain::Waves;
 use crate::feed::Feed;
+use crate::fetch::Fetcher;
 use crate::gate::Gate;
 use crate::listing::Listings;
 use crate::memory;
@@ -25,6 +26,8 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     /// Who is let in.
     pub(crate) gate: Gate,
+    /// Asks other servers.
+    pub(crate) fetcher: Fetcher,
     /// Changes of the device list, as text.
     pub(crate) feed: Feed,
     /// The device list as text.
@@ -42,8 +45,14 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(settings: Settings, registry: Arc<Registry>, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub(crate) fn new(
+        settings: Settings,
+        registry: Arc<Registry>,
+        metrics: Arc<Metrics>,
+        fetcher: Fetcher,
+    ) -> Arc<Self> {
         Arc::new(Self {
+            fetcher,
             gate: Gate::new(&settings.access, settings.tls.is_some()),
             feed: Feed::new(settings.hub.event_buffer),
             listings: Listings::default(),
@@ -64,6 +73,7 @@ impl App {
         let (metrics, ids) = (Arc::new(Metrics::new()), Box::new(crate::ids::SystemRandom));
         let tokens = crate::server::tokens(None);
         let registry = Registry::new(settings.hub.clone(), &[], ids, tokens, Arc::clone(&metrics) as _);
-        Self::new(settings, Arc::new(registry), metrics)
+        let fetcher = Fetcher::new(&settings.fetch).expect("no file is named");
+        Self::new(settings, Arc::new(registry), metrics, fetcher)
     }
 }

@@ -18,6 +18,7 @@ mod context;
 mod descriptors;
 mod drain;
 mod feed;
+mod fetch;
 mod gate;
 mod headers;
 mod host;
@@ -41,6 +42,7 @@ mod tasks;
 
 pub use cuttlebone_transport::Rate;
 pub use cuttlebone_transport::tls::{TlsError, TlsSettings};
+pub use fetch::{FetchError, FetchSettings, Fetcher};
 pub use gate::AccessSettings;
 pub use metrics::process::{count_dropped_log_line, dropped_log_lines};
 pub use origin::Origin;

@@ -20,6 +20,7 @@ use crate::accept::{self, Door};
 use crate::admission::{Admission, Bounds};
 use crate::app::App;
 use crate::descriptors::Shares;
+use crate::fetch::{FetchError, Fetcher};
 use crate::ids::SystemRandom;
 use crate::memory::{self, Watch};
 use crate::metrics::{CertificateLoad, Metrics, Timeout, endpoint};
@@ -74,6 +75,12 @@ impl ServerHandle {
         self.app.registry.set_ice_servers(ice_servers);
     }
 
+    /// Asks other servers, as `[fetch]` says.
+    #[must_use]
+    pub fn fetcher(&self) -> Fetcher {
+        self.app.fetcher.clone()
+    }
+
     /// Changes who is let in. Whoever is here with what is not accepted any more, or means something else now, is closed.
     pub fn set_access(&self, access: Arc<Access>) {
         self.app.gate.replace(access);
@@ -108,6 +115,9 @@ pub enum BindError {
     /// The certificate can't be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// Other servers can't be asked.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     /// An address can't be listened on.
     #[error("can't listen on {address} ({key}), choose another")]
     Listen {
@@ -151,6 +161,7 @@ impl Server {
         settings.hub.all_queues_bytes = memory::queues(settings.memory);
         settings.connections.max = shares.connections;
         let tls = settings.tls.as_ref().map(|tls| tls.load()).transpose()?;
+        let fetcher = Fetcher::new(&settings.fetch)?;
         let leaves_queue = sockets.public.is_some();
         let (listener, local_addr) =
             listen(&settings, ("server.listen", settings.listen), tls.as_ref(), sockets.public)?;
@@ -174,7 +185,7 @@ impl Server {
         let tokens = tokens(settings.resume_key.clone());
         let ids = Box::new(SystemRandom);
         let registry = Registry::new(settings.hub.clone(), &settings.ice_servers, ids, tokens, observer);
-        let app = App::new(settings, Arc::new(registry), metrics);
+        let app = App::new(settings, Arc::new(registry), metrics, fetcher);
 
         let router = router::router(&app, local_addr);
         let tasks = Arc::clone(&app.tasks);

@@ -15,6 +15,7 @@ use cuttlebone_transport::Rate;
 use cuttlebone_transport::tls::TlsSettings;
 
 use crate::admission::{AddressBounds, Bounds};
+use crate::fetch::FetchSettings;
 use crate::gate::AccessSettings;
 use crate::origin::Origin;
 use crate::resume_key::ResumeKey;
@@ -63,6 +64,8 @@ pub struct Settings {
     pub memory: MemorySettings,
     /// The bounds of HTTP.
     pub http: HttpSettings,
+    /// How other servers are asked: `fetch`.
+    pub fetch: FetchSettings,
     /// What `config` offers: `ice.servers`.
     pub ice_servers: Vec<IceServer>,
 }
@@ -209,6 +212,7 @@ impl Default for Settings {
             resume_key: None,
             memory: MemorySettings::default(),
             http: HttpSettings::default(),
+            fetch: FetchSettings::default(),
             ice_servers: Vec::new(),
         }
     }

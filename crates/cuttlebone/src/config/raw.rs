@@ -21,6 +21,7 @@ pub(crate) struct RawConfig {
     pub(crate) devices: RawDevices,
     pub(crate) clients: RawClients,
     pub(crate) http: RawHttp,
+    pub(crate) fetch: RawFetch,
     pub(crate) memory: RawMemory,
     pub(crate) ice: RawIce,
     pub(crate) log: RawLog,
@@ -223,6 +224,16 @@ pub(crate) struct RawHttp {
     pub(crate) max_headers: u64,
     pub(crate) event_streams: u64,
     pub(crate) event_buffer: u64,
+}
+
+/// `[fetch]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawFetch {
+    pub(crate) timeout_ms: u64,
+    pub(crate) max_bytes: u64,
+    pub(crate) allow_private: bool,
+    pub(crate) ca_file: String,
 }
 
 /// `[memory]`

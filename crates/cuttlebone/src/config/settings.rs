@@ -53,6 +53,7 @@ pub(super) fn check(
         resume_key: secrets::resume_key(&raw.clients, &mut check),
         memory: limits::memory(&raw.memory, &mut check),
         http: http(&raw.http),
+        fetch: network::fetch(&raw.fetch, &mut check),
         ice_servers: ice::servers(&raw.ice, &mut check),
     };
     let faults = settings.validate().err().into_iter().flatten();

@@ -60,7 +60,12 @@ fn every_key_of_the_reference_changes_something() {
     let base = [("CUTTLEBONE__SERVER__ALLOW_ANONYMOUS", "true"), ("HOME", "/home/user")];
     let (tokens, public) = (Temporary::tokens("words"), Temporary::keys("words-keys"));
     let jwt = format!("[{{issuer = \"https://login.example\", keys_file = {:?}}}]", public.path());
+    let authority = std::env::temp_dir().join(format!("cuttlebone-config-ca-{}", std::process::id()));
+    TlsSettings::SelfSigned { state_dir: authority.clone(), names: Vec::new() }.load().expect("makes one");
+    let certificate = authority.join("self-signed.pem").display().to_string();
     let words = [
+        ("fetch.allow_private", "true"),
+        ("fetch.ca_file", &certificate),
         ("access.tokens_file", tokens.path()),
         ("access.token_in_query", "true"),
         ("access.jwt", &jwt),
@@ -114,6 +119,7 @@ fn every_key_of_the_reference_changes_something() {
         let after = shown(&load("", &after, Vec::new()).expect(&path));
         assert_ne!(before, after, "{path} has no effect");
     }
+    std::fs::remove_dir_all(authority).expect("removes");
 }
 
 #[test]

@@ -56,6 +56,7 @@ impl Settings {
         self.check_memory(&mut faults);
         self.check_http(&mut faults);
         self.check_access(&mut faults);
+        self.check_fetch(&mut faults);
         self.ice_servers.iter().for_each(|server| check_ice_server(server, &mut faults));
         faults.into_result()
     }
@@ -65,6 +66,14 @@ impl Settings {
         faults.time("access.failures_within_ms", access.failures_within);
         let is_short = access.failure_delay <= LONGEST_DELAY;
         faults.check(is_short, "access.failure_delay_ms", || format!("must be at most {}", LONGEST_DELAY.as_millis()));
+    }
+
+    fn check_fetch(&self, faults: &mut Faults) {
+        faults.time("fetch.timeout_ms", self.fetch.timeout);
+        faults.check(self.fetch.timeout <= LONGEST_DELAY, "fetch.timeout_ms", || {
+            format!("must be at most {}", LONGEST_DELAY.as_millis())
+        });
+        faults.within("fetch.max_bytes", self.fetch.max_bytes, 1024..=16 << 20);
     }
 
     fn check_listen(&self, faults: &mut Faults) {

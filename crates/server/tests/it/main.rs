@@ -7,6 +7,7 @@ mod descriptors;
 mod devices;
 mod drain;
 mod events;
+mod fetch;
 mod field_device;
 mod frames;
 mod halves;

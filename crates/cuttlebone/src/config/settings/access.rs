@@ -54,7 +54,7 @@ pub(super) fn known(raw: &RawAccess, check: &mut Check<'_>) -> Known {
     let revoked = lines("access.revoked_file", &raw.revoked_file, Revoked::parse, check);
     let (jwt, warnings) = jwt::issuers(&raw.jwt, check);
     let count = tokens.as_ref().map_or(0, StaticTokens::len);
-    let access = Access::new(Settings { tokens, jwt, revoked: revoked.unwrap_or_default() });
+    let access = Access::new(Settings { tokens, jwt, certificates: None, revoked: revoked.unwrap_or_default() });
     Known { access: Arc::new(access), tokens: count, issuers: raw.jwt.len(), warnings }
 }
 

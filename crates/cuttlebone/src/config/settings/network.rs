@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
-use cuttlebone_server::{ConnectionSettings, HttpsSettings, Origin, TlsSettings};
+use cuttlebone_server::{ConnectionSettings, FetchSettings, Fetcher, HttpsSettings, Origin, TlsSettings};
 
-use super::super::raw::{RawConfig, RawConnections};
-use super::check::{Check, count, number_or_auto, rate};
+use super::super::raw::{RawConfig, RawConnections, RawFetch};
+use super::check::{Check, count, millis, number_or_auto, rate};
 use super::{access, tls};
 
 /// What of the settings is about the network.
@@ -97,4 +98,18 @@ fn connections(raw: &RawConnections, listen: SocketAddr, check: &mut Check<'_>) 
         rate_per_address: rate(per_second.unwrap_or(auto.rate_per_address.per_second.into()), raw.per_address_burst),
         send_buffer: count(raw.send_buffer_bytes),
     }
+}
+
+/// How other servers are asked.
+pub(super) fn fetch(raw: &RawFetch, check: &mut Check<'_>) -> FetchSettings {
+    let settings = FetchSettings {
+        timeout: millis(raw.timeout_ms),
+        max_bytes: count(raw.max_bytes),
+        allow_private: raw.allow_private,
+        ca_file: Some(PathBuf::from(&raw.ca_file)).filter(|path| !path.as_os_str().is_empty()),
+    };
+    if let Err(error) = Fetcher::new(&settings) {
+        check.fault("fetch.ca_file", error.to_string().trim_start_matches("fetch.ca_file: "));
+    }
+    settings
 }

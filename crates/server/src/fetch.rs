@@ -1,0 +1,283 @@
+//! Asks other servers: for keys, credentials and permissions.
+//!
+//! Invariants: 1. a whole exchange is bounded in time, and its answer in bytes; 2. no redirect is followed and no proxy of the
+//! environment is used; 3. nothing is sent without TLS, but to this machine where that was allowed; 4. no private address is
+//! asked unless that was allowed, whatever a name resolves to; 5. no error has a path, a query, a user or a header in it.
+
+mod address;
+mod resolver;
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use std::{fmt, io};
+
+use bytes::Bytes;
+use http::header::USER_AGENT;
+use http::uri::Scheme;
+use http::{HeaderValue, Request, Response, Uri};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::rt::Executor;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioTimer;
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+use thiserror::Error;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use address::Host;
+use resolver::{PrivateAddress, Resolver};
+
+const AGENT: HeaderValue = HeaderValue::from_static("cuttlebone");
+
+/// Connections to one host that are kept for the next request, and how long.
+const KEPT: (usize, Duration) = (8, Duration::from_secs(30));
+
+/// How other servers are asked: `[fetch]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchSettings {
+    /// From the first packet to the last byte of the answer: `fetch.timeout_ms`.
+    pub timeout: Duration,
+    /// The longest answer: `fetch.max_bytes`.
+    pub max_bytes: usize,
+    /// Whether private, loopback and link-local addresses may be asked: `fetch.allow_private`.
+    pub allow_private: bool,
+    /// Certificates (PEM) of those who may vouch for others, beside those that the system knows: `fetch.ca_file`.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl Default for FetchSettings {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(3), max_bytes: 64 * 1024, allow_private: false, ca_file: None }
+    }
+}
+
+/// Why there is no answer. None has anything of the request in it but scheme, host and port.
+#[derive(Debug, Error)]
+pub enum FetchError {
+    /// The file of certificates can't be used.
+    #[error("fetch.ca_file: {}: {reason}", path.display())]
+    Ca {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The address is none that is asked.
+    #[error("{host} is not asked: {reason}")]
+    Refused {
+        /// Scheme, host and port.
+        host: String,
+        /// Which rule forbids it.
+        reason: &'static str,
+    },
+    /// It took too long.
+    #[error("{host} did not answer within {within:?}")]
+    Timeout {
+        /// Scheme, host and port.
+        host: String,
+        /// The bound.
+        within: Duration,
+    },
+    /// The answer was too long.
+    #[error("{host} answers with more than {most} bytes")]
+    TooLarge {
+        /// Scheme, host and port.
+        host: String,
+        /// The bound.
+        most: usize,
+    },
+    /// No connection, no TLS, or no HTTP.
+    #[error("{host}: {reason}")]
+    Failed {
+        /// Scheme, host and port.
+        host: String,
+        /// What the libraries said.
+        reason: String,
+    },
+}
+
+impl FetchError {
+    /// The word that counts it.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Ca { .. } => "ca",
+            Self::Refused { .. } => "refused",
+            Self::Timeout { .. } => "timeout",
+            Self::TooLarge { .. } => "too_large",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
+/// Asks. Cheap to clone; all clones share their connections. The system's certificates are read with the first request.
+#[derive(Clone)]
+pub struct Fetcher {
+    shared: Arc<Shared>,
+    timeout: Duration,
+    max_bytes: usize,
+}
+
+struct Shared {
+    allow_private: bool,
+    extra: Vec<CertificateDer<'static>>,
+    client: OnceLock<Client<Connector, Full<Bytes>>>,
+}
+
+type Connector = HttpsConnector<HttpConnector<Resolver>>;
+
+impl Fetcher {
+    /// Reads the file of certificates, if one is named.
+    ///
+    /// # Errors
+    /// [`FetchError::Ca`].
+    pub fn new(settings: &FetchSettings) -> Result<Self, FetchError> {
+        let extra = settings.ca_file.as_ref().map(certificates).transpose()?.unwrap_or_default();
+        let shared = Shared { allow_private: settings.allow_private, extra, client: OnceLock::new() };
+        Ok(Self { shared: Arc::new(shared), timeout: settings.timeout, max_bytes: settings.max_bytes })
+    }
+
+    /// The same with other bounds.
+    #[must_use]
+    pub fn with_limits(&self, timeout: Duration, max_bytes: usize) -> Self {
+        Self { shared: Arc::clone(&self.shared), timeout, max_bytes }
+    }
+
+    /// Whether a URL is one that is asked, as far as its text tells: what its name resolves to is seen when it is asked.
+    ///
+    /// # Errors
+    /// [`FetchError::Refused`].
+    pub fn check(&self, uri: &Uri) -> Result<(), FetchError> {
+        let refused = |reason| FetchError::Refused { host: host_of(uri), reason };
+        let authority = uri.authority().ok_or_else(|| refused("it has no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(refused("it has a user or a password in it"));
+        }
+        let host = Host::of(authority.host());
+        if host.is_private() && !self.shared.allow_private {
+            return Err(refused("its address is private, and fetch.allow_private is false"));
+        }
+        match uri.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTPS => Ok(()),
+            Some(scheme) if *scheme == Scheme::HTTP && host.is_loopback() => Ok(()),
+            _ => Err(refused("it is not https")),
+        }
+    }
+
+    /// Asks, and waits for the whole answer, whatever its status is.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub async fn send(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, FetchError> {
+        self.check(request.uri())?;
+        let host = host_of(request.uri());
+        request.headers_mut().entry(USER_AGENT).or_insert(AGENT);
+        let exchange = self.exchange(request.map(Full::new), &host);
+        match timeout(self.timeout, exchange).await {
+            Ok(answer) => answer,
+            Err(_) => Err(FetchError::Timeout { host, within: self.timeout }),
+        }
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>, host: &str) -> Result<Response<Bytes>, FetchError> {
+        let answer = self.shared.client().request(request).await.map_err(|error| failed(host, &error))?;
+        let (parts, body) = answer.into_parts();
+        match Limited::new(body, self.max_bytes).collect().await {
+            Ok(body) => Ok(Response::from_parts(parts, body.to_bytes())),
+            Err(error) if error.is::<LengthLimitError>() => {
+                Err(FetchError::TooLarge { host: host.to_owned(), most: self.max_bytes })
+            }
+            Err(error) => Err(failed(host, error.as_ref())),
+        }
+    }
+}
+
+impl fmt::Debug for Fetcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetcher")
+            .field("timeout", &self.timeout)
+            .field("max_bytes", &self.max_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn client(&self) -> &Client<Connector, Full<Bytes>> {
+        self.client.get_or_init(|| {
+            let mut http = HttpConnector::new_with_resolver(Resolver::new(self.allow_private));
+            http.enforce_http(false);
+            http.set_nodelay(true);
+            let connector = HttpsConnectorBuilder::new().with_tls_config(tls(&self.extra)).https_or_http();
+            Client::builder(Tracked(TaskTracker::new()))
+                .pool_timer(TokioTimer::new())
+                .pool_max_idle_per_host(KEPT.0)
+                .pool_idle_timeout(KEPT.1)
+                .build(connector.enable_http1().wrap_connector(http))
+        })
+    }
+}
+
+/// Runs what drives a connection. It ends with the connection, and that with the client.
+#[derive(Clone)]
+struct Tracked(TaskTracker);
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tracked {
+    fn execute(&self, task: F) {
+        self.0.spawn(task);
+    }
+}
+
+fn tls(extra: &[CertificateDer<'static>]) -> ClientConfig {
+    let system = rustls_native_certs::load_native_certs();
+    for error in &system.errors {
+        tracing::warn!(%error, "some certificates of the system can't be read");
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(system.certs);
+    roots.add_parsable_certificates(extra.iter().cloned());
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().expect("ring has suites for the default versions");
+    builder.with_root_certificates(roots).with_no_client_auth()
+}
+
+fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, FetchError> {
+    let fault = |reason: String| FetchError::Ca { path: path.clone(), reason };
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    let certificates = certificates.map_err(|error| fault(error.to_string()))?;
+    let mut store = RootCertStore::empty();
+    for certificate in &certificates {
+        store.add(certificate.clone()).map_err(|error| fault(error.to_string()))?;
+    }
+    if certificates.is_empty() { Err(fault("it has no certificate in it".to_owned())) } else { Ok(certificates) }
+}
+
+/// Scheme, host and port: what of a URL may be shown.
+fn host_of(uri: &Uri) -> String {
+    let scheme = uri.scheme_str().unwrap_or("?");
+    let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{scheme}://{}{port}", uri.host().unwrap_or("?"))
+}
+
+fn failed(host: &str, error: &(dyn std::error::Error + 'static)) -> FetchError {
+    let mut reason = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        if error.is::<PrivateAddress>() || is_private(error) {
+            let reason = "its address is private, and fetch.allow_private is false";
+            return FetchError::Refused { host: host.to_owned(), reason };
+        }
+        reason = format!("{reason}: {error}");
+        source = error.source();
+    }
+    FetchError::Failed { host: host.to_owned(), reason }
+}
+
+fn is_private(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<PrivateAddress>())
+}
