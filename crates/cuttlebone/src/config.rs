@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 pub(crate) use fault::{Fault, Faults};
 pub(crate) use merge::Override;
-pub(crate) use raw::{RawAccess, RawConfig};
+pub(crate) use raw::{RawAccess, RawConfig, RawTls};
 pub(crate) use restart::needs_restart;
 pub(crate) use settings::Known;
 
@@ -81,9 +81,9 @@ impl Sources {
     }
 }
 
-/// Reads again who may connect: the files that `[access]` names. Errors: every fault there is.
-pub(crate) fn read_access(raw: &RawAccess) -> Result<Known, Faults> {
-    settings::known(raw)
+/// Reads again who may connect: the files that `[access]` names, and those of `[tls]` that vouch for them. Errors: every fault there is.
+pub(crate) fn read_access(raw: &RawAccess, tls: &RawTls) -> Result<Known, Faults> {
+    settings::known(raw, tls)
 }
 
 #[cfg(test)]

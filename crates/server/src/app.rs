@@ -53,7 +53,7 @@ impl App {
     ) -> Arc<Self> {
         Arc::new(Self {
             fetcher,
-            gate: Gate::new(&settings.access, settings.tls.is_some()),
+            gate: Gate::new(&settings.access, settings.tls.is_some(), &settings.allowed_origins),
             feed: Feed::new(settings.hub.event_buffer),
             listings: Listings::default(),
             assembly: Assembly::new(memory::assembling(settings.memory)),

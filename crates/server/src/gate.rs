@@ -1,7 +1,10 @@
 //! Recognises who asks, before anything is done for them.
 //!
 //! Invariants: 1. what a request presents is looked at even where anybody is served, if anybody can be recognised: a bad
-//! credential is refused; 2. it comes once, in one way; 3. it is never logged.
+//! credential is refused; 2. it comes once, in one way; 3. it is never logged; 4. what a browser adds by itself, a certificate or
+//! the cookie, counts only for our own pages.
+//!
+//! Of several, the token that somebody put into the request goes before the certificate, and that before the cookie.
 
 mod credential;
 mod guard;
@@ -10,7 +13,7 @@ mod throttle;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cuttlebone_access::{Access, Denied, Token};
+use cuttlebone_access::{Access, Chain, Denied, Token};
 use http::header::ORIGIN;
 use http::{HeaderMap, Uri};
 use parking_lot::RwLock;
@@ -19,6 +22,7 @@ use tokio::sync::watch;
 
 use crate::caller::Caller;
 use crate::clock;
+use crate::origin::{self, Origin, Scheme};
 use credential::{Malformed, Presented};
 pub(crate) use credential::{PLAIN_COOKIE, SECURE_COOKIE, is_of_https};
 pub(crate) use guard::{require, unauthenticated};
@@ -88,50 +92,84 @@ pub(crate) struct Gate {
     tls: bool,
     anonymous: bool,
     token_in_query: bool,
+    allowed_origins: Vec<Origin>,
     changed: watch::Sender<()>,
     pub(crate) throttle: Throttle,
 }
 
 impl Gate {
-    pub(crate) fn new(settings: &AccessSettings, tls: bool) -> Self {
+    pub(crate) fn new(settings: &AccessSettings, tls: bool, allowed_origins: &[Origin]) -> Self {
         Self {
             tls,
             access: RwLock::new(Arc::clone(&settings.access)),
             anonymous: settings.anonymous,
             token_in_query: settings.token_in_query,
+            allowed_origins: allowed_origins.to_vec(),
             changed: watch::Sender::new(()),
             throttle: Throttle::new(settings),
         }
     }
 
     /// Who the request comes from.
-    pub(crate) fn recognise(&self, headers: &HeaderMap, uri: &Uri) -> Result<Caller, Unrecognised> {
-        self.look(headers, uri, true)
+    pub(crate) fn recognise(
+        &self,
+        headers: &HeaderMap,
+        uri: &Uri,
+        certificate: Option<&Chain>,
+    ) -> Result<Caller, Unrecognised> {
+        self.look(headers, uri, certificate, true)
     }
 
     /// As [`Gate::recognise`], for a WebSocket: any page may have a browser open one, and the cookie goes with it. Of a request
     /// that does not say which page it is from, or says that it is one of plain HTTP where we have none, the cookie does not
     /// count. (The origin itself is checked before.)
-    pub(crate) fn recognise_upgrade(&self, headers: &HeaderMap, uri: &Uri) -> Result<Caller, Unrecognised> {
+    pub(crate) fn recognise_upgrade(
+        &self,
+        headers: &HeaderMap,
+        uri: &Uri,
+        certificate: Option<&Chain>,
+    ) -> Result<Caller, Unrecognised> {
         let is_of_ours = if self.tls { is_of_https(headers) } else { headers.contains_key(ORIGIN) };
-        self.look(headers, uri, is_of_ours)
+        self.look(headers, uri, certificate, is_of_ours)
     }
 
-    fn look(&self, headers: &HeaderMap, uri: &Uri, takes_cookie: bool) -> Result<Caller, Unrecognised> {
+    fn look(
+        &self,
+        headers: &HeaderMap,
+        uri: &Uri,
+        certificate: Option<&Chain>,
+        takes_cookie: bool,
+    ) -> Result<Caller, Unrecognised> {
         if self.anonymous && self.access.read().is_empty() {
             return Ok(Caller::ANYBODY);
         }
         let query = uri.query().filter(|_| self.token_in_query);
-        match credential::of(headers, query, self.tls).map_err(|Malformed| Unrecognised::Malformed)? {
-            Presented::Explicit(token) => self.authenticate(&token),
+        let presented = credential::of(headers, query, self.tls).map_err(|Malformed| Unrecognised::Malformed)?;
+        if let Presented::Explicit(token) = &presented {
+            return self.authenticate(token);
+        }
+        let by_certificate = self.by_certificate(headers, certificate);
+        if let Some(Ok(caller)) = by_certificate {
+            return Ok(caller);
+        }
+        match presented {
             // One that has expired is no reason to turn a page away that anybody may see.
             Presented::Cookie(token) if takes_cookie => match self.authenticate(&token) {
                 Err(_) if self.anonymous => Ok(Caller::ANYBODY),
                 recognised => recognised,
             },
             _ if self.anonymous => Ok(Caller::ANYBODY),
-            Presented::Cookie(_) | Presented::Nothing => Err(Unrecognised::Missing),
+            _ => Err(by_certificate.and_then(Result::err).unwrap_or(Unrecognised::Missing)),
         }
+    }
+
+    /// Who showed this certificate. A browser shows it for any page that makes it ask, and no `SameSite` keeps it from that: of a
+    /// request that says which page it is from, it counts for ours only. Devices are none, and say nothing of the kind.
+    fn by_certificate(&self, headers: &HeaderMap, certificate: Option<&Chain>) -> Option<Result<Caller, Unrecognised>> {
+        let chain = certificate.filter(|_| origin::is_allowed(headers, &self.allowed_origins, Scheme::Https))?;
+        let access = Arc::clone(&self.access.read());
+        let principal = access.authenticate_certificate(chain, clock::unix_ms() / 1000);
+        Some(principal.map(Caller::known).map_err(Unrecognised::Denied))
     }
 
     fn authenticate(&self, token: &Token) -> Result<Caller, Unrecognised> {

@@ -41,7 +41,7 @@ mod tables;
 mod tasks;
 
 pub use cuttlebone_transport::Rate;
-pub use cuttlebone_transport::tls::{TlsError, TlsSettings};
+pub use cuttlebone_transport::tls::{ClientSettings, TlsError, TlsSettings};
 pub use fetch::{FetchError, FetchSettings, Fetcher};
 pub use gate::AccessSettings;
 pub use metrics::process::{count_dropped_log_line, dropped_log_lines};

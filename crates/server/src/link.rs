@@ -1,10 +1,11 @@
 //! What is known of one accepted socket while HTTP is spoken on it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use cuttlebone_access::Chain;
 use cuttlebone_transport::{Bucket, Rate};
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -22,6 +23,8 @@ pub(crate) struct Link {
     /// When the first response must be there.
     pub(crate) deadline: Instant,
     accepted: Instant,
+    /// What the peer showed in the TLS handshake.
+    certificate: OnceLock<Chain>,
     requests: Mutex<Bucket>,
     responded: AtomicBool,
     held: AtomicBool,
@@ -36,12 +39,25 @@ impl Link {
             permit,
             deadline,
             accepted: clock::now(),
+            certificate: OnceLock::new(),
             requests: Mutex::default(),
             responded: AtomicBool::new(false),
             held: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
             endless: AtomicBool::new(false),
         })
+    }
+
+    /// The certificate that the peer has, if it showed one.
+    pub(crate) fn certificate(&self) -> Option<&Chain> {
+        self.certificate.get()
+    }
+
+    /// The handshake is done. A longer chain than any has is none.
+    pub(crate) fn set_certificate<'a>(&self, shown: impl IntoIterator<Item = &'a [u8]>) {
+        if let Some(chain) = Chain::new(shown) {
+            let _only_once = self.certificate.set(chain);
+        }
     }
 
     /// A request begins. Gives until when it has to wait, if more came on this socket than may.

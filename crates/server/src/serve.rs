@@ -55,6 +55,7 @@ pub(crate) async fn serve(accepted: Accepted, link: Arc<Link>, plan: Plan) {
     let Some(handshake) = handshake.await else { return };
     match handshake {
         Ok(Ok(socket)) => {
+            link.set_certificate(socket.peer_certificates());
             // Boxed by itself, so that the handshake above does not keep its size.
             Box::pin(serve_http(socket, link, plan)).await;
         }

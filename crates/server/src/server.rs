@@ -9,7 +9,7 @@ use cuttlebone_access::Access;
 use cuttlebone_hub::{Registry, Tokens};
 use cuttlebone_proto::IceServer;
 use cuttlebone_transport::Listener;
-use cuttlebone_transport::tls::{Tls, TlsError, TlsSettings};
+use cuttlebone_transport::tls::{ClientSettings, Tls, TlsError, TlsSettings};
 use thiserror::Error;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -87,15 +87,15 @@ impl ServerHandle {
         self.app.waves.tell_news();
     }
 
-    /// Reads the certificate again, from what `settings` name now. Whether it is another: handshakes from now on are done with
+    /// Reads the certificate again, and who vouches for those of clients, from what the settings name now. Whether it is another: handshakes from now on are done with
     /// it, and connections that are there go on. A server without TLS has none.
     ///
     /// # Errors
     /// It can't be used: the old one is kept.
-    pub fn reload_tls(&self, settings: &TlsSettings) -> Result<bool, TlsError> {
+    pub fn reload_tls(&self, settings: &TlsSettings, clients: Option<&ClientSettings>) -> Result<bool, TlsError> {
         let Some(tls) = &self.tls else { return Ok(false) };
         let metrics = &self.app.metrics;
-        let changed = tls.reload(settings, clock::unix_ms() / 1000);
+        let changed = tls.reload(settings, clients, clock::unix_ms() / 1000);
         match &changed {
             Ok(true) => metrics.certificate_loaded(CertificateLoad::Changed),
             Ok(false) => {}
@@ -160,7 +160,8 @@ impl Server {
         let shares = shares(settings.connections.max);
         settings.hub.all_queues_bytes = memory::queues(settings.memory);
         settings.connections.max = shares.connections;
-        let tls = settings.tls.as_ref().map(|tls| tls.load()).transpose()?;
+        let clients = settings.https.clients.as_ref();
+        let tls = settings.tls.as_ref().map(|tls| tls.load_with(clients)).transpose()?;
         let fetcher = Fetcher::new(&settings.fetch)?;
         let leaves_queue = sockets.public.is_some();
         let (listener, local_addr) =

@@ -7,6 +7,7 @@
 //! new, and connections that are there go on; 3. after a reload no session of before is resumed, for what it stood on may not
 //! be good any more.
 
+mod clients;
 mod error;
 mod fingerprint;
 mod pem;
@@ -23,10 +24,14 @@ use ring::digest::{Context, SHA256};
 use rustls::ServerConfig;
 use rustls::crypto::ring as provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+pub use clients::ClientSettings;
+use clients::Clients;
 pub use error::TlsError;
 use validity::Validity;
 
@@ -60,6 +65,7 @@ struct Current {
     config: Arc<ServerConfig>,
     fingerprint: Arc<str>,
     validity: Option<Validity>,
+    cert_file: PathBuf,
     /// Of everything that was read.
     digest: [u8; 32],
 }
@@ -78,7 +84,15 @@ impl TlsSettings {
     /// # Errors
     /// [`TlsError`], with the name of the file.
     pub fn load(&self) -> Result<Tls, TlsError> {
-        let current = Current::new(self.read()?)?;
+        self.load_with(None)
+    }
+
+    /// As [`Self::load`], and asks clients for a certificate.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_with(&self, clients: Option<&ClientSettings>) -> Result<Tls, TlsError> {
+        let current = Current::read(self, clients)?;
         Ok(Tls { current: Arc::new(RwLock::new(current)) })
     }
 
@@ -110,16 +124,14 @@ impl Tls {
     ///
     /// # Errors
     /// [`TlsError`]: what was there goes on. A certificate that is not good now takes the place of none that is.
-    pub fn reload(&self, settings: &TlsSettings, now: u64) -> Result<bool, TlsError> {
-        let identity = settings.read()?;
-        let cert_file = identity.cert_file.clone();
-        let new = Current::new(identity)?;
+    pub fn reload(&self, settings: &TlsSettings, clients: Option<&ClientSettings>, now: u64) -> Result<bool, TlsError> {
+        let new = Current::read(settings, clients)?;
         let mut current = self.current.write();
         if new.digest == current.digest {
             return Ok(false);
         }
         if !new.is_good_at(now) && current.is_good_at(now) {
-            return Err(TlsError::NotNow { path: cert_file });
+            return Err(TlsError::NotNow { path: new.cert_file });
         }
         *current = new;
         Ok(true)
@@ -160,17 +172,23 @@ impl fmt::Debug for Tls {
 }
 
 impl Current {
-    fn new(identity: Identity) -> Result<Self, TlsError> {
-        let digest = digest(&identity);
+    fn read(settings: &TlsSettings, clients: Option<&ClientSettings>) -> Result<Self, TlsError> {
+        let clients = clients.map(ClientSettings::read).transpose()?;
+        Self::new(settings.read()?, clients)
+    }
+
+    fn new(identity: Identity, clients: Option<Clients>) -> Result<Self, TlsError> {
+        let digest = digest(&identity, clients.as_ref());
+        let verifier = clients.map_or_else(|| Ok(WebPkiClientVerifier::no_client_auth()), Clients::verifier)?;
         let Identity { chain, key, cert_file, key_file } = identity;
         let fingerprint = chain.first().map(|cert| fingerprint::sha256(cert)).unwrap_or_default().into();
         let validity = chain.first().and_then(|cert| Validity::of(cert));
-        let config = server_config(chain, key).map_err(|source| TlsError::Unusable {
-            cert: cert_file,
+        let config = server_config(chain, key, verifier).map_err(|source| TlsError::Unusable {
+            cert: cert_file.clone(),
             key: key_file,
             source,
         })?;
-        Ok(Self { config: Arc::new(config), fingerprint, validity, digest })
+        Ok(Self { config: Arc::new(config), fingerprint, validity, cert_file, digest })
     }
 
     fn is_good_at(&self, now: u64) -> bool {
@@ -178,10 +196,11 @@ impl Current {
     }
 }
 
-/// Tells one identity from another.
-fn digest(identity: &Identity) -> [u8; 32] {
+/// Tells what was read from what was read before.
+fn digest(identity: &Identity, clients: Option<&Clients>) -> [u8; 32] {
     let mut context = Context::new(&SHA256);
-    for part in identity.chain.iter().map(AsRef::as_ref).chain([identity.key.secret_der()]) {
+    let own = identity.chain.iter().map(AsRef::as_ref).chain([identity.key.secret_der()]);
+    for part in own.chain(clients.into_iter().flat_map(Clients::parts)) {
         context.update(&part.len().to_be_bytes());
         context.update(part);
     }
@@ -193,10 +212,11 @@ fn digest(identity: &Identity) -> [u8; 32] {
 fn server_config(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
+    verifier: Arc<dyn ClientCertVerifier>,
 ) -> Result<ServerConfig, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider::default_provider()))
         .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     // Sessions are resumed by tickets that the peer keeps, so that none are kept here. The keys of tickets are of this config.

@@ -66,15 +66,17 @@ fn announce(server: &Server) -> Result<()> {
 
 /// Says in the log what an operator may not have meant.
 fn say_who_may_connect(server: &Server, known: &Known, is_anonymous: bool) {
-    let Known { tokens, issuers, .. } = *known;
+    let Known { tokens, issuers, certificates, .. } = *known;
     let address = server.local_addr();
     match (is_anonymous, address.ip().is_loopback()) {
         (true, true) => tracing::info!(tokens, issuers, "no token is needed: everybody on this machine may connect"),
         (true, false) => {
             tracing::warn!(%address, tokens, issuers, "no token is needed: whoever reaches this address may connect")
         }
-        (false, _) if tokens + issuers == 0 => tracing::warn!("a token is needed, and there is none that is good"),
-        (false, _) => tracing::info!(tokens, issuers, "a token is needed"),
+        (false, _) if tokens + issuers + certificates == 0 => {
+            tracing::warn!("a token is needed, and there is none that is good");
+        }
+        (false, _) => tracing::info!(tokens, issuers, certificates, "a token or a certificate is needed"),
     }
     reload::warn(known);
 }

@@ -50,6 +50,27 @@ pub(crate) struct RawAccess {
     pub(crate) failures_within_ms: u64,
     pub(crate) failure_delay_ms: u64,
     pub(crate) jwt: Vec<RawJwt>,
+    pub(crate) certificate: Vec<RawCertificate>,
+}
+
+/// `[[access.certificate]]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawCertificate {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dns: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) email: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) common_name: Option<String>,
+    #[serde(default)]
+    pub(crate) roles: RawTexts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) devices: Option<RawTexts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tenant: Option<String>,
 }
 
 /// `[[access.jwt]]`
@@ -102,6 +123,9 @@ pub(crate) struct RawTls {
     pub(crate) cert_file: String,
     pub(crate) key_file: String,
     pub(crate) state_dir: String,
+    pub(crate) client_auth: String,
+    pub(crate) client_ca_file: String,
+    pub(crate) client_crl_file: String,
     pub(crate) redirect_listen: String,
     pub(crate) hsts_max_age_s: RawAuto,
 }

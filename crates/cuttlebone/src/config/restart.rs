@@ -7,13 +7,17 @@ use toml::{Table, Value};
 use super::raw::RawConfig;
 
 /// What is read again while the server runs.
-const READ_AGAIN: [&str; 7] = [
+const READ_AGAIN: [&str; 11] = [
+    "access.certificate",
     "access.jwt",
     "access.revoked_file",
     "access.tokens_file",
     "ice.servers",
     "log.level",
     "tls.cert_file",
+    "tls.client_auth",
+    "tls.client_ca_file",
+    "tls.client_crl_file",
     "tls.key_file",
 ];
 

@@ -18,7 +18,7 @@ use cuttlebone_proto::Limits;
 use cuttlebone_server::{HttpSettings, MessageSettings, Settings, Timeouts};
 
 use super::merge::Merged;
-use super::raw::{RawAccess, RawConfig, RawHttp, RawLog, RawMessages, RawTimeouts};
+use super::raw::{RawAccess, RawConfig, RawHttp, RawLog, RawMessages, RawTimeouts, RawTls};
 use super::{Config, Faults};
 use crate::logging::{self, LogFormat, LogSettings};
 use crate::watch::Watch;
@@ -35,8 +35,8 @@ pub(super) fn check(
     let mut check = Check::new(merged, faults);
     let tls_files = Watch::new(tls::watched(&raw.tls));
     let network = network::network(&raw, &mut check, variables);
-    let access_files = Watch::new(access::files(&raw.access));
-    let known = access::known(&raw.access, &mut check);
+    let access_files = Watch::new(access::files(&raw.access, &raw.tls));
+    let known = access::known(&raw.access, &raw.tls, &mut check);
     let settings = Settings {
         listen: network.listen,
         reuse_port: raw.server.reuse_port,
@@ -65,10 +65,10 @@ pub(super) fn check(
 }
 
 /// Reads the files of `[access]` again, without the configuration itself.
-pub(super) fn known(raw: &RawAccess) -> Result<Known, Faults> {
+pub(super) fn known(raw: &RawAccess, tls: &RawTls) -> Result<Known, Faults> {
     let merged = Merged::new();
     let mut check = Check::new(&merged, Faults::default());
-    let known = access::known(raw, &mut check);
+    let known = access::known(raw, tls, &mut check);
     check.into_faults().into_result(known)
 }
 

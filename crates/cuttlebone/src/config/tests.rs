@@ -59,6 +59,8 @@ fn every_key_of_the_reference_changes_something() {
     // What a key needs beside itself to have an effect, and a value of its own where adding to the default is none.
     let base = [("CUTTLEBONE__SERVER__ALLOW_ANONYMOUS", "true"), ("HOME", "/home/user")];
     let (tokens, public) = (Temporary::tokens("words"), Temporary::keys("words-keys"));
+    let ((client_authority, lists), (other_authority, _)) =
+        (access::authority("words"), access::authority("words-other"));
     let jwt = format!("[{{issuer = \"https://login.example\", keys_file = {:?}}}]", public.path());
     let authority = std::env::temp_dir().join(format!("cuttlebone-config-ca-{}", std::process::id()));
     TlsSettings::SelfSigned { state_dir: authority.clone(), names: Vec::new() }.load().expect("makes one");
@@ -69,6 +71,10 @@ fn every_key_of_the_reference_changes_something() {
         ("access.tokens_file", tokens.path()),
         ("access.token_in_query", "true"),
         ("access.jwt", &jwt),
+        ("access.certificate", "[{dns = \"a\", roles = \"observer\"}]"),
+        ("tls.client_auth", "optional"),
+        ("tls.client_ca_file", client_authority.path()),
+        ("tls.client_crl_file", lists.path()),
         ("server.listen", "127.0.0.2:8081"),
         ("server.metrics_listen", ""),
         ("server.reuse_port", "true"),
@@ -108,10 +114,14 @@ fn every_key_of_the_reference_changes_something() {
             _ => words.iter().find(|(word, _)| *word == path).expect(&path).1.to_owned(),
         };
         let name = format!("CUTTLEBONE__{}__{}", section.to_uppercase(), key.to_uppercase());
-        let needs_tls = ["tls.state_dir", "tls.redirect_listen"].contains(&path.as_str());
+        let needs_tls = path.starts_with("tls.") && path != "tls.mode" || path == "access.certificate";
         let mode = if needs_tls { "self-signed" } else { "off" };
         let mut before = base.to_vec();
         before.push(("CUTTLEBONE__TLS__MODE", mode));
+        if path.starts_with("tls.client_") || path == "access.certificate" {
+            before.push(("CUTTLEBONE__TLS__CLIENT_AUTH", "required"));
+            before.push(("CUTTLEBONE__TLS__CLIENT_CA_FILE", other_authority.path()));
+        }
         let mut after = before.clone();
         after.retain(|(other, _)| *other != name);
         after.push((&name, &value));

@@ -18,15 +18,14 @@ const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"cuttlebo
 
 /// Lets a request through that is recognised, with its [`crate::caller::Caller`] in the extensions.
 pub(crate) async fn require(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    match app.gate.recognise(request.headers(), request.uri()) {
+    let link = request.extensions().get::<Arc<Link>>().cloned();
+    let certificate = link.as_ref().and_then(|link| link.certificate());
+    match app.gate.recognise(request.headers(), request.uri(), certificate) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(reason) => {
-            let link = request.extensions().get::<Arc<Link>>().cloned();
-            unauthenticated(&app, link.as_deref(), reason).await
-        }
+        Err(reason) => unauthenticated(&app, link.as_deref(), reason).await,
     }
 }
 

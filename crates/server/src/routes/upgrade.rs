@@ -55,7 +55,7 @@ async fn upgrade(app: &Arc<App>, role: Role, mut request: Request) -> Response {
         tracing::error!("a request came without its socket");
         return problem::problem(http::StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Internal error");
     };
-    let caller = match app.gate.recognise_upgrade(request.headers(), request.uri()) {
+    let caller = match app.gate.recognise_upgrade(request.headers(), request.uri(), link.certificate()) {
         Ok(caller) => caller,
         Err(reason) => return gate::unauthenticated(app, Some(&link), reason).await,
     };

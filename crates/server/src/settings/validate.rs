@@ -82,7 +82,9 @@ impl Settings {
     }
 
     fn check_https(&self, faults: &mut Faults) {
-        let HttpsSettings { redirect_listen, hsts_max_age } = self.https;
+        let HttpsSettings { redirect_listen, hsts_max_age, ref clients } = self.https;
+        let none = clients.is_none() || self.tls.is_some();
+        faults.check(none, "tls.client_auth", || "needs TLS".into());
         let key = "tls.redirect_listen";
         if let Some(redirect) = redirect_listen {
             faults.check(self.tls.is_some(), key, || "needs TLS to send to".into());

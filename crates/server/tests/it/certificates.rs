@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cuttlebone_client::raw::{self, RawConn};
 use cuttlebone_client::{Endpoint, Trust};
@@ -25,6 +25,10 @@ impl Pair {
 
     pub(crate) fn settings(&self) -> TlsSettings {
         TlsSettings::Files { cert_file: self.0.join("cert.pem"), key_file: self.0.join("key.pem") }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.0
     }
 
     fn write(&self, (cert, key): &(String, String)) {
@@ -83,7 +87,7 @@ async fn t41_another_certificate_is_for_new_connections_and_those_that_are_there
         devices.push(device);
     }
     pair.write(&certificate(2048));
-    assert!(server.handle.reload_tls(&pair.settings()).expect("good"), "it is another");
+    assert!(server.handle.reload_tls(&pair.settings(), None).expect("good"), "it is another");
     let new = pair.fingerprint();
     assert_ne!(old, new);
     assert!(serves(&server, &new).await && !serves(&server, &old).await);
@@ -117,16 +121,16 @@ async fn t41_bad_files_keep_the_old_certificate_and_are_counted() {
     ];
     for (count, (cert, key, expected)) in faults.into_iter().enumerate() {
         pair.write(&(cert, key));
-        let error = server.handle.reload_tls(&pair.settings()).expect_err(expected).to_string();
+        let error = server.handle.reload_tls(&pair.settings(), None).expect_err(expected).to_string();
         assert!(error.contains(expected) && error.contains(".pem"), "{error}");
         assert!(serves(&server, &old).await, "{expected}");
         let failed = server.metric(r#"cuttlebone_certificate_loads_total{outcome="failed"}"#).await;
         assert_eq!(failed, count as u64 + 1);
     }
     pair.write(&good);
-    assert!(!server.handle.reload_tls(&pair.settings()).expect("good"), "it is the same");
+    assert!(!server.handle.reload_tls(&pair.settings(), None).expect("good"), "it is the same");
     pair.set_mode(0o644);
-    let error = server.handle.reload_tls(&pair.settings()).expect_err("others may read it").to_string();
+    let error = server.handle.reload_tls(&pair.settings(), None).expect_err("others may read it").to_string();
     assert!(error.contains("(mode 644)") && error.contains("chmod 600"), "{error}");
 }
 
@@ -136,6 +140,6 @@ async fn certificate_that_has_expired_makes_way_for_any_other() {
     pair.write(&certificate(2021));
     let server = Running::with(|settings| settings.tls = Some(pair.settings()));
     pair.write(&certificate(2022));
-    assert!(server.handle.reload_tls(&pair.settings()).expect("taken"));
+    assert!(server.handle.reload_tls(&pair.settings(), None).expect("taken"));
     assert!(serves(&server, &pair.fingerprint()).await);
 }

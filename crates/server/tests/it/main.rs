@@ -3,6 +3,7 @@
 mod access;
 mod assets;
 mod certificates;
+mod client_certificates;
 mod descriptors;
 mod devices;
 mod drain;

@@ -54,6 +54,20 @@ pub enum TlsError {
         /// What is wrong: most often, they do not belong together.
         source: rustls::Error,
     },
+    /// No list in the file.
+    #[error("{} has no list in it (expected -----BEGIN X509 CRL-----)", path.display())]
+    NoList {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The authorities of clients, or their lists, are of no use.
+    #[error("cannot use {}: {reason}", path.display())]
+    Clients {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Others may read the key.
     #[error("{}: others than its owner may read the key (mode {mode:03o}). Do: chmod 600 {}", path.display(), path.display())]
     OpenKey {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cuttlebone_proto::IceServer;
-use cuttlebone_server::{ServerHandle, TlsSettings};
+use cuttlebone_server::{ClientSettings, ServerHandle, TlsSettings};
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::config::{self, Config, Known, RawAccess, RawConfig, Sources};
+use crate::config::{self, Config, Known, RawAccess, RawConfig, RawTls, Sources};
 use crate::logging::LogHandle;
 use crate::watch::Watch;
 
@@ -35,7 +35,9 @@ pub(super) struct Running {
     /// Of the last good configuration.
     access: RawAccess,
     access_files: Watch,
+    raw_tls: RawTls,
     tls: Option<TlsSettings>,
+    clients: Option<ClientSettings>,
     tls_files: Watch,
 }
 
@@ -48,7 +50,9 @@ impl Running {
             ice_servers: config.settings.ice_servers.clone(),
             access: config.raw.access.clone(),
             access_files: std::mem::take(&mut config.access_files),
+            raw_tls: config.raw.tls.clone(),
             tls: config.settings.tls.clone(),
+            clients: config.settings.https.clients.clone(),
             tls_files: std::mem::take(&mut config.tls_files),
         }
     }
@@ -101,9 +105,10 @@ impl Reload {
             self.running.ice_servers = ice_servers;
         }
         self.take_access(&config.known);
-        let Known { tokens, issuers, .. } = config.known;
+        let Known { tokens, issuers, certificates, .. } = config.known;
         let level = config.log.level;
-        tracing::info!(%level, ice_servers = has_new_servers, tokens, issuers, "reloaded log.level, ice.servers and access");
+        let ice_servers = has_new_servers;
+        tracing::info!(%level, ice_servers, tokens, issuers, certificates, "reloaded log.level, ice.servers and access");
         let keys = config::needs_restart(&self.running.started, &config.raw);
         if !keys.is_empty() {
             tracing::warn!(keys = keys.join(" "), "these keys have changed, and are taken with the next start");
@@ -114,20 +119,22 @@ impl Reload {
         // A certificate that comes from elsewhere needs a restart.
         if self.running.started.tls.mode == config.raw.tls.mode {
             self.running.tls = config.settings.tls;
+            self.running.clients = config.settings.https.clients;
             self.running.tls_files = config.tls_files;
         }
         self.take_tls();
         self.running.access = config.raw.access;
+        self.running.raw_tls = config.raw.tls;
         self.running.access_files = config.access_files;
     }
 
     /// Reads the files of `[access]` again.
     fn files(&mut self) {
-        match config::read_access(&self.running.access) {
+        match config::read_access(&self.running.access, &self.running.raw_tls) {
             Ok(known) => {
                 self.take_access(&known);
-                let Known { tokens, issuers, .. } = known;
-                tracing::info!(tokens, issuers, "a file of access has changed: reloaded");
+                let Known { tokens, issuers, certificates, .. } = known;
+                tracing::info!(tokens, issuers, certificates, "a file of access has changed: reloaded");
             }
             Err(faults) => tracing::error!(%faults, "a file of access has changed: kept the old"),
         }
@@ -136,7 +143,7 @@ impl Reload {
     /// Reads the certificate again.
     fn take_tls(&self) {
         let Some(settings) = &self.running.tls else { return };
-        match self.handle.reload_tls(settings) {
+        match self.handle.reload_tls(settings, self.running.clients.as_ref()) {
             Ok(true) => tracing::info!("another certificate is in use"),
             Ok(false) => {}
             Err(error) => tracing::error!(%error, "kept the old certificate"),

@@ -1,5 +1,6 @@
 //! `[access]`: who may come, with the files that it names.
 
+mod certificate;
 mod jwt;
 
 use std::fmt;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use cuttlebone_access::{Access, LineFault, Revoked, Settings, StaticTokens};
 use cuttlebone_server::AccessSettings;
 
-use super::super::raw::{RawAccess, RawConfig};
+use super::super::raw::{RawAccess, RawConfig, RawTls};
 use super::check::{Check, millis};
 use crate::files::{self, Others};
 
@@ -25,37 +26,53 @@ pub(crate) struct Known {
     pub(crate) tokens: usize,
     /// Issuers of JSON Web Tokens.
     pub(crate) issuers: usize,
+    /// Rules for certificates.
+    pub(crate) certificates: usize,
     /// What is no fault, but should be looked at.
     pub(crate) warnings: Vec<String>,
 }
 
 impl fmt::Debug for Known {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tokens, issuers, warnings, .. } = self;
-        f.debug_struct("Known").field("tokens", tokens).field("issuers", issuers).field("warnings", warnings).finish()
+        let Self { tokens, issuers, certificates, warnings, .. } = self;
+        f.debug_struct("Known")
+            .field("tokens", tokens)
+            .field("issuers", issuers)
+            .field("certificates", certificates)
+            .field("warnings", warnings)
+            .finish()
     }
 }
 
 /// Whether anybody is asked who they are: whether some kind of access is named, though it may have nobody in it.
 pub(super) fn is_configured(raw: &RawAccess) -> bool {
-    !raw.tokens_file.is_empty() || !raw.jwt.is_empty()
+    !raw.tokens_file.is_empty() || !raw.jwt.is_empty() || !raw.certificate.is_empty()
 }
 
 /// The files that are named.
-pub(super) fn files(raw: &RawAccess) -> Vec<PathBuf> {
+pub(super) fn files(raw: &RawAccess, tls: &RawTls) -> Vec<PathBuf> {
     let own = [&raw.tokens_file, &raw.revoked_file].into_iter().filter(|path| !path.is_empty());
     let jwt = raw.jwt.iter().flat_map(|issuer| [&issuer.keys_file, &issuer.secret_file]).flatten();
-    own.chain(jwt).map(PathBuf::from).collect()
+    let trust = [&tls.client_ca_file, &tls.client_crl_file].into_iter();
+    let trust = trust.filter(|path| !raw.certificate.is_empty() && !path.is_empty());
+    own.chain(jwt).chain(trust).map(PathBuf::from).collect()
 }
 
 /// Reads the files, and puts all together.
-pub(super) fn known(raw: &RawAccess, check: &mut Check<'_>) -> Known {
+pub(super) fn known(raw: &RawAccess, tls: &RawTls, check: &mut Check<'_>) -> Known {
     let tokens = lines("access.tokens_file", &raw.tokens_file, StaticTokens::parse, check);
     let revoked = lines("access.revoked_file", &raw.revoked_file, Revoked::parse, check);
     let (jwt, warnings) = jwt::issuers(&raw.jwt, check);
+    let certificates = certificate::certificates(&raw.certificate, tls, check);
     let count = tokens.as_ref().map_or(0, StaticTokens::len);
-    let access = Access::new(Settings { tokens, jwt, certificates: None, revoked: revoked.unwrap_or_default() });
-    Known { access: Arc::new(access), tokens: count, issuers: raw.jwt.len(), warnings }
+    let access = Access::new(Settings { tokens, jwt, certificates, revoked: revoked.unwrap_or_default() });
+    Known {
+        access: Arc::new(access),
+        tokens: count,
+        issuers: raw.jwt.len(),
+        certificates: raw.certificate.len(),
+        warnings,
+    }
 }
 
 /// What the server takes. `is_loopback` is whether nobody but this machine reaches it.

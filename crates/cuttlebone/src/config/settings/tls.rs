@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cuttlebone_server::{HttpsSettings, TlsError, TlsSettings};
+use cuttlebone_server::{ClientSettings, HttpsSettings, TlsError, TlsSettings};
 
 use super::super::raw::RawTls;
 use super::check::{Check, number_or_auto};
@@ -16,8 +16,32 @@ const YEAR_S: u64 = 365 * 24 * 60 * 60;
 
 /// The files that are named, and read again.
 pub(super) fn watched(raw: &RawTls) -> Vec<PathBuf> {
-    let pair = [&raw.cert_file, &raw.key_file].into_iter().filter(|path| raw.mode == "files" && !path.is_empty());
-    pair.map(PathBuf::from).collect()
+    let pair = [&raw.cert_file, &raw.key_file].into_iter().filter(|_| raw.mode == "files");
+    let trust = [&raw.client_ca_file, &raw.client_crl_file].into_iter().filter(|_| raw.client_auth != "off");
+    pair.chain(trust).filter(|path| !path.is_empty()).map(PathBuf::from).collect()
+}
+
+/// How clients are asked for a certificate. The files are read here already, so that a bad one is a fault like any other.
+fn clients(raw: &RawTls, check: &mut Check<'_>) -> Option<ClientSettings> {
+    let required = match raw.client_auth.as_str() {
+        "off" => return None,
+        "optional" => false,
+        "required" => true,
+        other => {
+            check.fault("tls.client_auth", format!("expected \"off\", \"optional\" or \"required\", not {other:?}"));
+            return None;
+        }
+    };
+    if raw.client_ca_file.is_empty() {
+        check.fault("tls.client_ca_file", "is needed to ask clients for a certificate");
+        return None;
+    }
+    let crl_file = Some(PathBuf::from(&raw.client_crl_file)).filter(|path| !path.as_os_str().is_empty());
+    let settings = ClientSettings { ca_file: (&raw.client_ca_file).into(), crl_file, required };
+    if let Err(error) = settings.check() {
+        check.fault("tls.client_ca_file", error.to_string());
+    }
+    Some(settings)
 }
 
 /// What there is beside the certificate.
@@ -26,6 +50,7 @@ pub(super) fn https(raw: &RawTls, check: &mut Check<'_>) -> HttpsSettings {
     let auto = if matches!(raw.mode.as_str(), "off" | "self-signed") { 0 } else { YEAR_S };
     let hsts = number_or_auto("tls.hsts_max_age_s", &raw.hsts_max_age_s, check).unwrap_or(auto);
     HttpsSettings {
+        clients: clients(raw, check),
         redirect_listen: redirect.map(|text| address("tls.redirect_listen", text, check)),
         hsts_max_age: Duration::from_secs(hsts),
     }
