@@ -209,7 +209,7 @@ impl Server {
             Some((listener, address)) => (Some(redirect_door(listener, address, &public, local_addr)), Some(address)),
             None => (None, None),
         };
-        let fingerprint = tls.as_ref().map(Tls::fingerprint);
+        let fingerprint = tls.as_ref().and_then(Tls::fingerprint);
         Ok(Self { public, metrics, redirect, local_addr, metrics_addr, redirect_addr, tls, fingerprint, app })
     }
 

@@ -7,6 +7,7 @@
 //! new, and connections that are there go on; 3. after a reload no session of before is resumed, for what it stood on may not
 //! be good any more.
 
+mod challenge;
 mod clients;
 mod error;
 mod fingerprint;
@@ -16,7 +17,7 @@ mod validity;
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -30,6 +31,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+pub use challenge::ChallengeGuard;
+use challenge::{Challenges, no_certificate};
 pub use clients::ClientSettings;
 use clients::Clients;
 pub use error::TlsError;
@@ -52,18 +55,24 @@ pub enum TlsSettings {
         /// Names and addresses beside `localhost`, `127.0.0.1` and `::1`.
         names: Vec<String>,
     },
+    /// Got by this program while it runs. Until then there is none, and no handshake comes about.
+    Kept {
+        /// The chain and its key, as they were written by [`keep_secret`].
+        file: PathBuf,
+    },
 }
 
 /// What handshakes are done with. A clone is cheap, and the same: what one is reloaded with, all have.
 #[derive(Clone)]
 pub struct Tls {
     current: Arc<RwLock<Current>>,
+    challenges: Challenges,
 }
 
 /// What is in use.
 struct Current {
-    config: Arc<ServerConfig>,
-    fingerprint: Arc<str>,
+    config: Option<Arc<ServerConfig>>,
+    fingerprint: Option<Arc<str>>,
     validity: Option<Validity>,
     cert_file: PathBuf,
     /// Of everything that was read.
@@ -93,18 +102,17 @@ impl TlsSettings {
     /// As [`Self::load`].
     pub fn load_with(&self, clients: Option<&ClientSettings>) -> Result<Tls, TlsError> {
         let current = Current::read(self, clients)?;
-        Ok(Tls { current: Arc::new(RwLock::new(current)) })
+        Ok(Tls { current: Arc::new(RwLock::new(current)), challenges: Challenges::default() })
     }
 
-    fn read(&self) -> Result<Identity, TlsError> {
+    fn read(&self) -> Result<Option<Identity>, TlsError> {
         match self {
-            Self::Files { cert_file, key_file } => Ok(Identity {
-                chain: pem::certificates(cert_file)?,
-                key: pem::key(key_file)?,
-                cert_file: cert_file.clone(),
-                key_file: key_file.clone(),
-            }),
-            Self::SelfSigned { state_dir, names } => self_signed::load_or_make(state_dir, names),
+            Self::Files { cert_file, key_file } => Identity::read(cert_file, key_file).map(Some),
+            Self::SelfSigned { state_dir, names } => self_signed::load_or_make(state_dir, names).map(Some),
+            Self::Kept { file } => match Identity::read(file, file) {
+                Err(TlsError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+                read => read.map(Some),
+            },
         }
     }
 
@@ -113,12 +121,44 @@ impl TlsSettings {
     pub fn files(&self) -> Vec<PathBuf> {
         match self {
             Self::Files { cert_file, key_file } => vec![cert_file.clone(), key_file.clone()],
-            Self::SelfSigned { .. } => Vec::new(),
+            Self::SelfSigned { .. } | Self::Kept { .. } => Vec::new(),
         }
     }
 }
 
+impl Identity {
+    fn read(cert_file: &Path, key_file: &Path) -> Result<Self, TlsError> {
+        let (chain, key) = (pem::certificates(cert_file)?, pem::key(key_file)?);
+        Ok(Self { chain, key, cert_file: cert_file.into(), key_file: key_file.into() })
+    }
+}
+
+/// Writes a file that only its owner may read, in a directory that is made if it is not there. It is never half a file. Blocks
+/// for as long as the disk does.
+///
+/// # Errors
+/// Those of the system.
+pub fn keep_secret(file: &Path, text: &str) -> io::Result<()> {
+    self_signed::keep(file.parent().unwrap_or(Path::new(".")), file, text)
+}
+
 impl Tls {
+    /// Without a certificate.
+    #[must_use]
+    pub fn without_certificate() -> Self {
+        Self { current: Arc::new(RwLock::new(Current::none())), challenges: Challenges::default() }
+    }
+
+    /// Answers the challenge of an authority for one of our names, which may come by any connection, until the guard is
+    /// dropped. `digest` is that of the key authorization.
+    ///
+    /// # Errors
+    /// The name is one that no certificate can hold.
+    pub fn answer_challenge(&self, name: &str, digest: &[u8; 32]) -> Result<ChallengeGuard, TlsError> {
+        let answer = self.challenges.answer(name, digest);
+        answer.map_err(|source| TlsError::Make { names: name.to_owned(), source })
+    }
+
     /// Reads again what `settings` name. Whether it is something else than before: handshakes have it from now on. `now` is
     /// in seconds since 1970. Blocks for as long as the disk does.
     ///
@@ -142,14 +182,29 @@ impl Tls {
     /// # Errors
     /// The peer spoke no TLS, or none that is accepted here, or hung up.
     pub(crate) async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let config = Arc::clone(&self.current.read().config);
-        TlsAcceptor::from(config).accept(tcp).await
+        let config = self.current.read().config.clone();
+        if !self.challenges.are_none() {
+            return self.challenges.accept(tcp, config).await;
+        }
+        TlsAcceptor::from(config.ok_or_else(no_certificate)?).accept(tcp).await
     }
 
     /// SHA-256 of the certificate, as `AA:BB:…`: what a browser shows, and what a peer may pin.
     #[must_use]
-    pub fn fingerprint(&self) -> Arc<str> {
-        Arc::clone(&self.current.read().fingerprint)
+    pub fn fingerprint(&self) -> Option<Arc<str>> {
+        self.current.read().fingerprint.clone()
+    }
+
+    /// Whether there is a certificate.
+    #[must_use]
+    pub fn has_certificate(&self) -> bool {
+        self.current.read().config.is_some()
+    }
+
+    /// From when on the certificate is good, in seconds since 1970, if that can be read.
+    #[must_use]
+    pub fn valid_from(&self) -> Option<u64> {
+        self.current.read().validity.map(|validity| validity.from)
     }
 
     /// When the certificate ends, in seconds since 1970, if that can be read.
@@ -174,25 +229,29 @@ impl fmt::Debug for Tls {
 impl Current {
     fn read(settings: &TlsSettings, clients: Option<&ClientSettings>) -> Result<Self, TlsError> {
         let clients = clients.map(ClientSettings::read).transpose()?;
-        Self::new(settings.read()?, clients)
+        settings.read()?.map_or_else(|| Ok(Self::none()), |identity| Self::new(identity, clients))
+    }
+
+    fn none() -> Self {
+        Self { config: None, fingerprint: None, validity: None, cert_file: PathBuf::new(), digest: [0; 32] }
     }
 
     fn new(identity: Identity, clients: Option<Clients>) -> Result<Self, TlsError> {
         let digest = digest(&identity, clients.as_ref());
         let verifier = clients.map_or_else(|| Ok(WebPkiClientVerifier::no_client_auth()), Clients::verifier)?;
         let Identity { chain, key, cert_file, key_file } = identity;
-        let fingerprint = chain.first().map(|cert| fingerprint::sha256(cert)).unwrap_or_default().into();
+        let fingerprint = chain.first().map(|cert| fingerprint::sha256(cert).into());
         let validity = chain.first().and_then(|cert| Validity::of(cert));
         let config = server_config(chain, key, verifier).map_err(|source| TlsError::Unusable {
             cert: cert_file.clone(),
             key: key_file,
             source,
         })?;
-        Ok(Self { config: Arc::new(config), fingerprint, validity, cert_file, digest })
+        Ok(Self { config: Some(Arc::new(config)), fingerprint, validity, cert_file, digest })
     }
 
     fn is_good_at(&self, now: u64) -> bool {
-        self.validity.is_none_or(|validity| validity.has(now))
+        self.config.is_some() && self.validity.is_none_or(|validity| validity.has(now))
     }
 }
 

@@ -13,6 +13,9 @@ const SYSTEM: &[(&str, &[&str], &str)] = &[
     ("git", &["--version"], "git"),
     ("python3", &["-c", "import venv, ensurepip"], "python3-venv"),
     ("chromium", &["--version"], "chromium"),
+    ("openssl", &["version"], "openssl"),
+    ("testssl", &["--version"], "testssl.sh"),
+    ("pebble", &["-help"], "pebble"),
 ];
 
 /// The oldest Node.js that the browser tests run on; that of Debian 12 is older.

@@ -43,7 +43,7 @@ impl Pair {
 
     /// Of the certificate in the file.
     fn fingerprint(&self) -> String {
-        self.settings().load().expect("good").fingerprint().to_string()
+        self.settings().load().expect("good").fingerprint().expect("there is one").to_string()
     }
 }
 

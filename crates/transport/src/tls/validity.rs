@@ -6,7 +6,7 @@ use x509_cert::der::Decode;
 /// Seconds since 1970, the last one included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Validity {
-    from: u64,
+    pub(super) from: u64,
     pub(super) until: u64,
 }
 

@@ -40,7 +40,7 @@ fn write_key(dir: &Path, pem: &str) {
 fn good_files_are_loaded() {
     let dir = empty_dir("good_files");
     write_pair(&dir);
-    let fingerprint = files(&dir).load().unwrap().fingerprint();
+    let fingerprint = files(&dir).load().unwrap().fingerprint().unwrap();
     assert_eq!(fingerprint.len(), 95);
     assert!(fingerprint.split(':').all(|byte| byte.len() == 2 && u8::from_str_radix(byte, 16).is_ok()));
 }
