@@ -1,12 +1,14 @@
 //! What all routes and tasks of one server share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use cuttlebone_hub::Registry;
 use cuttlebone_transport::ws::Assembly;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::acme::Tokens;
 use crate::admission::{Admission, Bounds};
 use crate::drain::Waves;
 use crate::feed::Feed;
@@ -28,6 +30,10 @@ pub(crate) struct App {
     pub(crate) gate: Gate,
     /// Asks other servers.
     pub(crate) fetcher: Fetcher,
+    /// What an authority may ask for to see that a name is ours.
+    pub(crate) acme_tokens: Tokens,
+    /// There is TLS, and no certificate yet: nobody can be served.
+    pub(crate) lacks_certificate: AtomicBool,
     /// Changes of the device list, as text.
     pub(crate) feed: Feed,
     /// The device list as text.
@@ -53,6 +59,8 @@ impl App {
     ) -> Arc<Self> {
         Arc::new(Self {
             fetcher,
+            acme_tokens: Tokens::default(),
+            lacks_certificate: AtomicBool::new(false),
             gate: Gate::new(&settings.access, settings.tls.is_some(), &settings.allowed_origins),
             feed: Feed::new(settings.hub.event_buffer),
             listings: Listings::default(),

@@ -8,6 +8,7 @@
 //! connection ends that connection only; 4. nothing a peer sends is logged or becomes a label.
 
 mod accept;
+mod acme;
 mod admission;
 mod app;
 mod caller;
@@ -50,6 +51,6 @@ pub use panics::log_location_only;
 pub use resume_key::ResumeKey;
 pub use server::{BindError, Server, ServerHandle, Sockets, Summary};
 pub use settings::{
-    ConnectionSettings, DataLimits, Fault, HttpSettings, HttpsSettings, LimitSettings, MemorySettings, MessageSettings,
-    Settings, Timeouts,
+    AcmeChallenge, AcmeSettings, ConnectionSettings, DataLimits, ExternalAccount, Fault, HttpSettings, HttpsSettings,
+    LimitSettings, MemorySettings, MessageSettings, Settings, Timeouts,
 };

@@ -20,7 +20,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
-pub(crate) use labels::{AcceptError, CertificateLoad, Paused, Peer, Refusal, Timeout};
+pub(crate) use labels::{AcceptError, CertificateLoad, Order, Paused, Peer, Refusal, Timeout};
 use labels::{Label, PerLabel};
 
 /// The counters and gauges of one server.
@@ -55,6 +55,7 @@ pub(crate) struct Metrics {
     event_streams: Gauge,
     certificate_end: Gauge,
     certificate_loads: PerLabel<CertificateLoad, Counter>,
+    orders: PerLabel<Order, Counter>,
 }
 
 /// One living thing in a gauge, until dropped.
@@ -134,6 +135,7 @@ impl Metrics {
                 .one("let_go_clients", "Clients that waited for a device and were let go for want of memory"),
             event_streams: declare.one("event_streams", "Open streams of device events"),
             certificate_end,
+            orders: declare.each("acme_orders", "Certificates that an authority was asked for, by what came of it"),
             certificate_loads: declare
                 .each("certificate_loads", "Times that another certificate was to be taken while running"),
             registry: declare.0,
@@ -195,6 +197,11 @@ impl Metrics {
     /// Another certificate was to be taken.
     pub(crate) fn certificate_loaded(&self, outcome: CertificateLoad) {
         self.certificate_loads.at(outcome).inc();
+    }
+
+    /// An authority was asked for a certificate.
+    pub(crate) fn ordered(&self, outcome: Order) {
+        self.orders.at(outcome).inc();
     }
 
     /// What unfinished messages may come to, in bytes.

@@ -17,13 +17,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accept::{self, Door};
+use crate::acme::Acme;
 use crate::admission::{Admission, Bounds};
 use crate::app::App;
 use crate::descriptors::Shares;
 use crate::fetch::{FetchError, Fetcher};
 use crate::ids::SystemRandom;
 use crate::memory::{self, Watch};
-use crate::metrics::{CertificateLoad, Metrics, Timeout, endpoint};
+use crate::metrics::{Metrics, Timeout, endpoint};
 use crate::resume_key::ResumeKey;
 use crate::routes::redirect;
 use crate::settings::{self, Fault, Settings};
@@ -48,6 +49,7 @@ pub struct Server {
     metrics_addr: Option<SocketAddr>,
     redirect_addr: Option<SocketAddr>,
     tls: Option<Tls>,
+    acme: Option<Acme>,
     /// Of the certificate it starts with.
     fingerprint: Option<Arc<str>>,
     app: Arc<App>,
@@ -94,15 +96,7 @@ impl ServerHandle {
     /// It can't be used: the old one is kept.
     pub fn reload_tls(&self, settings: &TlsSettings, clients: Option<&ClientSettings>) -> Result<bool, TlsError> {
         let Some(tls) = &self.tls else { return Ok(false) };
-        let metrics = &self.app.metrics;
-        let changed = tls.reload(settings, clients, clock::unix_ms() / 1000);
-        match &changed {
-            Ok(true) => metrics.certificate_loaded(CertificateLoad::Changed),
-            Ok(false) => {}
-            Err(_) => metrics.certificate_loaded(CertificateLoad::Failed),
-        }
-        certificate::look_at(tls, metrics);
-        changed
+        certificate::reload(tls, settings, clients, &self.app)
     }
 }
 
@@ -160,8 +154,7 @@ impl Server {
         let shares = shares(settings.connections.max);
         settings.hub.all_queues_bytes = memory::queues(settings.memory);
         settings.connections.max = shares.connections;
-        let clients = settings.https.clients.as_ref();
-        let tls = settings.tls.as_ref().map(|tls| tls.load_with(clients)).transpose()?;
+        let tls = certificate::load(&settings)?;
         let fetcher = Fetcher::new(&settings.fetch)?;
         let leaves_queue = sockets.public.is_some();
         let (listener, local_addr) =
@@ -179,14 +172,16 @@ impl Server {
 
         let admission = Admission::new(settings.connections.bounds());
         let metrics = Arc::new(Metrics::new());
-        if let Some(tls) = &tls {
-            certificate::look_at(tls, &metrics);
-        }
         let observer = Arc::clone(&metrics);
         let tokens = tokens(settings.resume_key.clone());
         let ids = Box::new(SystemRandom);
         let registry = Registry::new(settings.hub.clone(), &settings.ice_servers, ids, tokens, observer);
         let app = App::new(settings, Arc::new(registry), metrics, fetcher);
+
+        if let Some(tls) = &tls {
+            certificate::look_at(tls, &app);
+        }
+        let acme = Acme::new(&app, tls.as_ref())?;
 
         let router = router::router(&app, local_addr);
         let tasks = Arc::clone(&app.tasks);
@@ -210,7 +205,7 @@ impl Server {
             None => (None, None),
         };
         let fingerprint = tls.as_ref().and_then(Tls::fingerprint);
-        Ok(Self { public, metrics, redirect, local_addr, metrics_addr, redirect_addr, tls, fingerprint, app })
+        Ok(Self { public, metrics, redirect, local_addr, metrics_addr, redirect_addr, tls, acme, fingerprint, app })
     }
 
     /// To change it while it runs.
@@ -237,6 +232,12 @@ impl Server {
         self.redirect_addr
     }
 
+    /// Whether it speaks TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// SHA-256 of the certificate that it starts with as `AA:BB:…`, with TLS.
     #[must_use]
     pub fn fingerprint(&self) -> Option<&str> {
@@ -248,7 +249,7 @@ impl Server {
     /// To drain: not ready any more, no new connections, the open ones are closed in waves, and what has not left after
     /// `timeouts.drain_ms` is aborted. Dropping the future aborts everything at once.
     pub async fn run(self, cancel: CancellationToken) -> Summary {
-        let Self { public, metrics, redirect, app, .. } = self;
+        let Self { public, metrics, redirect, acme, app, .. } = self;
         let tasks = Arc::clone(&app.tasks);
         let stopped = (tasks.stopping.clone().drop_guard(), AbortOnDrop(Arc::clone(&tasks)));
         let metrics_stopped = metrics.as_ref().map(|door| AbortOnDrop(Arc::clone(&door.tasks)));
@@ -257,6 +258,9 @@ impl Server {
         let accepting = services.spawn(accept::run(public, tasks.stopping.clone()));
         if let Some(redirect) = redirect {
             services.spawn(accept::run(redirect, tasks.stopping.clone()));
+        }
+        if let Some(acme) = acme {
+            services.spawn(acme.run(tasks.stopping.clone()));
         }
         if let Some(metrics) = metrics {
             services.spawn(accept::run(metrics, tasks.abort.clone()));

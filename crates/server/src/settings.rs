@@ -3,6 +3,7 @@
 //! One struct a section of the config file, durations as [`Duration`]. Invariant: a [`Settings`] that [`Settings::validate`]
 //! passes can be served; [`Server::bind`](crate::Server::bind) refuses any other.
 
+mod acme;
 mod https;
 mod limits;
 mod validate;
@@ -20,6 +21,7 @@ use crate::gate::AccessSettings;
 use crate::origin::Origin;
 use crate::resume_key::ResumeKey;
 
+pub use acme::{AcmeChallenge, AcmeSettings, ExternalAccount};
 pub use https::HttpsSettings;
 pub use limits::{DataLimits, LimitSettings};
 pub use validate::Fault;
@@ -46,6 +48,8 @@ pub struct Settings {
     pub access: AccessSettings,
     /// Where the certificate comes from: `tls`. `None` is plain HTTP.
     pub tls: Option<TlsSettings>,
+    /// How it is got, where it is [`TlsSettings::Kept`]: `acme`.
+    pub acme: Option<AcmeSettings>,
     /// What there is beside it.
     pub https: HttpsSettings,
     /// How many sockets at once.
@@ -203,6 +207,7 @@ impl Default for Settings {
             allowed_origins: Vec::new(),
             access: AccessSettings::default(),
             tls: None,
+            acme: None,
             https: HttpsSettings::default(),
             connections: ConnectionSettings::default(),
             timeouts: Timeouts::default(),

@@ -102,6 +102,16 @@ label! {
 }
 
 label! {
+    /// What came of asking an authority for a certificate.
+    Order, "outcome", {
+        /// It issued one.
+        Issued = "issued",
+        /// It did not, or could not be asked.
+        Failed = "failed",
+    }
+}
+
+label! {
     /// What a peer was late with.
     Timeout, "which", {
         /// TLS, the request, or the end of the upgrade.
@@ -212,7 +222,7 @@ mod tests {
         }
         assert!(distinct::<Peer>() && distinct::<Direction>() && distinct::<Refusal>());
         assert!(distinct::<ResumeOutcome>() && distinct::<Paused>());
-        assert!(distinct::<CertificateLoad>());
+        assert!(distinct::<CertificateLoad>() && distinct::<Order>());
         assert!(distinct::<AcceptError>() && distinct::<Timeout>() && distinct::<CloseCode>());
     }
 }

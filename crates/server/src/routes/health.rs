@@ -1,6 +1,7 @@
 //! Is the server alive, and does it want more work?
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -14,9 +15,15 @@ pub(crate) async fn livez() -> Response {
     fine()
 }
 
-/// 503 from the moment the server begins to stop.
+/// 503 from the moment the server begins to stop, and until there is a certificate.
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
-    if app.tasks.is_stopping() { problem::unavailable("draining", "The server is stopping") } else { fine() }
+    if app.tasks.is_stopping() {
+        problem::unavailable("draining", "The server is stopping")
+    } else if app.lacks_certificate.load(Ordering::Relaxed) {
+        problem::unavailable("no_certificate", "There is no certificate yet")
+    } else {
+        fine()
+    }
 }
 
 fn fine() -> Response {

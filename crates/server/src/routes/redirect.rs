@@ -1,4 +1,5 @@
-//! The port of plain HTTP beside one with TLS: it sends browsers there, and does nothing else.
+//! The port of plain HTTP beside one with TLS: it sends browsers there, answers the challenges of an authority, and does nothing
+//! else.
 //!
 //! What was sent to it was sent in the clear: only what asks for a page is sent on, so that whoever has a wrong address in a
 //! program learns of it.
@@ -7,9 +8,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{CONNECTION, HOST, LOCATION, UPGRADE};
+use axum::routing::get;
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, LOCATION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 
 use crate::app::App;
@@ -26,8 +28,22 @@ struct Beside {
 
 /// The routes of the listener on `address`, which sends on to `port`.
 pub(crate) fn router(app: &Arc<App>, address: SocketAddr, port: u16) -> Router {
-    let routes = Router::new().fallback(send_on).with_state(Arc::new(Beside { app: Arc::clone(app), port }));
-    host::guarded(routes, address, &app.settings.allowed_origins, &app.metrics)
+    let beside = Arc::new(Beside { app: Arc::clone(app), port });
+    let routes = Router::new().fallback(send_on).with_state(Arc::clone(&beside));
+    let routes = host::guarded(routes, address, &app.settings.allowed_origins, &app.metrics);
+    // An authority asks by the name that it wants to see.
+    Router::new()
+        .route("/.well-known/acme-challenge/{token}", get(challenge))
+        .with_state(beside)
+        .fallback_service(routes)
+}
+
+/// The file that an authority asks for (RFC 8555, 8.3).
+async fn challenge(State(beside): State<Arc<Beside>>, Path(token): Path<String>) -> Response {
+    match beside.app.acme_tokens.content(&token) {
+        Some(content) => ([(CONTENT_TYPE, "application/octet-stream")], content).into_response(),
+        None => problem::not_found().await,
+    }
 }
 
 async fn send_on(State(beside): State<Arc<Beside>>, request: Request) -> Response {

@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use cuttlebone_proto::IceServer;
 use cuttlebone_transport::Rate;
+use cuttlebone_transport::tls::TlsSettings;
+use http::Uri;
+use http::uri::Authority;
 
-use super::{HttpsSettings, Settings};
+use super::{AcmeChallenge, HttpsSettings, Settings};
 
 /// The longest time that any key may name: a day. A larger one is a slip of the unit.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -16,6 +19,9 @@ const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
 /// What a browser can't be made to forget before: ten years are a slip of the unit.
 const LONGEST_HSTS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// Names of one certificate: what public authorities allow.
+const MOST_DOMAINS: usize = 100;
 
 /// What the program itself needs, about.
 const LEAST_MEMORY: u64 = 16 << 20;
@@ -47,6 +53,7 @@ impl Settings {
         let mut faults = Faults::default();
         self.check_listen(&mut faults);
         self.check_https(&mut faults);
+        self.check_acme(&mut faults);
         self.check_connections(&mut faults);
         self.check_timeouts(&mut faults);
         self.check_messages(&mut faults);
@@ -79,6 +86,22 @@ impl Settings {
     fn check_listen(&self, faults: &mut Faults) {
         let taken = self.metrics_listen.is_some_and(|metrics| metrics == self.listen && metrics.port() != 0);
         faults.check(!taken, "server.metrics_listen", || "must differ from server.listen".into());
+    }
+
+    fn check_acme(&self, faults: &mut Faults) {
+        let Some(acme) = &self.acme else { return };
+        faults.within("acme.domains", acme.domains.len(), 1..=MOST_DOMAINS);
+        let is_name = |name: &String| name.contains('.') && !name.contains('*') && name.parse::<Authority>().is_ok();
+        let fault = || "names only, such as signal.example.org; one with a * needs another challenge".into();
+        faults.check(acme.domains.iter().all(is_name), "acme.domains", fault);
+        let is_url = acme.directory_url.starts_with("https://") && acme.directory_url.parse::<Uri>().is_ok();
+        faults.check(is_url, "acme.directory_url", || "must be an https URL".into());
+        let has_port = acme.challenge != AcmeChallenge::Http01 || self.https.redirect_listen.is_some();
+        faults.check(has_port, "acme.challenge", || "\"http-01\" needs tls.redirect_listen".into());
+        faults.time("acme.retry_ms", acme.retry);
+        faults.time("acme.retry_max_ms", acme.retry_max);
+        let is_kept = self.tls == Some(TlsSettings::Kept { file: acme.certificate_file() });
+        faults.check(is_kept, "tls.mode", || "must be \"acme\" to get a certificate".into());
     }
 
     fn check_https(&self, faults: &mut Faults) {

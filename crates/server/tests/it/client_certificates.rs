@@ -1,6 +1,6 @@
 //! Certificates that peers show.
 
-mod support;
+pub(crate) mod support;
 
 use std::time::Duration;
 

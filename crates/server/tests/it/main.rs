@@ -1,6 +1,7 @@
 //! The server over real sockets on loopback.
 
 mod access;
+mod acme;
 mod assets;
 mod certificates;
 mod client_certificates;

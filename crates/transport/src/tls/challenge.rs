@@ -14,6 +14,7 @@ use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::{Acceptor, ClientHello};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
@@ -90,8 +91,10 @@ fn config(name: &str, digest: &[u8; 32]) -> Result<ServerConfig, rcgen::Error> {
     let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(|_| rcgen::Error::CouldNotParseKeyPair)?;
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().expect("ring has suites for the default versions");
-    let config = builder.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key);
-    let mut config = config.map_err(|_| rcgen::Error::CouldNotParseCertificate)?;
+    let key = ring::sign::any_supported_type(&key).map_err(|_| rcgen::Error::CouldNotParseKeyPair)?;
+    // Not with_single_cert: that looks into the certificate, and the extension of a challenge is critical and unknown to it.
+    let shown = CertifiedKey::new(vec![certificate.der().clone()], key);
+    let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
     config.alpn_protocols = vec![PROTOCOL.to_vec()];
     Ok(config)
 }

@@ -35,7 +35,7 @@ const NEEDED: [(&str, &str); 9] = [
     ("TLS1_3", "OK"),
     ("secure_client_renego", "OK"),
     ("CRIME_TLS", "OK"),
-    ("HSTS", "OK"),
+    ("HSTS_time", "OK"),
 ];
 
 /// What is wrong.

@@ -28,10 +28,10 @@ use crate::certificates::Pair;
 use crate::support::{PATIENCE, Running};
 
 /// Vouches for clients.
-pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -39,7 +39,7 @@ impl Authority {
     }
 
     /// A peer with a certificate of that name, changed as wanted.
-    pub(super) fn sign(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
+    pub(crate) fn sign(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
         let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         change(&mut params);
@@ -50,30 +50,30 @@ impl Authority {
     }
 
     /// One that is good.
-    pub(super) fn client(&self, name: &str) -> Identity {
+    pub(crate) fn client(&self, name: &str) -> Identity {
         self.sign(name, |_| ())
     }
 
-    pub(super) fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.0.pem()
     }
 }
 
 /// In so long, to the second.
-pub(super) fn from_now(time: Duration) -> (u64, impl FnOnce(&mut CertificateParams)) {
+pub(crate) fn from_now(time: Duration) -> (u64, impl FnOnce(&mut CertificateParams)) {
     let end = SystemTime::UNIX_EPOCH.elapsed().expect("after 1970") + time;
     (end.as_secs(), move |params: &mut CertificateParams| {
         params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(end.as_secs());
     })
 }
 
-pub(super) fn unix_now() -> u64 {
+pub(crate) fn unix_now() -> u64 {
     UNIX_EPOCH.elapsed().expect("after 1970").as_secs()
 }
 
 /// A server that asks for certificates, and its files.
-pub(super) struct Asking {
-    pub(super) server: Running,
+pub(crate) struct Asking {
+    pub(crate) server: Running,
     pair: Pair,
     ca_file: PathBuf,
     required: bool,
@@ -81,11 +81,11 @@ pub(super) struct Asking {
 
 impl Asking {
     /// Each name below lab.example is a device and a client of all.
-    pub(super) fn new(name: &str, authority: &Authority, required: bool) -> Self {
+    pub(crate) fn new(name: &str, authority: &Authority, required: bool) -> Self {
         Self::with(name, authority, required, |_| ())
     }
 
-    pub(super) fn with(name: &str, authority: &Authority, required: bool, change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) fn with(name: &str, authority: &Authority, required: bool, change: impl FnOnce(&mut Settings)) -> Self {
         let pair = Pair::new(name);
         let ca_file = pair.folder().join("ca.pem");
         fs::write(&ca_file, authority.pem()).expect("writes");
@@ -100,7 +100,7 @@ impl Asking {
     }
 
     /// Another authority vouches from now on.
-    pub(super) fn trust(&self, authority: &Authority) {
+    pub(crate) fn trust(&self, authority: &Authority) {
         fs::write(&self.ca_file, authority.pem()).expect("writes");
         let clients = ClientSettings { ca_file: self.ca_file.clone(), crl_file: None, required: self.required };
         self.server.handle.set_access(access(&authority.pem(), ""));
@@ -109,7 +109,7 @@ impl Asking {
 }
 
 /// Recognises what the authority signs, and the tokens of these lines.
-pub(super) fn access(authority: &str, tokens: &str) -> Arc<Access> {
+pub(crate) fn access(authority: &str, tokens: &str) -> Arc<Access> {
     let trust = CertificateTrust::new(authority).expect("an authority");
     let rule = CertificateRule {
         kind: NameKind::Dns,
@@ -124,33 +124,43 @@ pub(super) fn access(authority: &str, tokens: &str) -> Arc<Access> {
 }
 
 /// A peer with a certificate, or without. It resumes sessions of TLS where it can.
-pub(super) struct Identity(TlsConnector);
+pub(crate) struct Identity(TlsConnector);
 
 impl Identity {
-    pub(super) fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self::new(None)
     }
 
+    /// Without one, that speaks nothing but this protocol.
+    pub(crate) fn offering(protocol: &[u8]) -> Self {
+        Self::with(None, protocol)
+    }
+
     fn new(shown: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>) -> Self {
+        Self::with(shown, b"http/1.1")
+    }
+
+    fn with(shown: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>, protocol: &[u8]) -> Self {
         let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("versions")
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyServer));
-        let config = match shown {
+        let mut config = match shown {
             Some((chain, key)) => config.with_client_auth_cert(chain, key).expect("a pair"),
             None => config.with_no_client_auth(),
         };
+        config.alpn_protocols = vec![protocol.to_vec()];
         Self(TlsConnector::from(Arc::new(config)))
     }
 
-    pub(super) async fn connect(&self, server: &Running) -> io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn connect(&self, server: &Running) -> io::Result<TlsStream<TcpStream>> {
         let tcp = TcpStream::connect(server.addr).await?;
         self.0.connect(ServerName::try_from("localhost").expect("a name"), tcp).await
     }
 
     /// The whole answer to a request with these lines; an error if the handshake fails, which TLS 1.3 tells of when reading.
-    pub(super) async fn ask(&self, server: &Running, request: &str, lines: &str) -> io::Result<String> {
+    pub(crate) async fn ask(&self, server: &Running, request: &str, lines: &str) -> io::Result<String> {
         let mut stream = self.connect(server).await?;
         let host = server.addr;
         let text = format!("{request} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{lines}\r\n");
@@ -161,19 +171,19 @@ impl Identity {
     }
 
     /// The status of the answer; 0 if the handshake fails.
-    pub(super) async fn status(&self, server: &Running, request: &str, lines: &str) -> u16 {
+    pub(crate) async fn status(&self, server: &Running, request: &str, lines: &str) -> u16 {
         let answer = self.ask(server, request, lines).await.unwrap_or_default();
         answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()
     }
 
     /// Whom the server takes it for, with these lines.
-    pub(super) async fn name(&self, server: &Running, lines: &str) -> String {
+    pub(crate) async fn name(&self, server: &Running, lines: &str) -> String {
         let answer = self.ask(server, "GET /api/v1/whoami", lines).await.unwrap_or_default();
         let name = answer.split(r#""name":""#).nth(1).and_then(|rest| rest.split('"').next());
         name.unwrap_or_default().to_owned()
     }
 
-    pub(super) async fn websocket(&self, server: &Running, path: &str, origin: Option<&str>) -> Option<Socket> {
+    pub(crate) async fn websocket(&self, server: &Running, path: &str, origin: Option<&str>) -> Option<Socket> {
         let stream = self.connect(server).await.ok()?;
         let mut builder = ClientBuilder::new().uri(&format!("wss://{}{path}", server.addr)).expect("an address");
         if let Some(origin) = origin {
@@ -184,7 +194,7 @@ impl Identity {
     }
 
     /// A device that is registered.
-    pub(super) async fn device(&self, server: &Running, id: &str) -> Socket {
+    pub(crate) async fn device(&self, server: &Running, id: &str) -> Socket {
         let mut device = self.websocket(server, "/register_device", None).await.expect("upgraded");
         device.send(&format!(r#"{{"message_type":"register","device_id":"{id}","device_info":1}}"#)).await;
         device.expect("config").await;
@@ -193,10 +203,10 @@ impl Identity {
 }
 
 /// A WebSocket.
-pub(super) struct Socket(WebSocketStream<TlsStream<TcpStream>>);
+pub(crate) struct Socket(WebSocketStream<TlsStream<TcpStream>>);
 
 impl Socket {
-    pub(super) async fn send(&mut self, text: &str) {
+    pub(crate) async fn send(&mut self, text: &str) {
         self.0.send(Message::text(text.to_owned())).await.expect("sent");
     }
 
@@ -205,14 +215,14 @@ impl Socket {
     }
 
     /// The next message must be of this type.
-    pub(super) async fn expect(&mut self, message_type: &str) {
+    pub(crate) async fn expect(&mut self, message_type: &str) {
         let message = self.next().await.expect("a message");
         let text = message.as_text().unwrap_or_default();
         assert!(text.contains(&format!(r#""message_type":"{message_type}""#)), "{text}");
     }
 
     /// Reads until the close; the text before it and its code.
-    pub(super) async fn close(&mut self) -> (String, u16) {
+    pub(crate) async fn close(&mut self) -> (String, u16) {
         let mut before = String::new();
         loop {
             let message = self.next().await.expect("a close frame");
