@@ -49,12 +49,11 @@ async fn serve(mut config: Config, sockets: Sockets, sources: Sources, log: LogH
 /// Says on standard output that connections are accepted: a program that started us waits for this line.
 fn announce(server: &Server) -> Result<()> {
     let address = server.local_addr();
-    match server.fingerprint() {
-        None => print(&format!("listening on http://{address}\n"))?,
-        Some(fingerprint) => {
-            print(&format!("listening on https://{address}\ncertificate fingerprint (SHA-256) {fingerprint}\n"))?
-        }
-    };
+    let scheme = if server.is_tls() { "https" } else { "http" };
+    print(&format!("listening on {scheme}://{address}\n"))?;
+    if let Some(fingerprint) = server.fingerprint() {
+        print(&format!("certificate fingerprint (SHA-256) {fingerprint}\n"))?;
+    }
     if let Some(address) = server.redirect_addr() {
         tracing::info!(%address, "sending plain HTTP on");
     }

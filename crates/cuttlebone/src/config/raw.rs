@@ -13,6 +13,7 @@ pub(crate) struct RawConfig {
     pub(crate) server: RawServer,
     pub(crate) access: RawAccess,
     pub(crate) tls: RawTls,
+    pub(crate) acme: RawAcme,
     pub(crate) connections: RawConnections,
     pub(crate) timeouts: RawTimeouts,
     pub(crate) messages: RawMessages,
@@ -128,6 +129,23 @@ pub(crate) struct RawTls {
     pub(crate) client_crl_file: String,
     pub(crate) redirect_listen: String,
     pub(crate) hsts_max_age_s: RawAuto,
+}
+
+/// `[acme]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawAcme {
+    pub(crate) domains: Vec<String>,
+    pub(crate) contact: Vec<String>,
+    pub(crate) accept_terms: bool,
+    pub(crate) directory_url: String,
+    pub(crate) challenge: String,
+    pub(crate) ca_file: String,
+    pub(crate) renew_before_days: u64,
+    pub(crate) external_account_kid: String,
+    pub(crate) external_account_hmac_file: String,
+    pub(crate) retry_ms: u64,
+    pub(crate) retry_max_ms: u64,
 }
 
 /// `[connections]`

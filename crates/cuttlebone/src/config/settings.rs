@@ -4,6 +4,7 @@
 //! are the server's to judge ([`Settings::validate`]).
 
 mod access;
+mod acme;
 mod check;
 mod ice;
 mod limits;
@@ -44,6 +45,7 @@ pub(super) fn check(
         allowed_origins: network::origins(&raw.server.allowed_origins, &mut check),
         access: access::settings(&raw, &known, network.listen.ip().is_loopback()),
         tls: network.tls,
+        acme: network.acme,
         https: network.https,
         connections: network.connections,
         timeouts: timeouts(&raw.timeouts),

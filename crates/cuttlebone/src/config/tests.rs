@@ -82,6 +82,11 @@ fn every_key_of_the_reference_changes_something() {
         ("tls.mode", "self-signed"),
         ("tls.state_dir", "/elsewhere"),
         ("tls.redirect_listen", "127.0.0.2:80"),
+        ("acme.domains", "[\"other.example.org\"]"),
+        ("acme.contact", "[\"admin@example.org\"]"),
+        ("acme.directory_url", "https://authority.example/"),
+        ("acme.challenge", "http-01"),
+        ("acme.ca_file", "ca.pem"),
         ("tls.hsts_max_age_s", "7"),
         ("connections.per_address", "7"),
         ("clients.resume_key", "0123456789abcdef0123456789abcdef"),
@@ -100,6 +105,10 @@ fn every_key_of_the_reference_changes_something() {
         "access.revoked_file",
         "tls.cert_file",
         "tls.key_file",
+        // What goes together has a test of its own.
+        "acme.accept_terms",
+        "acme.external_account_kid",
+        "acme.external_account_hmac_file",
     ];
     let not_a_setting = BTreeSet::from(not_a_setting);
     for (section, key, default) in keys() {
@@ -115,12 +124,21 @@ fn every_key_of_the_reference_changes_something() {
         };
         let name = format!("CUTTLEBONE__{}__{}", section.to_uppercase(), key.to_uppercase());
         let needs_tls = path.starts_with("tls.") && path != "tls.mode" || path == "access.certificate";
-        let mode = if needs_tls { "self-signed" } else { "off" };
+        let mode = match needs_tls {
+            _ if section == "acme" => "acme",
+            true => "self-signed",
+            false => "off",
+        };
         let mut before = base.to_vec();
         before.push(("CUTTLEBONE__TLS__MODE", mode));
         if path.starts_with("tls.client_") || path == "access.certificate" {
             before.push(("CUTTLEBONE__TLS__CLIENT_AUTH", "required"));
             before.push(("CUTTLEBONE__TLS__CLIENT_CA_FILE", other_authority.path()));
+        }
+        if section == "acme" {
+            before.push(("CUTTLEBONE__ACME__DOMAINS", "[\"signal.example.org\"]"));
+            before.push(("CUTTLEBONE__ACME__ACCEPT_TERMS", "true"));
+            before.push(("CUTTLEBONE__TLS__REDIRECT_LISTEN", "127.0.0.2:80"));
         }
         let mut after = before.clone();
         after.retain(|(other, _)| *other != name);
@@ -239,4 +257,38 @@ fn a_variable_replaces_all_servers_of_the_file() {
     let variable = [("CUTTLEBONE__ICE__SERVERS", "[{urls = [\"stun:b\"]}, {}]")];
     let text = load("[[ice.servers]]\nurls = [\"stun:a\"]\n", &variable, Vec::new()).expect_err("fault").to_string();
     assert!(text.contains("variable CUTTLEBONE__ICE__SERVERS"), "{text}");
+}
+
+#[test]
+fn certificate_of_an_authority_needs_names_and_consent() {
+    let home = [("HOME", "/home/user")];
+    let load = |acme: &str, more: &str| {
+        load(&format!("[tls]\nmode = \"acme\"\nstate_dir = \"/state\"\n{more}[acme]\n{acme}"), &home, Vec::new())
+    };
+    let key = Temporary::new("eab", "a2V5a2V5a2V5\n");
+    let good = "domains = [\"Signal.example.org\"]\naccept_terms = true\ncontact = [\"admin@example.org\"]\n";
+    let external = format!("{good}external_account_kid = \"kid\"\nexternal_account_hmac_file = {:?}\n", key.path());
+    let settings = load(&external, "").expect("no fault").settings;
+    let acme = settings.acme.expect("it is set");
+    assert_eq!(
+        (acme.domains, acme.contact),
+        (vec!["signal.example.org".into()], vec!["mailto:admin@example.org".into()])
+    );
+    assert_eq!(acme.external_account.expect("it is set").hmac, b"keykeykey");
+    assert_eq!(settings.tls, Some(TlsSettings::Kept { file: "/state/acme.pem".into() }));
+    assert_eq!(settings.https.hsts_max_age.as_secs(), 31_536_000);
+    for (acme, expected) in [
+        ("domains = [\"a.example\"]\n", "acme.accept_terms: must be true"),
+        ("accept_terms = true\n", "acme.domains: must be 1 to 100"),
+        ("accept_terms = true\ndomains = [\"*.a.example\"]\n", "acme.domains: names only"),
+        (&format!("{good}challenge = \"http-01\"\n"), "needs tls.redirect_listen"),
+        (&format!("{good}challenge = \"dns-01\"\n"), "acme.challenge: expected"),
+        (&format!("{good}directory_url = \"http://a.example\"\n"), "acme.directory_url: must be an https URL"),
+        (&format!("{good}renew_before_days = 0\n"), "acme.renew_before_days: must be"),
+        (&format!("{good}external_account_kid = \"kid\"\n"), "acme.external_account_hmac_file: is needed"),
+        (&format!("{good}retry_ms = 0\n"), "acme.retry_ms: must be above 0"),
+    ] {
+        let text = load(acme, "").expect_err(expected).to_string();
+        assert!(text.contains(expected), "{expected} is not in:\n{text}");
+    }
 }

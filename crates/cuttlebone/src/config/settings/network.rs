@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use cuttlebone_server::{ConnectionSettings, FetchSettings, Fetcher, HttpsSettings, Origin, TlsSettings};
+use cuttlebone_server::{AcmeSettings, ConnectionSettings, FetchSettings, Fetcher, HttpsSettings, Origin, TlsSettings};
 
 use super::super::raw::{RawConfig, RawConnections, RawFetch};
 use super::check::{Check, count, millis, number_or_auto, rate};
@@ -15,6 +15,7 @@ pub(super) struct Network {
     pub(super) listen: SocketAddr,
     pub(super) metrics_listen: Option<SocketAddr>,
     pub(super) tls: Option<TlsSettings>,
+    pub(super) acme: Option<AcmeSettings>,
     pub(super) https: HttpsSettings,
     pub(super) connections: ConnectionSettings,
 }
@@ -26,10 +27,12 @@ pub(super) fn network(raw: &RawConfig, check: &mut Check<'_>, variables: &[(OsSt
         "" => None,
         text => Some(address("server.metrics_listen", text, check)),
     };
+    let (tls, acme) = tls::certificate(raw, listen, check, variables);
     Network {
         listen,
         metrics_listen,
-        tls: tls::certificate(&raw.tls, listen, check, variables),
+        tls,
+        acme,
         https: tls::https(&raw.tls, check),
         connections: connections(&raw.connections, listen, check),
     }

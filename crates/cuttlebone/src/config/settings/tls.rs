@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cuttlebone_server::{ClientSettings, HttpsSettings, TlsError, TlsSettings};
+use cuttlebone_server::{AcmeSettings, ClientSettings, HttpsSettings, TlsError, TlsSettings};
 
-use super::super::raw::RawTls;
+use super::super::raw::{RawConfig, RawTls};
+use super::acme;
 use super::check::{Check, number_or_auto};
 use super::network::address;
 
@@ -56,31 +57,43 @@ pub(super) fn https(raw: &RawTls, check: &mut Check<'_>) -> HttpsSettings {
     }
 }
 
-/// Where the certificate comes from.
+/// Where the certificate comes from, and how it is got if it has to be.
 pub(super) fn certificate(
-    raw: &RawTls,
+    raw: &RawConfig,
     listen: SocketAddr,
     check: &mut Check<'_>,
     variables: &[(OsString, OsString)],
-) -> Option<TlsSettings> {
-    match raw.mode.as_str() {
-        "off" => None,
-        "files" => pair(raw, check),
+) -> (Option<TlsSettings>, Option<AcmeSettings>) {
+    let tls = &raw.tls;
+    match tls.mode.as_str() {
+        "off" => (None, None),
+        "files" => (pair(tls, check), None),
         "self-signed" => {
-            let Some(state_dir) = state_dir(&raw.state_dir, variables) else {
-                check.fault("tls.state_dir", "is needed: neither XDG_STATE_HOME nor HOME is set");
-                return None;
-            };
             let ip = listen.ip();
             let own = !ip.is_unspecified() && !ip.is_loopback();
             let names = own.then(|| ip.to_string()).into_iter().collect();
-            Some(TlsSettings::SelfSigned { state_dir, names })
+            let state_dir = needed_state_dir(tls, check, variables);
+            (state_dir.map(|state_dir| TlsSettings::SelfSigned { state_dir, names }), None)
+        }
+        "acme" => {
+            let state_dir = needed_state_dir(tls, check, variables);
+            let acme = state_dir.and_then(|state_dir| acme::acme(&raw.acme, state_dir, check));
+            (acme.as_ref().map(|acme| TlsSettings::Kept { file: acme.certificate_file() }), acme)
         }
         other => {
-            check.fault("tls.mode", format!("expected \"off\", \"files\" or \"self-signed\", not {other:?}"));
-            None
+            let known = "\"off\", \"files\", \"self-signed\" or \"acme\"";
+            check.fault("tls.mode", format!("expected {known}, not {other:?}"));
+            (None, None)
         }
     }
+}
+
+fn needed_state_dir(raw: &RawTls, check: &mut Check<'_>, variables: &[(OsString, OsString)]) -> Option<PathBuf> {
+    let found = state_dir(&raw.state_dir, variables);
+    if found.is_none() {
+        check.fault("tls.state_dir", "is needed: neither XDG_STATE_HOME nor HOME is set");
+    }
+    found
 }
 
 /// The files are read here already, so that a bad one is a fault of the configuration like any other.
