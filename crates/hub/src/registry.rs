@@ -26,7 +26,7 @@ use crate::resume_token::Tokens;
 use crate::settings::Settings;
 use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, OnceLock, Ordering, RwLock};
 
-pub use registration::Registration;
+pub use registration::{Holder, Registration};
 use waiting::Waiter;
 pub use waiting::Waiting;
 
@@ -302,7 +302,8 @@ impl Registry {
         }
         let held = shard.get(&request.address).and_then(|entry| entry.device.clone());
         let Some(device) = held else {
-            return Resolution::Answer(self.publish(&mut shard, &request, VecDeque::new(), now_ms));
+            let clients = VecDeque::new();
+            return Resolution::Answer(self.publish(&mut shard, &request, clients, Holder::Nobody, now_ms));
         };
         let away = device.away.load(Ordering::Relaxed);
         let claim = Claim::on(device.party.as_ref(), request.party.as_ref());
@@ -314,6 +315,7 @@ impl Registry {
             device.mailbox.probe(probe);
             return Resolution::Probe(Probe { answered, request, holder: device.mailbox.reader() });
         }
+        let before = if away { Holder::Away } else { Holder::Here };
         if !away {
             self.shared.observer.taken_over();
         }
@@ -321,21 +323,28 @@ impl Registry {
             if away {
                 self.shared.observer.returned();
             }
-            return Resolution::Answer(self.resume(&mut shard, &device, request, now_ms));
+            return Resolution::Answer(self.resume(&mut shard, &device, request, before, now_ms));
         }
         // Another device_info, or another owner: for the clients this is another device. It may have kept its table of them (protocol.md
         // 3.2), so it is told that they are gone.
         device.mailbox.revoke();
         let (reports, gone) = device.end();
         let former = device.take_former().into_iter().chain(gone.iter().copied()).collect();
-        let answer = self.publish(&mut shard, &request, former, now_ms);
+        let answer = self.publish(&mut shard, &request, former, before, now_ms);
         let gone = gone.into_iter().map(encode::client_disconnected);
         reports.into_iter().chain(gone).for_each(|report| request.mailbox.report(report));
         Resolution::Answer(answer)
     }
 
     /// Makes a device known. `config` is queued for it before anybody can reach it (R2).
-    fn publish(&self, shard: &mut Shard, request: &RegisterRequest, former: VecDeque<ClientId>, now_ms: u64) -> Answer {
+    fn publish(
+        &self,
+        shard: &mut Shard,
+        request: &RegisterRequest,
+        former: VecDeque<ClientId>,
+        before: Holder,
+        now_ms: u64,
+    ) -> Answer {
         let mailbox = Arc::clone(&request.mailbox);
         mailbox.set_longest(longest(request));
         mailbox.reply(self.config().to_string());
@@ -354,11 +363,18 @@ impl Registry {
         entry.device = Some(Arc::clone(&device));
         self.greet(entry, &device);
         let inbox = device.mailbox.reader();
-        Answer::Registered(Registration::new(Arc::clone(&self.shared), device, inbox, now_ms))
+        Answer::Registered(Registration::new(Arc::clone(&self.shared), device, inbox, before, now_ms))
     }
 
     /// Gives a device that came back its queue, with what was held, and its clients.
-    fn resume(&self, shard: &mut Shard, device: &Arc<Device>, request: RegisterRequest, now_ms: u64) -> Answer {
+    fn resume(
+        &self,
+        shard: &mut Shard,
+        device: &Arc<Device>,
+        request: RegisterRequest,
+        before: Holder,
+        now_ms: u64,
+    ) -> Answer {
         let config = self.config().to_string();
         let bound = self.shared.settings.device_queue;
         let (inbox, too_large) = device.mailbox.adopt(&request.mailbox, config, bound, longest(&request));
@@ -366,7 +382,7 @@ impl Registry {
         device.away.store(false, Ordering::Relaxed);
         let entry = shard.entry(request.address).or_default();
         self.greet(entry, device);
-        Answer::Registered(Registration::new(Arc::clone(&self.shared), Arc::clone(device), inbox, now_ms))
+        Answer::Registered(Registration::new(Arc::clone(&self.shared), Arc::clone(device), inbox, before, now_ms))
     }
 
     /// Announces a device that can be reached now, to listeners and to the clients that wait for it.

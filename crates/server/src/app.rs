@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::acme::Tokens;
 use crate::admission::{Admission, Bounds};
+use crate::audit::{Audit, Entry, Event, Outcome};
 use crate::drain::Waves;
 use crate::feed::Feed;
 use crate::fetch::Fetcher;
@@ -26,6 +27,8 @@ pub(crate) struct App {
     pub(crate) settings: Arc<Settings>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Who did what.
+    pub(crate) audit: Arc<Audit>,
     /// Who is let in.
     pub(crate) gate: Gate,
     /// Asks other servers.
@@ -58,6 +61,7 @@ impl App {
         fetcher: Fetcher,
     ) -> Arc<Self> {
         Arc::new(Self {
+            audit: Arc::new(Audit::new(&settings.audit, Arc::clone(&metrics))),
             fetcher,
             acme_tokens: Tokens::default(),
             lacks_certificate: AtomicBool::new(false),
@@ -73,6 +77,12 @@ impl App {
             registry,
             metrics,
         })
+    }
+
+    /// Notes in the audit log that something was read again, by a word that names it, and whether it was taken.
+    pub(crate) fn note_reload(&self, what: &'static str, is_taken: bool) {
+        let entry = Entry::new(Event::Reload).what(what);
+        self.audit.note(&if is_taken { entry.outcome(Outcome::Ok) } else { entry.refused("kept_the_old") });
     }
 
     /// With nobody there.

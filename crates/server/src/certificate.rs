@@ -49,10 +49,10 @@ pub(crate) fn reload(
     app: &App,
 ) -> Result<bool, TlsError> {
     let changed = tls.reload(settings, clients, clock::unix_ms() / 1000);
-    match &changed {
-        Ok(true) => app.metrics.certificate_loaded(CertificateLoad::Changed),
-        Ok(false) => {}
-        Err(_) => app.metrics.certificate_loaded(CertificateLoad::Failed),
+    if !matches!(changed, Ok(false)) {
+        let outcome = if changed.is_ok() { CertificateLoad::Changed } else { CertificateLoad::Failed };
+        app.metrics.certificate_loaded(outcome);
+        app.note_reload("certificate", changed.is_ok());
     }
     look_at(tls, app);
     changed

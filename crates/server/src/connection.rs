@@ -32,16 +32,16 @@ use futures_util::FutureExt as _;
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use crate::audit::Trail;
 use crate::clock;
 use crate::context::{ConnectionContext, Role};
 use crate::metrics::{Counted, Timeout};
 use clocks::Clocks;
+use directory::shown;
 use stage::{End, Stage, Turn};
 
 /// Entries that leave the mailbox together, and with one write.
 const BATCH: usize = 64;
-/// How much of a device id a log line shows, in characters.
-const LOGGED_CHARS: usize = 64;
 /// How long a device may take to read what its clients have sent, when the server stops: they wait for it.
 const LAST_WRITE: std::time::Duration = std::time::Duration::from_secs(2);
 /// How long a peer that was sent a close may take to close too, or to hang up.
@@ -72,11 +72,14 @@ pub(crate) struct Connection<C> {
     seat: Seat,
     context: ConnectionContext,
     clocks: Clocks,
-    answer: Option<Pin<Box<dyn Future<Output = Answer> + Send>>>,
+    /// Boxed twice, for every idle connection would have room for the wider pointer.
+    answer: Option<Box<Pin<Box<dyn Future<Output = Answer> + Send>>>>,
     paused: Option<Counted>,
     /// What came next while the seat waited for room. Nothing is read until the seat has had it.
     after_room: Option<Incoming>,
     stage: Stage,
+    /// What the audit log tells of it, if there is one.
+    trail: Option<Box<Trail>>,
     /// The server stops, and the seat knows.
     told: bool,
     turn: Turn,
@@ -113,6 +116,7 @@ impl<C: Conn> Connection<C> {
             Role::Client => Seat::client(&app.registry, &options, now.into_std()),
             Role::Device => Seat::device(&app.registry, &options, now.into_std()),
         };
+        let trail = app.audit.trail(context.peer, context.role, &context.caller);
         let clocks = Clocks::new(Arc::clone(&app.settings), now);
         Box::new(Self {
             conn,
@@ -123,6 +127,7 @@ impl<C: Conn> Connection<C> {
             paused: None,
             after_room: None,
             stage: Stage::Open,
+            trail,
             told: false,
             turn: Turn::default(),
         })
@@ -171,12 +176,16 @@ impl<C: Conn> Connection<C> {
         let reason = end.reason();
         tracing::info!(%peer, role = role.name(), device_id = shown(&self.seat), reason, "connection ended");
         let stays = if *end == End::Left { None } else { self.seat.on_broken(clock::now().into_std()) };
-        stays.map(Into::into)
+        let stays = stays.map(Into::into);
+        if let Some(trail) = &mut self.trail {
+            trail.ended(end.word(), stays);
+        }
+        stays
     }
 
     fn into_away(self, until: Instant) -> impl Future<Output = ()> + Send {
-        let Self { seat, context, .. } = self;
-        away::keep(seat, until, context)
+        let Self { seat, context, trail, .. } = self;
+        away::keep(seat, until, context, trail)
     }
 
     /// The order, and why: the order to stop first, or a busy connection would never hear it. A turn begins with what is
@@ -261,7 +270,7 @@ impl<C: Conn> Connection<C> {
             return Poll::Pending;
         }
         if let Some(answer) = &mut self.answer {
-            return answer.as_mut().poll(cx).map(Wake::Answer);
+            return answer.poll_unpin(cx).map(Wake::Answer);
         }
         if self.paused.is_some() {
             if let Poll::Ready(next) = self.seat.poll_room(cx) {
@@ -426,6 +435,9 @@ impl<C: Conn> Connection<C> {
 
     fn close(&mut self, code: CloseCode) {
         self.context.app.metrics.closed(code);
+        if let Some(trail) = &mut self.trail {
+            trail.closed(code);
+        }
         self.conn.queue(Outgoing::Close { code, reason: "" });
         if self.stage == Stage::Draining {
             self.stage = Stage::Parting;
@@ -447,13 +459,6 @@ impl<C: Conn> Connection<C> {
     fn ping(&mut self) {
         self.conn.queue(Outgoing::Ping { mark: self.seat.inbox().mark() });
     }
-}
-
-/// The device id as a log shows it: escaped by the log, and cut.
-fn shown(seat: &Seat) -> Option<tracing::field::DebugValue<&str>> {
-    let id = seat.device_id()?.as_str();
-    let end = id.char_indices().nth(LOGGED_CHARS).map_or(id.len(), |(at, _)| at);
-    Some(tracing::field::debug(id.get(..end).unwrap_or(id)))
 }
 
 /// What the protocol says to a violation; `None` where it has no words for it.
@@ -479,15 +484,6 @@ async fn hang_up(conn: &mut impl Conn, end: &End) {
         while conn.next().await != Incoming::Broken {}
     })
     .await;
-}
-
-impl Role {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Device => "device",
-            Self::Client => "client",
-        }
-    }
 }
 
 /// The same moment for timers that have none: further away than any deadline.

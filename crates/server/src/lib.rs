@@ -11,6 +11,7 @@ mod accept;
 mod acme;
 mod admission;
 mod app;
+mod audit;
 mod caller;
 mod certificate;
 mod clock;
@@ -41,6 +42,7 @@ mod stall;
 mod tables;
 mod tasks;
 
+pub use audit::{AuditSettings, AuditSink, audit_lost_line};
 pub use cuttlebone_transport::Rate;
 pub use cuttlebone_transport::tls::{ClientSettings, TlsError, TlsSettings};
 pub use fetch::{FetchError, FetchSettings, Fetcher};

@@ -10,6 +10,8 @@ pub(crate) mod endpoint;
 mod labels;
 pub(crate) mod process;
 
+use std::sync::atomic::Ordering;
+
 use cuttlebone_hub::{Counts, Direction, Observer, ResumeOutcome};
 use cuttlebone_proto::{CloseCode, Reject};
 use prometheus_client::encoding::text;
@@ -56,6 +58,9 @@ pub(crate) struct Metrics {
     certificate_end: Gauge,
     certificate_loads: PerLabel<CertificateLoad, Counter>,
     orders: PerLabel<Order, Counter>,
+    audit_lines: Counter,
+    audit_left_out: Counter,
+    audit_lost: Counter,
 }
 
 /// One living thing in a gauge, until dropped.
@@ -138,6 +143,10 @@ impl Metrics {
             orders: declare.each("acme_orders", "Certificates that an authority was asked for, by what came of it"),
             certificate_loads: declare
                 .each("certificate_loads", "Times that another certificate was to be taken while running"),
+            audit_lines: declare.one("audit_lines", "Lines of the audit log"),
+            audit_left_out: declare
+                .one("audit_left_out", "Refusals that the audit log only counts, for there were too many in a second"),
+            audit_lost: declare.one("audit_lost_lines", "Lines of the audit log that could not be written"),
             registry: declare.0,
         }
     }
@@ -222,6 +231,21 @@ impl Metrics {
     /// The answer to one that was not recognised had to wait.
     pub(crate) fn slowed(&self) {
         self.slowed_failures.inc();
+    }
+
+    /// A line of the audit log.
+    pub(crate) fn audit_line(&self) {
+        self.audit_lines.inc();
+    }
+
+    /// A refusal that the audit log only counts.
+    pub(crate) fn audit_left_out(&self) {
+        self.audit_left_out.inc();
+    }
+
+    /// So many lines of the audit log were lost so far.
+    pub(crate) fn set_audit_lost(&self, lines: u64) {
+        self.audit_lost.inner().store(lines, Ordering::Relaxed);
     }
 
     /// A connection ended in a panic.

@@ -20,6 +20,7 @@ use crate::accept::{self, Door};
 use crate::acme::Acme;
 use crate::admission::{Admission, Bounds};
 use crate::app::App;
+use crate::audit::{Entry, Event};
 use crate::descriptors::Shares;
 use crate::fetch::{FetchError, Fetcher};
 use crate::ids::SystemRandom;
@@ -75,6 +76,11 @@ impl ServerHandle {
     /// Changes what `config` offers. Every peer that was sent `config` is sent it again.
     pub fn set_ice_servers(&self, ice_servers: &[IceServer]) {
         self.app.registry.set_ice_servers(ice_servers);
+    }
+
+    /// Notes in the audit log that something was read again, by a word that names it, and whether it was taken.
+    pub fn note_reload(&self, what: &'static str, is_taken: bool) {
+        self.app.note_reload(what, is_taken);
     }
 
     /// Asks other servers, as `[fetch]` says.
@@ -249,12 +255,14 @@ impl Server {
     /// To drain: not ready any more, no new connections, the open ones are closed in waves, and what has not left after
     /// `timeouts.drain_ms` is aborted. Dropping the future aborts everything at once.
     pub async fn run(self, cancel: CancellationToken) -> Summary {
-        let Self { public, metrics, redirect, acme, app, .. } = self;
+        let Self { public, metrics, redirect, acme, app, local_addr, tls, .. } = self;
         let tasks = Arc::clone(&app.tasks);
         let stopped = (tasks.stopping.clone().drop_guard(), AbortOnDrop(Arc::clone(&tasks)));
         let metrics_stopped = metrics.as_ref().map(|door| AbortOnDrop(Arc::clone(&door.tasks)));
         let services = TaskTracker::new();
         let watch = Watch::new(app.settings.memory, &public.admission, &app.registry, &app.metrics);
+        let starts = Entry::new(Event::Start).serving(local_addr, tls.is_some(), app.settings.access.anonymous);
+        app.audit.note(&starts);
         let accepting = services.spawn(accept::run(public, tasks.stopping.clone()));
         if let Some(redirect) = redirect {
             services.spawn(accept::run(redirect, tasks.stopping.clone()));
@@ -268,7 +276,8 @@ impl Server {
         if let Some(watch) = watch {
             services.spawn(watch.run(tasks.abort.clone()));
         }
-        let feeding = Arc::clone(&app);
+        let (feeding, auditing) = (Arc::clone(&app), Arc::clone(&app));
+        services.spawn(async move { auditing.audit.run(&auditing.tasks.abort).await });
         services.spawn(async move { feeding.feed.run(&feeding.registry, &feeding.tasks.abort).await });
 
         cancel.cancelled().await;
@@ -277,6 +286,8 @@ impl Server {
         drop((stopped, metrics_stopped));
         services.close();
         services.wait().await;
+        let took_ms = u64::try_from(summary.took.as_millis()).unwrap_or(u64::MAX);
+        app.audit.note(&Entry::new(Event::Stop).took_ms(took_ms));
         summary
     }
 }

@@ -5,6 +5,7 @@
 
 mod access;
 mod acme;
+mod audit;
 mod check;
 mod ice;
 mod limits;
@@ -16,7 +17,7 @@ use std::ffi::OsString;
 
 use cuttlebone_hub::Bound;
 use cuttlebone_proto::Limits;
-use cuttlebone_server::{HttpSettings, MessageSettings, Settings, Timeouts};
+use cuttlebone_server::{AuditSettings, HttpSettings, MessageSettings, Settings, Timeouts};
 
 use super::merge::Merged;
 use super::raw::{RawAccess, RawConfig, RawHttp, RawLog, RawMessages, RawTimeouts, RawTls};
@@ -44,6 +45,10 @@ pub(super) fn check(
         metrics_listen: network.metrics_listen,
         allowed_origins: network::origins(&raw.server.allowed_origins, &mut check),
         access: access::settings(&raw, &known, network.listen.ip().is_loopback()),
+        audit: AuditSettings {
+            sink: None,
+            refusals_per_second: u32::try_from(raw.audit.refusals_per_second).unwrap_or(u32::MAX),
+        },
         tls: network.tls,
         acme: network.acme,
         https: network.https,
@@ -62,8 +67,9 @@ pub(super) fn check(
     for fault in faults.filter(|fault| !fault.key.starts_with(ice::KEY)) {
         check.fault(fault.key, fault.text);
     }
+    let audit = audit::output(&raw.audit, network.listen, &mut check);
     let log = log(&raw.log, &mut check);
-    check.into_faults().into_result(Config { settings, log, known, access_files, tls_files, raw })
+    check.into_faults().into_result(Config { settings, audit, log, known, access_files, tls_files, raw })
 }
 
 /// Reads the files of `[access]` again, without the configuration itself.

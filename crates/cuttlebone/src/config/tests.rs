@@ -25,7 +25,7 @@ fn faults(file: &str) -> String {
 }
 
 fn shown(config: &Config) -> String {
-    format!("{:?} {:?} {:?}", config.settings, config.log, config.known)
+    format!("{:?} {:?} {:?} {:?}", config.settings, config.audit, config.log, config.known)
 }
 
 /// Every key of the reference, with its default.
@@ -75,6 +75,8 @@ fn every_key_of_the_reference_changes_something() {
         ("tls.client_auth", "optional"),
         ("tls.client_ca_file", client_authority.path()),
         ("tls.client_crl_file", lists.path()),
+        ("audit.file", "audit.jsonl"),
+        ("audit.output", "stdout"),
         ("server.listen", "127.0.0.2:8081"),
         ("server.metrics_listen", ""),
         ("server.reuse_port", "true"),
@@ -139,6 +141,9 @@ fn every_key_of_the_reference_changes_something() {
             before.push(("CUTTLEBONE__ACME__DOMAINS", "[\"signal.example.org\"]"));
             before.push(("CUTTLEBONE__ACME__ACCEPT_TERMS", "true"));
             before.push(("CUTTLEBONE__TLS__REDIRECT_LISTEN", "127.0.0.2:80"));
+        }
+        if ["audit.max_bytes", "audit.keep"].contains(&path.as_str()) {
+            before.push(("CUTTLEBONE__AUDIT__FILE", "audit.jsonl"));
         }
         let mut after = before.clone();
         after.retain(|(other, _)| *other != name);
@@ -290,5 +295,21 @@ fn certificate_of_an_authority_needs_names_and_consent() {
     ] {
         let text = load(acme, "").expect_err(expected).to_string();
         assert!(text.contains(expected), "{expected} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn network_has_an_audit_log_unless_it_is_switched_off_and_loopback_has_none_unless_it_is_named() {
+    let output = |listen: &str, audit: &str| {
+        let server = format!("[server]\nlisten = \"{listen}:1\"\nallow_anonymous = true\nallow_plain_text = true\n");
+        load(&format!("{server}[audit]\n{audit}\n"), &[], Vec::new()).expect("no fault").audit
+    };
+    let file = AuditOutput::File { path: "x.jsonl".into(), max_bytes: 64 << 20, keep: 8 };
+    assert_eq!(output("192.0.2.7", ""), AuditOutput::Stdout);
+    assert_eq!(output("192.0.2.7", "output = \"off\""), AuditOutput::Off);
+    assert_eq!(output("127.0.0.1", ""), AuditOutput::Off);
+    assert_eq!(output("127.0.0.1", "output = \"stdout\""), AuditOutput::Stdout);
+    for listen in ["192.0.2.7", "127.0.0.1"] {
+        assert_eq!(output(listen, "file = \"x.jsonl\""), file);
     }
 }

@@ -63,6 +63,8 @@ impl Settings {
         self.check_memory(&mut faults);
         self.check_http(&mut faults);
         self.check_access(&mut faults);
+        let refusals = self.audit.refusals_per_second;
+        faults.within("audit.refusals_per_second", refusals.try_into().unwrap_or(usize::MAX), 0..=1_000);
         self.check_fetch(&mut faults);
         self.ice_servers.iter().for_each(|server| check_ice_server(server, &mut faults));
         faults.into_result()

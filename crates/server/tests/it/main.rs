@@ -3,6 +3,7 @@
 mod access;
 mod acme;
 mod assets;
+mod audit;
 mod certificates;
 mod client_certificates;
 mod descriptors;

@@ -11,6 +11,7 @@ use cuttlebone_server::{ClientSettings, ServerHandle, TlsSettings};
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::audit::AuditLog;
 use crate::config::{self, Config, Known, RawAccess, RawConfig, RawTls, Sources};
 use crate::logging::LogHandle;
 use crate::watch::Watch;
@@ -23,6 +24,7 @@ pub(super) struct Reload {
     sources: Sources,
     log: LogHandle,
     handle: ServerHandle,
+    audit: Option<AuditLog>,
     running: Running,
 }
 
@@ -59,8 +61,14 @@ impl Running {
 }
 
 impl Reload {
-    pub(super) fn new(sources: Sources, log: LogHandle, handle: ServerHandle, running: Running) -> Self {
-        Self { sources, log, handle, running }
+    pub(super) fn new(
+        sources: Sources,
+        log: LogHandle,
+        handle: ServerHandle,
+        audit: Option<AuditLog>,
+        running: Running,
+    ) -> Self {
+        Self { sources, log, handle, audit, running }
     }
 
     /// Runs until it is dropped.
@@ -86,8 +94,13 @@ impl Reload {
 
     /// Reads the configuration again, and takes what can be taken.
     fn all(&mut self) {
+        if let Some(audit) = &self.audit {
+            audit.reopen();
+        }
         let loaded = self.sources.load().map_err(|faults| faults.to_string());
-        match loaded.and_then(|config| self.log.set_level(&config.log.level).map(|()| config)) {
+        let loaded = loaded.and_then(|config| self.log.set_level(&config.log.level).map(|()| config));
+        self.handle.note_reload("configuration", loaded.is_ok());
+        match loaded {
             Ok(config) => self.take(config),
             Err(faults) => {
                 tracing::error!(%faults, "kept the old configuration");
@@ -130,7 +143,9 @@ impl Reload {
 
     /// Reads the files of `[access]` again.
     fn files(&mut self) {
-        match config::read_access(&self.running.access, &self.running.raw_tls) {
+        let read = config::read_access(&self.running.access, &self.running.raw_tls);
+        self.handle.note_reload("access", read.is_ok());
+        match read {
             Ok(known) => {
                 self.take_access(&known);
                 let Known { tokens, issuers, certificates, .. } = known;
