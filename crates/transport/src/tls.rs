@@ -167,7 +167,8 @@ impl Tls {
     pub fn reload(&self, settings: &TlsSettings, clients: Option<&ClientSettings>, now: u64) -> Result<bool, TlsError> {
         let new = Current::read(settings, clients)?;
         let mut current = self.current.write();
-        if new.digest == current.digest {
+        // A kept certificate whose file is gone is still there.
+        if new.digest == current.digest || new.config.is_none() {
             return Ok(false);
         }
         if !new.is_good_at(now) && current.is_good_at(now) {
