@@ -1,7 +1,5 @@
 mod access;
 
-use std::collections::BTreeSet;
-
 use toml::{Table, Value};
 
 use super::*;
@@ -54,9 +52,47 @@ fn the_reference_has_exactly_the_keys_of_the_raw_structs() {
     assert_eq!(printed, DEFAULTS.parse::<Table>().expect("TOML"));
 }
 
+/// What is seen elsewhere.
+const NOT_A_SETTING: [&str; 8] = [
+    "server.allow_anonymous",
+    "server.allow_plain_text",
+    // Who is revoked is not counted; tests/it/access.rs sees that they are.
+    "access.revoked_file",
+    "tls.cert_file",
+    "tls.key_file",
+    // What goes together has a test of its own.
+    "acme.accept_terms",
+    "acme.external_account_kid",
+    "acme.external_account_hmac_file",
+];
+
+/// What a key needs beside itself to have an effect.
+fn beside<'a>(section: &str, path: &str, authority: &'a str) -> Vec<(&'static str, &'a str)> {
+    let is_of_clients = path.starts_with("tls.client_") || path == "access.certificate";
+    let mode = match section {
+        "acme" => "acme",
+        _ if is_of_clients || (section == "tls" && path != "tls.mode") => "self-signed",
+        _ => "off",
+    };
+    let mut beside = vec![("CUTTLEBONE__TLS__MODE", mode)];
+    if is_of_clients {
+        beside.push(("CUTTLEBONE__TLS__CLIENT_AUTH", "required"));
+        beside.push(("CUTTLEBONE__TLS__CLIENT_CA_FILE", authority));
+    }
+    if section == "acme" {
+        beside.push(("CUTTLEBONE__ACME__DOMAINS", "[\"signal.example.org\"]"));
+        beside.push(("CUTTLEBONE__ACME__ACCEPT_TERMS", "true"));
+        beside.push(("CUTTLEBONE__TLS__REDIRECT_LISTEN", "127.0.0.2:80"));
+    }
+    if ["audit.max_bytes", "audit.keep"].contains(&path) {
+        beside.push(("CUTTLEBONE__AUDIT__FILE", "audit.jsonl"));
+    }
+    beside
+}
+
 #[test]
 fn every_key_of_the_reference_changes_something() {
-    // What a key needs beside itself to have an effect, and a value of its own where adding to the default is none.
+    // A value of its own where adding to the default is none.
     let base = [("CUTTLEBONE__SERVER__ALLOW_ANONYMOUS", "true"), ("HOME", "/home/user")];
     let (tokens, public) = (Temporary::tokens("words"), Temporary::keys("words-keys"));
     let ((client_authority, lists), (other_authority, _)) =
@@ -88,7 +124,7 @@ fn every_key_of_the_reference_changes_something() {
         ("acme.contact", "[\"admin@example.org\"]"),
         ("acme.directory_url", "https://authority.example/"),
         ("acme.challenge", "http-01"),
-        ("acme.ca_file", "ca.pem"),
+        ("acme.ca_file", &certificate),
         ("tls.hsts_max_age_s", "7"),
         ("connections.per_address", "7"),
         ("clients.resume_key", "0123456789abcdef0123456789abcdef"),
@@ -100,22 +136,9 @@ fn every_key_of_the_reference_changes_something() {
         ("log.format", "json"),
         ("log.level", "debug"),
     ];
-    let not_a_setting = [
-        "server.allow_anonymous",
-        "server.allow_plain_text",
-        // Who is revoked is not counted; tests/it/access.rs sees that they are.
-        "access.revoked_file",
-        "tls.cert_file",
-        "tls.key_file",
-        // What goes together has a test of its own.
-        "acme.accept_terms",
-        "acme.external_account_kid",
-        "acme.external_account_hmac_file",
-    ];
-    let not_a_setting = BTreeSet::from(not_a_setting);
     for (section, key, default) in keys() {
         let path = format!("{section}.{key}");
-        if not_a_setting.contains(path.as_str()) {
+        if NOT_A_SETTING.contains(&path.as_str()) {
             continue;
         }
         let value = match default {
@@ -125,26 +148,8 @@ fn every_key_of_the_reference_changes_something() {
             _ => words.iter().find(|(word, _)| *word == path).expect(&path).1.to_owned(),
         };
         let name = format!("CUTTLEBONE__{}__{}", section.to_uppercase(), key.to_uppercase());
-        let needs_tls = path.starts_with("tls.") && path != "tls.mode" || path == "access.certificate";
-        let mode = match needs_tls {
-            _ if section == "acme" => "acme",
-            true => "self-signed",
-            false => "off",
-        };
         let mut before = base.to_vec();
-        before.push(("CUTTLEBONE__TLS__MODE", mode));
-        if path.starts_with("tls.client_") || path == "access.certificate" {
-            before.push(("CUTTLEBONE__TLS__CLIENT_AUTH", "required"));
-            before.push(("CUTTLEBONE__TLS__CLIENT_CA_FILE", other_authority.path()));
-        }
-        if section == "acme" {
-            before.push(("CUTTLEBONE__ACME__DOMAINS", "[\"signal.example.org\"]"));
-            before.push(("CUTTLEBONE__ACME__ACCEPT_TERMS", "true"));
-            before.push(("CUTTLEBONE__TLS__REDIRECT_LISTEN", "127.0.0.2:80"));
-        }
-        if ["audit.max_bytes", "audit.keep"].contains(&path.as_str()) {
-            before.push(("CUTTLEBONE__AUDIT__FILE", "audit.jsonl"));
-        }
+        before.extend(beside(&section, &path, other_authority.path()));
         let mut after = before.clone();
         after.retain(|(other, _)| *other != name);
         after.push((&name, &value));
@@ -292,6 +297,7 @@ fn certificate_of_an_authority_needs_names_and_consent() {
         (&format!("{good}renew_before_days = 0\n"), "acme.renew_before_days: must be"),
         (&format!("{good}external_account_kid = \"kid\"\n"), "acme.external_account_hmac_file: is needed"),
         (&format!("{good}retry_ms = 0\n"), "acme.retry_ms: must be above 0"),
+        (&format!("{good}ca_file = \"Cargo.toml\"\n"), "acme.ca_file: Cargo.toml"),
     ] {
         let text = load(acme, "").expect_err(expected).to_string();
         assert!(text.contains(expected), "{expected} is not in:\n{text}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use cuttlebone_server::{AcmeChallenge, AcmeSettings, ExternalAccount};
+use cuttlebone_server::{AcmeChallenge, AcmeSettings, ExternalAccount, FetchError, FetchSettings, Fetcher};
 
 use super::super::raw::RawAcme;
 use super::check::{Check, millis};
@@ -33,12 +33,17 @@ pub(super) fn acme(raw: &RawAcme, state_dir: PathBuf, check: &mut Check<'_>) -> 
             return None;
         }
     };
+    let ca_file = Some(PathBuf::from(&raw.ca_file)).filter(|path| !path.as_os_str().is_empty());
+    let fetch = FetchSettings { ca_file: ca_file.clone(), ..FetchSettings::default() };
+    if let Err(FetchError::Ca { path, reason }) = Fetcher::new(&fetch) {
+        check.fault("acme.ca_file", format!("{}: {reason}", path.display()));
+    }
     Some(AcmeSettings {
         domains: raw.domains.iter().map(|name| name.to_ascii_lowercase()).collect(),
         contact: raw.contact.iter().map(|contact| uri(contact)).collect(),
         directory_url: raw.directory_url.clone(),
         challenge,
-        ca_file: Some(PathBuf::from(&raw.ca_file)).filter(|path| !path.as_os_str().is_empty()),
+        ca_file,
         state_dir,
         renew_before: Duration::from_secs(raw.renew_before_days.saturating_mul(DAY_S)),
         external_account: external_account(raw, check),
