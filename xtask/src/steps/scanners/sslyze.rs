@@ -79,8 +79,8 @@ fn of(result: &Value) -> Vec<String> {
         }
     }
     for (scan, field, expected) in FIELDS {
-        let found = &result[scan]["result"][field];
-        if found.to_string() != expected {
+        let found = result[scan]["result"][field].to_string();
+        if found != expected {
             faults.push(format!("sslyze: {scan}.{field} is {found}, not {expected}"));
         }
     }
