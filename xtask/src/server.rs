@@ -33,10 +33,20 @@ impl Running {
 
     /// Starts a server; gives it and its address as `ws://…`, once it accepts.
     pub(crate) fn listening(serve: Command) -> Result<(Self, String)> {
+        let (server, address) = Self::announced(serve, "listening on http://")?;
+        Ok((server, format!("ws://{address}")))
+    }
+
+    /// Starts a server with TLS; gives it and its address without a scheme, once it accepts.
+    pub(crate) fn encrypted(serve: Command) -> Result<(Self, String)> {
+        Self::announced(serve, "listening on https://")
+    }
+
+    fn announced(serve: Command, announcement: &str) -> Result<(Self, String)> {
         let mut server = Self::start(serve)?;
         let line = server.first_line()?;
-        match line.strip_prefix("listening on http://") {
-            Some(address) => Ok((server, format!("ws://{address}"))),
+        match line.strip_prefix(announcement) {
+            Some(address) => Ok((server, address.to_owned())),
             None => bail!("the server did not start"),
         }
     }

@@ -13,6 +13,7 @@ mod examples;
 pub(crate) mod fuzz;
 pub(crate) mod loom;
 mod rust;
+mod scanners;
 pub(crate) mod sim;
 pub(crate) mod soak;
 mod tools;
@@ -44,6 +45,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "loom", about: "the hub's threads in every order", run: loom::run },
     Step { name: "conformance", about: "transcripts against a running server", run: conformance::run },
     Step { name: "examples", about: "the Python examples against a running server", run: examples::run },
+    Step { name: "scanners", about: "what scanners of TLS say", run: scanners::run },
     Step { name: "autobahn", about: "WebSocket conformance", run: autobahn::run },
     Step { name: "browser", about: "web UI and SDK in a real browser", run: browser::run },
     Step { name: "sim", about: "simulated worlds, many seeds", run: sim::run },

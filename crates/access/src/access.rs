@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::certificates::{Certificates, Chain};
 use crate::denied::Denied;
 use crate::jwt::{Jwt, Keys, WantedKey};
 use crate::principal::{Origin, Principal};
@@ -26,6 +27,8 @@ pub struct Settings {
     pub users: Users,
     /// Sign-ins at a provider.
     pub sessions: Option<Sessions>,
+    /// Certificates of clients.
+    pub certificates: Option<Certificates>,
     /// Who is not accepted all the same.
     pub revoked: Revoked,
     /// How many signed tokens are remembered whose signature was found good.
@@ -39,6 +42,7 @@ impl Default for Settings {
             jwt: None,
             users: Users::default(),
             sessions: None,
+            certificates: None,
             revoked: Revoked::default(),
             verified: 10_000,
         }
@@ -48,11 +52,11 @@ impl Default for Settings {
 /// Every kind of credential that is accepted. It never changes: a reload builds another.
 pub struct Access {
     settings: Settings,
-    /// Signed tokens whose signature was found good.
+    /// Signed tokens and certificates whose signatures were found good.
     verified: Recent<Verified>,
 }
 
-/// A signed token that is good during this time.
+/// What is good during this time.
 #[derive(Clone)]
 struct Verified {
     principal: Arc<Principal>,
@@ -69,8 +73,9 @@ impl Access {
     /// Whether there is no kind of credential at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Settings { tokens, jwt, users, sessions, .. } = &self.settings;
-        tokens.is_none() && jwt.is_none() && users.is_empty() && sessions.is_none()
+        let Settings { tokens, jwt, users, sessions, certificates, .. } = &self.settings;
+        let is_listed = tokens.is_some() || jwt.is_some() || !users.is_empty();
+        !is_listed && sessions.is_none() && certificates.is_none()
     }
 
     /// Whose token it is. `now` is in seconds since 1970.
@@ -113,6 +118,14 @@ impl Access {
         (!self.settings.revoked.has(principal)).then(|| Arc::clone(principal))
     }
 
+    /// Whose certificate it is, of a peer that has shown in a handshake that it has the key. `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// Why it is not accepted. Who presented it is not told.
+    pub fn authenticate_certificate(&self, chain: &Chain, now: u64) -> Result<Arc<Principal>, Denied> {
+        self.unless_revoked(self.by_certificate(chain, now)?)
+    }
+
     /// Whether a principal that another `Access` gave is still good: its credential is still accepted here, and means exactly
     /// the same. Its expiry is not looked at.
     #[must_use]
@@ -128,6 +141,10 @@ impl Access {
             }
             // Whoever asks the hook says so.
             Origin::Hook(standing) => !standing.has_ended(),
+            // By those who vouch now, at a time at which it was good.
+            Origin::Certificate(shown) => {
+                self.by_certificate(shown.chain(), shown.seen()).is_ok_and(|found| found.is_same(principal))
+            }
         };
         known && !self.settings.revoked.has(principal)
     }
@@ -165,6 +182,17 @@ impl Access {
 
     fn by_static_token(&self, token: &Token, now: u64) -> Result<Arc<Principal>, Denied> {
         self.settings.tokens.as_ref().ok_or(Denied::Unknown)?.authenticate(token.as_str(), now)
+    }
+
+    fn by_certificate(&self, chain: &Chain, now: u64) -> Result<Arc<Principal>, Denied> {
+        let certificates = self.settings.certificates.as_ref().ok_or(Denied::Certificate)?;
+        if let Some(verified) = self.verified.find(chain.hash()).filter(|verified| verified.good.contains(&now)) {
+            return Ok(verified.principal);
+        }
+        let (principal, good) = certificates.recognise(chain, now)?;
+        let principal = Arc::new(principal);
+        self.verified.keep(*chain.hash(), Verified { principal: Arc::clone(&principal), good });
+        Ok(principal)
     }
 
     fn by_signature(&self, token: &Token, now: u64) -> Result<Arc<Principal>, Denied> {

@@ -59,6 +59,12 @@ pub enum Denied {
     /// The hook does not accept it.
     #[error("the hook does not accept the token")]
     Hook,
+    /// Nobody of ours vouches for the certificate, or not for this use, or not now.
+    #[error("the certificate is not vouched for, or not good now")]
+    Certificate,
+    /// No rule is for a name of the certificate.
+    #[error("no rule is for a name of the certificate")]
+    CertificateName,
 }
 
 impl Denied {
@@ -84,6 +90,8 @@ impl Denied {
             Self::NoDevices => "token_no_devices",
             Self::TooLong => "token_too_long",
             Self::Hook => "token_hook",
+            Self::Certificate => "certificate_not_good",
+            Self::CertificateName => "certificate_of_nobody",
         }
     }
 }

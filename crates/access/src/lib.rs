@@ -2,7 +2,8 @@
 //!
 //! [`Access`] has every kind of credential that is accepted, and makes a [`Principal`] of a [`Token`]. A principal answers
 //! what it may do to which device. The kinds are [`StaticTokens`] from a file, [`Jwt`]: tokens that somebody else signed, and
-//! [`Sessions`] of those who have signed in at a provider; tokens that a hook knows ([`HookAnswer`]).
+//! [`Sessions`] of those who have signed in at a provider; tokens that a hook knows ([`HookAnswer`]); [`Certificates`],
+//! which are shown in TLS.
 //!
 //! What has to be fetched is fetched by the server: [`RemoteKeys`] says when, and [`Access::with_keys`] takes what came.
 //!
@@ -14,6 +15,7 @@
 //! the old are still good; 5. the same token at the same time gets the same answer, however often it is asked.
 
 mod access;
+mod certificates;
 mod denied;
 mod digest;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -34,6 +36,7 @@ mod token;
 mod users;
 
 pub use access::{Access, Settings};
+pub use certificates::{CertificateRule, CertificateTrust, Certificates, Chain, NameKind, RuleFault, TrustFault};
 pub use denied::Denied;
 pub use hook::{HookAnswer, HookFault, Standing};
 pub use jwt::{

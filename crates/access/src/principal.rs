@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cuttlebone_proto::DeviceId;
 
+use crate::certificates::Shown;
 use crate::hook::{HookAnswer, Standing};
 use crate::jwt::Signed;
 use crate::pattern::Patterns;
@@ -57,6 +58,8 @@ pub(crate) enum Origin {
     Session(SessionPrint),
     /// The hook, for as long as this says.
     Hook(Arc<Standing>),
+    /// A certificate.
+    Certificate(Arc<Shown>),
 }
 
 impl Principal {
@@ -119,14 +122,28 @@ impl Principal {
         }
     }
 
-    /// Who this is: `token:NAME`, `user:NAME`, `jwt:ISSUER#SUBJECT`, `oidc:ISSUER#SUBJECT` or `hook:NAME`. Two principals of one identity may take each other's device ids
+    /// Whom a certificate is for that has this name of a kind.
+    pub(crate) fn of_certificate(kind: &str, name: &str, grant: Grant, shown: Shown) -> Self {
+        let kind = format!("cert:{kind}:");
+        Self {
+            name_from: kind.len(),
+            identity: (kind + name).into(),
+            shown: None,
+            grant,
+            origin: Origin::Certificate(Arc::new(shown)),
+            acts_for: None,
+        }
+    }
+
+    /// Who this is: `token:NAME`, `user:NAME`, `jwt:ISSUER#SUBJECT`, `oidc:ISSUER#SUBJECT`, `hook:NAME` or `cert:KIND:NAME`. Two
+    /// principals of one identity may take each other's device ids
     /// over (PROTOCOL.md 2.4). Has no control characters.
     #[must_use]
     pub fn identity(&self) -> &str {
         &self.identity
     }
 
-    /// The name for logs: of a token, or the subject. Has no control characters, and never a secret.
+    /// The name for logs: of a token, the subject, or one in a certificate. Has no control characters, and never a secret.
     #[must_use]
     pub fn name(&self) -> &str {
         self.identity.get(self.name_from..).unwrap_or_default()
@@ -235,6 +252,7 @@ impl Principal {
             Origin::Static(_) | Origin::User(_) | Origin::Session(_) => self.grant.expires_at,
             Origin::Signed(signed) => Some(signed.until()),
             Origin::Hook(standing) => Some(standing.until()).filter(|_| !standing.has_ended()),
+            Origin::Certificate(shown) => Some(shown.until()),
         };
         until.is_some_and(|until| now >= until)
     }

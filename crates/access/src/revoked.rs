@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::certificates::NameKind;
 use crate::line_fault::{LineFault, TokenFault, lines};
 use crate::principal::{Origin, Principal};
 use crate::tenant::check_name;
@@ -16,8 +17,8 @@ impl Revoked {
     pub const MOST_LINES: usize = 100_000;
 
     /// Reads a file. A line, or the text of a line in JSON's quotes (`"jwt:https://idp.example#bob "`), is an identity, `token:NAME`,
-    /// `user:NAME`, `jwt:ISSUER#SUBJECT`, `oidc:ISSUER#SUBJECT` or `hook:NAME`, or one signed token, `jti:ISSUER#ID`. Lines that begin
-    /// with `#` are comments.
+    /// `user:NAME`, `jwt:ISSUER#SUBJECT`, `oidc:ISSUER#SUBJECT`, `hook:NAME` or `cert:KIND:NAME`, or one signed token,
+    /// `jti:ISSUER#ID`. Lines that begin with `#` are comments.
     ///
     /// # Errors
     /// All faults.
@@ -43,7 +44,7 @@ impl Revoked {
         }
         let id = match principal.origin() {
             Origin::Signed(signed) => signed.id(),
-            Origin::Static(_) | Origin::User(_) | Origin::Session(_) | Origin::Hook(_) => None,
+            Origin::Static(_) | Origin::User(_) | Origin::Session(_) | Origin::Hook(_) | Origin::Certificate(_) => None,
         };
         self.0.contains(principal.identity()) || id.is_some_and(|id| self.0.contains(id.as_str()))
     }
@@ -61,6 +62,9 @@ fn is_somebody(who: &str) -> bool {
         Some(("token" | "user", name)) => check_name(name).is_ok(),
         Some(("jwt" | "oidc" | "jti", rest)) => of_issuer(rest),
         Some(("hook", name)) => !name.is_empty(),
+        Some(("cert", rest)) => {
+            rest.split_once(':').is_some_and(|(kind, name)| !name.is_empty() && kind.parse::<NameKind>().is_ok())
+        }
         _ => false,
     }
 }
@@ -71,12 +75,11 @@ mod tests {
 
     #[test]
     fn every_line_that_names_nobody_is_a_fault() {
-        let text =
-            "# left in May\ntoken:cam-7\n\n jwt:https://idp.example#alice \njti:https://idp.example#4711\noidc:a#b";
-        assert_eq!(Revoked::parse(text).expect("good").0.len(), 4);
-        let text = "alice\ntoken:\ntoken:a b\njwt:https://idp.example\njwt:#alice\njti:https://idp.example#\ntoken:a";
+        let text = "# left in May\ntoken:cam-7\n\n jwt:https://idp.example#alice \njti:https://idp.example#4711\noidc:a#b\ncert:dns:a.b";
+        assert_eq!(Revoked::parse(text).expect("good").0.len(), 5);
+        let text = "alice\ntoken:\ntoken:a b\njwt:https://idp.example\njwt:#alice\njti:https://idp.example#\ncert:dns:\ncert:ip:x\ntoken:a";
         let faults = Revoked::parse(text).expect_err("faults");
-        assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7, 8]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 
 pub(crate) use fault::{Fault, Faults};
 pub(crate) use merge::Override;
-pub(crate) use raw::{RawAccess, RawConfig, RawOidc};
+pub(crate) use raw::RawConfig;
 pub(crate) use restart::needs_restart;
 pub(crate) use settings::Known;
 
@@ -60,6 +60,8 @@ pub(crate) struct Config {
     pub(crate) known: Known,
     /// The files that [`Config::known`] was read from, watched since before.
     pub(crate) access_files: Watch,
+    /// The files of the certificate, watched since before they were read.
+    pub(crate) tls_files: Watch,
     /// The merged values as written, to print them.
     pub(crate) raw: RawConfig,
 }
@@ -83,10 +85,10 @@ impl Sources {
     }
 }
 
-/// Reads again who may connect: the files that `[access]` names, as they were named when `old` was read. A faulty file keeps
-/// what it had, and only that; every fault there is comes along.
-pub(crate) fn read_access(raw: &RawAccess, oidc: &RawOidc, old: &Known) -> (Known, Faults) {
-    settings::known(raw, oidc, old)
+/// Reads again who may connect: the files that `[access]` names, and those of `[tls]` that vouch for them, as they were named when
+/// `old` was read. A faulty file keeps what it had, and only that; every fault there is comes along.
+pub(crate) fn read_access(raw: &RawConfig, old: &Known) -> (Known, Faults) {
+    settings::known(raw, old)
 }
 
 #[cfg(test)]

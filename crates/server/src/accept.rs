@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use cuttlebone_transport::{Accepted, Listener};
 use futures_util::FutureExt as _;
+use http::HeaderValue;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 use tokio::task::{unconstrained, yield_now};
@@ -44,6 +45,8 @@ pub(crate) struct Door {
     pub(crate) is_public: bool,
     /// Whether it is a unix socket: whoever comes has no address, and the system says who it is.
     pub(crate) is_unix: bool,
+    /// Said with each answer: come by TLS only.
+    pub(crate) hsts: Option<HeaderValue>,
     pub(crate) admission: Arc<Admission>,
     /// How many at once are told that there is no place; more are only hung up on.
     pub(crate) turned_away: usize,
@@ -121,6 +124,7 @@ impl Door {
                     is_proxy,
                     router: self.router.clone(),
                     app: Arc::clone(&self.app),
+                    hsts: self.hsts.clone(),
                     stopping: self.tasks.stopping.clone(),
                 };
                 self.tasks.spawn(serve::serve(accepted, link, plan));

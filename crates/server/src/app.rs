@@ -1,14 +1,16 @@
 //! What all routes and tasks of one server share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use cuttlebone_hub::Registry;
 use cuttlebone_transport::ws::Assembly;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::acme::Tokens;
 use crate::admission::{Admission, Bounds};
-use crate::audit::Audit;
+use crate::audit::{Audit, Entry, Event, Outcome};
 use crate::drain::Waves;
 use crate::feed::Feed;
 use crate::fetch::Fetcher;
@@ -36,6 +38,10 @@ pub(crate) struct App {
     pub(crate) login: Option<Login>,
     /// Asks other servers.
     pub(crate) fetcher: Fetcher,
+    /// What an authority may ask for to see that a name is ours.
+    pub(crate) acme_tokens: Tokens,
+    /// There is TLS, and no certificate yet: nobody can be served.
+    pub(crate) lacks_certificate: AtomicBool,
     /// Changes of the device list, as text.
     pub(crate) feed: Feed,
     /// The device list as text.
@@ -75,6 +81,8 @@ impl App {
             gate,
             audit: Arc::new(Audit::new(&settings.audit, Arc::clone(&metrics))),
             fetcher,
+            acme_tokens: Tokens::default(),
+            lacks_certificate: AtomicBool::new(false),
             feed: Feed::new(settings.hub.event_buffer),
             listings: Listings::default(),
             assembly: Assembly::new(memory::assembling(settings.memory)),
@@ -101,6 +109,12 @@ impl App {
     pub(crate) fn tell_who_may_come(&self) {
         self.gate.tell();
         self.waves.tell_news();
+    }
+
+    /// Notes in the audit log that something was read again, by a word that names it, and whether it was taken.
+    pub(crate) fn note_reload(&self, what: &'static str, is_taken: bool) {
+        let entry = Entry::new(Event::Reload).what(what);
+        self.audit.note(&if is_taken { entry.outcome(Outcome::Ok) } else { entry.refused("kept_the_old") });
     }
 
     /// With nobody there.

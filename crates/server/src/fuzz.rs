@@ -124,7 +124,7 @@ impl World {
         let link = Link::for_test();
         let router = router::router(&self.app, ([127, 0, 0, 1], 80).into());
         let (app, stopping) = (Arc::clone(&self.app), self.app.tasks.stopping.clone());
-        let plan = Plan { router, app, stopping, is_proxy: false };
+        let plan = Plan { router, app, stopping, is_proxy: false, hsts: None };
         let (mut peer, socket) = duplex(64 * 1024);
         let serving = serve::serve_http(socket, link, plan);
         let talking = async {

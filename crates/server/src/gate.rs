@@ -2,8 +2,10 @@
 //!
 //! Invariants: 1. what a request presents is looked at even where anybody is served, if anybody can be recognised: a bad
 //! credential is refused; 2. it comes once, in one way; 3. it is never logged; 4. no page of another site changes anything here,
-//! and none at all where a request does not say which page it is from, and a cookie is all that it has; 5. nothing is waited for
-//! where the answer is here: that is for [`elsewhere`].
+//! and none at all where a request does not say which page it is from, and what a browser adds by itself, the cookie or a
+//! certificate, is all that it has; 5. nothing is waited for where the answer is here: that is for [`elsewhere`].
+//!
+//! Of several, the token that somebody put into the request goes before the certificate, and that before the cookie.
 
 mod credential;
 mod elsewhere;
@@ -148,18 +150,33 @@ pub(crate) async fn recognise(
     is_upgrade: bool,
 ) -> Result<Caller, Unrecognised> {
     let scheme = link.map_or(Scheme::Any, |link| link.scheme);
-    let recognised = match app.gate.asker(scheme, headers, uri, is_upgrade) {
-        Ok(Asker::Anybody) => Ok(Caller::ANYBODY),
-        Ok(Asker::Holder(token)) => holder(app, link, &token, false).await,
-        Ok(Asker::Page(token)) => match holder(app, link, &token, true).await {
+    let asker = app.gate.asker(scheme, headers, uri, is_upgrade);
+    let takes_certificate = !matches!(asker, Ok(Asker::Holder(_)) | Err(Unrecognised::Malformed));
+    let certificate = takes_certificate.then(|| certificate(app, link, headers)).flatten();
+    let recognised = match (asker, certificate) {
+        (_, Some(Ok(caller))) => Ok(caller),
+        (Ok(Asker::Anybody), _) => Ok(Caller::ANYBODY),
+        (Ok(Asker::Holder(token)), _) => holder(app, link, &token, false).await,
+        (Ok(Asker::Page(token)), _) => match holder(app, link, &token, true).await {
             // One that has expired is no reason to turn a page away that anybody may see.
             Err(_) if app.gate.anonymous => Ok(Caller::ANYBODY),
             recognised => recognised,
         },
-        Err(reason) => Err(reason),
+        (Err(Unrecognised::Missing), Some(Err(reason))) | (Err(reason), _) => Err(reason),
     };
     let caller = app.gate.or_user(recognised, link)?;
     if app.gate.is_shut_out(&caller) { Err(Unrecognised::Denied(Denied::Revoked)) } else { Ok(caller) }
+}
+
+/// Who showed a certificate. A browser shows it for any page that makes it ask, and no `SameSite` keeps it from that: of a request
+/// that says which page it is from, it counts for ours only. Devices are none, and say nothing of the kind.
+fn certificate(app: &App, link: Option<&Link>, headers: &HeaderMap) -> Option<Result<Caller, Unrecognised>> {
+    let chain = link.and_then(Link::certificate)?;
+    if !origin::is_allowed(headers, &app.settings.allowed_origins, Scheme::Https) {
+        return None;
+    }
+    let principal = app.gate.access().authenticate_certificate(chain, clock::unix_ms() / 1000);
+    Some(principal.map(Caller::known).map_err(Unrecognised::Denied))
 }
 
 async fn holder(app: &App, link: Option<&Link>, token: &Token, is_cookie: bool) -> Result<Caller, Unrecognised> {

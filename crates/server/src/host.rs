@@ -80,6 +80,12 @@ pub(crate) fn split(value: &[u8]) -> Option<(String, Option<u16>)> {
     (is_name || is_address(host)).then(|| (host.to_ascii_lowercase(), port))
 }
 
+/// Whether the request names localhost. What a browser is told of that name holds for every server of its machine.
+pub(crate) fn is_for_localhost(headers: &HeaderMap) -> bool {
+    let named = headers.get(HOST).and_then(|value| authority(value.as_bytes()));
+    named.is_some_and(|authority| is_localhost(authority.host()))
+}
+
 fn authority(value: &[u8]) -> Option<Authority> {
     Authority::try_from(value).ok().filter(|authority| !authority.as_str().contains('@'))
 }

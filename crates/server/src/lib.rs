@@ -8,10 +8,12 @@
 //! connection ends that connection only; 4. nothing a peer sends is logged or becomes a label.
 
 mod accept;
+mod acme;
 mod admission;
 mod app;
 mod audit;
 mod caller;
+mod certificate;
 mod clock;
 mod connection;
 mod context;
@@ -48,7 +50,7 @@ mod tables;
 mod tasks;
 
 pub use audit::{AuditSettings, AuditSink, audit_lost_line};
-pub use cuttlebone_transport::tls::{TlsError, TlsSettings};
+pub use cuttlebone_transport::tls::{ClientSettings, TlsError, TlsSettings};
 pub use cuttlebone_transport::{Rate, UnixAddress};
 pub use fetch::{FetchError, FetchSettings, Fetcher};
 pub use gate::{AccessSettings, HookSettings, JwksSettings};
@@ -61,6 +63,6 @@ pub use proxy::{Network, ProxySettings};
 pub use resume_key::ResumeKey;
 pub use server::{BindError, Server, ServerHandle, Sockets, Summary};
 pub use settings::{
-    ConnectionSettings, DataLimits, Fault, HttpSettings, IdCharset, LeaseSettings, LimitSettings, MemorySettings,
-    MessageSettings, QuotaSettings, Settings, Timeouts,
+    AcmeChallenge, AcmeSettings, ConnectionSettings, DataLimits, ExternalAccount, Fault, HttpSettings, HttpsSettings,
+    IdCharset, LeaseSettings, LimitSettings, MemorySettings, MessageSettings, QuotaSettings, Settings, Timeouts,
 };

@@ -1,10 +1,11 @@
 //! What is known of one accepted socket while HTTP is spoken on it, and of one request if it came through a proxy.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use cuttlebone_access::Chain;
 use cuttlebone_transport::{Bucket, PeerUser, Rate};
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -29,6 +30,8 @@ pub(crate) struct Link {
     /// The link of the socket, if this is that of one request.
     socket: Option<Arc<Link>>,
     accepted: Instant,
+    /// What the peer showed in the TLS handshake.
+    certificate: OnceLock<Chain>,
     requests: Mutex<Bucket>,
     responded: AtomicBool,
     held: AtomicBool,
@@ -46,6 +49,7 @@ impl Link {
             user: None,
             socket: None,
             accepted: clock::now(),
+            certificate: OnceLock::new(),
             requests: Mutex::default(),
             responded: AtomicBool::new(false),
             held: AtomicBool::new(false),
@@ -68,6 +72,18 @@ impl Link {
     pub(crate) fn behind(self: &Arc<Self>, peer: IpAddr, permit: ConnectionPermit, scheme: Scheme) -> Arc<Self> {
         let link = Self::new((peer, 0).into(), permit, self.deadline, scheme);
         Arc::new(Self { socket: Some(Arc::clone(self)), ..link })
+    }
+
+    /// The certificate that the peer has, if it showed one.
+    pub(crate) fn certificate(&self) -> Option<&Chain> {
+        self.certificate.get()
+    }
+
+    /// The handshake is done. A longer chain than any has is none.
+    pub(crate) fn set_certificate<'a>(&self, shown: impl IntoIterator<Item = &'a [u8]>) {
+        if let Some(chain) = Chain::new(shown) {
+            let _only_once = self.certificate.set(chain);
+        }
     }
 
     /// A request begins. Gives until when it has to wait, if more came than may: on this socket, or from the address behind a

@@ -23,7 +23,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
-pub(crate) use labels::{AcceptError, HookOutcome, KeyFetch, LoginOutcome, Paused, Peer, Refusal, Timeout};
+pub(crate) use labels::{
+    AcceptError, CertificateLoad, HookOutcome, KeyFetch, LoginOutcome, Order, Paused, Peer, Refusal, Timeout,
+};
 use labels::{Label, PerLabel};
 
 /// The counters and gauges of one server.
@@ -69,6 +71,9 @@ pub(crate) struct Metrics {
     hook_tokens: Gauge,
     hook_withdrawn: Counter,
     event_streams: Gauge,
+    certificate_end: Gauge,
+    certificate_loads: PerLabel<CertificateLoad, Counter>,
+    orders: PerLabel<Order, Counter>,
     audit_lines: Counter,
     audit_left_out: Counter,
     audit_lost: Counter,
@@ -113,6 +118,9 @@ impl Metrics {
         let key_ages = Family::default();
         let help = "Age of the keys of an issuer that has them at a URL, by its number in access.jwt";
         declare.0.register_with_unit("issuer_keys_age", help, Unit::Seconds, key_ages.clone());
+        let certificate_end = Gauge::default();
+        let help = "When the certificate ends, since 1970; 0 if there is none";
+        declare.0.register_with_unit("certificate_end", help, Unit::Seconds, certificate_end.clone());
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         declare.0.register("build", "What this server was built from", build);
         declare.0.register_collector(Box::new(process::Process));
@@ -172,6 +180,10 @@ impl Metrics {
             hook_tokens: declare.one("hook_tokens", "Tokens that the hook knows and is asked about again"),
             hook_withdrawn: declare.one("hook_withdrawn", "Tokens in use that the hook does not know as before"),
             event_streams: declare.one("event_streams", "Open streams of device events"),
+            certificate_end,
+            orders: declare.each("acme_orders", "Certificates that an authority was asked for, by what came of it"),
+            certificate_loads: declare
+                .each("certificate_loads", "Times that another certificate was to be taken while running"),
             audit_lines: declare.one("audit_lines", "Lines of the audit log"),
             audit_left_out: declare
                 .one("audit_left_out", "Refusals that the audit log only counts, for there were too many in a second"),
@@ -225,6 +237,21 @@ impl Metrics {
     /// What this process may have, in bytes.
     pub(crate) fn set_memory_limit(&self, bytes: u64) {
         self.memory_limit.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// When the certificate ends, in seconds since 1970.
+    pub(crate) fn set_certificate_end(&self, seconds: Option<u64>) {
+        self.certificate_end.set(seconds.and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or_default());
+    }
+
+    /// Another certificate was to be taken.
+    pub(crate) fn certificate_loaded(&self, outcome: CertificateLoad) {
+        self.certificate_loads.at(outcome).inc();
+    }
+
+    /// An authority was asked for a certificate.
+    pub(crate) fn ordered(&self, outcome: Order) {
+        self.orders.at(outcome).inc();
     }
 
     /// What unfinished messages may come to, in bytes.

@@ -7,6 +7,7 @@ pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod leases;
 pub(crate) mod login;
+pub(crate) mod redirect;
 pub(crate) mod session;
 pub(crate) mod upgrade;
 pub(crate) mod whoami;

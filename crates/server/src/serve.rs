@@ -16,7 +16,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::response::Response;
 use cuttlebone_transport::Accepted;
-use http::header::CONNECTION;
+use http::header::{CONNECTION, STRICT_TRANSPORT_SECURITY};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
@@ -46,6 +46,8 @@ pub(crate) struct Plan {
     pub(crate) is_proxy: bool,
     pub(crate) router: Router,
     pub(crate) app: Arc<App>,
+    /// What a browser is told of TLS, with each answer.
+    pub(crate) hsts: Option<HeaderValue>,
     /// Fires when the request under way is the last.
     pub(crate) stopping: CancellationToken,
 }
@@ -61,6 +63,7 @@ pub(crate) async fn serve(accepted: Accepted, link: Arc<Link>, plan: Plan) {
     let Some(handshake) = handshake.await else { return };
     match handshake {
         Ok(Ok(socket)) => {
+            link.set_certificate(socket.peer_certificates());
             // Boxed by itself, so that the handshake above does not keep its size.
             Box::pin(serve_http(socket, link, plan)).await;
         }
@@ -198,6 +201,7 @@ async fn answer(request: Request<Incoming>, link: &Arc<Link>, plan: &Plan) -> Re
         sleep_until(until).await;
     }
     let (mut parts, body) = request.into_parts();
+    let hsts = plan.hsts.as_ref().filter(|_| !host::is_for_localhost(&parts.headers));
     let has_body = !body.is_end_stream();
     let is_well_formed = host::is_well_formed(&parts);
     let mut response = if !is_well_formed {
@@ -209,6 +213,9 @@ async fn answer(request: Request<Incoming>, link: &Arc<Link>, plan: &Plan) -> Re
         TowerToHyperService::new(plan.router.clone()).call(Request::from_parts(parts, Body::empty())).await?
     };
     headers::secure(response.headers_mut());
+    if let Some(hsts) = hsts {
+        response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
+    }
     if has_body || !is_well_formed {
         // What was not read can't be told from a next request, and whoever is ambiguous once may be so again.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

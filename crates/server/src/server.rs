@@ -10,7 +10,7 @@ use std::time::Duration;
 use cuttlebone_access::Access;
 use cuttlebone_hub::{Registry, Tokens};
 use cuttlebone_proto::IceServer;
-use cuttlebone_transport::tls::{Tls, TlsError};
+use cuttlebone_transport::tls::{ClientSettings, Tls, TlsError, TlsSettings};
 use cuttlebone_transport::{Listener, Rate};
 use thiserror::Error;
 use tokio::task::JoinHandle;
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accept::{self, Door};
+use crate::acme::Acme;
 use crate::admission::{Admission, Bounds};
 use crate::app::App;
 use crate::audit::{Entry, Event, Outcome};
@@ -29,9 +30,10 @@ use crate::ids::SystemRandom;
 use crate::memory::{self, Watch};
 use crate::metrics::{Metrics, Timeout, endpoint};
 use crate::resume_key::ResumeKey;
+use crate::routes::redirect;
 use crate::settings::{self, Fault, Settings};
 use crate::tasks::Tasks;
-use crate::{clock, descriptors, router};
+use crate::{certificate, clock, descriptors, router};
 
 /// Connections to the metrics listener at once.
 const METRICS_CONNECTIONS: usize = 32;
@@ -47,9 +49,14 @@ pub struct Server {
     public: Door,
     unix: Option<Door>,
     metrics: Option<Door>,
+    redirect: Option<Door>,
     local_addr: SocketAddr,
     metrics_addr: Option<SocketAddr>,
+    redirect_addr: Option<SocketAddr>,
     tls: Option<Tls>,
+    acme: Option<Acme>,
+    /// Of the certificate it starts with.
+    fingerprint: Option<Arc<str>>,
     app: Arc<App>,
 }
 
@@ -68,6 +75,7 @@ pub struct Sockets {
 #[derive(Debug, Clone)]
 pub struct ServerHandle {
     app: Arc<App>,
+    tls: Option<Tls>,
 }
 
 impl ServerHandle {
@@ -78,8 +86,7 @@ impl ServerHandle {
 
     /// Notes in the audit log that something was read again, by a word that names it, and whether it was taken.
     pub fn note_reload(&self, what: &'static str, is_taken: bool) {
-        let entry = Entry::new(Event::Reload).what(what);
-        self.app.audit.note(&if is_taken { entry.outcome(Outcome::Ok) } else { entry.refused("kept_the_old") });
+        self.app.note_reload(what, is_taken);
     }
 
     /// Asks other servers, as `[fetch]` says.
@@ -99,6 +106,16 @@ impl ServerHandle {
     pub fn set_access(&self, access: Arc<Access>) {
         self.app.gate.replace(access);
         self.app.waves.tell_news();
+    }
+
+    /// Reads the certificate again, and who vouches for those of clients, from what the settings name now. Whether it is another: handshakes from now on are done with
+    /// it, and connections that are there go on. A server without TLS has none.
+    ///
+    /// # Errors
+    /// It can't be used: the old one is kept.
+    pub fn reload_tls(&self, settings: &TlsSettings, clients: Option<&ClientSettings>) -> Result<bool, TlsError> {
+        let Some(tls) = &self.tls else { return Ok(false) };
+        certificate::reload(tls, settings, clients, &self.app)
     }
 }
 
@@ -164,7 +181,7 @@ impl Server {
         let shares = shares(settings.connections.max);
         settings.hub.all_queues_bytes = memory::queues(settings.memory);
         settings.connections.max = shares.connections;
-        let tls = settings.tls.as_ref().map(|tls| tls.load()).transpose()?;
+        let tls = certificate::load(&settings)?;
         let fetcher = Fetcher::new(&settings.fetch)?;
         let leaves_queue = sockets.public.is_some();
         let (listener, local_addr) =
@@ -172,6 +189,8 @@ impl Server {
         let unix = listen_unix(&settings, sockets.unix)?;
         let metrics_listener = settings.metrics_listen.map(|address| ("server.metrics_listen", address));
         let metrics_listener = metrics_listener.map(|at| listen(&settings, at, None, sockets.metrics)).transpose()?;
+        let redirect_listener = settings.https.redirect_listen.map(|address| ("tls.redirect_listen", address));
+        let redirect_listener = redirect_listener.map(|at| listen(&settings, at, None, None)).transpose()?;
 
         if let Some((_, address)) = &metrics_listener
             && !settings::is_loopback(*address)
@@ -188,6 +207,11 @@ impl Server {
         let registry = Registry::new(settings.hub.clone(), &settings.ice_servers, ids, tokens, observer);
         let app = App::new(settings, Arc::new(registry), metrics, fetcher);
 
+        if let Some(tls) = &tls {
+            certificate::look_at(tls, &app);
+        }
+        let acme = Acme::new(&app, tls.as_ref())?;
+
         let router = router::router(&app, local_addr);
         let tasks = Arc::clone(&app.tasks);
         let public = Door {
@@ -196,6 +220,7 @@ impl Server {
             tls: tls.is_some(),
             is_public: true,
             is_unix: false,
+            hsts: certificate::hsts(&app.settings),
             admission: Arc::clone(&admission),
             turned_away: shares.turned_away,
             router: router.clone(),
@@ -208,6 +233,7 @@ impl Server {
             tls: false,
             is_public: false,
             is_unix: true,
+            hsts: None,
             admission,
             turned_away: shares.turned_away,
             router,
@@ -218,13 +244,30 @@ impl Server {
             Some((listener, address)) => (Some(metrics_door(listener, address, &app, shares)), Some(address)),
             None => (None, None),
         };
-        Ok(Self { public, unix, metrics, local_addr, metrics_addr, tls, app })
+        let (redirect, redirect_addr) = match redirect_listener {
+            Some((listener, address)) => (Some(redirect_door(listener, address, &public, local_addr)), Some(address)),
+            None => (None, None),
+        };
+        let fingerprint = tls.as_ref().and_then(Tls::fingerprint);
+        Ok(Self {
+            public,
+            unix,
+            metrics,
+            redirect,
+            local_addr,
+            metrics_addr,
+            redirect_addr,
+            tls,
+            acme,
+            fingerprint,
+            app,
+        })
     }
 
     /// To change it while it runs.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
-        ServerHandle { app: Arc::clone(&self.app) }
+        ServerHandle { app: Arc::clone(&self.app), tls: self.tls.clone() }
     }
 
     /// Where it listens.
@@ -239,10 +282,22 @@ impl Server {
         self.metrics_addr
     }
 
-    /// SHA-256 of the certificate as `AA:BB:…`, with TLS.
+    /// Where plain HTTP is sent on to TLS, if it is.
+    #[must_use]
+    pub fn redirect_addr(&self) -> Option<SocketAddr> {
+        self.redirect_addr
+    }
+
+    /// Whether it speaks TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// SHA-256 of the certificate that it starts with as `AA:BB:…`, with TLS.
     #[must_use]
     pub fn fingerprint(&self) -> Option<&str> {
-        self.tls.as_ref().map(Tls::fingerprint)
+        self.fingerprint.as_deref()
     }
 
     /// Serves until `cancel`, then drains.
@@ -250,7 +305,7 @@ impl Server {
     /// To drain: not ready any more, no new connections, the open ones are closed in waves, and what has not left after
     /// `timeouts.drain_ms` is aborted. Dropping the future aborts everything at once.
     pub async fn run(self, cancel: CancellationToken) -> Summary {
-        let Self { public, unix, metrics, app, local_addr, tls, .. } = self;
+        let Self { public, unix, metrics, redirect, acme, app, local_addr, tls, .. } = self;
         let tasks = Arc::clone(&app.tasks);
         let stopped = (tasks.stopping.clone().drop_guard(), AbortOnDrop(Arc::clone(&tasks)));
         let metrics_stopped = metrics.as_ref().map(|door| AbortOnDrop(Arc::clone(&door.tasks)));
@@ -260,6 +315,12 @@ impl Server {
         app.audit.note(&starts);
         let mut accepting = vec![services.spawn(accept::run(public, tasks.stopping.clone()))];
         accepting.extend(unix.map(|door| services.spawn(accept::run(door, tasks.stopping.clone()))));
+        if let Some(redirect) = redirect {
+            services.spawn(accept::run(redirect, tasks.stopping.clone()));
+        }
+        if let Some(acme) = acme {
+            services.spawn(acme.run(tasks.stopping.clone()));
+        }
         if let Some(metrics) = metrics {
             services.spawn(accept::run(metrics, tasks.abort.clone()));
         }
@@ -349,11 +410,29 @@ fn metrics_door(listener: Listener, address: SocketAddr, app: &Arc<App>, shares:
         tls: false,
         is_public: false,
         is_unix: false,
+        hsts: None,
         admission: Admission::new(Bounds::of(shares.metrics, None)),
         turned_away: 1,
         router: endpoint::router(Arc::clone(app), address),
         tasks: Tasks::new(Arc::clone(&app.metrics), abort.clone(), abort.clone()),
         app: Arc::clone(app),
+    }
+}
+
+/// Has its places among those of the public listener, and stops with it.
+fn redirect_door(listener: Listener, address: SocketAddr, public: &Door, to: SocketAddr) -> Door {
+    Door {
+        listener,
+        leaves_queue: true,
+        tls: false,
+        is_public: false,
+        is_unix: false,
+        hsts: None,
+        admission: Arc::clone(&public.admission),
+        turned_away: 1,
+        router: redirect::router(&public.app, address, to.port()),
+        tasks: Arc::clone(&public.tasks),
+        app: Arc::clone(&public.app),
     }
 }
 

@@ -3,6 +3,8 @@
 //! One struct a section of the config file, durations as [`Duration`]. Invariant: a [`Settings`] that [`Settings::validate`]
 //! passes can be served; [`Server::bind`](crate::Server::bind) refuses any other.
 
+mod acme;
+mod https;
 mod id_charset;
 mod leases;
 mod limits;
@@ -24,6 +26,8 @@ use crate::origin::Origin;
 use crate::proxy::ProxySettings;
 use crate::resume_key::ResumeKey;
 
+pub use acme::{AcmeChallenge, AcmeSettings, ExternalAccount};
+pub use https::HttpsSettings;
 pub use id_charset::IdCharset;
 pub use leases::LeaseSettings;
 pub use limits::{DataLimits, LimitSettings};
@@ -58,6 +62,10 @@ pub struct Settings {
     pub audit: AuditSettings,
     /// Where the certificate comes from: `tls`. `None` is plain HTTP.
     pub tls: Option<TlsSettings>,
+    /// How it is got, where it is [`TlsSettings::Kept`]: `acme`.
+    pub acme: Option<AcmeSettings>,
+    /// What there is beside it.
+    pub https: HttpsSettings,
     /// How many sockets at once.
     pub connections: ConnectionSettings,
     /// How long each step may take.
@@ -210,6 +218,8 @@ impl Default for Settings {
             access: AccessSettings::default(),
             audit: AuditSettings::default(),
             tls: None,
+            acme: None,
+            https: HttpsSettings::default(),
             connections: ConnectionSettings::default(),
             timeouts: Timeouts::default(),
             messages: MessageSettings::default(),

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio_rustls::TlsAcceptor;
 
 use crate::proxy_protocol;
 use crate::stream::Stream;
@@ -22,7 +21,7 @@ const KEEPALIVE_PROBES: u32 = 3;
 /// A listening socket: TCP, with or without TLS on what it accepts, or a unix socket.
 pub struct Listener {
     socket: Listening,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Tls>,
 }
 
 enum Listening {
@@ -38,7 +37,7 @@ enum Listening {
 pub struct Accepted {
     socket: Socketed,
     peer: SocketAddr,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Tls>,
 }
 
 enum Socketed {
@@ -81,7 +80,7 @@ impl Listener {
     /// Those of the system.
     pub fn inherit(socket: std::net::TcpListener, tls: Option<&Tls>) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { socket: Listening::Tcp(TcpListener::from_std(socket)?), tls: tls.map(Tls::acceptor) })
+        Ok(Self { socket: Listening::Tcp(TcpListener::from_std(socket)?), tls: tls.cloned() })
     }
 
     /// Listens on a unix socket. A file that a server has left which is gone is removed; one at which somebody listens is not.
@@ -111,7 +110,7 @@ impl Listener {
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
-        Ok(Self { socket: Listening::Tcp(TcpListener::from_std(socket.into())?), tls: tls.map(Tls::acceptor) })
+        Ok(Self { socket: Listening::Tcp(TcpListener::from_std(socket.into())?), tls: tls.cloned() })
     }
 
     /// How much the system may keep for a peer that does not read, in bytes, on connections accepted from now on. Linux

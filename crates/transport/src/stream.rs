@@ -25,6 +25,16 @@ impl Stream {
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
+
+    /// The certificates that the peer showed, in DER, its own first; none if it showed none. Of a session that was resumed,
+    /// those that it showed when it began.
+    pub fn peer_certificates(&self) -> impl Iterator<Item = &[u8]> {
+        let shown = match self {
+            Self::Plain(_) | Self::Unix(_) => None,
+            Self::Tls(io) => io.get_ref().1.peer_certificates(),
+        };
+        shown.unwrap_or_default().iter().map(AsRef::as_ref)
+    }
 }
 
 impl AsyncRead for Stream {

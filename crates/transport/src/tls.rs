@@ -1,22 +1,42 @@
 //! Certificates, and what is made of them.
 //!
-//! TLS 1.2 and 1.3, no client certificates, `http/1.1` by ALPN, and always the `ring` provider: no
-//! process-wide default is read or set. Files are read when [`TlsSettings::load`] is called and never again.
+//! TLS 1.2 and 1.3, `http/1.1` by ALPN, and always the `ring` provider: no process-wide default is read or set. Files are read
+//! by [`TlsSettings::load`] and [`Tls::reload`], and at no other time.
+//!
+//! Invariants: 1. what can't be used never takes the place of what is in use; 2. a handshake that begins after a reload has the
+//! new, and connections that are there go on; 3. after a reload no session of before is resumed, for what it stood on may not
+//! be good any more.
 
+mod challenge;
+mod clients;
+mod error;
 mod fingerprint;
 mod pem;
 mod self_signed;
+mod validity;
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::RwLock;
+use ring::digest::{Context, SHA256};
 use rustls::ServerConfig;
-use rustls::crypto::ring;
+use rustls::crypto::ring as provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use thiserror::Error;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+pub use challenge::ChallengeGuard;
+use challenge::{Challenges, no_certificate};
+pub use clients::ClientSettings;
+use clients::Clients;
+pub use error::TlsError;
+use validity::Validity;
 
 /// Where the certificate comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +45,7 @@ pub enum TlsSettings {
     Files {
         /// The certificate, then those that issued it.
         cert_file: PathBuf,
-        /// Its key, not encrypted. May be the same file.
+        /// Its key, not encrypted. May be the same file. Nobody but its owner may read it, or the group of a file of root.
         key_file: PathBuf,
     },
     /// Made by ourselves, and kept.
@@ -35,78 +55,28 @@ pub enum TlsSettings {
         /// Names and addresses beside `localhost`, `127.0.0.1` and `::1`.
         names: Vec<String>,
     },
-}
-
-/// Why there is no TLS. Every text names the file.
-#[derive(Debug, Error)]
-pub enum TlsError {
-    /// A file can't be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A file can't be written.
-    #[error("cannot write {}: {source}", path.display())]
-    Write {
-        /// The file or directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A file is not PEM.
-    #[error("{} is not valid PEM: {reason}", path.display())]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// No certificate in the file.
-    #[error("{} has no certificate in it (expected -----BEGIN CERTIFICATE-----)", path.display())]
-    NoCertificate {
-        /// The file.
-        path: PathBuf,
-    },
-    /// No key in the file.
-    #[error("{} has no private key in it that is not encrypted (expected -----BEGIN PRIVATE KEY-----)", path.display())]
-    NoKey {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Certificate and key were read but are of no use.
-    #[error("cannot use the certificate {} with the key {}: {source}", cert.display(), key.display())]
-    Unusable {
-        /// The file of the certificate.
-        cert: PathBuf,
-        /// The file of the key.
-        key: PathBuf,
-        /// What is wrong: most often, they do not belong together.
-        source: rustls::Error,
-    },
-    /// The file of the self-signed certificate was not made by us.
-    #[error("{} was not made by this program; move it away, or use it as a certificate file", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-    },
-    /// No certificate can be made for these names.
-    #[error("cannot make a certificate for {names}: {source}")]
-    Make {
-        /// The names asked for.
-        names: String,
-        /// What is wrong.
-        source: rcgen::Error,
+    /// Got by this program while it runs. Until then there is none, and no handshake comes about.
+    Kept {
+        /// The chain and its key, as they were written by [`keep_secret`].
+        file: PathBuf,
     },
 }
 
-/// A certificate that is ready for use. A clone is cheap.
+/// What handshakes are done with. A clone is cheap, and the same: what one is reloaded with, all have.
 #[derive(Clone)]
 pub struct Tls {
-    acceptor: TlsAcceptor,
-    fingerprint: Arc<str>,
+    current: Arc<RwLock<Current>>,
+    challenges: Challenges,
+}
+
+/// What is in use.
+struct Current {
+    config: Option<Arc<ServerConfig>>,
+    fingerprint: Option<Arc<str>>,
+    validity: Option<Validity>,
+    cert_file: PathBuf,
+    /// Of everything that was read.
+    digest: [u8; 32],
 }
 
 /// Certificate chain and key, and the files they came from.
@@ -123,60 +93,193 @@ impl TlsSettings {
     /// # Errors
     /// [`TlsError`], with the name of the file.
     pub fn load(&self) -> Result<Tls, TlsError> {
-        let identity = match self {
-            Self::Files { cert_file, key_file } => Identity {
-                chain: pem::certificates(cert_file)?,
-                key: pem::key(key_file)?,
-                cert_file: cert_file.clone(),
-                key_file: key_file.clone(),
+        self.load_with(None)
+    }
+
+    /// As [`Self::load`], and asks clients for a certificate.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_with(&self, clients: Option<&ClientSettings>) -> Result<Tls, TlsError> {
+        let current = Current::read(self, clients)?;
+        Ok(Tls { current: Arc::new(RwLock::new(current)), challenges: Challenges::default() })
+    }
+
+    fn read(&self) -> Result<Option<Identity>, TlsError> {
+        match self {
+            Self::Files { cert_file, key_file } => Identity::read(cert_file, key_file).map(Some),
+            Self::SelfSigned { state_dir, names } => self_signed::load_or_make(state_dir, names).map(Some),
+            Self::Kept { file } => match Identity::read(file, file) {
+                Err(TlsError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+                read => read.map(Some),
             },
-            Self::SelfSigned { state_dir, names } => self_signed::load_or_make(state_dir, names)?,
-        };
-        Tls::new(identity)
+        }
+    }
+
+    /// The files that are read, to be watched.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Files { cert_file, key_file } => vec![cert_file.clone(), key_file.clone()],
+            Self::SelfSigned { .. } | Self::Kept { .. } => Vec::new(),
+        }
     }
 }
 
+impl Identity {
+    fn read(cert_file: &Path, key_file: &Path) -> Result<Self, TlsError> {
+        let (chain, key) = (pem::certificates(cert_file)?, pem::key(key_file)?);
+        Ok(Self { chain, key, cert_file: cert_file.into(), key_file: key_file.into() })
+    }
+}
+
+/// Writes a file that only its owner may read, in a directory that is made if it is not there. It is never half a file. Blocks
+/// for as long as the disk does.
+///
+/// # Errors
+/// Those of the system.
+pub fn keep_secret(file: &Path, text: &str) -> io::Result<()> {
+    self_signed::keep(file.parent().unwrap_or(Path::new(".")), file, text)
+}
+
 impl Tls {
-    fn new(identity: Identity) -> Result<Self, TlsError> {
-        let Identity { chain, key, cert_file, key_file } = identity;
-        let fingerprint = chain.first().map(|cert| fingerprint::sha256(cert)).unwrap_or_default().into();
-        let config = server_config(chain, key).map_err(|source| TlsError::Unusable {
-            cert: cert_file,
-            key: key_file,
-            source,
-        })?;
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), fingerprint })
+    /// Without a certificate.
+    #[must_use]
+    pub fn without_certificate() -> Self {
+        Self { current: Arc::new(RwLock::new(Current::none())), challenges: Challenges::default() }
     }
 
-    /// What does the handshakes.
-    #[must_use]
-    pub fn acceptor(&self) -> TlsAcceptor {
-        self.acceptor.clone()
+    /// Answers the challenge of an authority for one of our names, which may come by any connection, until the guard is
+    /// dropped. `digest` is that of the key authorization.
+    ///
+    /// # Errors
+    /// The name is one that no certificate can hold.
+    pub fn answer_challenge(&self, name: &str, digest: &[u8; 32]) -> Result<ChallengeGuard, TlsError> {
+        let answer = self.challenges.answer(name, digest);
+        answer.map_err(|source| TlsError::Make { names: name.to_owned(), source })
+    }
+
+    /// Reads again what `settings` name. Whether it is something else than before: handshakes have it from now on. `now` is
+    /// in seconds since 1970. Blocks for as long as the disk does.
+    ///
+    /// # Errors
+    /// [`TlsError`]: what was there goes on. A certificate that is not good now takes the place of none that is.
+    pub fn reload(&self, settings: &TlsSettings, clients: Option<&ClientSettings>, now: u64) -> Result<bool, TlsError> {
+        let new = Current::read(settings, clients)?;
+        let mut current = self.current.write();
+        // A kept certificate whose file is gone is still there.
+        if new.digest == current.digest || new.config.is_none() {
+            return Ok(false);
+        }
+        if !new.is_good_at(now) && current.is_good_at(now) {
+            return Err(TlsError::NotNow { path: new.cert_file });
+        }
+        *current = new;
+        Ok(true)
+    }
+
+    /// Does a handshake. The caller sets the deadline.
+    ///
+    /// # Errors
+    /// The peer spoke no TLS, or none that is accepted here, or hung up.
+    pub(crate) async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let config = self.current.read().config.clone();
+        if !self.challenges.are_none() {
+            return self.challenges.accept(tcp, config).await;
+        }
+        TlsAcceptor::from(config.ok_or_else(no_certificate)?).accept(tcp).await
     }
 
     /// SHA-256 of the certificate, as `AA:BB:…`: what a browser shows, and what a peer may pin.
     #[must_use]
-    pub fn fingerprint(&self) -> &str {
-        &self.fingerprint
+    pub fn fingerprint(&self) -> Option<Arc<str>> {
+        self.current.read().fingerprint.clone()
+    }
+
+    /// Whether there is a certificate.
+    #[must_use]
+    pub fn has_certificate(&self) -> bool {
+        self.current.read().config.is_some()
+    }
+
+    /// From when on the certificate is good, in seconds since 1970, if that can be read.
+    #[must_use]
+    pub fn valid_from(&self) -> Option<u64> {
+        self.current.read().validity.map(|validity| validity.from)
+    }
+
+    /// When the certificate ends, in seconds since 1970, if that can be read.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<u64> {
+        self.current.read().validity.map(|validity| validity.until)
+    }
+
+    /// Whether the certificate is good at this time, as far as can be read.
+    #[must_use]
+    pub fn is_good_at(&self, now: u64) -> bool {
+        self.current.read().is_good_at(now)
     }
 }
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls").field("fingerprint", &self.fingerprint).finish_non_exhaustive()
+        f.debug_struct("Tls").field("fingerprint", &self.fingerprint()).finish_non_exhaustive()
     }
+}
+
+impl Current {
+    fn read(settings: &TlsSettings, clients: Option<&ClientSettings>) -> Result<Self, TlsError> {
+        let clients = clients.map(ClientSettings::read).transpose()?;
+        settings.read()?.map_or_else(|| Ok(Self::none()), |identity| Self::new(identity, clients))
+    }
+
+    fn none() -> Self {
+        Self { config: None, fingerprint: None, validity: None, cert_file: PathBuf::new(), digest: [0; 32] }
+    }
+
+    fn new(identity: Identity, clients: Option<Clients>) -> Result<Self, TlsError> {
+        let digest = digest(&identity, clients.as_ref());
+        let verifier = clients.map_or_else(|| Ok(WebPkiClientVerifier::no_client_auth()), Clients::verifier)?;
+        let Identity { chain, key, cert_file, key_file } = identity;
+        let fingerprint = chain.first().map(|cert| fingerprint::sha256(cert).into());
+        let validity = chain.first().and_then(|cert| Validity::of(cert));
+        let config = server_config(chain, key, verifier).map_err(|source| TlsError::Unusable {
+            cert: cert_file.clone(),
+            key: key_file,
+            source,
+        })?;
+        Ok(Self { config: Some(Arc::new(config)), fingerprint, validity, cert_file, digest })
+    }
+
+    fn is_good_at(&self, now: u64) -> bool {
+        self.config.is_some() && self.validity.is_none_or(|validity| validity.has(now))
+    }
+}
+
+/// Tells what was read from what was read before.
+fn digest(identity: &Identity, clients: Option<&Clients>) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    let own = identity.chain.iter().map(AsRef::as_ref).chain([identity.key.secret_der()]);
+    for part in own.chain(clients.into_iter().flat_map(Clients::parts)) {
+        context.update(&part.len().to_be_bytes());
+        context.update(part);
+    }
+    let mut digest = [0; 32];
+    digest.copy_from_slice(context.finish().as_ref());
+    digest
 }
 
 fn server_config(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
+    verifier: Arc<dyn ClientCertVerifier>,
 ) -> Result<ServerConfig, rustls::Error> {
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider::default_provider()))
         .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    // Sessions are resumed by tickets that the peer keeps, so that none are kept here.
-    config.ticketer = ring::Ticketer::new()?;
+    // Sessions are resumed by tickets that the peer keeps, so that none are kept here. The keys of tickets are of this config.
+    config.ticketer = provider::Ticketer::new()?;
     Ok(config)
 }

@@ -21,6 +21,9 @@ const SYSTEM: &[(&str, &[&str], &str)] = &[
     ("/usr/sbin/haproxy", &["-v"], "haproxy"),
     ("caddy", &["version"], "caddy"),
     ("systemd-analyze", &["--version"], "systemd"),
+    ("openssl", &["version"], "openssl"),
+    ("testssl", &["--version"], "testssl.sh"),
+    ("pebble", &["-help"], "pebble"),
 ];
 
 /// The oldest Node.js that the browser tests run on; that of Debian 12 is older.

@@ -1,5 +1,6 @@
 //! Tokens, from the text to what their holder may do.
 
+mod certificates;
 mod keys;
 mod published;
 mod reload;

@@ -60,12 +60,14 @@ async fn serve(mut config: Config, sockets: Sockets, sources: Sources, log: LogH
 /// Says on standard output that connections are accepted: a program that started us waits for this line.
 fn announce(server: &Server) -> Result<()> {
     let address = server.local_addr();
-    match server.fingerprint() {
-        None => print(&format!("listening on http://{address}\n"))?,
-        Some(fingerprint) => {
-            print(&format!("listening on https://{address}\ncertificate fingerprint (SHA-256) {fingerprint}\n"))?
-        }
-    };
+    let scheme = if server.is_tls() { "https" } else { "http" };
+    print(&format!("listening on {scheme}://{address}\n"))?;
+    if let Some(fingerprint) = server.fingerprint() {
+        print(&format!("certificate fingerprint (SHA-256) {fingerprint}\n"))?;
+    }
+    if let Some(address) = server.redirect_addr() {
+        tracing::info!(%address, "sending plain HTTP on");
+    }
     if let Some(address) = server.metrics_addr() {
         tracing::info!(%address, "serving /metrics");
     }
@@ -74,7 +76,7 @@ fn announce(server: &Server) -> Result<()> {
 
 /// Says in the log what an operator may not have meant.
 fn say_who_may_connect(server: &Server, known: &Known, is_anonymous: bool, (has_hook, has_proxies): (bool, bool)) {
-    let Known { tokens, issuers, users, .. } = *known;
+    let Known { tokens, issuers, users, certificates, .. } = *known;
     let address = server.local_addr();
     match (is_anonymous, address.ip().is_loopback() && !has_proxies) {
         (true, true) => tracing::info!(tokens, issuers, "no token is needed: everybody on this machine may connect"),
@@ -84,10 +86,10 @@ fn say_who_may_connect(server: &Server, known: &Known, is_anonymous: bool, (has_
         (false, _) if known.sessions.is_some() => {
             tracing::info!(tokens, issuers, "a token is needed, or an account of the provider")
         }
-        (false, _) if tokens + issuers + users == 0 && !has_hook => {
+        (false, _) if tokens + issuers + users + certificates == 0 && !has_hook => {
             tracing::warn!("a token is needed, and there is none that is good")
         }
-        (false, _) => tracing::info!(tokens, issuers, hook = has_hook, "a token is needed"),
+        (false, _) => tracing::info!(tokens, issuers, certificates, hook = has_hook, "a token or a certificate is needed"),
     }
     reload::warn(known);
 }

@@ -19,6 +19,7 @@ pub(crate) struct RawConfig {
     pub(crate) hook: RawHook,
     pub(crate) audit: RawAudit,
     pub(crate) tls: RawTls,
+    pub(crate) acme: RawAcme,
     pub(crate) connections: RawConnections,
     pub(crate) timeouts: RawTimeouts,
     pub(crate) messages: RawMessages,
@@ -76,6 +77,27 @@ pub(crate) struct RawAccess {
     pub(crate) jwks_min_refetch_ms: u64,
     pub(crate) user: Vec<RawUser>,
     pub(crate) jwt: Vec<RawJwt>,
+    pub(crate) certificate: Vec<RawCertificate>,
+}
+
+/// `[[access.certificate]]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawCertificate {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dns: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) email: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) common_name: Option<String>,
+    #[serde(default)]
+    pub(crate) roles: RawTexts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) devices: Option<RawTexts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tenant: Option<String>,
 }
 
 /// `[[access.user]]`
@@ -212,6 +234,28 @@ pub(crate) struct RawTls {
     pub(crate) cert_file: String,
     pub(crate) key_file: String,
     pub(crate) state_dir: String,
+    pub(crate) client_auth: String,
+    pub(crate) client_ca_file: String,
+    pub(crate) client_crl_file: String,
+    pub(crate) redirect_listen: String,
+    pub(crate) hsts_max_age_s: RawAuto,
+}
+
+/// `[acme]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawAcme {
+    pub(crate) domains: Vec<String>,
+    pub(crate) contact: Vec<String>,
+    pub(crate) accept_terms: bool,
+    pub(crate) directory_url: String,
+    pub(crate) challenge: String,
+    pub(crate) ca_file: String,
+    pub(crate) renew_before_days: u64,
+    pub(crate) external_account_kid: String,
+    pub(crate) external_account_hmac_file: String,
+    pub(crate) retry_ms: u64,
+    pub(crate) retry_max_ms: u64,
 }
 
 /// `[connections]`

@@ -7,7 +7,8 @@ use toml::{Table, Value};
 use super::raw::RawConfig;
 
 /// What is read again while the server runs.
-const READ_AGAIN: [&str; 13] = [
+const READ_AGAIN: [&str; 18] = [
+    "access.certificate",
     "access.jwt",
     "access.revoked_file",
     "access.tokens_file",
@@ -21,6 +22,11 @@ const READ_AGAIN: [&str; 13] = [
     "oidc.roles_claim",
     "oidc.tenant",
     "oidc.tenant_claim",
+    "tls.cert_file",
+    "tls.client_auth",
+    "tls.client_ca_file",
+    "tls.client_crl_file",
+    "tls.key_file",
 ];
 
 /// The keys that have another value now and are taken with the next start only. A secret that stands in the configuration

@@ -4,6 +4,7 @@
 //! are the server's to judge ([`Settings::validate`]).
 
 mod access;
+mod acme;
 mod audit;
 mod check;
 mod elsewhere;
@@ -13,6 +14,7 @@ mod network;
 mod oidc;
 mod proxy;
 mod secrets;
+mod tls;
 
 use std::ffi::OsString;
 
@@ -21,7 +23,7 @@ use cuttlebone_proto::Limits;
 use cuttlebone_server::{AuditSettings, HttpSettings, IdCharset, LeaseSettings, MessageSettings, Settings, Timeouts};
 
 use super::merge::Merged;
-use super::raw::{RawAccess, RawConfig, RawDevices, RawHttp, RawLog, RawMessages, RawOidc, RawTimeouts};
+use super::raw::{RawConfig, RawDevices, RawHttp, RawLog, RawMessages, RawTimeouts};
 use super::{Config, Faults};
 use crate::logging::{self, LogFormat, LogSettings};
 use crate::watch::Watch;
@@ -36,10 +38,11 @@ pub(super) fn check(
     variables: &[(OsString, OsString)],
 ) -> Result<Config, Faults> {
     let mut check = Check::new(merged, faults);
+    let tls_files = Watch::new(tls::watched(&raw.tls));
     let proxy = proxy::proxy(&raw.proxy, &mut check);
     let network = network::network(&raw, &proxy, &mut check, variables);
-    let access_files = Watch::new(access::files(&raw.access));
-    let known = access::known(&raw.access, &raw.oidc, None, &mut check);
+    let access_files = Watch::new(access::files(&raw.access, &raw.tls));
+    let known = access::known(&raw, None, &mut check);
     if proxy.unix && !raw.access.user.is_empty() {
         check.fault(
             "access.user",
@@ -62,6 +65,8 @@ pub(super) fn check(
             refusals_per_second: u32::try_from(raw.audit.refusals_per_second).unwrap_or(u32::MAX),
         },
         tls: network.tls,
+        acme: network.acme,
+        https: network.https,
         connections: network.connections,
         timeouts: timeouts(&raw.timeouts),
         messages: messages(&raw.messages),
@@ -82,14 +87,14 @@ pub(super) fn check(
     }
     let audit = audit::output(&raw.audit, network.is_of_this_machine, &mut check);
     let log = log(&raw.log, &mut check);
-    check.into_faults().into_result(Config { settings, audit, log, known, access_files, raw })
+    check.into_faults().into_result(Config { settings, audit, log, known, access_files, tls_files, raw })
 }
 
 /// Reads the files of `[access]` again, without the configuration itself. What is faulty is as in `old`.
-pub(super) fn known(raw: &RawAccess, oidc: &RawOidc, old: &Known) -> (Known, Faults) {
+pub(super) fn known(raw: &RawConfig, old: &Known) -> (Known, Faults) {
     let merged = Merged::new();
     let mut check = Check::new(&merged, Faults::default());
-    let known = access::known(raw, oidc, Some(old), &mut check);
+    let known = access::known(raw, Some(old), &mut check);
     (known, check.into_faults())
 }
 

@@ -1,8 +1,6 @@
 mod access;
 mod oidc;
 
-use std::collections::BTreeSet;
-
 use toml::{Table, Value};
 
 use super::*;
@@ -55,9 +53,55 @@ fn the_reference_has_exactly_the_keys_of_the_raw_structs() {
     assert_eq!(printed, DEFAULTS.parse::<Table>().expect("TOML"));
 }
 
+/// What is seen elsewhere.
+const NOT_A_SETTING: [&str; 11] = [
+    "server.allow_anonymous",
+    "server.allow_plain_text",
+    // Who is revoked is not counted; tests/it/access.rs sees that they are.
+    "access.revoked_file",
+    // tests/oidc.rs sees that they are read.
+    "oidc.client_secret_file",
+    "oidc.session_key_file",
+    // Not shown; a test of its own sees its bounds.
+    "access.verified_tokens",
+    "tls.cert_file",
+    "tls.key_file",
+    // What goes together has a test of its own.
+    "acme.accept_terms",
+    "acme.external_account_kid",
+    "acme.external_account_hmac_file",
+];
+
+/// What a key needs beside itself to have an effect.
+fn beside<'a>(section: &str, path: &str, authority: &'a str) -> Vec<(&'static str, &'a str)> {
+    let is_of_clients = path.starts_with("tls.client_") || path == "access.certificate";
+    let mode = match section {
+        "acme" => "acme",
+        _ if is_of_clients || (section == "tls" && path != "tls.mode") => "self-signed",
+        _ => "off",
+    };
+    let mut beside = vec![("CUTTLEBONE__TLS__MODE", mode)];
+    if is_of_clients {
+        beside.push(("CUTTLEBONE__TLS__CLIENT_AUTH", "required"));
+        beside.push(("CUTTLEBONE__TLS__CLIENT_CA_FILE", authority));
+    }
+    if section == "acme" {
+        beside.push(("CUTTLEBONE__ACME__DOMAINS", "[\"signal.example.org\"]"));
+        beside.push(("CUTTLEBONE__ACME__ACCEPT_TERMS", "true"));
+        beside.push(("CUTTLEBONE__TLS__REDIRECT_LISTEN", "127.0.0.2:80"));
+    }
+    if section == "oidc" {
+        beside.extend(oidc::BASE);
+    }
+    if ["audit.max_bytes", "audit.keep"].contains(&path) {
+        beside.push(("CUTTLEBONE__AUDIT__FILE", "audit.jsonl"));
+    }
+    beside
+}
+
 #[test]
 fn every_key_of_the_reference_changes_something() {
-    // What a key needs beside itself to have an effect, and a value of its own where adding to the default is none.
+    // A value of its own where adding to the default is none.
     let base = [
         ("CUTTLEBONE__SERVER__ALLOW_ANONYMOUS", "true"),
         ("CUTTLEBONE__PROXY__TRUSTED", "[\"10.0.0.0/8\"]"),
@@ -66,6 +110,8 @@ fn every_key_of_the_reference_changes_something() {
         ("HOME", "/home/user"),
     ];
     let (tokens, public) = (Temporary::tokens("words"), Temporary::keys("words-keys"));
+    let ((client_authority, lists), (other_authority, _)) =
+        (access::authority("words"), access::authority("words-other"));
     let jwt = format!("[{{issuer = \"https://login.example\", keys_file = {:?}}}]", public.path());
     let authority = std::env::temp_dir().join(format!("cuttlebone-config-ca-{}", std::process::id()));
     TlsSettings::SelfSigned { state_dir: authority.clone(), names: Vec::new() }.load().expect("makes one");
@@ -78,6 +124,10 @@ fn every_key_of_the_reference_changes_something() {
         ("access.tokens_file", tokens.path()),
         ("access.token_in_query", "true"),
         ("access.jwt", &jwt),
+        ("access.certificate", "[{dns = \"a\", roles = \"observer\"}]"),
+        ("tls.client_auth", "optional"),
+        ("tls.client_ca_file", client_authority.path()),
+        ("tls.client_crl_file", lists.path()),
         ("audit.file", "audit.jsonl"),
         ("audit.output", "off"),
         ("devices.id_charset", "plain"),
@@ -94,6 +144,13 @@ fn every_key_of_the_reference_changes_something() {
         ("proxy.protocol", "v1-v2"),
         ("tls.mode", "self-signed"),
         ("tls.state_dir", "/elsewhere"),
+        ("tls.redirect_listen", "127.0.0.2:80"),
+        ("acme.domains", "[\"other.example.org\"]"),
+        ("acme.contact", "[\"admin@example.org\"]"),
+        ("acme.directory_url", "https://authority.example/"),
+        ("acme.challenge", "http-01"),
+        ("acme.ca_file", &certificate),
+        ("tls.hsts_max_age_s", "7"),
         ("connections.per_address", "7"),
         ("clients.resume_key", "0123456789abcdef0123456789abcdef"),
         ("clients.resume_key_file", "src/main.rs"),
@@ -104,23 +161,9 @@ fn every_key_of_the_reference_changes_something() {
         ("log.format", "json"),
         ("log.level", "debug"),
     ];
-    let not_a_setting = [
-        "server.allow_anonymous",
-        "server.allow_plain_text",
-        // Who is revoked is not counted; tests/it/access.rs sees that they are.
-        "access.revoked_file",
-        // tests/oidc.rs sees that they are read.
-        "oidc.client_secret_file",
-        "oidc.session_key_file",
-        // Not shown; a test of its own sees its bounds.
-        "access.verified_tokens",
-        "tls.cert_file",
-        "tls.key_file",
-    ];
-    let not_a_setting = BTreeSet::from(not_a_setting);
     for (section, key, default) in keys() {
         let path = format!("{section}.{key}");
-        if not_a_setting.contains(path.as_str()) {
+        if NOT_A_SETTING.contains(&path.as_str()) {
             continue;
         }
         let value = match default {
@@ -130,15 +173,8 @@ fn every_key_of_the_reference_changes_something() {
             _ => words.iter().chain(&oidc::WORDS).find(|(word, _)| *word == path).expect(&path).1.to_owned(),
         };
         let name = format!("CUTTLEBONE__{}__{}", section.to_uppercase(), key.to_uppercase());
-        let mode = if path == "tls.state_dir" { "self-signed" } else { "off" };
         let mut before = base.to_vec();
-        before.push(("CUTTLEBONE__TLS__MODE", mode));
-        if section == "oidc" {
-            before.extend(oidc::BASE);
-        }
-        if ["audit.max_bytes", "audit.keep"].contains(&path.as_str()) {
-            before.push(("CUTTLEBONE__AUDIT__FILE", "audit.jsonl"));
-        }
+        before.extend(beside(&section, &path, other_authority.path()));
         let mut after = before.clone();
         after.retain(|(other, _)| *other != name);
         after.push((&name, &value));
@@ -322,6 +358,41 @@ fn a_variable_replaces_all_servers_of_the_file() {
     let variable = [("CUTTLEBONE__ICE__SERVERS", "[{urls = [\"stun:b\"]}, {}]")];
     let text = load("[[ice.servers]]\nurls = [\"stun:a\"]\n", &variable, Vec::new()).expect_err("fault").to_string();
     assert!(text.contains("variable CUTTLEBONE__ICE__SERVERS"), "{text}");
+}
+
+#[test]
+fn certificate_of_an_authority_needs_names_and_consent() {
+    let home = [("HOME", "/home/user")];
+    let load = |acme: &str, more: &str| {
+        load(&format!("[tls]\nmode = \"acme\"\nstate_dir = \"/state\"\n{more}[acme]\n{acme}"), &home, Vec::new())
+    };
+    let key = Temporary::new("eab", "a2V5a2V5a2V5\n");
+    let good = "domains = [\"Signal.example.org\"]\naccept_terms = true\ncontact = [\"admin@example.org\"]\n";
+    let external = format!("{good}external_account_kid = \"kid\"\nexternal_account_hmac_file = {:?}\n", key.path());
+    let settings = load(&external, "").expect("no fault").settings;
+    let acme = settings.acme.expect("it is set");
+    assert_eq!(
+        (acme.domains, acme.contact),
+        (vec!["signal.example.org".into()], vec!["mailto:admin@example.org".into()])
+    );
+    assert_eq!(acme.external_account.expect("it is set").hmac, b"keykeykey");
+    assert_eq!(settings.tls, Some(TlsSettings::Kept { file: "/state/acme.pem".into() }));
+    assert_eq!(settings.https.hsts_max_age.as_secs(), 31_536_000);
+    for (acme, expected) in [
+        ("domains = [\"a.example\"]\n", "acme.accept_terms: must be true"),
+        ("accept_terms = true\n", "acme.domains: must be 1 to 100"),
+        ("accept_terms = true\ndomains = [\"*.a.example\"]\n", "acme.domains: names only"),
+        (&format!("{good}challenge = \"http-01\"\n"), "needs tls.redirect_listen"),
+        (&format!("{good}challenge = \"dns-01\"\n"), "acme.challenge: expected"),
+        (&format!("{good}directory_url = \"http://a.example\"\n"), "acme.directory_url: must be an https URL"),
+        (&format!("{good}renew_before_days = 0\n"), "acme.renew_before_days: must be"),
+        (&format!("{good}external_account_kid = \"kid\"\n"), "acme.external_account_hmac_file: is needed"),
+        (&format!("{good}retry_ms = 0\n"), "acme.retry_ms: must be above 0"),
+        (&format!("{good}ca_file = \"Cargo.toml\"\n"), "acme.ca_file: Cargo.toml"),
+    ] {
+        let text = load(acme, "").expect_err(expected).to_string();
+        assert!(text.contains(expected), "{expected} is not in:\n{text}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod canary;
+mod certificate;
 mod config;
 mod demo;
 mod device;

@@ -1,5 +1,7 @@
 //! Against the real server, with TLS.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ fn encrypted(name: &str) -> (TestServer, Authority) {
     let (cert_file, key_file) = (folder.join("cert.pem"), folder.join("key.pem"));
     std::fs::write(&cert_file, pair.certificate).unwrap();
     std::fs::write(&key_file, pair.key).unwrap();
+    std::fs::set_permissions(&key_file, Permissions::from_mode(0o600)).unwrap();
     let settings = Settings { tls: Some(TlsSettings::Files { cert_file, key_file }), ..local_settings() };
     (TestServer::start(settings).unwrap(), authority)
 }

@@ -137,6 +137,26 @@ label! {
 }
 
 label! {
+    /// What came of reading the certificate again.
+    CertificateLoad, "outcome", {
+        /// It is another one.
+        Changed = "changed",
+        /// It can't be used: the old one is kept.
+        Failed = "failed",
+    }
+}
+
+label! {
+    /// What came of asking an authority for a certificate.
+    Order, "outcome", {
+        /// It issued one.
+        Issued = "issued",
+        /// It did not, or could not be asked.
+        Failed = "failed",
+    }
+}
+
+label! {
     /// What a peer was late with.
     Timeout, "which", {
         /// TLS, the request, or the end of the upgrade.
@@ -280,6 +300,7 @@ mod tests {
         assert!(distinct::<Peer>() && distinct::<Direction>() && distinct::<Refusal>());
         assert!(distinct::<ResumeOutcome>() && distinct::<Paused>() && distinct::<LoginOutcome>());
         assert!(distinct::<KeyFetch>() && distinct::<HookOutcome>());
+        assert!(distinct::<CertificateLoad>() && distinct::<Order>());
         assert!(distinct::<AcceptError>() && distinct::<Timeout>() && distinct::<CloseCode>());
     }
 }

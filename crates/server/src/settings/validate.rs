@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use cuttlebone_proto::IceServer;
 use cuttlebone_transport::Rate;
+use cuttlebone_transport::tls::TlsSettings;
+use http::Uri;
+use http::uri::Authority;
 
-use super::Settings;
+use super::{AcmeChallenge, HttpsSettings, Settings};
 use crate::fetch::{FetchSettings, Fetcher};
 
 /// The longest time that any key may name: a day. A larger one is a slip of the unit.
@@ -20,6 +23,11 @@ const MOST_NETWORKS: usize = 64;
 
 /// That of a unix socket, in bytes.
 const LONGEST_PATH: usize = 107;
+/// What a browser can't be made to forget before: ten years are a slip of the unit.
+const LONGEST_HSTS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// Names of one certificate: what public authorities allow.
+const MOST_DOMAINS: usize = 100;
 
 /// What the program itself needs, about.
 const LEAST_MEMORY: u64 = 16 << 20;
@@ -57,6 +65,8 @@ impl Settings {
         let mut faults = Faults::default();
         self.check_listen(&mut faults);
         self.check_proxy(&mut faults);
+        self.check_https(&mut faults);
+        self.check_acme(&mut faults);
         self.check_connections(&mut faults);
         self.check_timeouts(&mut faults);
         self.check_messages(&mut faults);
@@ -146,6 +156,36 @@ impl Settings {
         let is_of_some = !self.proxy.protocol || self.proxy.is_used();
         faults
             .check(is_of_some, "proxy.protocol", || "is for the addresses of proxy.trusted, and there are none".into());
+    }
+
+    fn check_acme(&self, faults: &mut Faults) {
+        let Some(acme) = &self.acme else { return };
+        faults.within("acme.domains", acme.domains.len(), 1..=MOST_DOMAINS);
+        let is_name = |name: &String| name.contains('.') && !name.contains('*') && name.parse::<Authority>().is_ok();
+        let fault = || "names only, such as signal.example.org; one with a * needs another challenge".into();
+        faults.check(acme.domains.iter().all(is_name), "acme.domains", fault);
+        let is_url = acme.directory_url.starts_with("https://") && acme.directory_url.parse::<Uri>().is_ok();
+        faults.check(is_url, "acme.directory_url", || "must be an https URL".into());
+        let has_port = acme.challenge != AcmeChallenge::Http01 || self.https.redirect_listen.is_some();
+        faults.check(has_port, "acme.challenge", || "\"http-01\" needs tls.redirect_listen".into());
+        faults.time("acme.retry_ms", acme.retry);
+        faults.time("acme.retry_max_ms", acme.retry_max);
+        let is_kept = self.tls == Some(TlsSettings::Kept { file: acme.certificate_file() });
+        faults.check(is_kept, "tls.mode", || "must be \"acme\" to get a certificate".into());
+    }
+
+    fn check_https(&self, faults: &mut Faults) {
+        let HttpsSettings { redirect_listen, hsts_max_age, ref clients } = self.https;
+        let none = clients.is_none() || self.tls.is_some();
+        faults.check(none, "tls.client_auth", || "needs TLS".into());
+        let key = "tls.redirect_listen";
+        if let Some(redirect) = redirect_listen {
+            faults.check(self.tls.is_some(), key, || "needs TLS to send to".into());
+            let taken = redirect.port() != 0 && (redirect == self.listen || self.metrics_listen == Some(redirect));
+            faults.check(!taken, key, || "must differ from server.listen and server.metrics_listen".into());
+        }
+        let most = LONGEST_HSTS.as_secs();
+        faults.check(hsts_max_age <= LONGEST_HSTS, "tls.hsts_max_age_s", || format!("must be at most {most}"));
     }
 
     fn check_connections(&self, faults: &mut Faults) {

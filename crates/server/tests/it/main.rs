@@ -1,8 +1,11 @@
 //! The server over real sockets on loopback.
 
 mod access;
+mod acme;
 mod assets;
 mod audit;
+mod certificates;
+mod client_certificates;
 mod descriptors;
 mod devices;
 mod drain;
@@ -27,6 +30,7 @@ mod pauses;
 mod permit;
 mod proxy;
 mod rates;
+mod redirect;
 mod requests;
 mod resume;
 mod support;

@@ -65,6 +65,7 @@ fn checked(line: &str) -> Value {
 pub(crate) struct Running {
     pub(crate) addr: SocketAddr,
     pub(crate) metrics: SocketAddr,
+    pub(crate) redirect: Option<SocketAddr>,
     pub(crate) fingerprint: Option<String>,
     pub(crate) handle: ServerHandle,
     pub(crate) audit: Arc<AuditLines>,
@@ -95,14 +96,14 @@ impl Running {
         let server = Server::bind(settings).expect("the server listens");
         let (addr, fingerprint) = (server.local_addr(), server.fingerprint().map(str::to_owned));
         let metrics = server.metrics_addr().expect("metrics are on");
-        let handle = server.handle();
+        let (handle, redirect) = (server.handle(), server.redirect_addr());
         let cancel = CancellationToken::new();
         let (done, summary) = oneshot::channel();
         let stop = cancel.clone();
         TaskTracker::new().spawn(async move {
             let _ = done.send(server.run(stop).await);
         });
-        Self { addr, metrics, fingerprint, handle, audit, cancel, summary }
+        Self { addr, metrics, redirect, fingerprint, handle, audit, cancel, summary }
     }
 
     /// Begins to stop.

@@ -1,10 +1,12 @@
 //! PEM files.
 
-use std::fs;
+use std::fs::{self, File, Metadata};
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 use super::TlsError;
 
@@ -19,12 +21,41 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     Ok(chain)
 }
 
-/// The first key of a file.
+/// All lists of a file of what is revoked; at least one.
+pub(super) fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    let lists = CertificateRevocationListDer::pem_slice_iter(&read(path)?)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| TlsError::Pem { path: path.into(), reason: error.to_string() })?;
+    if lists.is_empty() {
+        return Err(TlsError::NoList { path: path.into() });
+    }
+    Ok(lists)
+}
+
+/// The first key of a file that no stranger may read.
 pub(super) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::pem_slice_iter(&read(path)?)
+    PrivateKeyDer::pem_slice_iter(&read_secret(path)?)
         .next()
         .ok_or_else(|| TlsError::NoKey { path: path.into() })?
         .map_err(|error| TlsError::Pem { path: path.into(), reason: error.to_string() })
+}
+
+fn read_secret(path: &Path) -> Result<Vec<u8>, TlsError> {
+    let cannot = |source| TlsError::Read { path: path.into(), source };
+    let mut file = File::open(path).map_err(cannot)?;
+    let metadata = file.metadata().map_err(cannot)?;
+    if !is_secret(&metadata) {
+        return Err(TlsError::OpenKey { path: path.into(), mode: metadata.mode() & 0o777 });
+    }
+    let mut content = Vec::new();
+    file.read_to_end(&mut content).map_err(cannot)?;
+    Ok(content)
+}
+
+/// A file of root may be readable by its group: systems keep keys so for the services that are in it.
+fn is_secret(metadata: &Metadata) -> bool {
+    let forbidden = if metadata.uid() == 0 { 0o027 } else { 0o077 };
+    metadata.mode() & forbidden == 0
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {

@@ -6,7 +6,7 @@
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, date_time_ymd};
 
@@ -64,10 +64,13 @@ fn make(names: &[String]) -> Result<String, rcgen::Error> {
     Ok(format!("{FIRST_LINE}{}\n{}{}", names.join(", "), cert.pem(), key.serialize_pem()))
 }
 
-/// Writes the file beside its place and moves it there, so that it is never half a file.
-fn keep(state_dir: &Path, path: &Path, text: &str) -> io::Result<()> {
+/// Writes the file beside its place and moves it there, so that it is never half a file. Nobody but its owner may read it, or
+/// look into the directory, if that is made.
+pub(super) fn keep(state_dir: &Path, path: &Path, text: &str) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
-    let beside = path.with_extension(format!("pem.{}", std::process::id()));
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}", std::process::id()));
+    let beside = PathBuf::from(beside);
     remove_stale(&beside)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
     let moved = file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, path));

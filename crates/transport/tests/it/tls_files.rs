@@ -1,4 +1,4 @@
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -27,14 +27,20 @@ fn self_signed(dir: &Path, names: &[&str]) -> TlsSettings {
 fn write_pair(dir: &Path) {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["a.example".to_owned()]).unwrap();
     fs::write(dir.join("cert.pem"), cert.pem()).unwrap();
-    fs::write(dir.join("key.pem"), signing_key.serialize_pem()).unwrap();
+    write_key(dir, &signing_key.serialize_pem());
+}
+
+fn write_key(dir: &Path, pem: &str) {
+    let path = dir.join("key.pem");
+    fs::write(&path, pem).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
 }
 
 #[test]
 fn good_files_are_loaded() {
     let dir = empty_dir("good_files");
     write_pair(&dir);
-    let fingerprint = files(&dir).load().unwrap().fingerprint().to_owned();
+    let fingerprint = files(&dir).load().unwrap().fingerprint().unwrap();
     assert_eq!(fingerprint.len(), 95);
     assert!(fingerprint.split(':').all(|byte| byte.len() == 2 && u8::from_str_radix(byte, 16).is_ok()));
 }

@@ -1,4 +1,4 @@
-//! What changes while the server runs: with SIGHUP, or because a file of `[access]` did.
+//! What changes while the server runs: with SIGHUP, or because a file of `[access]` or of the certificate did.
 //!
 //! Invariants: 1. a bad configuration or file keeps the old and says so, and no good file waits for a bad one; 2. a change of a
 //! file takes nothing else of the configuration along; 3. files are looked at and read on a thread of their own: one that hangs
@@ -8,17 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cuttlebone_proto::IceServer;
-use cuttlebone_server::ServerHandle;
+use cuttlebone_server::{ClientSettings, ServerHandle, TlsSettings};
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::audit::AuditLog;
-use crate::config::{self, Config, Known, RawAccess, RawConfig, RawOidc, Sources};
+use crate::config::{self, Config, Known, RawConfig, Sources};
 use crate::logging::LogHandle;
 use crate::supervisor;
 use crate::watch::Watch;
 
-/// How often the files of `[access]` are looked at. A change is taken with the second look that sees it.
+/// How often the files are looked at. A change is taken with the second look that sees it.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The running server, and what it was started with.
@@ -37,10 +37,12 @@ pub(super) struct Running {
     is_anonymous: bool,
     ice_servers: Vec<IceServer>,
     /// Of the last good configuration.
-    access: RawAccess,
-    oidc: RawOidc,
+    raw: RawConfig,
     access_files: Watch,
     known: Known,
+    tls: Option<TlsSettings>,
+    clients: Option<ClientSettings>,
+    tls_files: Watch,
 }
 
 impl Running {
@@ -50,10 +52,12 @@ impl Running {
             started: config.raw.clone(),
             is_anonymous: config.settings.access.anonymous,
             ice_servers: config.settings.ice_servers.clone(),
-            access: config.raw.access.clone(),
-            oidc: config.raw.oidc.clone(),
+            raw: config.raw.clone(),
             access_files: std::mem::take(&mut config.access_files),
             known: config.known.clone(),
+            tls: config.settings.tls.clone(),
+            clients: config.settings.https.clients.clone(),
+            tls_files: std::mem::take(&mut config.tls_files),
         }
     }
 }
@@ -80,7 +84,7 @@ impl Reload {
                     self.all().await;
                     supervisor::ready();
                 }
-                _ = looks.tick() => if self.look().await { self.files("a file of access has changed").await },
+                _ = looks.tick() => self.look().await,
             }
         }
     }
@@ -96,24 +100,32 @@ impl Reload {
         let loaded = loaded.and_then(|config| self.log.set_level(&config.log.level).map(|()| config));
         self.handle.note_reload("configuration", loaded.is_ok());
         match loaded {
-            Ok(config) => self.take(config),
+            Ok(config) => self.take(config).await,
             Err(faults) => {
                 tracing::error!(%faults, "kept the old configuration");
                 self.files("the configuration is faulty, and the files of access are read").await;
+                // A fault somewhere else is no reason to serve a certificate until it has expired.
+                self.take_tls().await;
             }
         }
     }
 
-    /// Whether a file of `[access]` has changed.
-    async fn look(&mut self) -> bool {
-        let mut files = std::mem::take(&mut self.running.access_files);
-        let looked = elsewhere(move || (files.look(), files)).await;
-        let (has_changed, files) = looked.unwrap_or_default();
-        self.running.access_files = files;
-        has_changed
+    /// Looks at the files, and takes those that have changed.
+    async fn look(&mut self) {
+        let Running { access_files, tls_files, .. } = &mut self.running;
+        let (mut access, mut tls) = (std::mem::take(access_files), std::mem::take(tls_files));
+        let looked = elsewhere(move || (access.look(), tls.look(), access, tls)).await;
+        let (has_access, has_tls, access, tls) = looked.unwrap_or_default();
+        (self.running.access_files, self.running.tls_files) = (access, tls);
+        if has_access {
+            self.files("a file of access has changed").await;
+        }
+        if has_tls {
+            self.take_tls().await;
+        }
     }
 
-    fn take(&mut self, config: Config) {
+    async fn take(&mut self, config: Config) {
         let ice_servers = config.settings.ice_servers;
         let has_new_servers = ice_servers != self.running.ice_servers;
         if has_new_servers {
@@ -121,9 +133,10 @@ impl Reload {
             self.running.ice_servers = ice_servers;
         }
         self.take_access(&config.known);
-        let Known { tokens, issuers, .. } = config.known;
+        let Known { tokens, issuers, certificates, .. } = config.known;
         let level = config.log.level;
-        tracing::info!(%level, ice_servers = has_new_servers, tokens, issuers, "reloaded log.level, ice.servers and access");
+        let ice_servers = has_new_servers;
+        tracing::info!(%level, ice_servers, tokens, issuers, certificates, "reloaded log.level, ice.servers and access");
         let keys = config::needs_restart(&self.running.started, &config.raw);
         if !keys.is_empty() {
             tracing::warn!(keys = keys.join(" "), "these keys have changed, and are taken with the next start");
@@ -131,26 +144,42 @@ impl Reload {
         if self.running.is_anonymous && !config.settings.access.anonymous {
             tracing::warn!("whoever comes without a token is served until the next start, as before");
         }
+        // A certificate that comes from elsewhere needs a restart.
+        if self.running.started.tls.mode == config.raw.tls.mode {
+            self.running.tls = config.settings.tls;
+            self.running.clients = config.settings.https.clients;
+            self.running.tls_files = config.tls_files;
+        }
         self.running.known = config.known;
-        self.running.access = config.raw.access;
-        self.running.oidc = config.raw.oidc;
+        self.running.raw = config.raw;
         self.running.access_files = config.access_files;
+        self.take_tls().await;
     }
 
     /// Reads the files of `[access]` again, for a reason.
     async fn files(&mut self, why: &'static str) {
-        let Running { access, oidc, known, .. } = &self.running;
-        let (access, oidc, old) = (access.clone(), oidc.clone(), known.clone());
-        let Some((known, faults)) = elsewhere(move || config::read_access(&access, &oidc, &old)).await else { return };
+        let (raw, old) = (self.running.raw.clone(), self.running.known.clone());
+        let Some((known, faults)) = elsewhere(move || config::read_access(&raw, &old)).await else { return };
         self.take_access(&known);
         self.handle.note_reload("access", faults.is_empty());
-        let Known { tokens, issuers, .. } = known;
+        let Known { tokens, issuers, certificates, .. } = known;
         if faults.is_empty() {
-            tracing::info!(tokens, issuers, "{why}: reloaded");
+            tracing::info!(tokens, issuers, certificates, "{why}: reloaded");
         } else {
-            tracing::error!(%faults, tokens, issuers, "{why}: kept the old of each that is faulty");
+            tracing::error!(%faults, tokens, issuers, certificates, "{why}: kept the old of each that is faulty");
         }
         self.running.known = known;
+    }
+
+    /// Reads the certificate again.
+    async fn take_tls(&self) {
+        let Some(settings) = self.running.tls.clone() else { return };
+        let (handle, clients) = (self.handle.clone(), self.running.clients.clone());
+        match elsewhere(move || handle.reload_tls(&settings, clients.as_ref())).await {
+            Some(Ok(true)) => tracing::info!("another certificate is in use"),
+            Some(Err(error)) => tracing::error!(%error, "kept the old certificate"),
+            Some(Ok(false)) | None => {}
+        }
     }
 
     fn take_access(&self, known: &Known) {

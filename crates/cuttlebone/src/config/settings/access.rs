@@ -1,5 +1,6 @@
 //! `[access]`: who may come, with the files that it names.
 
+mod certificate;
 mod jwt;
 mod user;
 
@@ -7,10 +8,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cuttlebone_access::{Access, KeySet, LineFault, Revoked, Sessions, Settings, StaticTokens};
+use cuttlebone_access::{Access, Certificates, KeySet, LineFault, Revoked, Sessions, Settings, StaticTokens};
 use cuttlebone_server::{AccessSettings, HookSettings};
 
-use super::super::raw::{RawAccess, RawConfig, RawOidc};
+use super::super::raw::{RawAccess, RawConfig, RawTls};
 use super::check::{Check, count, millis};
 use super::{elsewhere, oidc};
 use crate::files::{self, Others};
@@ -33,6 +34,8 @@ pub(crate) struct Known {
     pub(crate) users: usize,
     /// Those who sign in at a provider.
     pub(crate) sessions: Option<Sessions>,
+    /// Rules for certificates.
+    pub(crate) certificates: usize,
     /// What is no fault, but should be looked at.
     pub(crate) warnings: Vec<String>,
     /// What each file has.
@@ -46,44 +49,50 @@ struct Files {
     revoked: Option<Revoked>,
     /// One for each issuer.
     keys: Vec<KeySet>,
+    /// Those who vouch, and what was withdrawn.
+    certificates: Option<Certificates>,
 }
 
 impl fmt::Debug for Known {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tokens, issuers, users, sessions, warnings, .. } = self;
+        let Self { tokens, issuers, users, sessions, certificates, warnings, .. } = self;
         let mut known = f.debug_struct("Known");
         known.field("tokens", tokens).field("issuers", issuers).field("users", users).field("sessions", sessions);
-        known.field("warnings", warnings).finish()
+        known.field("certificates", certificates).field("warnings", warnings).finish()
     }
 }
 
 /// Whether anybody is asked who they are: whether some kind of access is named, though it may have nobody in it.
-pub(super) fn is_configured(raw: &RawConfig) -> bool {
     let RawConfig { access, oidc, hook, .. } = raw;
     let is_listed = !access.tokens_file.is_empty() || !access.jwt.is_empty() || !access.user.is_empty();
-    is_listed || oidc::is_configured(oidc) || !hook.url.is_empty()
+    is_listed || !access.certificate.is_empty() || oidc::is_configured(oidc) || !hook.url.is_empty()
 }
 
 /// The files that are named.
-pub(super) fn files(raw: &RawAccess) -> Vec<PathBuf> {
+pub(super) fn files(raw: &RawAccess, tls: &RawTls) -> Vec<PathBuf> {
     let own = [&raw.tokens_file, &raw.revoked_file].into_iter().filter(|path| !path.is_empty());
     let jwt = raw.jwt.iter().flat_map(|issuer| [&issuer.keys_file, &issuer.secret_file]).flatten();
-    own.chain(jwt).map(PathBuf::from).collect()
+    let trust = [&tls.client_ca_file, &tls.client_crl_file].into_iter();
+    let trust = trust.filter(|path| !raw.certificate.is_empty() && !path.is_empty());
+    own.chain(jwt).chain(trust).map(PathBuf::from).collect()
 }
 
 /// Reads the files, and puts all together. A faulty one has what it had in `old`, which was read by the same configuration.
-pub(super) fn known(raw: &RawAccess, oidc: &RawOidc, old: Option<&Known>, check: &mut Check<'_>) -> Known {
+pub(super) fn known(raw: &RawConfig, old: Option<&Known>, check: &mut Check<'_>) -> Known {
+    let RawConfig { access: raw, oidc, tls, .. } = raw;
     let old = old.map(|known| known.files.clone()).unwrap_or_default();
     let tokens = lines("access.tokens_file", &raw.tokens_file, StaticTokens::parse, check).or(old.tokens);
     let revoked = lines("access.revoked_file", &raw.revoked_file, Revoked::parse, check).or(old.revoked);
     let issuers = jwt::issuers(&raw.jwt, &old.keys, check);
-    let files = Files { tokens, revoked, keys: issuers.keys };
+    let certificates = certificate::certificates(&raw.certificate, tls, check).or(old.certificates);
+    let files = Files { tokens, revoked, keys: issuers.keys, certificates };
     let sessions = oidc::sessions(oidc, check);
     let settings = Settings {
         tokens: files.tokens.clone(),
         jwt: issuers.jwt,
         users: user::users(&raw.user, check),
         sessions: sessions.clone(),
+        certificates: files.certificates.clone(),
         revoked: files.revoked.clone().unwrap_or_default(),
         verified: verified(raw.verified_tokens, check),
     };
@@ -93,6 +102,7 @@ pub(super) fn known(raw: &RawAccess, oidc: &RawOidc, old: Option<&Known>, check:
         issuers: raw.jwt.len(),
         users: raw.user.len(),
         sessions,
+        certificates: raw.certificate.len(),
         warnings: issuers.warnings,
         files,
     }

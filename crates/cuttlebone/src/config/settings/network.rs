@@ -4,12 +4,14 @@ use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use cuttlebone_server::{ConnectionSettings, FetchSettings, Fetcher, Origin, ProxySettings, TlsSettings, UnixAddress};
+use cuttlebone_server::{
+    AcmeSettings, ConnectionSettings, FetchSettings, Fetcher, HttpsSettings, Origin, ProxySettings, TlsSettings, UnixAddress,
+};
 
 use super::super::accounts::{self, Kind};
-use super::super::raw::{RawAccount, RawConfig, RawConnections, RawFetch, RawServer, RawTls};
-use super::access;
+use super::super::raw::{RawAccount, RawConfig, RawConnections, RawFetch, RawServer};
 use super::check::{Check, count, millis, number_or_auto, rate};
+use super::{access, tls};
 
 /// What of the settings is about the network.
 pub(super) struct Network {
@@ -19,6 +21,8 @@ pub(super) struct Network {
     pub(super) is_of_this_machine: bool,
     pub(super) metrics_listen: Option<SocketAddr>,
     pub(super) tls: Option<TlsSettings>,
+    pub(super) acme: Option<AcmeSettings>,
+    pub(super) https: HttpsSettings,
     pub(super) connections: ConnectionSettings,
 }
 
@@ -34,12 +38,15 @@ pub(super) fn network(
         "" => None,
         text => Some(address("server.metrics_listen", text, check)),
     };
+    let (tls, acme) = tls::certificate(raw, listen, check, variables);
     Network {
         listen,
         listen_unix: listen_unix(&raw.server, check),
         is_of_this_machine: listen.ip().to_canonical().is_loopback() && raw.proxy.trusted.is_empty(),
         metrics_listen,
-        tls: tls(&raw.tls, listen, check, variables),
+        tls,
+        acme,
+        https: tls::https(&raw.tls, check),
         connections: connections(&raw.connections, listen, proxy, check),
     }
 }
@@ -100,7 +107,7 @@ fn listen_unix(raw: &RawServer, check: &mut Check<'_>) -> Option<UnixAddress> {
     Some(UnixAddress { path: PathBuf::from(&raw.listen_unix), mode, group })
 }
 
-fn address(key: &str, text: &str, check: &mut Check<'_>) -> SocketAddr {
+pub(super) fn address(key: &str, text: &str, check: &mut Check<'_>) -> SocketAddr {
     text.parse().unwrap_or_else(|_| {
         check.fault(key, format!("expected ADDRESS:PORT, such as 127.0.0.1:8080 or [::1]:8080, not {text:?}"));
         SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
@@ -118,60 +125,6 @@ pub(super) fn origins(raw: &[String], check: &mut Check<'_>) -> Vec<Origin> {
         origin
     };
     raw.iter().enumerate().filter_map(&mut origin).collect()
-}
-
-fn tls(
-    raw: &RawTls,
-    listen: SocketAddr,
-    check: &mut Check<'_>,
-    variables: &[(OsString, OsString)],
-) -> Option<TlsSettings> {
-    match raw.mode.as_str() {
-        "off" => None,
-        "files" => files(raw, check),
-        "self-signed" => {
-            let Some(state_dir) = state_dir(&raw.state_dir, variables) else {
-                check.fault("tls.state_dir", "is needed: neither XDG_STATE_HOME nor HOME is set");
-                return None;
-            };
-            let ip = listen.ip();
-            let own = !ip.is_unspecified() && !ip.is_loopback();
-            let names = own.then(|| ip.to_string()).into_iter().collect();
-            Some(TlsSettings::SelfSigned { state_dir, names })
-        }
-        other => {
-            check.fault("tls.mode", format!("expected \"off\", \"files\" or \"self-signed\", not {other:?}"));
-            None
-        }
-    }
-}
-
-/// The files are read here already, so that a bad one is a fault of the configuration like any other.
-fn files(raw: &RawTls, check: &mut Check<'_>) -> Option<TlsSettings> {
-    let mut named = true;
-    for (key, value) in [("tls.cert_file", &raw.cert_file), ("tls.key_file", &raw.key_file)] {
-        if value.is_empty() {
-            check.fault(key, "is needed with tls.mode = \"files\"");
-            named = false;
-        }
-    }
-    let settings = TlsSettings::Files { cert_file: (&raw.cert_file).into(), key_file: (&raw.key_file).into() };
-    if named && let Err(error) = settings.load() {
-        check.fault("tls.cert_file", error.to_string());
-    }
-    Some(settings)
-}
-
-fn state_dir(configured: &str, variables: &[(OsString, OsString)]) -> Option<PathBuf> {
-    if !configured.is_empty() {
-        return Some(configured.into());
-    }
-    let variable = |name: &str| {
-        let found = variables.iter().find(|(key, value)| key == name && !value.is_empty());
-        found.map(|(_, value)| PathBuf::from(value))
-    };
-    let base = variable("XDG_STATE_HOME").or_else(|| Some(variable("HOME")?.join(".local/state")))?;
-    Some(base.join("cuttlebone"))
 }
 
 fn connections(

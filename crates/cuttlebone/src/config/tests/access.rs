@@ -41,6 +41,24 @@ impl Drop for Temporary {
     }
 }
 
+/// An authority, and a list of hers with nobody on it.
+pub(super) fn authority(name: &str) -> (Temporary, Temporary) {
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let issuer = rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().expect("a key"));
+    let issuer = issuer.expect("an authority");
+    let list = rcgen::CertificateRevocationListParams {
+        this_update: rcgen::date_time_ymd(2026, 1, 1),
+        next_update: rcgen::date_time_ymd(2046, 1, 1),
+        crl_number: rcgen::SerialNumber::from(1_u64),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    let list = list.signed_by(&issuer).expect("signed").pem().expect("PEM");
+    (Temporary::new(&format!("{name}-ca"), &issuer.pem()), Temporary::new(&format!("{name}-crl"), &list))
+}
+
 /// An issuer with one more line.
 fn issuer(keys: &Temporary, line: &str) -> String {
     format!("[[access.jwt]]\nissuer = \"https://a.example\"\nkeys_file = {:?}\n{line}\n", keys.path())
@@ -251,7 +269,7 @@ fn each_file_is_read_again_and_a_faulty_one_keeps_what_it_had_alone() {
         issuer(&keys, "")
     );
     let config = load(&file, &[], Vec::new()).expect("no fault");
-    let read = |old: &Known| read_access(&config.raw.access, &config.raw.oidc, old);
+    let read = |old: &Known| read_access(&config.raw, old);
     let (known, faults) = read(&config.known);
     assert!(faults.is_empty() && known.tokens == 1 && known.issuers == 1, "{faults}");
     std::fs::write(tokens.path(), "x").expect("writes");
@@ -281,4 +299,39 @@ fn keys_that_need_a_restart_are_all_but_a_few_of_the_reference() {
         tokens.path()
     ));
     assert_eq!(needs_restart(&before, &after), ["access.failures", "server.reuse_port"]);
+}
+
+#[test]
+fn certificates_of_clients_are_checked_and_know_their_line() {
+    let (authority, _) = authority("rules");
+    let tls =
+        format!("[tls]\nmode = \"self-signed\"\nclient_auth = \"optional\"\nclient_ca_file = {:?}\n", authority.path());
+    let rule = "[[access.certificate]]\ndns = \"*.lab\"\nroles = \"device\"\ndevices = \"lab/{*}\"\n";
+    let home = [("HOME", "/home/user")];
+    let config = load(&format!("{rule}{tls}"), &home, Vec::new()).expect("no fault");
+    assert_eq!(config.known.certificates, 1);
+    assert!(!config.settings.access.anonymous && !config.settings.access.access.is_empty());
+    let text = faults(rule);
+    assert!(text.contains("access.certificate: needs tls.client_auth"), "{text}");
+    let bad = "[[access.certificate]]\nroles = \"device\"\n\n[[access.certificate]]\ndns = \"a\"\nuri = \"b\"\nroles = \"boss\"\n\
+               tenant = \"a b\"\n";
+    let text = load(&format!("{bad}{tls}"), &home, Vec::new()).expect_err("faults").to_string();
+    for part in [
+        "certificate[0]: needs one of dns",
+        "line 1)",
+        "certificate[1]: needs one",
+        "certificate[1].roles",
+        "[1].tenant",
+    ] {
+        assert!(text.contains(part), "{part} is not in:\n{text}");
+    }
+    let bad = "[[access.certificate]]\ndns = \"a\"\nroles = \"device\"\ndevices = \"{*}\"\n";
+    let text = load(&format!("{bad}{tls}"), &home, Vec::new()).expect_err("faults").to_string();
+    assert!(text.contains("access.certificate[0].devices: {*} in devices needs") && text.contains("line 4)"), "{text}");
+    let tls = "[tls]\nmode = \"self-signed\"\nclient_auth = \"optional\"\nclient_ca_file = \"Cargo.toml\"\n";
+    let text = load(&format!("{rule}{tls}"), &home, Vec::new()).expect_err("faults").to_string();
+    assert!(text.contains("tls.client_ca_file: ") && text.contains("Cargo.toml has no certificate"), "{text}");
+    let text = faults("[tls]\nclient_auth = \"required\"\n");
+    assert!(text.contains("tls.client_ca_file: is needed") && text.contains("line 1)"), "{text}");
+    assert!(faults("[tls]\nclient_auth = \"on\"\n").contains("tls.client_auth: expected"));
 }

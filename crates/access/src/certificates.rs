@@ -1,0 +1,102 @@
+//! Client certificates: who vouches for them, and whom a name in one stands for.
+//!
+//! That the peer has the key was seen in the TLS handshake. Everything else is looked at here, each time anew: sessions of TLS
+//! are resumed without it, and who vouches may have changed.
+
+mod chain;
+mod names;
+mod rule;
+mod trust;
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::denied::Denied;
+use crate::principal::{Grant, Principal};
+
+pub use chain::Chain;
+pub use names::NameKind;
+pub use rule::{CertificateRule, RuleFault};
+pub use trust::{CertificateTrust, TrustFault};
+
+use names::Leaf;
+
+/// Which certificates are accepted, and what they give. Cheap to clone.
+#[derive(Clone)]
+pub struct Certificates(Arc<Inner>);
+
+struct Inner {
+    trust: CertificateTrust,
+    rules: Vec<CertificateRule>,
+}
+
+/// What a principal was recognised by: a chain, and when it was seen first.
+#[derive(Clone)]
+pub(crate) struct Shown {
+    chain: Chain,
+    seen: u64,
+    /// When the first certificate of the chain is over, in seconds since 1970.
+    until: u64,
+}
+
+impl Certificates {
+    /// The most rules.
+    pub const MOST_RULES: usize = 1000;
+
+    /// Takes those that `trust` vouches for; of the rules the first that fits one of its names says what it gives.
+    ///
+    /// # Errors
+    /// All faults, each with the number of its rule.
+    pub fn new(trust: CertificateTrust, rules: Vec<CertificateRule>) -> Result<Self, Vec<(usize, RuleFault)>> {
+        let faults = rules.iter().enumerate().flat_map(|(at, rule)| rule.faults().into_iter().map(move |it| (at, it)));
+        let mut faults: Vec<_> = faults.collect();
+        if rules.len() > Self::MOST_RULES {
+            faults.push((Self::MOST_RULES, RuleFault::TooMany(Self::MOST_RULES)));
+        }
+        if faults.is_empty() { Ok(Self(Arc::new(Inner { trust, rules }))) } else { Err(faults) }
+    }
+
+    /// Whose certificate it is, and when all of its chain is good. `now` is in seconds since 1970.
+    pub(crate) fn recognise(&self, chain: &Chain, now: u64) -> Result<(Principal, Range<u64>), Denied> {
+        let good = self.0.trust.verify(chain, now).ok_or(Denied::Certificate)?;
+        let leaf = Leaf::read(chain.leaf()).ok_or(Denied::Certificate)?;
+        let found = self.0.rules.iter().find_map(|rule| rule.find(&leaf).map(|(name, devices)| (rule, name, devices)));
+        let (rule, name, devices) = found.ok_or(Denied::CertificateName)?;
+        let expires_at = Some(good.end - 1);
+        let tenant = rule.tenant.clone();
+        let grant = Grant { roles: rule.roles, devices, tenant, expires_at, ..Grant::default() };
+        let shown = Shown { chain: chain.clone(), seen: now, until: good.end };
+        Ok((Principal::of_certificate(rule.kind.name(), name, grant, shown), good))
+    }
+}
+
+impl fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificates").field("rules", &self.0.rules).finish_non_exhaustive()
+    }
+}
+
+impl Shown {
+    pub(crate) fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// A time at which it was good.
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    pub(crate) fn until(&self) -> u64 {
+        self.until
+    }
+}
+
+/// The same chain is the same, whenever it was seen.
+impl PartialEq for Shown {
+    fn eq(&self, other: &Self) -> bool {
+        self.chain.hash() == other.chain.hash()
+    }
+}
+
+impl Eq for Shown {}

@@ -1,0 +1,78 @@
+//! What a peer showed.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls_pki_types::CertificateDer;
+
+use crate::digest::sha256;
+
+/// The most certificates of one chain.
+const MOST: usize = 8;
+/// The most bytes of one chain.
+const MOST_BYTES: usize = 64 * 1024;
+
+/// The certificate of a peer, and those that it sent along. Cheap to clone.
+#[derive(Clone)]
+pub struct Chain(Arc<Inner>);
+
+struct Inner {
+    certificates: Vec<CertificateDer<'static>>,
+    hash: [u8; 32],
+}
+
+impl Chain {
+    /// Of certificates in DER, the peer's own first. `None` if there is none, or more than any chain has.
+    #[must_use]
+    pub fn new<'a>(certificates: impl IntoIterator<Item = &'a [u8]>) -> Option<Self> {
+        let taken = certificates.into_iter().take(MOST + 1).map(|der| CertificateDer::from(der.to_vec()));
+        let certificates: Vec<_> = taken.collect();
+        let bytes: usize = certificates.iter().map(|der| der.len()).sum();
+        if certificates.is_empty() || certificates.len() > MOST || bytes > MOST_BYTES {
+            return None;
+        }
+        let lengths: Vec<_> = certificates.iter().map(|der| der.len().to_be_bytes()).collect();
+        let parts: Vec<&[u8]> = certificates.iter().zip(&lengths).flat_map(|(der, len)| [&len[..], der]).collect();
+        // No token has this hash, for none begins so.
+        let hash = sha256(&[&[b"certificate\0".as_slice()], &parts[..]].concat());
+        Some(Self(Arc::new(Inner { certificates, hash })))
+    }
+
+    /// The peer's own.
+    pub(super) fn leaf(&self) -> &CertificateDer<'static> {
+        &self.0.certificates[0]
+    }
+
+    /// Those that it sent along.
+    pub(super) fn others(&self) -> &[CertificateDer<'static>] {
+        &self.0.certificates[1..]
+    }
+
+    pub(crate) fn hash(&self) -> &[u8; 32] {
+        &self.0.hash
+    }
+}
+
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Chain({})", self.0.certificates.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chain_is_bounded_and_known_by_all_of_it() {
+        let chain = |parts: &[&[u8]]| Chain::new(parts.iter().copied());
+        assert!(chain(&[]).is_none());
+        let one = b"a".as_slice();
+        assert!(chain(&[one; 8]).is_some() && chain(&[one; 9]).is_none());
+        assert!(chain(&[&[0; MOST_BYTES]]).is_some() && chain(&[&[0; MOST_BYTES], b"a"]).is_none());
+        let hash = |parts: &[&[u8]]| *chain(parts).expect("a chain").hash();
+        assert_eq!(hash(&[b"a", b"bc"]), hash(&[b"a", b"bc"]));
+        assert_ne!(hash(&[b"a", b"bc"]), hash(&[b"ab", b"c"]));
+        assert_ne!(hash(&[b"a", b"b"]), hash(&[b"b", b"a"]));
+    }
+}

@@ -1,0 +1,106 @@
+//! The names in a certificate.
+
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
+
+/// The longest name that is looked at, in bytes.
+const NAME_BYTES: usize = 253;
+
+/// Where in a certificate a name stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameKind {
+    /// A DNS name among the subject alternative names. Compared in lower case.
+    Dns,
+    /// A URI among them.
+    Uri,
+    /// A mail address among them.
+    Email,
+    /// The first common name of the subject.
+    CommonName,
+}
+
+/// No kind of name is called so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the kinds are dns, uri, email and common_name")]
+pub struct UnknownKind;
+
+impl NameKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Dns, Self::Uri, Self::Email, Self::CommonName];
+
+    /// As identities and the configuration call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Uri => "uri",
+            Self::Email => "email",
+            Self::CommonName => "common_name",
+        }
+    }
+}
+
+impl FromStr for NameKind {
+    type Err = UnknownKind;
+
+    fn from_str(name: &str) -> Result<Self, UnknownKind> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or(UnknownKind)
+    }
+}
+
+impl fmt::Display for NameKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What is read of the certificate of a peer.
+pub(super) struct Leaf(Vec<(NameKind, String)>);
+
+impl Leaf {
+    /// `None` if it can't be read.
+    pub(super) fn read(der: &[u8]) -> Option<Self> {
+        let certificate = Certificate::from_der(der).ok()?;
+        let certificate = certificate.tbs_certificate();
+        let alternative = certificate.get_extension::<SubjectAltName>().ok()?.map(|(_, names)| names.0);
+        let mut names: Vec<_> = alternative.unwrap_or_default().iter().filter_map(of_general).collect();
+        if let Ok(Some(name)) = certificate.subject().common_name() {
+            names.push((NameKind::CommonName, name.value().into_owned()));
+        }
+        names.retain(|(_, name)| is_plain(name));
+        Some(Self(names))
+    }
+
+    /// Its names of a kind, in their order.
+    pub(super) fn of(&self, wanted: NameKind) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(kind, _)| *kind == wanted).map(|(_, name)| name.as_str())
+    }
+}
+
+fn of_general(name: &GeneralName) -> Option<(NameKind, String)> {
+    match name {
+        GeneralName::DnsName(name) => Some((NameKind::Dns, name.as_str().to_ascii_lowercase())),
+        GeneralName::UniformResourceIdentifier(name) => Some((NameKind::Uri, name.as_str().to_owned())),
+        GeneralName::Rfc822Name(name) => Some((NameKind::Email, name.as_str().to_owned())),
+        _ => None,
+    }
+}
+
+/// A name becomes part of a pattern: a `*` in it would stand for others.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.len() <= NAME_BYTES && !name.chars().any(|char| char == '*' || char.is_control())
+}
+
+/// When a certificate is good, in seconds since 1970, if that can be read.
+pub(super) fn validity(der: &[u8]) -> Option<Range<u64>> {
+    let certificate = Certificate::from_der(der).ok()?;
+    let validity = certificate.tbs_certificate().validity();
+    let (from, last) = (validity.not_before.to_unix_duration(), validity.not_after.to_unix_duration());
+    Some(from.as_secs()..last.as_secs() + 1)
+}

@@ -1,0 +1,85 @@
+//! Whom a name stands for.
+
+use super::names::{Leaf, NameKind};
+use crate::pattern::{InvalidPattern, Pattern, Patterns};
+use crate::role::Roles;
+use crate::tenant::Tenant;
+
+/// Stands for the whole name.
+const NAME: &str = "{name}";
+/// Stands for what the `*` of the pattern of the name stands for.
+const STAR: &str = "{*}";
+
+/// What a certificate gives that has such a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateRule {
+    /// Which of its names are looked at.
+    pub kind: NameKind,
+    /// What one of them has to be; `*` stands for any run of characters. Of DNS names in lower case.
+    pub name: Pattern,
+    /// The roles.
+    pub roles: Roles,
+    /// Patterns of device ids. In them `{name}` is the name, and `{*}` what the one `*` in [`Self::name`] stands for. `None`
+    /// is every device, where the roles let nothing be said.
+    pub devices: Option<Vec<String>>,
+    /// Whose devices are meant.
+    pub tenant: Option<Tenant>,
+}
+
+/// What is wrong with a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RuleFault {
+    /// It gives no role.
+    #[error("needs a role")]
+    NoRole,
+    /// A role needs patterns of device ids, and there are none.
+    #[error("needs devices, which its role asks for")]
+    NoDevices,
+    /// A pattern is none.
+    #[error("{0}")]
+    Devices(InvalidPattern),
+    /// `{*}` stands for nothing.
+    #[error("{{*}} in devices needs exactly one * in the name")]
+    NoStar,
+    /// There are too many rules.
+    #[error("at most {0} rules")]
+    TooMany(usize),
+}
+
+impl CertificateRule {
+    /// What is wrong with it.
+    pub(super) fn faults(&self) -> Vec<RuleFault> {
+        let mut faults = Vec::new();
+        if self.roles.is_empty() {
+            faults.push(RuleFault::NoRole);
+        }
+        let devices = self.devices.as_deref().unwrap_or_default();
+        if self.roles.need_devices() && devices.is_empty() {
+            faults.push(RuleFault::NoDevices);
+        }
+        if devices.iter().any(|pattern| pattern.contains(STAR)) && self.name.as_str().matches('*').count() != 1 {
+            faults.push(RuleFault::NoStar);
+        }
+        if let Err(fault) = self.devices_of("x", "x") {
+            faults.push(RuleFault::Devices(fault));
+        }
+        faults
+    }
+
+    /// The first name that fits, and the devices that it gives.
+    pub(super) fn find<'a>(&self, leaf: &'a Leaf) -> Option<(&'a str, Patterns)> {
+        let name = leaf.of(self.kind).find(|name| self.name.matches(name))?;
+        let star = self.name.as_str().split_once('*').and_then(|(before, after)| {
+            let inner = name.strip_prefix(before)?;
+            inner.strip_suffix(after)
+        });
+        // A name that makes no pattern is one that nothing is given for.
+        Some((name, self.devices_of(name, star.unwrap_or_default()).ok()?))
+    }
+
+    fn devices_of(&self, name: &str, star: &str) -> Result<Patterns, InvalidPattern> {
+        let Some(devices) = &self.devices else { return Ok(Patterns::all()) };
+        let filled: Vec<_> = devices.iter().map(|pattern| pattern.replace(NAME, name).replace(STAR, star)).collect();
+        Patterns::new(filled.iter().map(String::as_str))
+    }
+}

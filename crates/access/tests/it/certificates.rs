@@ -1,0 +1,279 @@
+//! Certificates of clients, from authorities made here.
+
+use std::sync::Arc;
+
+use cuttlebone_access::{
+    Access, CertificateRule, CertificateTrust, Certificates, Chain, Denied, NameKind, Principal, Revoked, Role, Roles,
+    RuleFault, Settings, TrustFault,
+};
+use cuttlebone_proto::DeviceId;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber,
+    date_time_ymd,
+};
+
+/// In 2027.
+const NOW: u64 = 1_800_000_000;
+
+type Issuer = CertifiedIssuer<'static, KeyPair>;
+
+fn of_authority(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
+fn authority(name: &str) -> Issuer {
+    CertifiedIssuer::self_signed(of_authority(name), KeyPair::generate().expect("a key")).expect("an authority")
+}
+
+/// For a client with these names.
+fn client(names: &[SanType]) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = names.to_vec();
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params
+}
+
+fn dns(name: &str) -> SanType {
+    SanType::DnsName(name.try_into().expect("a name"))
+}
+
+fn sign(params: &CertificateParams, issuer: &Issuer) -> Chain {
+    let certificate = params.signed_by(&KeyPair::generate().expect("a key"), issuer).expect("signed");
+    Chain::new([certificate.der().as_ref()]).expect("a chain")
+}
+
+fn rule(kind: NameKind, name: &str, role: Role, devices: &[&str]) -> CertificateRule {
+    CertificateRule {
+        kind,
+        name: name.parse().expect("a pattern"),
+        roles: Roles::NONE.with(role),
+        devices: Some(devices.iter().map(|pattern| (*pattern).to_owned()).collect()),
+        tenant: None,
+    }
+}
+
+/// Each DNS name of the laboratory is a device of that name.
+fn usual() -> Vec<CertificateRule> {
+    vec![rule(NameKind::Dns, "*.lab.example", Role::Device, &["{name}"])]
+}
+
+fn trust(issuer: &Issuer) -> CertificateTrust {
+    CertificateTrust::new(&issuer.pem()).expect("trust")
+}
+
+fn settings(trust: CertificateTrust, rules: Vec<CertificateRule>) -> Settings {
+    Settings { certificates: Some(Certificates::new(trust, rules).expect("good rules")), ..Settings::default() }
+}
+
+fn recognise(issuer: &Issuer, rules: Vec<CertificateRule>, chain: &Chain) -> Result<Arc<Principal>, Denied> {
+    Access::new(settings(trust(issuer), rules)).authenticate_certificate(chain, NOW)
+}
+
+fn may_register(principal: &Principal, id: &str) -> bool {
+    principal.may_register(&DeviceId::new(id).expect("an id"))
+}
+
+#[test]
+fn name_gives_an_identity_roles_devices_and_a_tenant() {
+    let issuer = authority("ours");
+    let mut device = rule(NameKind::Dns, "*.lab.example", Role::Device, &["lab/{*}", "{name}:*"]);
+    device.tenant = "lab".parse().ok();
+    let chain = sign(&client(&[dns("other.example"), dns("CVD-1.lab.example")]), &issuer);
+    let principal = recognise(&issuer, vec![device], &chain).expect("recognised");
+    assert_eq!(principal.identity(), "cert:dns:cvd-1.lab.example");
+    assert_eq!(principal.name(), "cvd-1.lab.example");
+    assert_eq!(principal.tenant().map(|tenant| tenant.as_str()), Some("lab"));
+    for (id, may) in [("lab/cvd-1", true), ("cvd-1.lab.example:0", true), ("lab/cvd-2", false), ("lab/", false)] {
+        assert_eq!(may_register(&principal, id), may, "{id}");
+    }
+    assert!(!principal.may_list());
+}
+
+#[test]
+fn each_kind_of_name_is_its_own() {
+    let issuer = authority("ours");
+    let mut params = client(&[
+        dns("d.example"),
+        SanType::URI("spiffe://lab/d".try_into().expect("a URI")),
+        SanType::Rfc822Name("d@lab.example".try_into().expect("an address")),
+    ]);
+    params.distinguished_name.push(DnType::CommonName, "d the device");
+    let chain = sign(&params, &issuer);
+    let names = ["d.example", "spiffe://lab/d", "d@lab.example", "d the device"];
+    for (at, kind) in NameKind::ALL.into_iter().enumerate() {
+        for (other, name) in names.into_iter().enumerate() {
+            let found = recognise(&issuer, vec![rule(kind, name, Role::Observer, &["*"])], &chain);
+            let expected = if at == other { Ok(format!("cert:{kind}:{name}")) } else { Err(Denied::CertificateName) };
+            assert_eq!(found.map(|principal| principal.identity().to_owned()), expected);
+        }
+    }
+}
+
+#[test]
+fn first_rule_that_fits_counts() {
+    let issuer = authority("ours");
+    let chain = sign(&client(&[dns("admin.lab.example")]), &issuer);
+    let rules = vec![
+        rule(NameKind::Dns, "admin.*", Role::Admin, &["*"]),
+        rule(NameKind::Dns, "*.lab.example", Role::Device, &["{name}"]),
+    ];
+    assert!(recognise(&issuer, rules, &chain).expect("recognised").has(Role::Admin));
+}
+
+/// A name becomes part of a pattern of device ids.
+#[test]
+fn name_with_a_star_in_it_stands_for_nobody() {
+    let issuer = authority("ours");
+    for name in ["*.lab.example", "**.lab.example", "a*.lab.example"] {
+        let chain = sign(&client(&[dns(name)]), &issuer);
+        assert_eq!(recognise(&issuer, usual(), &chain).err(), Some(Denied::CertificateName), "{name}");
+    }
+    let mut params = client(&[]);
+    params.distinguished_name.push(DnType::CommonName, "a\nb");
+    let any = vec![rule(NameKind::CommonName, "*", Role::Device, &["{name}"])];
+    assert_eq!(recognise(&issuer, any, &sign(&params, &issuer)).err(), Some(Denied::CertificateName));
+}
+
+#[test]
+fn who_is_not_vouched_for_is_not_recognised() {
+    let (issuer, other) = (authority("ours"), authority("ours"));
+    let good = || client(&[dns("d.lab.example")]);
+    assert!(recognise(&issuer, usual(), &sign(&good(), &issuer)).is_ok());
+    let changed = |change: fn(&mut CertificateParams)| {
+        let mut params = good();
+        change(&mut params);
+        sign(&params, &issuer)
+    };
+    for (what, chain) in [
+        ("another authority of the same name", sign(&good(), &other)),
+        ("for servers", changed(|it| it.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth])),
+        ("expired", changed(|it| it.not_after = date_time_ymd(2026, 1, 1))),
+        ("not valid yet", changed(|it| it.not_before = date_time_ymd(2028, 1, 1))),
+        ("an authority", changed(|it| it.is_ca = IsCa::Ca(BasicConstraints::Unconstrained))),
+        ("nonsense", Chain::new([b"nonsense".as_slice()]).expect("a chain")),
+    ] {
+        assert_eq!(recognise(&issuer, usual(), &chain).err(), Some(Denied::Certificate), "{what}");
+    }
+    let access = Access::new(Settings::default());
+    assert_eq!(access.authenticate_certificate(&sign(&good(), &issuer), NOW).err(), Some(Denied::Certificate));
+}
+
+/// T40: the credential ends with the first certificate of its chain.
+#[test]
+fn t40_chain_is_over_with_the_first_of_its_certificates() {
+    let root = authority("root");
+    let mut between = of_authority("between");
+    between.not_before = date_time_ymd(2026, 1, 1);
+    between.not_after = date_time_ymd(2027, 6, 1);
+    let between = CertifiedIssuer::signed_by(between, KeyPair::generate().expect("a key"), &root).expect("signed");
+    let mut params = client(&[dns("d.lab.example")]);
+    params.not_after = date_time_ymd(2040, 1, 1);
+    let leaf = params.signed_by(&KeyPair::generate().expect("a key"), &between).expect("signed");
+    let alone = Chain::new([leaf.der().as_ref()]).expect("a chain");
+    assert_eq!(recognise(&root, usual(), &alone).err(), Some(Denied::Certificate), "half a chain");
+    let chain = Chain::new([leaf.der().as_ref(), between.der().as_ref()]).expect("a chain");
+    let access = Access::new(settings(trust(&root), usual()));
+    let principal = access.authenticate_certificate(&chain, NOW).expect("recognised");
+    let end = 1_811_808_000;
+    assert_eq!(principal.expires_at(), Some(end));
+    assert!(!principal.is_over(end) && principal.is_over(end + 1));
+    assert!(access.authenticate_certificate(&chain, end).is_ok());
+    assert_eq!(access.authenticate_certificate(&chain, end + 1).err(), Some(Denied::Certificate));
+}
+
+/// T20: who vouched must still do so, and the rules must say the same.
+#[test]
+fn t20_certificate_is_still_good_while_it_is_vouched_for_and_means_the_same() {
+    let (issuer, other) = (authority("ours"), authority("theirs"));
+    let chain = sign(&client(&[dns("d.lab.example")]), &issuer);
+    let principal = recognise(&issuer, usual(), &chain).expect("recognised");
+    let is_still_good = |settings| Access::new(settings).is_still_good(&principal);
+    assert!(is_still_good(settings(trust(&issuer), usual())));
+    let both = CertificateTrust::new(&(other.pem() + &issuer.pem())).expect("trust");
+    assert!(is_still_good(settings(both, usual())));
+    assert!(!is_still_good(settings(trust(&other), usual())));
+    assert!(!is_still_good(Settings::default()));
+    for rules in [
+        vec![],
+        vec![rule(NameKind::Dns, "*.lab.example", Role::Client, &["{name}"])],
+        vec![rule(NameKind::Dns, "*.lab.example", Role::Device, &["other"])],
+    ] {
+        assert!(!is_still_good(settings(trust(&issuer), rules.clone())), "{rules:?}");
+    }
+    for (line, good) in [("cert:dns:d.lab.example", false), ("cert:dns:e.lab.example\ntoken:d", true)] {
+        let revoked = Revoked::parse(line).expect("a good file");
+        let access = Access::new(Settings { revoked, ..settings(trust(&issuer), usual()) });
+        assert_eq!(access.is_still_good(&principal), good, "{line}");
+        assert_eq!(access.authenticate_certificate(&chain, NOW).is_ok(), good, "{line}");
+    }
+}
+
+fn list(issuer: &Issuer, revoked: &[u64]) -> String {
+    let revoked = revoked.iter().map(|serial| RevokedCertParams {
+        serial_number: SerialNumber::from(*serial),
+        revocation_time: date_time_ymd(2026, 1, 1),
+        reason_code: None,
+        invalidity_date: None,
+    });
+    let params = CertificateRevocationListParams {
+        this_update: date_time_ymd(2026, 1, 1),
+        next_update: date_time_ymd(2028, 1, 1),
+        crl_number: SerialNumber::from(1_u64),
+        issuing_distribution_point: None,
+        revoked_certs: revoked.collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    params.signed_by(issuer).expect("signed").pem().expect("PEM")
+}
+
+/// T20: a list of what is revoked counts for those who are there, too.
+#[test]
+fn t20_certificate_on_a_list_is_not_good() {
+    let (issuer, other) = (authority("ours"), authority("theirs"));
+    let numbered = |serial: u64| {
+        let mut params = client(&[dns("d.lab.example")]);
+        params.serial_number = Some(SerialNumber::from(serial));
+        sign(&params, &issuer)
+    };
+    let with = |lists: &str| settings(trust(&issuer).without_revoked(lists).expect("lists"), usual());
+    let (bad, good) = (numbered(7), numbered(8));
+    let principal = recognise(&issuer, usual(), &bad).expect("recognised");
+    let access = Access::new(with(&list(&issuer, &[7])));
+    assert_eq!(access.authenticate_certificate(&bad, NOW).err(), Some(Denied::Certificate));
+    assert!(access.authenticate_certificate(&good, NOW).is_ok());
+    assert!(!access.is_still_good(&principal));
+    assert!(Access::new(with(&list(&issuer, &[]))).is_still_good(&principal));
+    let access = Access::new(with(&list(&other, &[])));
+    assert_eq!(
+        access.authenticate_certificate(&good, NOW).err(),
+        Some(Denied::Certificate),
+        "no list of its authority"
+    );
+}
+
+#[test]
+fn faults_of_rules_are_all_found() {
+    let issuer = authority("ours");
+    let rules = vec![
+        CertificateRule { roles: Roles::NONE, ..rule(NameKind::Dns, "a", Role::Client, &["x"]) },
+        CertificateRule { devices: None, ..rule(NameKind::Dns, "a", Role::Client, &[]) },
+        rule(NameKind::Dns, "a", Role::Client, &["{*}"]),
+        rule(NameKind::Dns, "*a*", Role::Client, &["{*}"]),
+        rule(NameKind::Dns, "*", Role::Client, &[""]),
+        CertificateRule { devices: None, ..rule(NameKind::Dns, "*", Role::Observer, &[]) },
+    ];
+    let faults = Certificates::new(trust(&issuer), rules).expect_err("faults");
+    let numbers: Vec<usize> = faults.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, [0, 1, 2, 3, 4]);
+    assert_eq!((faults[0].1, faults[1].1, faults[3].1), (RuleFault::NoRole, RuleFault::NoDevices, RuleFault::NoStar));
+    assert_eq!(CertificateTrust::new("nothing").err(), Some(TrustFault::NoCertificate));
+    assert_eq!(trust(&issuer).without_revoked("nothing").err(), Some(TrustFault::NoList));
+    let nonsense = "-----BEGIN CERTIFICATE-----\naGFsbG8=\n-----END CERTIFICATE-----\n";
+    assert_eq!(CertificateTrust::new(nonsense).err(), Some(TrustFault::Certificate(1)));
+}

@@ -1,0 +1,144 @@
+//! A certificate from an authority: Pebble.
+
+mod pebble;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use cuttlebone_server::{AcmeChallenge, ExternalAccount};
+use tokio_rustls::rustls::pki_types::CertificateDer;
+
+use crate::client_certificates::support::Identity;
+use crate::support::{Running, get, request};
+use pebble::{NAME, Pebble};
+
+const ISSUED: &str = r#"cuttlebone_acme_orders_total{outcome="issued"}"#;
+const FAILED: &str = r#"cuttlebone_acme_orders_total{outcome="failed"}"#;
+
+/// What a browser is shown, if a handshake comes about.
+async fn certificate(server: &Running) -> Option<CertificateDer<'static>> {
+    let stream = Identity::none().connect(server).await.ok()?;
+    let shown = stream.get_ref().1.peer_certificates()?;
+    Some(shown.first()?.clone().into_owned())
+}
+
+fn has_name(certificate: &CertificateDer<'_>) -> bool {
+    certificate.windows(NAME.len()).any(|bytes| bytes == NAME.as_bytes())
+}
+
+/// Starts without a certificate, gets one, and starts again with it while nobody can be asked.
+async fn issue(challenge: AcmeChallenge) {
+    let mut pebble = Pebble::new(&format!("{challenge:?}"));
+    let server = Running::with(|settings| pebble.configure(settings, challenge));
+    assert!(certificate(&server).await.is_none(), "there is none yet");
+    let ready = get(server.metrics, "/readyz").await;
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains("no_certificate"), "{}", ready.text());
+    server.until_metric(FAILED, |count| count > 0).await;
+    pebble.start().await;
+    server.until_metric(ISSUED, |count| count == 1).await;
+    let shown = certificate(&server).await.expect("a handshake");
+    assert!(has_name(&shown));
+    assert_eq!(get(server.metrics, "/readyz").await.status, 200);
+    assert!(server.metric("cuttlebone_certificate_end_seconds").await > 0);
+    for file in ["acme.pem", "acme-account.json"] {
+        assert_eq!(fs::metadata(pebble.state(file)).expect("kept").permissions().mode() & 0o777, 0o600, "{file}");
+    }
+    pebble.stop();
+    server.stop();
+    server.ended().await;
+    let again = Running::with(|settings| pebble.configure(settings, challenge));
+    assert_eq!(get(again.metrics, "/readyz").await.status, 200);
+    assert_eq!(certificate(&again).await.as_ref(), Some(&shown));
+    assert_eq!((again.metric(ISSUED).await, again.metric(FAILED).await), (0, 0), "nobody was asked");
+    let plain = again.redirect.expect("it listens");
+    let none = request(plain, "GET /.well-known/acme-challenge/x HTTP/1.1\r\nhost: signal.example.org\r\n\r\n").await;
+    assert_eq!(none.status, 404);
+    assert!(Identity::offering(b"acme-tls/1").connect(&again).await.is_err(), "there is no challenge");
+}
+
+#[tokio::test]
+async fn certificate_is_issued_by_http_01_and_kept() {
+    issue(AcmeChallenge::Http01).await;
+}
+
+#[tokio::test]
+async fn certificate_is_issued_by_tls_alpn_01_and_kept() {
+    issue(AcmeChallenge::TlsAlpn01).await;
+}
+
+/// The lives of these certificates are of seconds. The authority forgets the account in between.
+#[tokio::test]
+async fn certificate_is_replaced_before_it_ends_and_connections_go_on() {
+    let mut pebble = Pebble::new("renewal");
+    pebble.config["certificateValidityPeriod"] = 6.into();
+    pebble.start().await;
+    let server = Running::with(|settings| pebble.configure(settings, AcmeChallenge::TlsAlpn01));
+    server.until_metric(ISSUED, |count| count == 1).await;
+    let first = certificate(&server).await.expect("a handshake");
+    let mut device = Identity::none().device(&server, "d").await;
+    pebble.start().await;
+    server.until_metric(ISSUED, |count| count >= 2).await;
+    let second = certificate(&server).await.expect("a handshake");
+    assert!(first != second && has_name(&second));
+    let mut client = Identity::none().websocket(&server, "/connect_client", None).await.expect("upgraded");
+    client.send(r#"{"message_type":"connect","device_id":"d"}"#).await;
+    client.expect("config").await;
+    client.expect("device_info").await;
+    client.send(r#"{"message_type":"forward","payload":1}"#).await;
+    device.expect("client_msg").await;
+}
+
+#[tokio::test]
+async fn what_the_authority_does_not_take_is_tried_again_and_the_kept_certificate_stays() {
+    let mut pebble = Pebble::new("failure");
+    pebble.start().await;
+    let server = Running::with(|settings| pebble.configure(settings, AcmeChallenge::Http01));
+    server.until_metric(ISSUED, |count| count == 1).await;
+    let first = certificate(&server).await.expect("a handshake");
+    server.stop();
+    server.ended().await;
+    // Its name is another now, and the authority looks for the file where nobody is.
+    pebble.config["httpPort"] = 1.into();
+    pebble.start().await;
+    let server = Running::with(|settings| {
+        pebble.configure(settings, AcmeChallenge::Http01);
+        settings.acme.as_mut().expect("it is set").domains.push("other.example.org".to_owned());
+    });
+    server.until_metric(FAILED, |count| count >= 2).await;
+    assert_eq!(server.metric(ISSUED).await, 0);
+    assert_eq!(certificate(&server).await, Some(first), "it is better than none");
+    assert_eq!(get(server.metrics, "/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn authority_that_asks_for_an_account_of_its_own_gets_it() {
+    let mut pebble = Pebble::new("external");
+    pebble.config["externalAccountBindingRequired"] = true.into();
+    // Base64url of 32 bytes of 'k'.
+    pebble.config["externalAccountMACKeys"] =
+        serde_json::json!({"kid-1": "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s"});
+    pebble.start().await;
+    let server = Running::with(|settings| pebble.configure(settings, AcmeChallenge::TlsAlpn01));
+    server.until_metric(FAILED, |count| count >= 1).await;
+    server.stop();
+    server.ended().await;
+    let server = Running::with(|settings| {
+        pebble.configure(settings, AcmeChallenge::TlsAlpn01);
+        let account = ExternalAccount { kid: "kid-1".to_owned(), hmac: vec![b'k'; 32] };
+        settings.acme.as_mut().expect("it is set").external_account = Some(account);
+    });
+    server.until_metric(ISSUED, |count| count == 1).await;
+}
+
+#[tokio::test]
+async fn kept_file_that_can_not_be_used_is_replaced() {
+    let mut pebble = Pebble::new("broken");
+    pebble.start().await;
+    fs::create_dir_all(pebble.state("")).expect("makes");
+    fs::write(pebble.state("acme.pem"), "nonsense").expect("writes");
+    fs::write(pebble.state("acme-account.json"), "nonsense").expect("writes");
+    let server = Running::with(|settings| pebble.configure(settings, AcmeChallenge::TlsAlpn01));
+    server.until_metric(ISSUED, |count| count == 1).await;
+    assert!(has_name(&certificate(&server).await.expect("a handshake")));
+}

@@ -1,0 +1,158 @@
+//! Certificates that peers show.
+
+pub(crate) mod support;
+
+use std::time::Duration;
+
+use cuttlebone_access::{NewToken, TokenFields};
+use rcgen::{ExtendedKeyUsagePurpose, date_time_ymd};
+use tokio::time::Instant;
+
+use support::{Asking, Authority, Identity, access, from_now, unix_now};
+
+const WHOAMI: &str = "GET /api/v1/whoami";
+
+#[tokio::test]
+async fn peer_is_whom_its_certificate_names() {
+    let authority = Authority::new();
+    let asking = Asking::new("names", &authority, false);
+    let peer = authority.client("CVD-1.lab.example");
+    assert_eq!(peer.name(&asking.server, "").await, "cvd-1.lab.example");
+    let mut device = peer.device(&asking.server, "cvd-1").await;
+    let mut other = authority.client("cvd-2.lab.example").websocket(&asking.server, "/register_device", None).await;
+    let other = other.as_mut().expect("upgraded");
+    other.send(r#"{"message_type":"register","device_id":"cvd-1"}"#).await;
+    let (error, code) = other.close().await;
+    assert!(error.contains("device_id_taken") && code == 1008, "another name, another device: {error} {code}");
+    let mut client = peer.websocket(&asking.server, "/connect_client", None).await.expect("upgraded");
+    client.send(r#"{"message_type":"connect","device_id":"cvd-1"}"#).await;
+    client.expect("config").await;
+    client.expect("device_info").await;
+    client.send(r#"{"message_type":"forward","payload":1}"#).await;
+    device.expect("client_msg").await;
+}
+
+#[tokio::test]
+async fn who_is_not_vouched_for_gets_no_connection() {
+    let authority = Authority::new();
+    for required in [false, true] {
+        let asking = Asking::new(&format!("vouched-{required}"), &authority, required);
+        let good = authority.client("a.lab.example");
+        assert_eq!(good.status(&asking.server, WHOAMI, "").await, 200);
+        let none = if required { 0 } else { 401 };
+        assert_eq!(Identity::none().status(&asking.server, WHOAMI, "").await, none, "without one");
+        for (what, peer) in [
+            ("another authority", Authority::new().client("a.lab.example")),
+            ("expired", authority.sign("a.lab.example", |params| params.not_after = date_time_ymd(2026, 1, 1))),
+            ("not valid yet", authority.sign("a.lab.example", |params| params.not_before = date_time_ymd(2045, 1, 1))),
+            (
+                "for servers",
+                authority.sign("a.lab.example", |params| {
+                    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+                }),
+            ),
+        ] {
+            assert_eq!(peer.status(&asking.server, WHOAMI, "").await, 0, "{what}, required: {required}");
+        }
+        let nobody = authority.client("a.elsewhere.example");
+        assert_eq!(nobody.status(&asking.server, WHOAMI, "").await, 401);
+        assert_eq!(asking.server.metric(r#"cuttlebone_rejects_total{reason="certificate_of_nobody"}"#).await, 1);
+        assert_eq!(nobody.status(&asking.server, "GET /livez", "").await, 200);
+    }
+}
+
+#[tokio::test]
+async fn token_goes_before_the_certificate_and_that_before_the_cookie() {
+    let authority = Authority::new();
+    let new = NewToken::from_random(&[7; 32]);
+    let line = new.line(&TokenFields { name: "token", role: "observer", ..TokenFields::default() }).expect("a line");
+    let asking = Asking::with("order", &authority, false, |settings| {
+        settings.access.access = access(&authority.pem(), &line);
+    });
+    let (bearer, cookie) = (
+        format!("authorization: Bearer {}\r\n", new.secret()),
+        format!("cookie: __Host-cuttlebone={}\r\n", new.secret()),
+    );
+    let peer = authority.client("a.lab.example");
+    assert_eq!(peer.name(&asking.server, &bearer).await, "token");
+    assert_eq!(peer.name(&asking.server, &cookie).await, "a.lab.example");
+    assert_eq!(Identity::none().name(&asking.server, &cookie).await, "token");
+    let nobody = authority.client("a.elsewhere.example");
+    assert_eq!(nobody.name(&asking.server, &cookie).await, "token", "a certificate of nobody is none");
+    let bad = "authorization: Bearer abc\r\n";
+    assert_eq!(peer.status(&asking.server, WHOAMI, bad).await, 401, "a bad token is not made good");
+}
+
+#[tokio::test]
+async fn where_anybody_is_served_a_certificate_of_nobody_is_no_reason_to_turn_a_page_away() {
+    let authority = Authority::new();
+    let asking = Asking::with("anybody", &authority, false, |settings| settings.access.anonymous = true);
+    for (peer, name) in [("a.lab.example", "a.lab.example"), ("a.elsewhere.example", "")] {
+        let peer = authority.client(peer);
+        assert_eq!(peer.status(&asking.server, WHOAMI, "").await, 200);
+        assert_eq!(peer.name(&asking.server, "").await, name);
+    }
+}
+
+/// T01: a browser shows the certificate for any page that makes it ask.
+#[tokio::test]
+async fn t01_certificate_counts_for_our_own_pages_only() {
+    let authority = Authority::new();
+    let asking = Asking::with("origins", &authority, false, |settings| {
+        settings.allowed_origins = cuttlebone_server::Origin::new("https://console.example").into_iter().collect();
+    });
+    let (peer, own) = (authority.client("a.lab.example"), asking.server.addr);
+    for (origin, counts) in [
+        (format!("https://{own}"), true),
+        ("https://console.example".to_owned(), true),
+        (format!("http://{own}"), false),
+        ("https://evil.example".to_owned(), false),
+        ("null".to_owned(), false),
+    ] {
+        let line = format!("origin: {origin}\r\n");
+        let expected = if counts { "a.lab.example" } else { "" };
+        assert_eq!(peer.name(&asking.server, &line).await, expected, "{origin}");
+        let status = peer.status(&asking.server, "POST /api/v1/session", &line).await;
+        // It is recognised, and has no token to sign in with.
+        assert_eq!(status, if counts { 400 } else { 401 }, "{origin}");
+        for path in ["/register_device", "/connect_client"] {
+            let socket = peer.websocket(&asking.server, path, Some(&origin)).await;
+            assert_eq!(socket.is_some(), counts, "{origin} {path}");
+        }
+    }
+}
+
+/// T20: who is not vouched for any more is closed, and not let in again by a session of TLS that began before.
+#[tokio::test]
+async fn t20_another_authority_closes_those_who_are_there_within_five_seconds() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let asking = Asking::new("authority", &old, true);
+    let (stays, goes) = (new.client("b.lab.example"), old.client("a.lab.example"));
+    let mut device = goes.device(&asking.server, "a").await;
+    assert_eq!(stays.status(&asking.server, WHOAMI, "").await, 0);
+    let begun = Instant::now();
+    asking.trust(&new);
+    let (error, code) = device.close().await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(error.contains("credential_expired") && code == 4003, "{error} {code}");
+    assert_eq!(goes.status(&asking.server, WHOAMI, "").await, 0);
+    assert_eq!(stays.status(&asking.server, WHOAMI, "").await, 200);
+}
+
+/// T40: a certificate that ends closes the session.
+#[tokio::test]
+async fn t40_end_of_the_certificate_closes_the_session() {
+    let authority = Authority::new();
+    let asking = Asking::with("end", &authority, false, |settings| {
+        settings.timeouts.ping = Duration::from_millis(100);
+    });
+    let (end, until) = from_now(Duration::from_secs(3));
+    let peer = authority.sign("a.lab.example", until);
+    let mut device = peer.device(&asking.server, "a").await;
+    let answer = peer.ask(&asking.server, WHOAMI, "").await.expect("an answer");
+    assert!(answer.contains(&format!(r#""expires_at":{end}"#)), "{answer}");
+    let (error, code) = device.close().await;
+    assert!(error.contains("credential_expired") && code == 4003, "{error} {code}");
+    assert!(unix_now() > end, "not before");
+    assert_ne!(peer.status(&asking.server, WHOAMI, "").await, 200);
+}
