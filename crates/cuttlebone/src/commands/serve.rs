@@ -89,7 +89,9 @@ fn say_who_may_connect(server: &Server, known: &Known, is_anonymous: bool, (has_
         (false, _) if tokens + issuers + users + certificates == 0 && !has_hook => {
             tracing::warn!("a token is needed, and there is none that is good")
         }
-        (false, _) => tracing::info!(tokens, issuers, certificates, hook = has_hook, "a token or a certificate is needed"),
+        (false, _) => {
+            tracing::info!(tokens, issuers, certificates, hook = has_hook, "a token or a certificate is needed")
+        }
     }
     reload::warn(known);
 }

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use super::raw::RawConfig;
 
 /// What is read again while the server runs.
-const READ_AGAIN: [&str; 18] = [
+const READ_AGAIN: [&str; 19] = [
     "access.certificate",
     "access.jwt",
     "access.revoked_file",

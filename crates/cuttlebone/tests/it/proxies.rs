@@ -136,7 +136,7 @@ fn deployed(path: &str, replace: &[(&str, &str)]) -> String {
 fn certificate(name: &str) -> (PathBuf, String) {
     let state_dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let tls = TlsSettings::SelfSigned { state_dir: state_dir.clone(), names: Vec::new() }.load().expect("made");
-    (state_dir.join("self-signed.pem"), tls.fingerprint().to_owned())
+    (state_dir.join("self-signed.pem"), tls.fingerprint().expect("it has a certificate").to_string())
 }
 
 async fn connect(proxy: SocketAddr) -> TcpStream {

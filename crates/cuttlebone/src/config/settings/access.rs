@@ -63,6 +63,7 @@ impl fmt::Debug for Known {
 }
 
 /// Whether anybody is asked who they are: whether some kind of access is named, though it may have nobody in it.
+pub(super) fn is_configured(raw: &RawConfig) -> bool {
     let RawConfig { access, oidc, hook, .. } = raw;
     let is_listed = !access.tokens_file.is_empty() || !access.jwt.is_empty() || !access.user.is_empty();
     is_listed || !access.certificate.is_empty() || oidc::is_configured(oidc) || !hook.url.is_empty()

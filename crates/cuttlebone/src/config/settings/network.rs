@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use cuttlebone_server::{
-    AcmeSettings, ConnectionSettings, FetchSettings, Fetcher, HttpsSettings, Origin, ProxySettings, TlsSettings, UnixAddress,
+    AcmeSettings, ConnectionSettings, FetchSettings, Fetcher, HttpsSettings, Origin, ProxySettings, TlsSettings,
+    UnixAddress,
 };
 
 use super::super::accounts::{self, Kind};
