@@ -118,7 +118,7 @@ impl World {
 
     /// Everything that the server says to these bytes.
     async fn exchange(&self, first: &[u8], second: &[u8]) -> Vec<u8> {
-        let link = Link::for_test();
+        let link = Link::for_test(clock::now() + PATIENCE);
         let router = router::router(&self.app, ([127, 0, 0, 1], 80).into());
         let plan = Plan { router, app: Arc::clone(&self.app), stopping: self.app.tasks.stopping.clone() };
         let (mut peer, socket) = duplex(64 * 1024);

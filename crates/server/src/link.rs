@@ -94,11 +94,11 @@ impl Link {
     }
 
     #[cfg(any(test, feature = "fuzzing"))]
-    pub(crate) fn for_test() -> Arc<Self> {
+    pub(crate) fn for_test(deadline: Instant) -> Arc<Self> {
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
         let permit = crate::admission::Admission::new(crate::admission::Bounds::of(1, None))
             .try_admit(peer.ip())
             .expect("a place");
-        Self::new(peer, permit, crate::clock::now())
+        Self::new(peer, permit, deadline)
     }
 }
