@@ -145,16 +145,16 @@ impl Link {
     }
 
     #[cfg(any(test, feature = "fuzzing"))]
-    pub(crate) fn for_test() -> Arc<Self> {
-        Self::for_test_of(Scheme::Any)
+    pub(crate) fn for_test(deadline: Instant) -> Arc<Self> {
+        Self::for_test_of(Scheme::Any, deadline)
     }
 
     #[cfg(any(test, feature = "fuzzing"))]
-    pub(crate) fn for_test_of(scheme: Scheme) -> Arc<Self> {
+    pub(crate) fn for_test_of(scheme: Scheme, deadline: Instant) -> Arc<Self> {
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
         let permit = crate::admission::Admission::new(crate::admission::Bounds::of(1, None))
             .try_admit(peer.ip())
             .expect("a place");
-        Arc::new(Self::new(peer, permit, crate::clock::now(), scheme))
+        Arc::new(Self::new(peer, permit, deadline, scheme))
     }
 }

@@ -146,7 +146,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn write_to_a_peer_that_never_reads_fails_after_the_limit() {
         let (socket, _peer) = duplex(16);
-        let mut guard = StallGuard::new(socket, Link::for_test(), PATIENCE);
+        let mut guard = StallGuard::new(socket, Link::for_test(clock::now()), PATIENCE);
         let begun = clock::now();
         let error = guard.write_all(&[0; 64]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -156,7 +156,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn peer_that_reads_a_little_in_time_is_served() {
         let (socket, mut peer) = duplex(16);
-        let mut guard = StallGuard::new(socket, Link::for_test(), PATIENCE);
+        let mut guard = StallGuard::new(socket, Link::for_test(clock::now()), PATIENCE);
         let read = async {
             let mut buf = [0; 16];
             for _ in 0..4 {
@@ -171,7 +171,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn peer_that_reads_a_little_for_ever_is_given_up_in_the_end() {
         let (socket, mut peer) = duplex(16);
-        let mut guard = StallGuard::new(socket, Link::for_test(), PATIENCE);
+        let mut guard = StallGuard::new(socket, Link::for_test(clock::now()), PATIENCE);
         let begun = clock::now();
         let error = tokio::select! {
             written = guard.write_all(&[0; 1024]) => written.unwrap_err(),
@@ -184,7 +184,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_response_has_its_own_time() {
         let (socket, mut peer) = duplex(16);
-        let mut guard = StallGuard::new(socket, Link::for_test(), PATIENCE);
+        let mut guard = StallGuard::new(socket, Link::for_test(clock::now()), PATIENCE);
         let write = async {
             for _ in 0..10 {
                 guard.write_all(&[0; 64]).await.expect("in time");
@@ -200,7 +200,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn stream_without_an_end_may_be_read_slowly_but_not_never() {
         let (socket, mut peer) = duplex(16);
-        let link = Link::for_test();
+        let link = Link::for_test(clock::now());
         link.set_endless();
         let mut guard = StallGuard::new(socket, link, PATIENCE);
         tokio::select! {
@@ -214,7 +214,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn upgraded_socket_is_left_alone() {
         let (socket, _peer) = duplex(16);
-        let link = Link::for_test();
+        let link = Link::for_test(clock::now());
         link.set_upgraded();
         let mut guard = StallGuard::new(socket, link, PATIENCE);
         let outcome = tokio::time::timeout(PATIENCE.response * 2, guard.write_all(&[0; 64])).await;

@@ -234,7 +234,7 @@ mod tests {
         let app = App::for_test(Settings::default());
         let handshake = app.settings.timeouts.handshake;
         // The time for its first response is over from the start.
-        let link = Link::for_test();
+        let link = Link::for_test(clock::now());
         let service = service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(|_| Body::empty());
             request.extensions_mut().insert(Arc::clone(&link));
