@@ -126,15 +126,6 @@ impl Device {
         }
     }
 
-    /// Tells all clients of new ICE servers.
-    pub(crate) fn send_config(&self, config: &str) {
-        let state = self.state.lock();
-        self.mailbox.reply(config.to_owned());
-        for client in state.clients.values().filter(|client| !client.lingers) {
-            client.mailbox.reply(config.to_owned());
-        }
-    }
-
     /// Tells clients that messages of theirs could not be passed on: the device reads none of this size.
     pub(crate) fn too_large(&self, shared: &Shared, senders: &[Arc<Sender>]) {
         let reject = Reject::TooLargeForDevice;

@@ -1,7 +1,7 @@
 //! Where a peer is, by its address.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 /// A region, and the networks whose addresses belong to it.
@@ -26,6 +26,9 @@ pub struct Network {
 pub struct InvalidNetwork;
 
 impl Network {
+    /// All of IPv4.
+    pub const ALL: Self = Self { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), bits: 0 };
+
     /// Whether the address belongs to it. An IPv4 address that is written as IPv6 is one of IPv4.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use cuttlebone_hub::Registry;
 use cuttlebone_transport::ws::Assembly;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, Bounds};
+use crate::clock;
 use crate::drain::Waves;
 use crate::feed::Feed;
 use crate::fetch::Fetcher;
 use crate::gate::Gate;
+use crate::greeter::Greeter;
 use crate::listing::Listings;
 use crate::memory;
 use crate::metrics::Metrics;
@@ -26,6 +29,10 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     /// Who is let in.
     pub(crate) gate: Gate,
+    /// What peers are told of STUN and TURN servers.
+    pub(crate) greeter: Greeter,
+    /// When the server was made: small numbers count from here.
+    pub(crate) started: Instant,
     /// Asks other servers.
     pub(crate) fetcher: Fetcher,
     /// Changes of the device list, as text.
@@ -52,6 +59,8 @@ impl App {
         fetcher: Fetcher,
     ) -> Arc<Self> {
         Arc::new(Self {
+            greeter: Greeter::new(settings.ice.clone()),
+            started: clock::now(),
             fetcher,
             gate: Gate::new(&settings.access, settings.tls.is_some()),
             feed: Feed::new(settings.hub.event_buffer),
@@ -72,7 +81,7 @@ impl App {
     pub(crate) fn for_test(settings: Settings) -> Arc<Self> {
         let (metrics, ids) = (Arc::new(Metrics::new()), Box::new(crate::ids::SystemRandom));
         let tokens = crate::server::tokens(None);
-        let registry = Registry::new(settings.hub.clone(), &[], ids, tokens, Arc::clone(&metrics) as _);
+        let registry = Registry::new(settings.hub.clone(), ids, tokens, Arc::clone(&metrics) as _);
         let fetcher = Fetcher::new(&settings.fetch).expect("no file is named");
         Self::new(settings, Arc::new(registry), metrics, fetcher)
     }

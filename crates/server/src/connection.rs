@@ -12,8 +12,10 @@ mod away;
 mod clocks;
 mod credential;
 mod directory;
+mod greeting;
 mod rates;
 mod room;
+mod shown;
 mod stage;
 #[cfg(test)]
 mod tests;
@@ -34,14 +36,15 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::clock;
 use crate::context::{ConnectionContext, Role};
+use crate::drain::News;
 use crate::metrics::{Counted, Timeout};
 use clocks::Clocks;
+use greeting::Renewal;
+use shown::{shown, shown_id};
 use stage::{End, Stage, Turn};
 
 /// Entries that leave the mailbox together, and with one write.
 const BATCH: usize = 64;
-/// How much of a device id a log line shows, in characters.
-const LOGGED_CHARS: usize = 64;
 /// How long a device may take to read what its clients have sent, when the server stops: they wait for it.
 const LAST_WRITE: std::time::Duration = std::time::Duration::from_secs(2);
 /// How long a peer that was sent a close may take to close too, or to hang up.
@@ -77,6 +80,8 @@ pub(crate) struct Connection<C> {
     /// What came next while the seat waited for room. Nothing is read until the seat has had it.
     after_room: Option<Incoming>,
     stage: Stage,
+    /// When the peer is told again of STUN and TURN servers.
+    renewal: Renewal,
     /// The server stops, and the seat knows.
     told: bool,
     turn: Turn,
@@ -85,7 +90,7 @@ pub(crate) struct Connection<C> {
 /// Why the task is awake.
 enum Wake {
     Told,
-    News,
+    News(News),
     Items,
     Urgent(Urgent),
     Answer(Answer),
@@ -123,13 +128,14 @@ impl<C: Conn> Connection<C> {
             paused: None,
             after_room: None,
             stage: Stage::Open,
+            renewal: Renewal::default(),
             told: false,
             turn: Turn::default(),
         })
     }
 
     async fn serve(&mut self) -> End {
-        let mut timer = pin!(sleep_until(self.clocks.due(&self.seat)));
+        let mut timer = pin!(sleep_until(self.due()));
         loop {
             let wake = std::future::poll_fn(|cx| {
                 let wake = self.poll_wake(cx, timer.as_mut());
@@ -188,12 +194,14 @@ impl<C: Conn> Connection<C> {
         if !self.told && self.stage == Stage::Open && self.context.goodbye.poll_told(cx).is_ready() {
             return Poll::Ready(Wake::Told);
         }
-        if self.stage == Stage::Open && self.context.goodbye.take_news() {
-            return Poll::Ready(Wake::News);
+        if self.stage == Stage::Open
+            && let Some(news) = self.context.goodbye.take_news()
+        {
+            return Poll::Ready(Wake::News(news));
         }
         let has_begun = self.turn.has_begun();
         // What is due is due also where there is always something to read.
-        if !has_begun && self.turn.is_next() && self.clocks.due(&self.seat) <= self.turn.now() {
+        if !has_begun && self.turn.is_next() && self.due() <= self.turn.now() {
             return Poll::Ready(Wake::Timer);
         }
         if has_begun && let Poll::Ready(wake) = self.poll_read(cx) {
@@ -206,7 +214,7 @@ impl<C: Conn> Connection<C> {
             return Poll::Ready(wake);
         }
         // Set only now: a message that has just begun, or a write that is stuck, has a deadline of its own.
-        let due = self.clocks.due(&self.seat);
+        let due = self.due();
         if due < timer.deadline() || (timer.is_elapsed() && due != timer.deadline()) {
             timer.as_mut().reset(due);
         }
@@ -292,8 +300,8 @@ impl<C: Conn> Connection<C> {
                 self.told = true;
                 self.seat.on_shutdown(CloseCode::Restart)
             }
-            Wake::News => {
-                self.look_at_credential();
+            Wake::News(news) => {
+                self.on_news(news);
                 return None;
             }
             Wake::Urgent(Urgent::Cut) => {
@@ -374,6 +382,7 @@ impl<C: Conn> Connection<C> {
             let next = self.seat.on_timer(now.into_std());
             self.go_on(next);
         }
+        self.look_at_renewal(now);
         match self.clocks.on_timer(now) {
             Some(clocks::Due::Ping) => {
                 self.ping();
@@ -447,13 +456,6 @@ impl<C: Conn> Connection<C> {
     fn ping(&mut self) {
         self.conn.queue(Outgoing::Ping { mark: self.seat.inbox().mark() });
     }
-}
-
-/// The device id as a log shows it: escaped by the log, and cut.
-fn shown(seat: &Seat) -> Option<tracing::field::DebugValue<&str>> {
-    let id = seat.device_id()?.as_str();
-    let end = id.char_indices().nth(LOGGED_CHARS).map_or(id.len(), |(at, _)| at);
-    Some(tracing::field::debug(id.get(..end).unwrap_or(id)))
 }
 
 /// What the protocol says to a violation; `None` where it has no words for it.

@@ -19,6 +19,7 @@ mod drain;
 mod feed;
 mod fetch;
 mod gate;
+mod greeter;
 mod headers;
 mod host;
 mod ids;

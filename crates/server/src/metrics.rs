@@ -20,7 +20,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
-pub(crate) use labels::{AcceptError, Paused, Peer, Refusal, Timeout};
+pub(crate) use labels::{AcceptError, Fetched, Paused, Peer, Refusal, Renewed, Timeout};
 use labels::{Label, PerLabel};
 
 /// The counters and gauges of one server.
@@ -53,6 +53,9 @@ pub(crate) struct Metrics {
     let_go: Counter,
     slowed_failures: Counter,
     event_streams: Gauge,
+    turn_credentials: Counter,
+    ice_fetches: PerLabel<Fetched, Counter>,
+    config_renewals: PerLabel<Renewed, Counter>,
 }
 
 /// One living thing in a gauge, until dropped.
@@ -128,6 +131,11 @@ impl Metrics {
             let_go: declare
                 .one("let_go_clients", "Clients that waited for a device and were let go for want of memory"),
             event_streams: declare.one("event_streams", "Open streams of device events"),
+            turn_credentials: declare
+                .one("turn_credentials", "Credentials for TURN servers that were made from a secret"),
+            ice_fetches: declare.each("ice_fetches", "Questions to providers of TURN servers, by what came of them"),
+            config_renewals: declare
+                .each("config_renewals", "Peers that were told again of STUN and TURN servers, by why"),
             registry: declare.0,
         }
     }
@@ -197,6 +205,21 @@ impl Metrics {
     /// The answer to one that was not recognised had to wait.
     pub(crate) fn slowed(&self) {
         self.slowed_failures.inc();
+    }
+
+    /// So many credentials for TURN servers were made from a secret.
+    pub(crate) fn made_credentials(&self, count: usize) {
+        self.turn_credentials.inc_by(count as u64);
+    }
+
+    /// A provider of TURN servers was asked.
+    pub(crate) fn fetched(&self, outcome: Fetched) {
+        self.ice_fetches.at(outcome).inc();
+    }
+
+    /// A peer was told again of STUN and TURN servers.
+    pub(crate) fn renewed_config(&self, why: Renewed) {
+        self.config_renewals.at(why).inc();
     }
 
     /// A connection ended in a panic.

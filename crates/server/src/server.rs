@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use cuttlebone_access::Access;
 use cuttlebone_hub::{Registry, Tokens};
-use cuttlebone_proto::IceServer;
 use cuttlebone_transport::Listener;
 use cuttlebone_transport::tls::{Tls, TlsError};
 use thiserror::Error;
@@ -20,6 +19,7 @@ use crate::accept::{self, Door};
 use crate::admission::{Admission, Bounds};
 use crate::app::App;
 use crate::descriptors::Shares;
+use crate::drain::News;
 use crate::fetch::{FetchError, Fetcher};
 use crate::ids::SystemRandom;
 use crate::memory::{self, Watch};
@@ -64,9 +64,10 @@ pub struct ServerHandle {
 }
 
 impl ServerHandle {
-    /// Changes what `config` offers. Every peer that was sent `config` is sent it again.
-    pub fn set_ice_servers(&self, ice_servers: &[IceServer]) {
-        self.app.registry.set_ice_servers(ice_servers);
+    /// Changes what `config` offers. Every peer that was sent `config` is sent it again. The settings have no faults.
+    pub fn set_ice(&self, ice: cuttlebone_ice::Settings) {
+        self.app.greeter.replace(ice);
+        self.app.waves.tell_news(News::servers());
     }
 
     /// Asks other servers, as `[fetch]` says.
@@ -78,7 +79,7 @@ impl ServerHandle {
     /// Changes who is let in. Whoever is here with what is not accepted any more, or means something else now, is closed.
     pub fn set_access(&self, access: Arc<Access>) {
         self.app.gate.replace(access);
-        self.app.waves.tell_news();
+        self.app.waves.tell_news(News::access());
     }
 }
 
@@ -155,7 +156,7 @@ impl Server {
         let observer = Arc::clone(&metrics);
         let tokens = tokens(settings.resume_key.clone());
         let ids = Box::new(SystemRandom);
-        let registry = Registry::new(settings.hub.clone(), &settings.ice_servers, ids, tokens, observer);
+        let registry = Registry::new(settings.hub.clone(), ids, tokens, observer);
         let app = App::new(settings, Arc::new(registry), metrics, fetcher);
 
         let router = router::router(&app, local_addr);

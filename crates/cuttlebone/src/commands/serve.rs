@@ -34,9 +34,13 @@ async fn serve(mut config: Config, sockets: Sockets, sources: Sources, log: LogH
     let hangup = Notify::new();
     let running = Running::new(&mut config);
     let is_anonymous = config.settings.access.anonymous;
+    let has_relay = config.settings.ice.has_relay();
     let server = Server::bind_with(config.settings, sockets)?;
     announce(&server)?;
     say_who_may_connect(&server, &config.known, is_anonymous);
+    if is_anonymous && has_relay && !server.local_addr().ip().is_loopback() {
+        tracing::warn!("whoever reaches this address and a device is given credentials for the TURN servers of [ice]");
+    }
     let reload = Reload::new(sources, log, server.handle(), running);
     tokio::select! {
         _ = server.run(stop.clone()) => {}

@@ -7,7 +7,18 @@ use toml::{Table, Value};
 use super::raw::RawConfig;
 
 /// What is read again while the server runs.
-const READ_AGAIN: [&str; 5] = ["access.jwt", "access.revoked_file", "access.tokens_file", "ice.servers", "log.level"];
+const READ_AGAIN: [&str; 10] = [
+    "access.jwt",
+    "access.revoked_file",
+    "access.tokens_file",
+    "ice.default_region",
+    "ice.privacy",
+    "ice.providers",
+    "ice.regions",
+    "ice.servers",
+    "ice.ttl_ms",
+    "log.level",
+];
 
 /// The keys that have another value now and are taken with the next start only. A secret that stands in the configuration
 /// itself is not compared.

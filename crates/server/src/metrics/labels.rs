@@ -125,6 +125,28 @@ label! {
     }
 }
 
+label! {
+    /// What came of asking a provider of TURN servers.
+    Fetched, "outcome", {
+        /// It has servers.
+        Done = "done",
+        /// It did not answer, or with an error.
+        Failed = "failed",
+        /// Its answer can't be used.
+        BadAnswer = "bad_answer",
+    }
+}
+
+label! {
+    /// Why a peer was told again of STUN and TURN servers.
+    Renewed, "reason", {
+        /// They have changed.
+        Changed = "changed",
+        /// A credential would soon have expired.
+        Expiring = "expiring",
+    }
+}
+
 impl From<Metered> for Paused {
     fn from(by: Metered) -> Self {
         match by {
@@ -202,6 +224,7 @@ mod tests {
         }
         assert!(distinct::<Peer>() && distinct::<Direction>() && distinct::<Refusal>());
         assert!(distinct::<ResumeOutcome>() && distinct::<Paused>());
+        assert!(distinct::<Fetched>() && distinct::<Renewed>());
         assert!(distinct::<AcceptError>() && distinct::<Timeout>() && distinct::<CloseCode>());
     }
 }

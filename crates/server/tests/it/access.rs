@@ -15,20 +15,20 @@ const EXPIRED: &str = r#"{"error":"Credential expired or revoked","cuttlebone_co
 
 /// A token, and what its line says.
 #[derive(Clone)]
-struct Known {
+pub(crate) struct Known {
     token: String,
     line: String,
 }
 
 /// The token with this number, of one who is and may what `fields` say.
-fn known(number: u8, fields: &str) -> Known {
+pub(crate) fn known(number: u8, fields: &str) -> Known {
     let new = NewToken::from_random(&[number; 32]);
     let line = new.line(&TokenFields { name: "x", role: "observer", ..TokenFields::default() }).expect("a line");
     let hash = line.split(' ').next().expect("a hash");
     Known { token: new.secret().to_owned(), line: format!("{hash} {fields}") }
 }
 
-fn access(all: &[&Known]) -> Arc<Access> {
+pub(crate) fn access(all: &[&Known]) -> Arc<Access> {
     let file = all.iter().fold(String::new(), |mut file, known| {
         let _ = writeln!(file, "{}", known.line);
         file
@@ -44,7 +44,7 @@ fn server(all: &[&Known]) -> Running {
     })
 }
 
-async fn open(server: &Running, path: &str, who: &Known) -> Result<RawConn, ConnectError> {
+pub(crate) async fn open(server: &Running, path: &str, who: &Known) -> Result<RawConn, ConnectError> {
     let endpoint = Endpoint::parse(&format!("ws://{}", server.addr)).expect("an address");
     raw::connect(&endpoint, path, &[&format!("bearer.{}", who.token)]).await
 }
@@ -92,7 +92,7 @@ async fn ask(server: &Running, method: &str, path: &str, headers: &str) -> Answe
     request(addr, &format!("{method} {path} HTTP/1.1\r\nhost: {addr}\r\n{headers}connection: close\r\n\r\n")).await
 }
 
-async fn get(server: &Running, path: &str, who: &Known) -> Answer {
+pub(crate) async fn get(server: &Running, path: &str, who: &Known) -> Answer {
     ask(server, "GET", path, &format!("authorization: Bearer {}\r\n", who.token)).await
 }
 

@@ -11,6 +11,7 @@ mod field_device;
 mod frames;
 mod halves;
 mod handshake;
+mod ice;
 mod limits;
 mod metrics;
 mod patience;
