@@ -1,6 +1,7 @@
 //! Tasks of the workspace: `cargo xtask ci` is the one command that installs what the tests need and runs them all.
 
 mod ci;
+mod cited;
 mod clock;
 mod layers;
 mod server;

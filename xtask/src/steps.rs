@@ -32,6 +32,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "tools", about: "install what the tests need", run: tools::run },
     Step { name: "fmt", about: "formatting", run: rust::fmt },
     Step { name: "layers", about: "which crate imports which", run: crate::layers::run },
+    Step { name: "cited", about: "the tests that documents name are there", run: crate::cited::run },
     Step { name: "clippy", about: "lints, warnings are errors", run: rust::clippy },
     Step { name: "doc", about: "documentation builds without a warning", run: rust::doc },
     Step { name: "deny", about: "licences and sources of dependencies", run: deny::run },
