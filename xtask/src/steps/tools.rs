@@ -13,6 +13,7 @@ const SYSTEM: &[(&str, &[&str], &str)] = &[
     ("git", &["--version"], "git"),
     ("python3", &["-c", "import venv, ensurepip"], "python3-venv"),
     ("chromium", &["--version"], "chromium"),
+    ("turnserver", &["--version"], "coturn"),
 ];
 
 /// The oldest Node.js that the browser tests run on; that of Debian 12 is older.
@@ -43,8 +44,11 @@ fn system() -> Result<()> {
 /// Runs apt-get, by sudo where we are not root.
 fn apt(args: &[&str]) -> Result<()> {
     let root = has("sh", &["-c", "test \"$(id -u)\" = 0"]);
-    let mut apt = if root { command("apt-get", args) } else { command("sudo", &[&["apt-get"], args].concat()) };
+    let by_sudo = ["--preserve-env=DEBIAN_FRONTEND,SYSTEMD_OFFLINE", "apt-get"];
+    let mut apt = if root { command("apt-get", args) } else { command("sudo", &[&by_sudo[..], args].concat()) };
     apt.env("DEBIAN_FRONTEND", "noninteractive");
+    // The tests start programs by themselves; a package is not to start its service as well, open to the network.
+    apt.env("SYSTEMD_OFFLINE", "1");
     run_command(apt)
 }
 

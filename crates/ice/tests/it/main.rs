@@ -22,7 +22,6 @@ fn t46_relay_sends_nothing_into_the_networks_around_it() {
         "169.254.0.0-169.254.255.255",
         "172.16.0.0-172.31.255.255",
         "192.168.0.0-192.168.255.255",
-        "::",
         "::1",
         "::ffff:0:0-::ffff:ffff:ffff",
         "fc00::-fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
@@ -30,6 +29,8 @@ fn t46_relay_sends_nothing_into_the_networks_around_it() {
     ] {
         assert!(denied.contains(&range), "{range} is not denied");
     }
+    // coturn 4.6 takes an address of zeros at the beginning of an IPv6 range for any address, and denies everything.
+    assert!(!denied.iter().any(|range| *range == "::" || range.starts_with("::-")));
     assert_eq!(values("no-multicast-peers"), [""]);
     assert_eq!(values("no-tcp-relay"), [""]);
     assert!(values("allowed-peer-ip").is_empty() && values("allow-loopback-peers").is_empty());
