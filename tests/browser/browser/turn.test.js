@@ -182,6 +182,20 @@ test('a credential made with another secret, or that has expired, is refused, an
   }
 });
 
+test('a relay that is in use goes on when its credential has expired', async () => {
+  const expiry = Math.floor(Date.now() / 1000) + 2;
+  const username = `${expiry}:somebody`;
+  const client = new TurnClient(relay.port, { username, credential: credentialOf(SECRET, username) });
+  try {
+    assert.equal(await client.allocate(), ALLOWED);
+    await until('it has expired', () => Date.now() / 1000 > expiry + 1);
+    assert.equal(await allocate({ username, credential: credentialOf(SECRET, username) }), 401);
+    assert.equal(await client.permit('127.0.0.1'), ALLOWED);
+  } finally {
+    client.close();
+  }
+});
+
 test('a session outlives its first credential by a pushed config', async () => {
   const server = await Server.shortLived(relay.url, SECRET, 8);
   running.push(server);
