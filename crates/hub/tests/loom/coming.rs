@@ -1,7 +1,5 @@
 //! Who comes is found, and finds what is there.
 
-use cuttlebone_hub::Settings;
-
 use crate::peer::{Peer, registry, tiny};
 use crate::{CONFIG, DEVICE_INFO, check, drive, from_client, read_until};
 
