@@ -3,6 +3,7 @@
 //! Cheap steps come first. All of them use the same target folder and, but for loom, the simulator, the soak and the
 //! fuzzer, the same profile, so that nothing is built twice.
 
+mod advisories;
 mod autobahn;
 mod browser;
 pub(crate) mod conformance;
@@ -36,6 +37,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "clippy", about: "lints, warnings are errors", run: rust::clippy },
     Step { name: "doc", about: "documentation builds without a warning", run: rust::doc },
     Step { name: "deny", about: "licences and sources of dependencies", run: deny::run },
+    Step { name: "advisories", about: "known faults of dependencies", run: advisories::run_step },
     Step { name: "test", about: "unit and integration tests of all crates", run: rust::test },
     Step { name: "loom", about: "the hub's threads in every order", run: loom::run },
     Step { name: "conformance", about: "transcripts against a running server", run: conformance::run },

@@ -26,6 +26,7 @@ pub(crate) use raw::{RawAccess, RawConfig};
 pub(crate) use restart::needs_restart;
 pub(crate) use settings::Known;
 
+use crate::audit::AuditOutput;
 use crate::logging::LogSettings;
 use crate::watch::Watch;
 use file::ConfigFile;
@@ -50,6 +51,8 @@ pub(crate) struct Sources {
 pub(crate) struct Config {
     /// What the server takes.
     pub(crate) settings: cuttlebone_server::Settings,
+    /// Where the audit log goes. It is opened, and given to the settings, when the server starts.
+    pub(crate) audit: AuditOutput,
     /// What logging takes.
     pub(crate) log: LogSettings,
     /// Who may connect, of the same as in the settings.

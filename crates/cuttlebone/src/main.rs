@@ -3,6 +3,7 @@
 //! The binary is the only one that knows files, the environment and signals. It reads the command line,
 //! loads the configuration, starts logging and the runtime, and wires the crates together.
 
+mod audit;
 mod cli;
 mod commands;
 mod config;
@@ -27,6 +28,7 @@ const CONFIG_FAULT: u8 = 78;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     let outcome = commands::run(cli.command);
+    audit::flush();
     logging::flush();
     match outcome {
         Ok(code) => code,

@@ -42,6 +42,7 @@ impl Signals {
 fn stop_or_exit(stop: &CancellationToken) {
     if stop.is_cancelled() {
         tracing::warn!("second signal: stopping at once");
+        crate::audit::flush();
         crate::logging::flush();
         std::process::exit(INTERRUPTED);
     }

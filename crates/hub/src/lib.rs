@@ -34,7 +34,7 @@ pub use item::{Item, Notice};
 pub use mailbox::{Inbox, Received, Urgent};
 pub use observer::{Direction, Observer, ResumeOutcome, Unobserved};
 pub use party::{Address, Party, Realm};
-pub use registry::{Counts, IdSource, Probe, Registration, Registry, Resolution, Waiting};
+pub use registry::{Counts, Holder, IdSource, Probe, Registration, Registry, Resolution, Waiting};
 pub use request::{Answer, AttachRequest, RegisterRequest, Request};
 pub use resume_token::{TokenKey, Tokens};
 pub use seat::{ClientSeat, DeviceSeat, Next, Seat, SeatOptions};

@@ -27,7 +27,7 @@ use crate::resume_token::Tokens;
 use crate::settings::Settings;
 use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, OnceLock, Ordering};
 
-pub use registration::Registration;
+pub use registration::{Holder, Registration};
 pub(crate) use waiting::Place;
 use waiting::Waiter;
 pub use waiting::Waiting;
@@ -286,7 +286,8 @@ impl Registry {
         }
         let held = shard.get(&request.address).and_then(|entry| entry.device.clone());
         let Some(device) = held else {
-            return Resolution::Answer(self.publish(&mut shard, (&request, config), VecDeque::new(), now_ms));
+            let former = (VecDeque::new(), Holder::Nobody);
+            return Resolution::Answer(self.publish(&mut shard, (&request, config), former, now_ms));
         };
         let away = device.away.load(Ordering::Relaxed);
         let claim = Claim::on(device.party.as_ref(), request.party.as_ref());
@@ -298,6 +299,7 @@ impl Registry {
             device.mailbox.probe(probe);
             return Resolution::Probe(Probe { answered, request, holder: device.mailbox.reader() });
         }
+        let before = if away { Holder::Away } else { Holder::Here };
         if !away {
             self.shared.observer.taken_over();
         }
@@ -305,14 +307,14 @@ impl Registry {
             if away {
                 self.shared.observer.returned();
             }
-            return Resolution::Answer(self.resume(&mut shard, &device, (request, config), now_ms));
+            return Resolution::Answer(self.resume(&mut shard, &device, (request, config), before, now_ms));
         }
         // Another device_info, or another owner: for the clients this is another device. It may have kept its table of them (protocol.md
         // 3.2), so it is told that they are gone.
         device.mailbox.revoke();
         let (reports, gone) = device.end();
         let former = device.take_former().into_iter().chain(gone.iter().copied()).collect();
-        let answer = self.publish(&mut shard, (&request, config), former, now_ms);
+        let answer = self.publish(&mut shard, (&request, config), (former, before), now_ms);
         let gone = gone.into_iter().map(encode::client_disconnected);
         reports.into_iter().chain(gone).for_each(|report| request.mailbox.report(report));
         Resolution::Answer(answer)
@@ -323,7 +325,7 @@ impl Registry {
         &self,
         shard: &mut Shard,
         (request, config): (&RegisterRequest, &WriteConfig<'_>),
-        former: VecDeque<ClientId>,
+        (former, before): (VecDeque<ClientId>, Holder),
         now_ms: u64,
     ) -> Answer {
         let mailbox = Arc::clone(&request.mailbox);
@@ -344,7 +346,7 @@ impl Registry {
         entry.device = Some(Arc::clone(&device));
         self.greet(entry, &device);
         let inbox = device.mailbox.reader();
-        Answer::Registered(Registration::new(Arc::clone(&self.shared), device, inbox, now_ms))
+        Answer::Registered(Registration::new(Arc::clone(&self.shared), device, inbox, before, now_ms))
     }
 
     /// Gives a device that came back its queue, with what was held, and its clients.
@@ -353,6 +355,7 @@ impl Registry {
         shard: &mut Shard,
         device: &Arc<Device>,
         (request, config): (RegisterRequest, &WriteConfig<'_>),
+        before: Holder,
         now_ms: u64,
     ) -> Answer {
         let config = config(ConfigFor::DEVICE);
@@ -362,7 +365,7 @@ impl Registry {
         device.away.store(false, Ordering::Relaxed);
         let entry = shard.entry(request.address).or_default();
         self.greet(entry, device);
-        Answer::Registered(Registration::new(Arc::clone(&self.shared), Arc::clone(device), inbox, now_ms))
+        Answer::Registered(Registration::new(Arc::clone(&self.shared), Arc::clone(device), inbox, before, now_ms))
     }
 
     /// Announces a device that can be reached now, to listeners and to the clients that wait for it.

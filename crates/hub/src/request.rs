@@ -59,6 +59,12 @@ impl AttachRequest {
         &self.address.device_id
     }
 
+    /// Whether the client asks to go on with a session.
+    #[must_use]
+    pub fn is_for_session(&self) -> bool {
+        matches!(self.resume, Resume::Session { .. })
+    }
+
     /// The client may not reach this device: it waits where none will ever come, as it would for one that is absent.
     pub fn hide(&mut self) {
         self.address.realm = Realm::Nowhere;

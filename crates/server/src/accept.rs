@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
 use crate::app::App;
+use crate::audit::{Entry, Event};
 use crate::link::Link;
 use crate::metrics::{AcceptError, Refusal};
 use crate::problem::retry_after_seconds;
@@ -96,6 +97,7 @@ impl Door {
             }
             Err(reason) => {
                 self.app.metrics.refused(reason);
+                self.app.audit.note(&Entry::new(Event::Refusal).refused(reason.word()).from(peer));
                 self.turn_away(accepted, reason, turned_away);
             }
         }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, Bounds};
+use crate::audit::Audit;
 use crate::clock;
 use crate::drain::Waves;
 use crate::feed::Feed;
@@ -27,6 +28,8 @@ pub(crate) struct App {
     pub(crate) settings: Arc<Settings>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Who did what.
+    pub(crate) audit: Arc<Audit>,
     /// Who is let in.
     pub(crate) gate: Gate,
     /// What peers are told of STUN and TURN servers.
@@ -61,6 +64,7 @@ impl App {
         Arc::new(Self {
             greeter: Greeter::new(settings.ice.clone()),
             started: clock::now(),
+            audit: Arc::new(Audit::new(&settings.audit, Arc::clone(&metrics))),
             fetcher,
             gate: Gate::new(&settings.access, settings.tls.is_some()),
             feed: Feed::new(settings.hub.event_buffer),

@@ -15,7 +15,6 @@ mod directory;
 mod greeting;
 mod rates;
 mod room;
-mod shown;
 mod stage;
 #[cfg(test)]
 mod tests;
@@ -27,20 +26,21 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use cuttlebone_hub::{Answer, Item, Next, Received, Seat, SeatOptions, Urgent};
+use cuttlebone_hub::{Item, Next, Received, Seat, SeatOptions, Urgent};
 use cuttlebone_proto::{CloseCode, Reject};
 use cuttlebone_transport::{Conn, ConnExt, Incoming, Outgoing, Violation};
 use futures_util::FutureExt as _;
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use crate::audit::Trail;
 use crate::clock;
 use crate::context::{ConnectionContext, Role};
 use crate::drain::News;
 use crate::metrics::{Counted, Timeout};
 use clocks::Clocks;
+use directory::{Outcome, shown};
 use greeting::Renewal;
-use shown::{shown, shown_id};
 use stage::{End, Stage, Turn};
 
 /// Entries that leave the mailbox together, and with one write.
@@ -75,13 +75,16 @@ pub(crate) struct Connection<C> {
     seat: Seat,
     context: ConnectionContext,
     clocks: Clocks,
-    answer: Option<Pin<Box<dyn Future<Output = Answer> + Send>>>,
+    /// Boxed twice, for every idle connection would have room for the wider pointer.
+    answer: Option<Box<Pin<Box<dyn Future<Output = Outcome> + Send>>>>,
     paused: Option<Counted>,
     /// What came next while the seat waited for room. Nothing is read until the seat has had it.
     after_room: Option<Incoming>,
     stage: Stage,
     /// When the peer is told again of STUN and TURN servers.
     renewal: Renewal,
+    /// What the audit log tells of it, if there is one.
+    trail: Option<Box<Trail>>,
     /// The server stops, and the seat knows.
     told: bool,
     turn: Turn,
@@ -93,7 +96,7 @@ enum Wake {
     News(News),
     Items,
     Urgent(Urgent),
-    Answer(Answer),
+    Outcome(Outcome),
     Room(Next),
     Incoming(Incoming),
     Timer,
@@ -118,6 +121,7 @@ impl<C: Conn> Connection<C> {
             Role::Client => Seat::client(&app.registry, &options, now.into_std()),
             Role::Device => Seat::device(&app.registry, &options, now.into_std()),
         };
+        let trail = app.audit.trail(context.peer, context.role, &context.caller);
         let clocks = Clocks::new(Arc::clone(&app.settings), now);
         Box::new(Self {
             conn,
@@ -129,6 +133,7 @@ impl<C: Conn> Connection<C> {
             after_room: None,
             stage: Stage::Open,
             renewal: Renewal::default(),
+            trail,
             told: false,
             turn: Turn::default(),
         })
@@ -177,12 +182,16 @@ impl<C: Conn> Connection<C> {
         let reason = end.reason();
         tracing::info!(%peer, role = role.name(), device_id = shown(&self.seat), reason, "connection ended");
         let stays = if *end == End::Left { None } else { self.seat.on_broken(clock::now().into_std()) };
-        stays.map(Into::into)
+        let stays = stays.map(Into::into);
+        if let Some(trail) = &mut self.trail {
+            trail.ended(end.word(), stays);
+        }
+        stays
     }
 
     fn into_away(self, until: Instant) -> impl Future<Output = ()> + Send {
-        let Self { seat, context, .. } = self;
-        away::keep(seat, until, context)
+        let Self { seat, context, trail, .. } = self;
+        away::keep(seat, until, context, trail)
     }
 
     /// The order, and why: the order to stop first, or a busy connection would never hear it. A turn begins with what is
@@ -269,7 +278,7 @@ impl<C: Conn> Connection<C> {
             return Poll::Pending;
         }
         if let Some(answer) = &mut self.answer {
-            return answer.as_mut().poll(cx).map(Wake::Answer);
+            return answer.poll_unpin(cx).map(Wake::Outcome);
         }
         if self.paused.is_some() {
             if let Poll::Ready(next) = self.seat.poll_room(cx) {
@@ -309,9 +318,9 @@ impl<C: Conn> Connection<C> {
                 self.seat.on_cut(clock::now().into_std())
             }
             Wake::Urgent(Urgent::Probe(probe)) => self.seat.on_notice(probe),
-            Wake::Answer(answer) => {
-                self.answer = None;
-                self.answered(answer)
+            Wake::Outcome(outcome) => {
+                self.on_outcome(outcome);
+                return None;
             }
             Wake::Room(next) => return self.on_room(next),
         };
@@ -435,6 +444,9 @@ impl<C: Conn> Connection<C> {
 
     fn close(&mut self, code: CloseCode) {
         self.context.app.metrics.closed(code);
+        if let Some(trail) = &mut self.trail {
+            trail.closed(code);
+        }
         self.conn.queue(Outgoing::Close { code, reason: "" });
         if self.stage == Stage::Draining {
             self.stage = Stage::Parting;
@@ -481,18 +493,4 @@ async fn hang_up(conn: &mut impl Conn, end: &End) {
         while conn.next().await != Incoming::Broken {}
     })
     .await;
-}
-
-impl Role {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Device => "device",
-            Self::Client => "client",
-        }
-    }
-}
-
-/// The same moment for timers that have none: further away than any deadline.
-fn far(now: Instant) -> Instant {
-    now + std::time::Duration::from_secs(86_400)
 }

@@ -21,6 +21,14 @@ pub(crate) enum Role {
 }
 
 impl Role {
+    /// The role as logs name it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Device => "device",
+            Self::Client => "client",
+        }
+    }
+
     /// The role as metrics name it.
     pub(crate) const fn peer(self) -> Peer {
         match self {

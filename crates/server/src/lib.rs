@@ -10,6 +10,7 @@
 mod accept;
 mod admission;
 mod app;
+mod audit;
 mod caller;
 mod clock;
 mod connection;
@@ -40,6 +41,7 @@ mod stall;
 mod tables;
 mod tasks;
 
+pub use audit::{AuditSettings, AuditSink, audit_lost_line};
 pub use cuttlebone_transport::Rate;
 pub use cuttlebone_transport::tls::{TlsError, TlsSettings};
 pub use fetch::{FetchError, FetchSettings, Fetcher};

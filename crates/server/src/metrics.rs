@@ -10,6 +10,8 @@ pub(crate) mod endpoint;
 mod labels;
 pub(crate) mod process;
 
+use std::sync::atomic::Ordering;
+
 use cuttlebone_hub::{Counts, Direction, Observer, ResumeOutcome};
 use cuttlebone_proto::{CloseCode, Reject};
 use prometheus_client::encoding::text;
@@ -56,6 +58,9 @@ pub(crate) struct Metrics {
     turn_credentials: Counter,
     ice_fetches: PerLabel<Fetched, Counter>,
     config_renewals: PerLabel<Renewed, Counter>,
+    audit_lines: Counter,
+    audit_left_out: Counter,
+    audit_lost: Counter,
 }
 
 /// One living thing in a gauge, until dropped.
@@ -136,6 +141,10 @@ impl Metrics {
             ice_fetches: declare.each("ice_fetches", "Questions to providers of TURN servers, by what came of them"),
             config_renewals: declare
                 .each("config_renewals", "Peers that were told again of STUN and TURN servers, by why"),
+            audit_lines: declare.one("audit_lines", "Lines of the audit log"),
+            audit_left_out: declare
+                .one("audit_left_out", "Refusals that the audit log only counts, for there were too many in a second"),
+            audit_lost: declare.one("audit_lost_lines", "Lines of the audit log that could not be written"),
             registry: declare.0,
         }
     }
@@ -220,6 +229,21 @@ impl Metrics {
     /// A peer was told again of STUN and TURN servers.
     pub(crate) fn renewed_config(&self, why: Renewed) {
         self.config_renewals.at(why).inc();
+    }
+
+    /// A line of the audit log.
+    pub(crate) fn audit_line(&self) {
+        self.audit_lines.inc();
+    }
+
+    /// A refusal that the audit log only counts.
+    pub(crate) fn audit_left_out(&self) {
+        self.audit_left_out.inc();
+    }
+
+    /// So many lines of the audit log were lost so far.
+    pub(crate) fn set_audit_lost(&self, lines: u64) {
+        self.audit_lost.inner().store(lines, Ordering::Relaxed);
     }
 
     /// A connection ended in a panic.

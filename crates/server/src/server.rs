@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::accept::{self, Door};
 use crate::admission::{Admission, Bounds};
 use crate::app::App;
+use crate::audit::{Entry, Event, Outcome};
 use crate::descriptors::Shares;
 use crate::drain::News;
 use crate::fetch::{FetchError, Fetcher};
@@ -68,6 +69,12 @@ impl ServerHandle {
     pub fn set_ice(&self, ice: cuttlebone_ice::Settings) {
         self.app.greeter.replace(ice);
         self.app.waves.tell_news(News::servers());
+    }
+
+    /// Notes in the audit log that something was read again, by a word that names it, and whether it was taken.
+    pub fn note_reload(&self, what: &'static str, is_taken: bool) {
+        let entry = Entry::new(Event::Reload).what(what);
+        self.app.audit.note(&if is_taken { entry.outcome(Outcome::Ok) } else { entry.refused("kept_the_old") });
     }
 
     /// Asks other servers, as `[fetch]` says.
@@ -207,12 +214,14 @@ impl Server {
     /// To drain: not ready any more, no new connections, the open ones are closed in waves, and what has not left after
     /// `timeouts.drain_ms` is aborted. Dropping the future aborts everything at once.
     pub async fn run(self, cancel: CancellationToken) -> Summary {
-        let Self { public, metrics, app, .. } = self;
+        let Self { public, metrics, app, local_addr, tls, .. } = self;
         let tasks = Arc::clone(&app.tasks);
         let stopped = (tasks.stopping.clone().drop_guard(), AbortOnDrop(Arc::clone(&tasks)));
         let metrics_stopped = metrics.as_ref().map(|door| AbortOnDrop(Arc::clone(&door.tasks)));
         let services = TaskTracker::new();
         let watch = Watch::new(app.settings.memory, &public.admission, &app.registry, &app.metrics);
+        let starts = Entry::new(Event::Start).serving(local_addr, tls.is_some(), app.settings.access.anonymous);
+        app.audit.note(&starts);
         let accepting = services.spawn(accept::run(public, tasks.stopping.clone()));
         if let Some(metrics) = metrics {
             services.spawn(accept::run(metrics, tasks.abort.clone()));
@@ -220,7 +229,8 @@ impl Server {
         if let Some(watch) = watch {
             services.spawn(watch.run(tasks.abort.clone()));
         }
-        let feeding = Arc::clone(&app);
+        let (feeding, auditing) = (Arc::clone(&app), Arc::clone(&app));
+        services.spawn(async move { auditing.audit.run(&auditing.tasks.abort).await });
         services.spawn(async move { feeding.feed.run(&feeding.registry, &feeding.tasks.abort).await });
 
         cancel.cancelled().await;
@@ -229,6 +239,8 @@ impl Server {
         drop((stopped, metrics_stopped));
         services.close();
         services.wait().await;
+        let took_ms = u64::try_from(summary.took.as_millis()).unwrap_or(u64::MAX);
+        app.audit.note(&Entry::new(Event::Stop).took_ms(took_ms));
         summary
     }
 }

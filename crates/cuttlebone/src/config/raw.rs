@@ -12,6 +12,7 @@ use super::secret::Secret;
 pub(crate) struct RawConfig {
     pub(crate) server: RawServer,
     pub(crate) access: RawAccess,
+    pub(crate) audit: RawAudit,
     pub(crate) tls: RawTls,
     pub(crate) connections: RawConnections,
     pub(crate) timeouts: RawTimeouts,
@@ -92,6 +93,17 @@ impl Default for RawTexts {
     fn default() -> Self {
         Self::Several(Vec::new())
     }
+}
+
+/// `[audit]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawAudit {
+    pub(crate) output: String,
+    pub(crate) file: String,
+    pub(crate) max_bytes: u64,
+    pub(crate) keep: u64,
+    pub(crate) refusals_per_second: u64,
 }
 
 /// `[tls]`

@@ -4,6 +4,7 @@
 //! are the server's to judge ([`Settings::validate`]).
 
 mod access;
+mod audit;
 mod check;
 mod ice;
 mod limits;
@@ -14,7 +15,7 @@ use std::ffi::OsString;
 
 use cuttlebone_hub::Bound;
 use cuttlebone_proto::Limits;
-use cuttlebone_server::{HttpSettings, MessageSettings, Settings, Timeouts};
+use cuttlebone_server::{AuditSettings, HttpSettings, MessageSettings, Settings, Timeouts};
 
 use super::merge::Merged;
 use super::raw::{RawAccess, RawConfig, RawHttp, RawLog, RawMessages, RawTimeouts};
@@ -41,6 +42,10 @@ pub(super) fn check(
         metrics_listen: network.metrics_listen,
         allowed_origins: network::origins(&raw.server.allowed_origins, &mut check),
         access: access::settings(&raw, &known, network.listen.ip().is_loopback()),
+        audit: AuditSettings {
+            sink: None,
+            refusals_per_second: u32::try_from(raw.audit.refusals_per_second).unwrap_or(u32::MAX),
+        },
         tls: network.tls,
         connections: network.connections,
         timeouts: timeouts(&raw.timeouts),
@@ -61,8 +66,9 @@ pub(super) fn check(
     for fault in settings.ice_faults() {
         check.fault(&format!("{}.{}", ice::KEY, fault.place), fault.text);
     }
+    let audit = audit::output(&raw.audit, network.listen, &mut check);
     let log = log(&raw.log, &mut check);
-    check.into_faults().into_result(Config { settings, log, known, access_files, raw })
+    check.into_faults().into_result(Config { settings, audit, log, known, access_files, raw })
 }
 
 /// Reads the files of `[access]` again, without the configuration itself.

@@ -26,7 +26,7 @@ fn faults(file: &str) -> String {
 }
 
 fn shown(config: &Config) -> String {
-    format!("{:?} {:?} {:?}", config.settings, config.log, config.known)
+    format!("{:?} {:?} {:?} {:?}", config.settings, config.audit, config.log, config.known)
 }
 
 /// Every key of the reference, with its default.
@@ -74,6 +74,8 @@ fn every_key_of_the_reference_changes_something() {
         ("access.tokens_file", tokens.path()),
         ("access.token_in_query", "true"),
         ("access.jwt", &jwt),
+        ("audit.file", "audit.jsonl"),
+        ("audit.output", "stdout"),
         ("server.listen", "127.0.0.2:8081"),
         ("server.metrics_listen", ""),
         ("server.reuse_port", "true"),
@@ -118,6 +120,9 @@ fn every_key_of_the_reference_changes_something() {
         let mode = if path == "tls.state_dir" { "self-signed" } else { "off" };
         let mut before = base.to_vec();
         before.push(("CUTTLEBONE__TLS__MODE", mode));
+        if ["audit.max_bytes", "audit.keep"].contains(&path.as_str()) {
+            before.push(("CUTTLEBONE__AUDIT__FILE", "audit.jsonl"));
+        }
         let mut after = before.clone();
         after.retain(|(other, _)| *other != name);
         after.push((&name, &value));
@@ -235,4 +240,20 @@ fn a_variable_replaces_all_servers_of_the_file() {
     let variable = [("CUTTLEBONE__ICE__SERVERS", "[{urls = [\"stun:b\"]}, {}]")];
     let text = load("[[ice.servers]]\nurls = [\"stun:a\"]\n", &variable, Vec::new()).expect_err("fault").to_string();
     assert!(text.contains("variable CUTTLEBONE__ICE__SERVERS"), "{text}");
+}
+
+#[test]
+fn network_has_an_audit_log_unless_it_is_switched_off_and_loopback_has_none_unless_it_is_named() {
+    let output = |listen: &str, audit: &str| {
+        let server = format!("[server]\nlisten = \"{listen}:1\"\nallow_anonymous = true\nallow_plain_text = true\n");
+        load(&format!("{server}[audit]\n{audit}\n"), &[], Vec::new()).expect("no fault").audit
+    };
+    let file = AuditOutput::File { path: "x.jsonl".into(), max_bytes: 64 << 20, keep: 8 };
+    assert_eq!(output("192.0.2.7", ""), AuditOutput::Stdout);
+    assert_eq!(output("192.0.2.7", "output = \"off\""), AuditOutput::Off);
+    assert_eq!(output("127.0.0.1", ""), AuditOutput::Off);
+    assert_eq!(output("127.0.0.1", "output = \"stdout\""), AuditOutput::Stdout);
+    for listen in ["192.0.2.7", "127.0.0.1"] {
+        assert_eq!(output(listen, "file = \"x.jsonl\""), file);
+    }
 }

@@ -31,14 +31,14 @@ fn serve_with(config: &str, more: &[&str]) -> (Running, String) {
 }
 
 /// The configuration `name` with a file of tokens; the paths of both. The file has the lines of `tokens`.
-fn config_with(name: &str, tokens: &str) -> (String, String) {
+pub(crate) fn config_with(name: &str, tokens: &str) -> (String, String) {
     let tokens = file_with_mode(&format!("{name}.tokens"), tokens, 0o600);
     let config = file(&format!("{name}.toml"), &format!("[access]\ntokens_file = {tokens:?}\n"));
     (config, tokens)
 }
 
 /// Makes a token, and appends its line to a file.
-fn token(name: &str, role: &str, tokens: &str) -> String {
+pub(crate) fn token(name: &str, role: &str, tokens: &str) -> String {
     let args = ["token", "new", "--name", name, "--role", role, "--devices", "*", "--append-to", tokens];
     let output = run(&args);
     assert!(output.status.success(), "{}", stderr(&output));
@@ -46,19 +46,19 @@ fn token(name: &str, role: &str, tokens: &str) -> String {
 }
 
 /// Sends the head of a request, with these header lines.
-fn request(address: &str, path: &str, headers: &str) -> TcpStream {
+pub(crate) fn request(address: &str, path: &str, headers: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("accepts");
     stream.set_read_timeout(Some(PATIENCE)).expect("set");
     write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\n{headers}\r\n").expect("writes");
     stream
 }
 
-fn bearer(token: &str) -> String {
+pub(crate) fn bearer(token: &str) -> String {
     format!("authorization: Bearer {token}\r\n")
 }
 
 /// The status of a listing that is asked for with these header lines.
-fn listing(address: &str, headers: &str) -> String {
+pub(crate) fn listing(address: &str, headers: &str) -> String {
     let mut answer = String::new();
     let mut stream = request(address, "/devices", &format!("connection: close\r\n{headers}"));
     stream.read_to_string(&mut answer).expect("answers");
@@ -66,7 +66,7 @@ fn listing(address: &str, headers: &str) -> String {
 }
 
 /// A device that has the upgrade behind it, or what it was told instead.
-fn device(address: &str, headers: &str) -> Result<TcpStream, String> {
+pub(crate) fn device(address: &str, headers: &str) -> Result<TcpStream, String> {
     let mut stream = request(address, "/register_device", &format!("{UPGRADE}{headers}"));
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

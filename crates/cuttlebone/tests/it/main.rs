@@ -1,6 +1,7 @@
 //! The real program, run as a user runs it.
 
 mod access;
+mod audit;
 mod config;
 mod demo;
 mod device;

@@ -97,6 +97,13 @@ impl Running {
         log
     }
 
+    /// What is left of standard output, up to its end.
+    pub(crate) fn rest_of_output(&mut self) -> String {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).expect("UTF-8");
+        rest
+    }
+
     /// Waits for the end; the exit code.
     pub(crate) fn code(&mut self) -> Option<i32> {
         self.child.wait().expect("ends").code()

@@ -37,6 +37,12 @@ pub(crate) enum Delivery {
 }
 
 impl Attachment {
+    /// The id that the device knows the client by.
+    #[must_use]
+    pub fn client_id(&self) -> ClientId {
+        self.client_id
+    }
+
     /// The reader of the client's mailbox.
     pub(crate) fn inbox(&self) -> Inbox {
         self.inbox.clone()

@@ -12,6 +12,17 @@ use crate::event::Event;
 use crate::mailbox::{Inbox, Urgent};
 use crate::sync::Ordering;
 
+/// Who held the id of a device when a connection registered it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// Nobody.
+    Nobody,
+    /// A device whose connection had broken, and that could still come back.
+    Away,
+    /// Another connection, which has lost it with this.
+    Here,
+}
+
 /// A device's registration by one connection. Dropping it is leaving for good, unless a later connection holds the
 /// device by then (R5).
 #[derive(Debug)]
@@ -20,12 +31,19 @@ pub struct Registration {
     device: Arc<Device>,
     inbox: Inbox,
     time_for_others: Duration,
+    before: Holder,
 }
 
 impl Registration {
-    pub(super) fn new(shared: Arc<Shared>, device: Arc<Device>, inbox: Inbox, now_ms: u64) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, device: Arc<Device>, inbox: Inbox, before: Holder, now_ms: u64) -> Self {
         let time_for_others = shared.time_for_others(now_ms);
-        Self { shared, device, inbox, time_for_others }
+        Self { shared, device, inbox, time_for_others, before }
+    }
+
+    /// Who held the id before.
+    #[must_use]
+    pub fn before(&self) -> Holder {
+        self.before
     }
 
     /// From the registration on: how long clients of an earlier process may still come back.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use cuttlebone_hub::{Address, Next, Party, Realm, Registry, Request, Resolution, SeatOptions, Settings};
+use cuttlebone_hub::{
+    Address, Answer, Holder, Next, Party, Realm, Registry, Request, Resolution, SeatOptions, Settings,
+};
 use cuttlebone_proto::CloseCode;
 
 use crate::peer::{OPTIONS, Peer, config, registry, token};
@@ -37,6 +39,26 @@ fn ask(hub: &Registry, options: &SeatOptions) -> (Peer, Resolution) {
     let register = r#"{"message_type":"register","device_id":"d","device_info":1}"#;
     let Next::Await(request) = asker.seat.on_text(register, asker.now) else { panic!("a registration asks") };
     (asker, hub.resolve(request, &config, 0))
+}
+
+/// For the audit log: who came to an id says how.
+#[test]
+fn registration_says_who_held_the_id_before() {
+    let hub = registry(Settings::default());
+    let mut held = Vec::new();
+    for before in [Holder::Nobody, Holder::Here, Holder::Away] {
+        if before == Holder::Away {
+            let peer: &mut Peer = held.last_mut().expect("two came");
+            let now = peer.now;
+            assert!(peer.seat.on_broken(now).is_some(), "it may come back");
+        }
+        let (mut peer, resolution) = ask(&hub, &options("a", Realm::Common));
+        let Resolution::Answer(Answer::Registered(registration)) = resolution else { panic!("it is its own") };
+        assert_eq!(registration.before(), before);
+        let now = peer.now;
+        peer.seat.on_answer(Answer::Registered(registration), now);
+        held.push(peer);
+    }
 }
 
 /// T19, and protocol.md 2.4.

@@ -6,11 +6,13 @@ use cuttlebone_hub::Seat;
 use cuttlebone_proto::CloseCode;
 use tokio::time::{Instant, sleep_until};
 
+use crate::audit::Trail;
 use crate::context::ConnectionContext;
 use crate::metrics::Refusal;
 
-/// Keeps the seat until its time is over, its peer is back on another connection, or the server stops.
-pub(super) async fn keep(mut seat: Seat, until: Instant, context: ConnectionContext) {
+/// Keeps the seat until its time is over, its peer is back on another connection, or the server stops; and its trail as long.
+pub(super) async fn keep(mut seat: Seat, until: Instant, context: ConnectionContext, trail: Option<Box<Trail>>) {
+    let _trail = trail;
     let ConnectionContext { app, peer, goodbye, .. } = context;
     let Ok(_place) = app.away.try_admit(peer.ip()) else { return app.metrics.refused(Refusal::AwayFull) };
     // Order: a stop first, for it decides what becomes of those who are attached.

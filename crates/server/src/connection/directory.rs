@@ -3,47 +3,111 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use cuttlebone_hub::{Answer, ConfigFor, Next, Probe, Request, Resolution};
-use cuttlebone_proto::{DeviceId, Reject};
+use cuttlebone_hub::{Answer, ConfigFor, Next, Probe, Request, Resolution, Seat};
+use cuttlebone_ice::PeerKind;
+use cuttlebone_proto::Reject;
 use cuttlebone_transport::Conn;
 use tokio::time::timeout;
 
-use super::{Connection, shown, shown_id};
+use super::Connection;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::clock;
-use crate::context::{ConnectionContext, Role};
+use crate::context::ConnectionContext;
 use crate::greeter::{self, Guest};
 
-/// One who asks for a device, apart from its connection.
+/// How much of a device id a log line shows, in characters.
+const LOGGED_CHARS: usize = 64;
+
+/// What comes of something that takes its time.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// The answer.
+    Answer(Answer),
+    /// The peer can be greeted now: its request may be put.
+    MayAsk(Request),
+}
+
+/// One who asks, apart from its connection.
 struct Asker {
     app: Arc<App>,
     caller: Caller,
     peer: SocketAddr,
-    role: Role,
+    kind: PeerKind,
 }
 
 impl<C: Conn> Connection<C> {
-    /// Asks the registry for what the seat waits for. First those are asked, where that is due, who sell the servers that its
-    /// `config` names: for all alike, whatever becomes of the request.
+    /// Asks the registry for what the seat waits for. First, where that is due, those are asked who sell the servers that the
+    /// peer's `config` names: for all alike, whatever becomes of the request.
     pub(super) fn ask(&mut self, request: Request) {
-        let ConnectionContext { app, caller, peer, role, .. } = &self.context;
-        let asker = Asker { app: Arc::clone(app), caller: caller.clone(), peer: *peer, role: *role };
-        greeter::ask_providers(app, &asker.guest());
-        if app.greeter.is_awaited(&asker.guest()) {
-            self.answer = Some(Box::pin(asker.ask_when_ready(request)));
-            return;
+        let app = &self.context.app;
+        greeter::ask_providers(app, &self.context.guest());
+        if app.greeter.is_awaited(&self.context.guest()) {
+            self.answer = Some(Box::new(Box::pin(self.context.asker().when_ready(request))));
+        } else {
+            self.ask_now(request);
         }
-        match asker.ask(request) {
+    }
+
+    /// Who may not have a device learns no more than that it can't be had: an id that is forbidden is as one that is taken, or as
+    /// one that is absent.
+    fn ask_now(&mut self, mut request: Request) {
+        let caller = &self.context.caller;
+        if let (Some(trail), Request::Attach(asked)) = (&mut self.trail, &request) {
+            trail.asks(asked.is_for_session());
+        }
+        match &mut request {
+            Request::Register(asked) if !caller.may_register(asked.device_id()) => {
+                let reject = Reject::DeviceIdTaken(asked.device_id().clone());
+                self.note_forbidden();
+                let next = self.seat.on_answer(Answer::Refused(reject), clock::now().into_std());
+                return self.go_on(next);
+            }
+            Request::Attach(asked) if !caller.may_connect(asked.device_id()) => {
+                asked.hide();
+                self.note_forbidden();
+            }
+            Request::Register(_) | Request::Attach(_) => {}
+        }
+        let (app, guest) = (&self.context.app, self.context.guest());
+        let config = |wanted| app.greeter.config(&guest, wanted, &app.metrics);
+        match app.registry.resolve(request, &config, clock::unix_ms()) {
             Resolution::Answer(answer) => {
                 let next = self.answered(answer);
                 self.go_on(next);
             }
-            Resolution::Probe(probe) => self.answer = Some(Box::pin(asker.conclude(probe))),
+            Resolution::Probe(probe) => {
+                self.answer = Some(Box::new(Box::pin(self.context.asker().conclude(probe))));
+            }
         }
     }
 
-    pub(super) fn answered(&mut self, answer: Answer) -> Next {
+    fn note_forbidden(&mut self) {
+        self.context.app.metrics.refused_with("device_forbidden");
+        if let (Some(trail), Some(device_id)) = (&mut self.trail, self.seat.device_id()) {
+            trail.refused(device_id, "device_forbidden");
+        }
+        let ConnectionContext { peer, role, caller, .. } = &self.context;
+        let device_id = shown(&self.seat);
+        tracing::info!(%peer, role = role.name(), who = caller.name(), device_id, "the device id is not this one's to have");
+    }
+
+    /// What took its time is over.
+    pub(super) fn on_outcome(&mut self, outcome: Outcome) {
+        self.answer = None;
+        match outcome {
+            Outcome::Answer(answer) => {
+                let next = self.answered(answer);
+                self.go_on(next);
+            }
+            Outcome::MayAsk(request) => self.ask_now(request),
+        }
+    }
+
+    fn answered(&mut self, answer: Answer) -> Next {
+        if let (Some(trail), Some(device_id)) = (&mut self.trail, self.seat.device_id()) {
+            trail.answered(device_id, &answer);
+        }
         let outcome = match &answer {
             Answer::Registered(_) => "device registered",
             Answer::Attached(_) => "client attached",
@@ -63,41 +127,28 @@ impl<C: Conn> Connection<C> {
     }
 }
 
-impl Asker {
-    /// Who may not have a device learns no more than that it can't be had: an id that is forbidden is as one that is taken, or as
-    /// one that is absent.
-    fn ask(&self, mut request: Request) -> Resolution {
-        match &mut request {
-            Request::Register(asked) if !self.caller.may_register(asked.device_id()) => {
-                self.note_forbidden(asked.device_id());
-                return Resolution::Answer(Answer::Refused(Reject::DeviceIdTaken(asked.device_id().clone())));
-            }
-            Request::Attach(asked) if !self.caller.may_connect(asked.device_id()) => {
-                self.note_forbidden(asked.device_id());
-                asked.hide();
-            }
-            Request::Register(_) | Request::Attach(_) => {}
-        }
-        self.app.registry.resolve(request, &|wanted| self.config(wanted), clock::unix_ms())
+impl ConnectionContext {
+    fn asker(&self) -> Asker {
+        let Self { app, caller, peer, role, .. } = self;
+        Asker { app: Arc::clone(app), caller: caller.clone(), peer: *peer, kind: role.kind() }
     }
+}
 
-    /// As [`Asker::ask`], once the peer can be told of servers.
-    async fn ask_when_ready(self, request: Request) -> Answer {
+impl Asker {
+    /// Waits until the peer can be greeted.
+    async fn when_ready(self, request: Request) -> Outcome {
         self.app.greeter.ready(&self.guest()).await;
-        match self.ask(request) {
-            Resolution::Answer(answer) => answer,
-            Resolution::Probe(probe) => self.conclude(probe).await,
-        }
+        Outcome::MayAsk(request)
     }
 
     /// Waits until the holder of a device id has answered, or for as long as it may take, and goes on with the registration.
-    async fn conclude(self, mut probe: Probe) -> Answer {
+    async fn conclude(self, mut probe: Probe) -> Outcome {
         let registry = &self.app.registry;
         loop {
             let answered = timeout(registry.settings().probe, &mut probe.answered).await;
             let answered = matches!(answered, Ok(Ok(())));
             match registry.conclude(probe, answered, &|wanted| self.config(wanted), clock::unix_ms()) {
-                Resolution::Answer(answer) => return answer,
+                Resolution::Answer(answer) => return Outcome::Answer(answer),
                 Resolution::Probe(next) => probe = next,
             }
         }
@@ -108,13 +159,13 @@ impl Asker {
     }
 
     fn guest(&self) -> Guest<'_> {
-        Guest { kind: self.role.kind(), caller: &self.caller, peer: self.peer }
+        Guest { kind: self.kind, caller: &self.caller, peer: self.peer }
     }
+}
 
-    fn note_forbidden(&self, device_id: &DeviceId) {
-        self.app.metrics.refused_with("device_forbidden");
-        let Self { peer, role, caller, .. } = self;
-        let device_id = shown_id(device_id);
-        tracing::info!(%peer, role = role.name(), who = caller.name(), device_id, "the device id is not this one's to have");
-    }
+/// The device id as a log shows it: escaped by the log, and cut.
+pub(super) fn shown(seat: &Seat) -> Option<tracing::field::DebugValue<&str>> {
+    let id = seat.device_id()?.as_str();
+    let end = id.char_indices().nth(LOGGED_CHARS).map_or(id.len(), |(at, _)| at);
+    Some(tracing::field::debug(id.get(..end).unwrap_or(id)))
 }

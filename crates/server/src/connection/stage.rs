@@ -104,6 +104,19 @@ impl End {
         }
     }
 
+    /// The same as one word.
+    pub(super) const fn word(&self) -> &'static str {
+        match self {
+            Self::Left => "closed_by_peer",
+            Self::Closed => "closed_by_server",
+            Self::Broken => "broken",
+            Self::Silent => "silent",
+            Self::Unanswered => "unanswered",
+            Self::Fault => "fault",
+            Self::Stuck => "stuck",
+        }
+    }
+
     /// Whether the peer can still be told something.
     pub(super) const fn is_orderly(&self) -> bool {
         matches!(self, Self::Left | Self::Closed)

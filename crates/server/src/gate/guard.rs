@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use super::Unrecognised;
 use crate::app::App;
+use crate::audit::{Entry, Event};
 use crate::link::Link;
 use crate::problem;
 
@@ -33,6 +34,8 @@ pub(crate) async fn require(State(app): State<Arc<App>>, mut request: Request, n
 /// 401, slowly where the address has failed often.
 pub(crate) async fn unauthenticated(app: &App, link: Option<&Link>, reason: Unrecognised) -> Response {
     app.metrics.refused_with(reason.label());
+    let refusal = Entry::new(Event::Refusal).refused(reason.label());
+    app.audit.note(&link.map_or(refusal.clone(), |link| refusal.from(link.peer)));
     // Whoever presents nothing guesses nothing.
     if let Some(link) = link.filter(|_| reason != Unrecognised::Missing) {
         tracing::info!(peer = %link.peer, reason = reason.label(), "not recognised");

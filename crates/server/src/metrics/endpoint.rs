@@ -33,5 +33,6 @@ async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
     let headers =
         [(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8"), (CACHE_CONTROL, "no-store")];
     app.metrics.set_assembling(app.assembly.bytes());
+    app.metrics.set_audit_lost(app.audit.lost());
     (headers, app.metrics.render(app.registry.counts()))
 }

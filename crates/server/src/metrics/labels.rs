@@ -23,12 +23,19 @@ macro_rules! label {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum $name { $($(#[$variant_doc])* $variant,)+ }
 
+        impl $name {
+            /// The value as it is shown.
+            pub(crate) const fn word(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+
         impl Label for $name {
             const KEY: &'static str = $key;
             const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
             fn text(self) -> String {
-                match self { $(Self::$variant => $text.into(),)+ }
+                self.word().into()
             }
         }
     };

@@ -13,6 +13,7 @@ use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
 use crate::app::App;
+use crate::audit::{Entry, Event};
 use crate::caller::Caller;
 use crate::greeter::{self, Guest};
 use crate::link::Link;
@@ -36,27 +37,33 @@ pub(crate) async fn infra_config(
 }
 
 /// `GET /devices`: those that the caller may know of.
-pub(crate) async fn list(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>) -> Response {
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Extension(link): Extension<Arc<Link>>,
+    Extension(caller): Extension<Caller>,
+) -> Response {
     if !caller.may_list() {
-        return may_not_list(&app);
+        return may_not_list(&app, &link, &caller);
     }
     json(app.listings.seen_by(&caller, &app.registry).await.array())
 }
 
-pub(super) fn may_not_list(app: &App) -> Response {
+pub(super) fn may_not_list(app: &App, link: &Link, caller: &Caller) -> Response {
     app.metrics.refused_with("forbidden");
+    app.audit.note(&Entry::new(Event::Refusal).refused("forbidden").from(link.peer).who(caller));
     problem::forbidden("This token may not see the devices")
 }
 
 /// `GET /devices/{id}`.
 pub(crate) async fn one(
     State(app): State<Arc<App>>,
+    Extension(link): Extension<Arc<Link>>,
     Extension(caller): Extension<Caller>,
     id: Result<Path<String>, PathRejection>,
 ) -> Response {
     let Ok(Path(id)) = id else { return problem::not_found().await };
     if !caller.may_list() {
-        return may_not_list(&app);
+        return may_not_list(&app, &link, &caller);
     }
     match find(&app, &caller, &id) {
         Some(device) => json(listing::detail(&device)),

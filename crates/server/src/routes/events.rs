@@ -19,6 +19,7 @@ use tokio::time::timeout_at;
 
 use super::devices::may_not_list;
 use crate::app::App;
+use crate::audit::{Entry, Event};
 use crate::caller::Caller;
 use crate::clock;
 use crate::feed::Change;
@@ -36,10 +37,12 @@ pub(crate) async fn stream(
     Extension(caller): Extension<Caller>,
 ) -> Response {
     if !caller.may_list() {
-        return may_not_list(&app);
+        return may_not_list(&app, &link, &caller);
     }
     let Ok(place) = Arc::clone(&app.event_streams).try_acquire_owned() else {
         app.metrics.refused(Refusal::EventStreamsFull);
+        let refusal = Entry::new(Event::Refusal).refused(Refusal::EventStreamsFull.word());
+        app.audit.note(&refusal.from(link.peer).who(&caller));
         return problem::unavailable("too_many_event_streams", "Too many streams of events");
     };
     link.set_endless();

@@ -20,6 +20,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout_at};
 
 use crate::app::App;
+use crate::audit::{Entry, Event};
 use crate::caller::Caller;
 use crate::clock;
 use crate::connection::{self, Connection};
@@ -47,20 +48,23 @@ async fn upgrade(app: &Arc<App>, role: Role, mut request: Request) -> Response {
         Err(refusal) => return refuse(app, refusal),
     };
     let scheme = if role == Role::Client && app.settings.tls.is_some() { Scheme::Https } else { Scheme::Any };
-    if !origin::is_allowed(request.headers(), &app.settings.allowed_origins, scheme) {
-        app.metrics.refused_with("origin_not_allowed");
-        return problem::origin_not_allowed();
-    }
     let Some(link) = request.extensions().get::<Arc<Link>>().cloned() else {
         tracing::error!("a request came without its socket");
         return problem::problem(http::StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Internal error");
     };
+    let refusal = Entry::new(Event::Refusal).from(link.peer).role(role);
+    if !origin::is_allowed(request.headers(), &app.settings.allowed_origins, scheme) {
+        app.metrics.refused_with("origin_not_allowed");
+        app.audit.note(&refusal.refused("origin_not_allowed"));
+        return problem::origin_not_allowed();
+    }
     let caller = match app.gate.recognise_upgrade(request.headers(), request.uri()) {
         Ok(caller) => caller,
         Err(reason) => return gate::unauthenticated(app, Some(&link), reason).await,
     };
     if !may(&caller, role) {
         app.metrics.refused_with("forbidden");
+        app.audit.note(&refusal.refused("forbidden").who(&caller));
         return problem::forbidden(match role {
             Role::Device => "This token is none of a device",
             Role::Client => "This token is none of a client",
@@ -68,6 +72,7 @@ async fn upgrade(app: &Arc<App>, role: Role, mut request: Request) -> Response {
     }
     if app.tasks.is_stopping() {
         app.metrics.refused(Refusal::Draining);
+        app.audit.note(&refusal.refused(Refusal::Draining.word()).who(&caller));
         return problem::unavailable("draining", "The server is stopping");
     }
     let context = context(app, &link, role, caller, offers_small_reader(request.headers()));

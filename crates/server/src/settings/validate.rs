@@ -53,6 +53,8 @@ impl Settings {
         self.check_memory(&mut faults);
         self.check_http(&mut faults);
         self.check_access(&mut faults);
+        let refusals = self.audit.refusals_per_second;
+        faults.within("audit.refusals_per_second", refusals.try_into().unwrap_or(usize::MAX), 0..=1_000);
         self.check_fetch(&mut faults);
         for fault in self.ice_faults() {
             faults.check(false, "ice", || format!("{}: {}", fault.place, fault.text));

@@ -11,12 +11,12 @@ use tokio::time::{Instant, timeout};
 
 use crate::support::{Answer, PATIENCE, Peer, Running, expect_type, request};
 
-const EXPIRED: &str = r#"{"error":"Credential expired or revoked","cuttlebone_code":"credential_expired"}"#;
+pub(crate) const EXPIRED: &str = r#"{"error":"Credential expired or revoked","cuttlebone_code":"credential_expired"}"#;
 
 /// A token, and what its line says.
 #[derive(Clone)]
 pub(crate) struct Known {
-    token: String,
+    pub(crate) token: String,
     line: String,
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn access(all: &[&Known]) -> Arc<Access> {
     Arc::new(Access::new(Kinds { tokens: Some(tokens), ..Kinds::default() }))
 }
 
-fn server(all: &[&Known]) -> Running {
+pub(crate) fn server(all: &[&Known]) -> Running {
     Running::with(|settings| {
         settings.access.access = access(all);
         settings.access.anonymous = false;
@@ -49,31 +49,31 @@ pub(crate) async fn open(server: &Running, path: &str, who: &Known) -> Result<Ra
     raw::connect(&endpoint, path, &[&format!("bearer.{}", who.token)]).await
 }
 
-async fn device(server: &Running, who: &Known, id: &str) -> RawConn {
+pub(crate) async fn device(server: &Running, who: &Known, id: &str) -> RawConn {
     let mut device = open(server, "/register_device", who).await.expect("upgraded");
     device.send_text(register(id)).await.expect("sent");
     expect_type(&mut device, "config").await;
     device
 }
 
-fn register(id: &str) -> String {
+pub(crate) fn register(id: &str) -> String {
     format!(r#"{{"message_type":"register","device_id":"{id}","device_info":1}}"#)
 }
 
-async fn connect(server: &Running, who: &Known, id: &str) -> RawConn {
+pub(crate) async fn connect(server: &Running, who: &Known, id: &str) -> RawConn {
     let mut client = open(server, "/connect_client", who).await.expect("upgraded");
     client.send_text(format!(r#"{{"message_type":"connect","device_id":"{id}"}}"#)).await.expect("sent");
     expect_type(&mut client, "config").await;
     client
 }
 
-async fn client(server: &Running, who: &Known, id: &str) -> RawConn {
+pub(crate) async fn client(server: &Running, who: &Known, id: &str) -> RawConn {
     let mut client = connect(server, who, id).await;
     expect_type(&mut client, "device_info").await;
     client
 }
 
-async fn next(conn: &mut RawConn) -> Option<RawEvent> {
+pub(crate) async fn next(conn: &mut RawConn) -> Option<RawEvent> {
     loop {
         match timeout(PATIENCE, conn.next()).await.expect("in time") {
             Some(RawEvent::Ping | RawEvent::Pong) => {}
@@ -82,12 +82,12 @@ async fn next(conn: &mut RawConn) -> Option<RawEvent> {
     }
 }
 
-async fn expect_end(conn: &mut RawConn, error: &str, code: u16) {
+pub(crate) async fn expect_end(conn: &mut RawConn, error: &str, code: u16) {
     assert!(matches!(next(conn).await, Some(RawEvent::Text(text)) if text == error));
     assert!(matches!(next(conn).await, Some(RawEvent::Close(Some(closed), _)) if closed == code));
 }
 
-async fn ask(server: &Running, method: &str, path: &str, headers: &str) -> Answer {
+pub(crate) async fn ask(server: &Running, method: &str, path: &str, headers: &str) -> Answer {
     let addr = server.addr;
     request(addr, &format!("{method} {path} HTTP/1.1\r\nhost: {addr}\r\n{headers}connection: close\r\n\r\n")).await
 }
@@ -291,7 +291,7 @@ async fn expired_token_closes_its_connection_with_the_next_ping() {
 }
 
 /// Seconds since 1970 as a time of day, by the rules of the calendar.
-fn rfc3339(seconds: u64) -> String {
+pub(crate) fn rfc3339(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     let era_days = days + 719_468;
     let era = era_days / 146_097;

@@ -1,12 +1,16 @@
 //! A server on a free port and a peer that writes HTTP by hand.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use cuttlebone_client::Endpoint;
 use cuttlebone_client::raw::{self, RawConn, RawEvent};
-use cuttlebone_server::{Server, ServerHandle, Settings, Summary};
+use cuttlebone_server::{AuditSink, Server, ServerHandle, Settings, Summary};
 use http::HeaderMap;
+use jsonschema::Validator;
+use parking_lot::Mutex;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -17,12 +21,53 @@ use tokio_util::task::TaskTracker;
 /// Longer than anything here may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A server that stops when dropped.
+/// What a line of an audit log may have.
+static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
+    let schema = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/audit.schema.json"));
+    jsonschema::validator_for(&serde_json::from_str(schema).expect("JSON")).expect("a schema")
+});
+
+/// The audit log of a server, kept.
+#[derive(Debug, Default)]
+pub(crate) struct AuditLines(Mutex<Vec<String>>);
+
+impl AuditSink for AuditLines {
+    fn put(&self, line: String) {
+        self.0.lock().push(line);
+    }
+
+    fn lost(&self) -> u64 {
+        0
+    }
+}
+
+impl AuditLines {
+    pub(crate) fn put_line(&self, line: String) {
+        self.put(line);
+    }
+
+    /// All lines so far, each as the schema says.
+    pub(crate) fn all(&self) -> Vec<Value> {
+        self.0.lock().iter().map(|line| checked(line)).collect()
+    }
+}
+
+fn checked(line: &str) -> Value {
+    let is_one = line.is_ascii() && line.find('\n') == Some(line.len() - 1) && line.len() <= 1024;
+    assert!(is_one, "no line of at most 1 KiB: {line:?}");
+    let value: Value = serde_json::from_str(line).expect("JSON");
+    let faults: Vec<String> = SCHEMA.iter_errors(&value).map(|fault| fault.to_string()).collect();
+    assert!(faults.is_empty(), "{line}{faults:?}");
+    value
+}
+
+/// A server that stops when dropped. What it has written to its audit log by then is compared with the schema.
 pub(crate) struct Running {
     pub(crate) addr: SocketAddr,
     pub(crate) metrics: SocketAddr,
     pub(crate) fingerprint: Option<String>,
     pub(crate) handle: ServerHandle,
+    pub(crate) audit: Arc<AuditLines>,
     cancel: CancellationToken,
     summary: oneshot::Receiver<Summary>,
 }
@@ -44,6 +89,8 @@ impl Running {
     pub(crate) fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut settings = Settings { listen: any, metrics_listen: Some(any), ..Settings::default() };
+        let audit = Arc::new(AuditLines::default());
+        settings.audit.sink = Some(Arc::clone(&audit) as Arc<dyn AuditSink>);
         change(&mut settings);
         let server = Server::bind(settings).expect("the server listens");
         let (addr, fingerprint) = (server.local_addr(), server.fingerprint().map(str::to_owned));
@@ -55,7 +102,7 @@ impl Running {
         TaskTracker::new().spawn(async move {
             let _ = done.send(server.run(stop).await);
         });
-        Self { addr, metrics, fingerprint, handle, cancel, summary }
+        Self { addr, metrics, fingerprint, handle, audit, cancel, summary }
     }
 
     /// Begins to stop.
@@ -103,6 +150,21 @@ impl Running {
         value(&get(self.metrics, "/metrics").await.text(), series)
     }
 
+    /// Waits until a line of the audit log is of this event and has these fields.
+    pub(crate) async fn until_audited(&self, event: &str, fields: &[(&str, Value)]) -> Value {
+        let begun = Instant::now();
+        let mut tick = interval(Duration::from_millis(10));
+        loop {
+            let has = |line: &Value| fields.iter().all(|(field, value)| line[field] == *value);
+            let lines = self.audit.all();
+            if let Some(found) = lines.iter().find(|line| line["event"] == event && has(line)) {
+                return found.clone();
+            }
+            assert!(begun.elapsed() < PATIENCE, "no {event} with {fields:?} in {lines:#?}");
+            tick.tick().await;
+        }
+    }
+
     /// Waits until a metric has a value.
     pub(crate) async fn until_metric(&self, series: &str, wanted: impl Fn(u64) -> bool) {
         let begun = Instant::now();
@@ -117,6 +179,9 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.cancel.cancel();
+        if !std::thread::panicking() {
+            self.audit.all();
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use cuttlebone_server::ServerHandle;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::audit::AuditLog;
 use crate::config::{self, Config, Known, RawAccess, RawConfig, Sources};
 use crate::logging::LogHandle;
 use crate::watch::Watch;
@@ -22,6 +23,7 @@ pub(super) struct Reload {
     sources: Sources,
     log: LogHandle,
     handle: ServerHandle,
+    audit: Option<AuditLog>,
     running: Running,
 }
 
@@ -50,8 +52,14 @@ impl Running {
 }
 
 impl Reload {
-    pub(super) fn new(sources: Sources, log: LogHandle, handle: ServerHandle, running: Running) -> Self {
-        Self { sources, log, handle, running }
+    pub(super) fn new(
+        sources: Sources,
+        log: LogHandle,
+        handle: ServerHandle,
+        audit: Option<AuditLog>,
+        running: Running,
+    ) -> Self {
+        Self { sources, log, handle, audit, running }
     }
 
     /// Runs until it is dropped.
@@ -68,8 +76,13 @@ impl Reload {
 
     /// Reads the configuration again, and takes what can be taken.
     fn all(&mut self) {
+        if let Some(audit) = &self.audit {
+            audit.reopen();
+        }
         let loaded = self.sources.load().map_err(|faults| faults.to_string());
-        match loaded.and_then(|config| self.log.set_level(&config.log.level).map(|()| config)) {
+        let loaded = loaded.and_then(|config| self.log.set_level(&config.log.level).map(|()| config));
+        self.handle.note_reload("configuration", loaded.is_ok());
+        match loaded {
             Ok(config) => self.take(config),
             Err(faults) => tracing::error!(%faults, "kept the old configuration"),
         }
@@ -99,7 +112,9 @@ impl Reload {
 
     /// Reads the files of `[access]` again.
     fn files(&mut self) {
-        match config::read_access(&self.running.access) {
+        let read = config::read_access(&self.running.access);
+        self.handle.note_reload("access", read.is_ok());
+        match read {
             Ok(known) => {
                 self.take_access(&known);
                 let Known { tokens, issuers, .. } = known;
