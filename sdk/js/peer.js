@@ -123,9 +123,10 @@ export class Peer extends Emitter {
    * For candidates gathered from now on.
    *
    * @param {RTCIceServer[]} iceServers
+   * @param {RTCIceTransportPolicy} iceTransportPolicy
    */
-  setIceServers(iceServers) {
-    if (!this.dead) this.#pc.setConfiguration({ ...this.#pc.getConfiguration(), iceServers });
+  setIce(iceServers, iceTransportPolicy) {
+    if (!this.dead) this.#pc.setConfiguration({ ...this.#pc.getConfiguration(), iceServers, iceTransportPolicy });
   }
 
   /**

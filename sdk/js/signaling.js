@@ -15,7 +15,7 @@ import { Backoff } from './backoff.js';
 import { Emitter } from './emitter.js';
 import { Outbox } from './outbox.js';
 import { watchPage } from './page_watch.js';
-import { isCount, parseObject } from './server_message.js';
+import { isCount, parseObject, readConfig } from './server_message.js';
 import { socketOpener } from './token_socket.js';
 import { EXPIRED_CLOSE, floorOf, isFinal } from './verdict.js';
 
@@ -37,7 +37,7 @@ import { EXPIRED_CLOSE, floorOf, isFinal } from './verdict.js';
 
 /**
  * @typedef {object} SignalingEvents
- * @property {{ iceServers: IceServer[], raw: Record<string, any> }} config may come again at any time
+ * @property {import('./server_message.js').Config} config may come again at any time
  * @property {{ deviceInfo: any }} deviceInfo a session has begun: the device is there, and messages can pass. If there
  *   was one before, it is over: to the device this is another client
  * @property {{ deviceInfo: any, maybeLost: boolean }} resumed the session goes on over a new socket, and the device
@@ -318,7 +318,7 @@ export class SignalingClient extends Emitter {
     const wish = this.#resume ? { cuttlebone_resume: true, ...session } : {};
     this.#asked += 1;
     this.#expired = null;
-    socket.send(JSON.stringify({ message_type: 'connect', device_id: this.#deviceId, ...wish }));
+    socket.send(JSON.stringify({ message_type: 'connect', device_id: this.#deviceId, cuttlebone_ice: true, ...wish }));
   }
 
   #onTimeout() {
@@ -348,7 +348,7 @@ export class SignalingClient extends Emitter {
     this.#lastError = null;
     switch (message.message_type) {
       case 'config':
-        this.emit('config', { iceServers: Array.isArray(message.ice_servers) ? message.ice_servers : [], raw: message });
+        this.emit('config', readConfig(message));
         break;
       case 'device_info':
         if (!this.#deviceKnown) this.#onDeviceInfo(message);

@@ -50,7 +50,8 @@ import { StatsSampler } from './stats.js';
 /**
  * @typedef {object} ViewerOptions
  * @property {(config: RTCConfiguration) => RTCPeerConnection} [newPeerConnection]
- * @property {RTCIceTransportPolicy} [iceTransportPolicy]
+ * @property {RTCIceTransportPolicy} [iceTransportPolicy] relay: the device does not learn where this browser is. What the server
+ *   asks for, if not given
  * @property {Partial<import('./peer.js').PeerTimes>} [times]
  * @property {Backoff} [backoff] between tries for a picture
  */
@@ -62,7 +63,10 @@ const STEADY_MS = 1000;
 export class ViewerSession extends Emitter {
   #signaling;
   #newPeerConnection;
-  #iceTransportPolicy;
+  /** What was chosen here, which the server does not change. */
+  #ownPolicy;
+  /** @type {RTCIceTransportPolicy} */
+  #serverPolicy = 'all';
   #times;
   #backoff;
 
@@ -103,7 +107,7 @@ export class ViewerSession extends Emitter {
     super();
     this.#signaling = signaling;
     this.#newPeerConnection = options.newPeerConnection ?? ((config) => new RTCPeerConnection(config));
-    this.#iceTransportPolicy = options.iceTransportPolicy;
+    this.#ownPolicy = options.iceTransportPolicy;
     this.#times = options.times;
     this.#backoff = options.backoff ?? new Backoff({ minMs: 1000, maxMs: 30_000 });
     this.input = new InputSender(() => this.#peer?.channel('input-channel') ?? null);
@@ -198,7 +202,7 @@ export class ViewerSession extends Emitter {
   /** @param {SignalingClient} signaling */
   #listen(signaling) {
     signaling.on('connecting', ({ resuming }) => this.#onLink(resuming ? 'away' : 'connecting'));
-    signaling.on('config', ({ iceServers }) => this.#onConfig(iceServers));
+    signaling.on('config', (config) => this.#onConfig(config));
     signaling.on('deviceInfo', ({ deviceInfo }) => this.#onDeviceInfo(deviceInfo));
     signaling.on('resumed', ({ maybeLost }) => this.#onResumed(maybeLost));
     signaling.on('message', ({ payload }) => this.#onPayload(payload));
@@ -230,11 +234,16 @@ export class ViewerSession extends Emitter {
     this.#announce();
   }
 
-  /** @param {IceServer[]} iceServers */
-  #onConfig(iceServers) {
+  get #policy() {
+    return this.#ownPolicy ?? this.#serverPolicy;
+  }
+
+  /** @param {import('./server_message.js').Config} config */
+  #onConfig({ iceServers, iceTransportPolicy }) {
     this.#iceServers = iceServers;
-    this.#peer?.setIceServers(iceServers);
-    this.#next?.setIceServers(iceServers);
+    this.#serverPolicy = iceTransportPolicy;
+    this.#peer?.setIce(iceServers, this.#policy);
+    this.#next?.setIce(iceServers, this.#policy);
     // The server has let it in again.
     if (this.#problem?.code === 'credential_expired') this.#problem = null;
     if (this.#link === 'connecting') this.#onLink('waiting');
@@ -269,10 +278,7 @@ export class ViewerSession extends Emitter {
   /** Makes the peer that is to follow the present one. */
   #newPeer() {
     this.#dropNext();
-    const pc = this.#newPeerConnection({
-      iceServers: this.#iceServers,
-      ...(this.#iceTransportPolicy && { iceTransportPolicy: this.#iceTransportPolicy }),
-    });
+    const pc = this.#newPeerConnection({ iceServers: this.#iceServers, iceTransportPolicy: this.#policy });
     const session = this.#session;
     const peer = new Peer(pc, (payload) => session === this.#session && this.#signaling.send(payload), this.#times);
     peer.on('connected', () => this.#onConnected(peer));

@@ -59,10 +59,13 @@ impl ClientOptions {
 /// What happens to a client.
 #[derive(Debug)]
 pub enum ClientEvent {
-    /// ICE servers, for PeerConnections to come. The first comes before the device is there.
+    /// ICE servers, for PeerConnections to come. The first comes before the device is there; a server that has relays names
+    /// them when it is, and names them again before their credentials expire.
     Config {
         /// For the PeerConnections to come.
         ice_servers: Vec<IceServer>,
+        /// The server asks its clients to use relays and nothing else, so that no device learns their addresses.
+        relay_only: bool,
     },
     /// A new session with the device, which describes itself: the device sees a new client. From here on messages can be
     /// sent. What waited for an older session was dropped.
@@ -211,7 +214,7 @@ impl Role for ClientRole {
 
     fn on_message(&mut self, message: ServerMessage, is_up: bool) -> Result<(Step, Option<ClientEvent>), String> {
         let event = match message {
-            ServerMessage::Config(ice_servers) => ClientEvent::Config { ice_servers },
+            ServerMessage::Config { ice_servers, relay_only } => ClientEvent::Config { ice_servers, relay_only },
             ServerMessage::DeviceInfo { info, token, taken } if !is_up => {
                 return self.on_device_info(info, token, taken);
             }

@@ -181,8 +181,8 @@ impl Role for DeviceRole {
 
     fn on_message(&mut self, message: ServerMessage, is_up: bool) -> Result<(Step, Option<DeviceEvent>), String> {
         let event = match message {
-            ServerMessage::Config(ice_servers) if is_up => DeviceEvent::Config { ice_servers },
-            ServerMessage::Config(ice_servers) => {
+            ServerMessage::Config { ice_servers, .. } if is_up => DeviceEvent::Config { ice_servers },
+            ServerMessage::Config { ice_servers, .. } => {
                 return Ok((Step::Begin, Some(DeviceEvent::Registered { ice_servers })));
             }
             ServerMessage::ClientMessage(client_id, payload) => DeviceEvent::ClientMessage { client_id, payload },

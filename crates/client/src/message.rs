@@ -13,7 +13,11 @@ use crate::resume::Ask;
 /// What a server says, to either role.
 #[derive(Debug)]
 pub(crate) enum ServerMessage {
-    Config(Vec<IceServer>),
+    Config {
+        ice_servers: Vec<IceServer>,
+        /// Whether a client is asked to use nothing but relays.
+        relay_only: bool,
+    },
     ClientMessage(ClientId, Box<RawValue>),
     ClientDisconnected(ClientId),
     DeviceInfo {
@@ -54,6 +58,8 @@ struct Envelope<'a> {
     cuttlebone_received: Option<u64>,
     #[serde(default, borrow)]
     ice_servers: Vec<&'a RawValue>,
+    #[serde(default, borrow)]
+    cuttlebone_ice_transport_policy: Option<Cow<'a, str>>,
 }
 
 /// Tells `null` from nothing: `null` is a payload.
@@ -85,7 +91,10 @@ impl Envelope<'_> {
         let client_id = self.client_id.and_then(ClientId::new);
         let payload = self.payload.map(ToOwned::to_owned);
         Some(match kind.as_ref() {
-            "config" => ServerMessage::Config(ice_servers(&self.ice_servers)),
+            "config" => ServerMessage::Config {
+                ice_servers: ice_servers(&self.ice_servers),
+                relay_only: self.cuttlebone_ice_transport_policy.as_deref() == Some("relay"),
+            },
             "client_msg" => ServerMessage::ClientMessage(client_id?, payload?),
             "client_disconnected" => ServerMessage::ClientDisconnected(client_id?),
             "device_info" => ServerMessage::DeviceInfo {
@@ -143,7 +152,7 @@ pub(crate) fn register(device_id: &str, device_info: &RawValue) -> String {
     format!(r#"{{"message_type":"register","device_id":{id},"device_info":{device_info}}}"#)
 }
 
-/// `connect`, with what is asked about resuming.
+/// `connect`: asks which paths to use, and what is asked about resuming.
 pub(crate) fn connect(device_id: &str, ask: &Ask<'_>) -> String {
     let id = quoted(device_id);
     let resume = match ask {
@@ -154,7 +163,7 @@ pub(crate) fn connect(device_id: &str, ask: &Ask<'_>) -> String {
             format!(r#","cuttlebone_resume":{token},"cuttlebone_received":{received}"#)
         }
     };
-    format!(r#"{{"message_type":"connect","device_id":{id}{resume}}}"#)
+    format!(r#"{{"message_type":"connect","device_id":{id},"cuttlebone_ice":true{resume}}}"#)
 }
 
 /// A device's `forward`.
@@ -216,11 +225,23 @@ mod tests {
     #[test]
     fn a_bad_ice_server_does_not_spoil_the_good_ones() {
         let text = r#"{"message_type":"config","ice_servers":[{"urls":7},{"urls":"stun:a","x":1}]}"#;
-        let Some(ServerMessage::Config(servers)) = ServerMessage::parse(text) else {
+        let Some(ServerMessage::Config { ice_servers, relay_only }) = ServerMessage::parse(text) else {
             panic!("not read");
         };
-        assert_eq!(servers.len(), 1);
-        assert_eq!(servers[0].urls, ["stun:a"]);
+        assert_eq!(ice_servers.len(), 1);
+        assert_eq!((ice_servers[0].urls[0].as_str(), relay_only), ("stun:a", false));
+    }
+
+    #[test]
+    fn only_the_word_relay_asks_for_relays() {
+        for (word, expected) in [("relay", true), ("all", false), ("other", false)] {
+            let text =
+                format!(r#"{{"message_type":"config","ice_servers":[],"cuttlebone_ice_transport_policy":"{word}"}}"#);
+            let Some(ServerMessage::Config { relay_only, .. }) = ServerMessage::parse(&text) else {
+                panic!("not read");
+            };
+            assert_eq!(relay_only, expected, "{word}");
+        }
     }
 
     #[test]
@@ -235,16 +256,16 @@ mod tests {
 
     #[test]
     fn ids_are_escaped() {
-        let expected = "{\"message_type\":\"connect\",\"device_id\":\"a\\\"b\u{1F600}\\n\"}";
+        let expected = "{\"message_type\":\"connect\",\"device_id\":\"a\\\"b\u{1F600}\\n\",\"cuttlebone_ice\":true}";
         assert_eq!(connect("a\"b\u{1F600}\n", &Ask::Nothing), expected);
     }
 
     #[test]
     fn connect_asks_for_a_new_session_or_for_the_old_one() {
-        assert_eq!(connect("d", &Ask::New), r#"{"message_type":"connect","device_id":"d","cuttlebone_resume":true}"#);
+        let expected = r#"{"message_type":"connect","device_id":"d","cuttlebone_ice":true,"cuttlebone_resume":true}"#;
+        assert_eq!(connect("d", &Ask::New), expected);
         let session = Ask::Session { token: "a\"b", received: 7 };
-        let expected =
-            r#"{"message_type":"connect","device_id":"d","cuttlebone_resume":"a\"b","cuttlebone_received":7}"#;
+        let expected = r#"{"message_type":"connect","device_id":"d","cuttlebone_ice":true,"cuttlebone_resume":"a\"b","cuttlebone_received":7}"#;
         assert_eq!(connect("d", &session), expected);
     }
 

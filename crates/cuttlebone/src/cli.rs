@@ -65,7 +65,7 @@ Every key can also be set by a variable: CUTTLEBONE__TIMEOUTS__PING_MS=5000 cutt
 Flags win over variables, variables over the file. `cuttlebone config-doc` lists the keys.
 
 Signals: SIGTERM and SIGINT close all connections and stop (a second one stops at once);
-SIGHUP reads log.level, ice.servers, the certificate (tls.cert_file, tls.key_file) and who may connect (access.tokens_file,
+SIGHUP reads log.level, [ice], the certificate (tls.cert_file, tls.key_file) and who may connect (access.tokens_file,
 access.revoked_file, access.jwt) again.
 
 Who may connect: `cuttlebone token new --help` makes tokens. Without any, and without access.jwt, everybody is served on

@@ -128,15 +128,6 @@ impl Device {
         }
     }
 
-    /// Tells all clients of new ICE servers.
-    pub(crate) fn send_config(&self, config: &str) {
-        let state = self.state.lock();
-        self.mailbox.reply(config.to_owned());
-        for client in state.clients.values().filter(|client| !client.lingers) {
-            client.mailbox.reply(config.to_owned());
-        }
-    }
-
     /// Whether a client of anybody else than `identity` is here. One of an earlier process, which is expected, may be anybody's.
     pub(crate) fn has_others(&self, identity: &str) -> bool {
         self.state.lock().clients.values().any(|client| client.expected_until.is_none() && !client.is_of(identity))

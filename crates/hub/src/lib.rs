@@ -14,6 +14,7 @@
 //!   before the close.
 //! - **R7** Listings are sorted copies.
 
+mod config;
 mod device;
 mod event;
 mod item;
@@ -28,6 +29,7 @@ mod seat;
 mod settings;
 mod sync;
 
+pub use config::{ConfigFor, WriteConfig};
 pub use event::{DeviceSummary, Event};
 pub use item::{Item, Notice};
 pub use lease::{Lease, LeaseRefusal, LeaseWish, Leased};

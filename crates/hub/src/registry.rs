@@ -12,10 +12,11 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use cuttlebone_proto::limits::SMALL_READER_BYTES;
-use cuttlebone_proto::{ClientId, CloseCode, IceServer, Reject, Resume, adb_port, encode};
+use cuttlebone_proto::{ClientId, CloseCode, Reject, Resume, adb_port, encode};
 use tokio::sync::broadcast;
 use tokio::sync::oneshot::error::TryRecvError;
 
+use crate::config::{ConfigFor, WriteConfig};
 use crate::device::{Device, State};
 use crate::event::{DeviceSummary, Event};
 use crate::item::Notice;
@@ -26,9 +27,10 @@ use crate::party::{Address, Claim};
 use crate::request::{Answer, AttachRequest, RegisterRequest, Request};
 use crate::resume_token::Tokens;
 use crate::settings::Settings;
-use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, OnceLock, Ordering, RwLock};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, OnceLock, Ordering};
 
 pub use registration::{Holder, Registration};
+pub(crate) use waiting::Place;
 use waiting::Waiter;
 pub use waiting::Waiting;
 
@@ -55,7 +57,6 @@ pub(crate) struct Shared {
     pub(crate) tokens: Tokens,
     pub(crate) budget: Arc<Budget>,
     pub(crate) observer: Arc<dyn Observer>,
-    config: RwLock<Arc<str>>,
     shards: Box<[Mutex<Shard>]>,
     leases: Mutex<Leases>,
     /// How many there are.
@@ -144,13 +145,7 @@ impl std::fmt::Debug for Registry {
 impl Registry {
     /// An empty registry.
     #[must_use]
-    pub fn new(
-        settings: Settings,
-        ice_servers: &[IceServer],
-        ids: Box<dyn IdSource>,
-        tokens: Tokens,
-        observer: Arc<dyn Observer>,
-    ) -> Self {
+    pub fn new(settings: Settings, ids: Box<dyn IdSource>, tokens: Tokens, observer: Arc<dyn Observer>) -> Self {
         let events = broadcast::Sender::new(settings.event_buffer);
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         let budget = Arc::new(Budget::new(settings.all_queues_bytes));
@@ -160,7 +155,6 @@ impl Registry {
             tokens,
             budget,
             observer,
-            config: RwLock::new(encode::config(ice_servers).into()),
             shards,
             leases: Mutex::default(),
             leased: AtomicUsize::new(0),
@@ -180,27 +174,6 @@ impl Registry {
         &self.shared.settings
     }
 
-    /// The `config` message of the moment.
-    #[must_use]
-    pub fn config(&self) -> Arc<str> {
-        self.shared.config.read().clone()
-    }
-
-    /// Changes the ICE servers: every peer that was sent `config` is sent it again.
-    pub fn set_ice_servers(&self, ice_servers: &[IceServer]) {
-        let config: Arc<str> = encode::config(ice_servers).into();
-        *self.shared.config.write() = Arc::clone(&config);
-        // Whoever comes after this compares what it was sent (see `AttachRequest`), so nobody is left out.
-        for shard in &self.shared.shards {
-            for entry in shard.lock().values() {
-                if let Some(device) = &entry.device {
-                    device.send_config(&config);
-                }
-                entry.waiters.iter().for_each(|waiter| waiter.mailbox.reply(config.to_string()));
-            }
-        }
-    }
-
     /// The server stops: nobody registers or attaches any more.
     pub fn stop(&self) {
         self.shared.stopping.store(true, Ordering::Release);
@@ -212,22 +185,22 @@ impl Registry {
         &self.shared
     }
 
-    /// Answers what a seat asked for. `now_ms` is in milliseconds since 1970.
+    /// Answers what a seat asked for. `config` writes what its peer is greeted with; `now_ms` is in milliseconds since 1970.
     #[must_use]
-    pub fn resolve(&self, request: Request, now_ms: u64) -> Resolution {
+    pub fn resolve(&self, request: Request, config: &WriteConfig<'_>, now_ms: u64) -> Resolution {
         match request {
-            Request::Attach(request) => Resolution::Answer(self.attach(&request, now_ms)),
-            Request::Register(request) => self.register(request, now_ms, None),
+            Request::Attach(request) => Resolution::Answer(self.attach(&request, config, now_ms)),
+            Request::Register(request) => self.register(request, config, now_ms, None),
         }
     }
 
     /// Goes on with a registration whose id was held: refused if the holder `answered`, else the id is taken over.
     #[must_use]
-    pub fn conclude(&self, probe: Probe, answered: bool, now_ms: u64) -> Resolution {
+    pub fn conclude(&self, probe: Probe, answered: bool, config: &WriteConfig<'_>, now_ms: u64) -> Resolution {
         if answered {
             return taken(probe.request);
         }
-        self.register(probe.request, now_ms, Some(&probe.holder))
+        self.register(probe.request, config, now_ms, Some(&probe.holder))
     }
 
     /// The devices, in the order of their ids (R7).
@@ -295,41 +268,54 @@ impl Registry {
         devices
     }
 
-    fn attach(&self, request: &AttachRequest, now_ms: u64) -> Answer {
+    /// Greets the client, with credentials if its device is there, and gives it its place.
+    fn attach(&self, request: &AttachRequest, config: &WriteConfig<'_>, now_ms: u64) -> Answer {
         let mut shard = self.shared.shard(&request.address);
-        if self.shared.is_stopping() {
-            return Answer::Stopping;
-        }
-        let config = self.config();
-        if !Arc::ptr_eq(&request.config, &config) {
+        let is_stopping = self.shared.is_stopping();
+        let present = shard.get(&request.address).and_then(|entry| entry.device.clone()).filter(|_| !is_stopping);
+        let is_resuming = matches!(request.resume, Resume::Session { .. });
+        let kept_out = self.shared.keeps_out(&request.address, request.party.as_ref());
+        let is_there = |device: &Arc<Device>| is_resuming || !device.away.load(Ordering::Relaxed);
+        let is_let_in = kept_out.is_none() && present.as_ref().is_some_and(is_there);
+        let config: Arc<str> = config(ConfigFor { is_let_in, asks_ice_policy: request.asks_ice_policy }).into();
+        if request.config.as_ref() != Some(&config) {
             request.mailbox.reply(config.to_string());
         }
-        if let Some(reject) = self.shared.keeps_out(&request.address, request.party.as_ref()) {
+        if is_stopping {
+            return Answer::Stopping;
+        }
+        if let Some(reject) = kept_out {
             return Answer::Refused(reject);
         }
-        let present = shard.get(&request.address).and_then(|entry| entry.device.clone());
         if let Resume::Session { token, received } = &request.resume {
-            return self.shared.resume(&mut shard, present.as_ref(), request, (token, *received), now_ms);
+            let (request, token) = ((request, &config), (&**token, *received));
+            return self.shared.resume(&mut shard, present.as_ref(), request, token, now_ms);
         }
         let resumable = (request.resume == Resume::New).then(|| self.shared.token_time(now_ms));
-        match present.filter(|device| !device.away.load(Ordering::Relaxed)) {
+        match present.filter(|_| is_let_in) {
             Some(device) => device.attach(&self.shared, request, resumable).into(),
             None => {
                 let Settings { waiting_per_device, client_wait, .. } = self.shared.settings;
-                waiting::wait(&self.shared, &mut shard, request, waiting_per_device, client_wait)
+                waiting::wait(&self.shared, &mut shard, request, &config, (waiting_per_device, client_wait))
             }
         }
     }
 
-    fn register(&self, request: RegisterRequest, now_ms: u64, silent: Option<&Inbox>) -> Resolution {
+    fn register(
+        &self,
+        request: RegisterRequest,
+        config: &WriteConfig<'_>,
+        now_ms: u64,
+        silent: Option<&Inbox>,
+    ) -> Resolution {
         let mut shard = self.shared.shard(&request.address);
         if self.shared.is_stopping() {
             return Resolution::Answer(Answer::Stopping);
         }
         let held = shard.get(&request.address).and_then(|entry| entry.device.clone());
         let Some(device) = held else {
-            let clients = VecDeque::new();
-            return Resolution::Answer(self.publish(&mut shard, &request, clients, Holder::Nobody, now_ms));
+            let former = (VecDeque::new(), Holder::Nobody);
+            return Resolution::Answer(self.publish(&mut shard, (&request, config), former, now_ms));
         };
         let away = device.away.load(Ordering::Relaxed);
         let claim = Claim::on(device.party.as_ref(), request.party.as_ref());
@@ -349,14 +335,14 @@ impl Registry {
             if away {
                 self.shared.observer.returned();
             }
-            return Resolution::Answer(self.resume(&mut shard, &device, request, before, now_ms));
+            return Resolution::Answer(self.resume(&mut shard, &device, (request, config), before, now_ms));
         }
         // Another device_info, or another owner: for the clients this is another device. It may have kept its table of them (protocol.md
         // 3.2), so it is told that they are gone.
         device.mailbox.revoke();
         let (reports, gone) = device.end();
         let former = device.take_former().into_iter().chain(gone.iter().copied()).collect();
-        let answer = self.publish(&mut shard, &request, former, before, now_ms);
+        let answer = self.publish(&mut shard, (&request, config), (former, before), now_ms);
         let gone = gone.into_iter().map(encode::client_disconnected);
         reports.into_iter().chain(gone).for_each(|report| request.mailbox.report(report));
         Resolution::Answer(answer)
@@ -366,14 +352,13 @@ impl Registry {
     fn publish(
         &self,
         shard: &mut Shard,
-        request: &RegisterRequest,
-        former: VecDeque<ClientId>,
-        before: Holder,
+        (request, config): (&RegisterRequest, &WriteConfig<'_>),
+        (former, before): (VecDeque<ClientId>, Holder),
         now_ms: u64,
     ) -> Answer {
         let mailbox = Arc::clone(&request.mailbox);
         mailbox.set_longest(longest(request));
-        mailbox.reply(self.config().to_string());
+        mailbox.reply(config(ConfigFor::DEVICE));
         let device = Arc::new(Device {
             address: request.address.clone(),
             party: request.party.clone(),
@@ -397,11 +382,11 @@ impl Registry {
         &self,
         shard: &mut Shard,
         device: &Arc<Device>,
-        request: RegisterRequest,
+        (request, config): (RegisterRequest, &WriteConfig<'_>),
         before: Holder,
         now_ms: u64,
     ) -> Answer {
-        let config = self.config().to_string();
+        let config = config(ConfigFor::DEVICE);
         let bound = self.shared.settings.device_queue;
         let (inbox, too_large) = device.mailbox.adopt(&request.mailbox, config, bound, longest(&request));
         device.too_large(&self.shared, &too_large);

@@ -38,8 +38,10 @@ pub struct AttachRequest {
     pub(crate) party: Option<Arc<Party>>,
     pub(crate) resume: Resume,
     pub(crate) mailbox: Arc<Mailbox>,
-    /// The `config` that it was sent.
-    pub(crate) config: Arc<str>,
+    /// Whether its `config` is to say which paths it should use.
+    pub(crate) asks_ice_policy: bool,
+    /// The `config` that it was sent, if it was.
+    pub(crate) config: Option<Arc<str>>,
     /// It has waited for it already.
     pub(crate) repeated: bool,
 }

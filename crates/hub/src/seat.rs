@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use cuttlebone_proto::{CloseCode, DeviceId, Reject};
 
+use crate::config::WriteConfig;
 use crate::item::Notice;
 use crate::mailbox::Inbox;
 use crate::party::{Address, Party};
@@ -118,6 +119,12 @@ impl Seat {
     /// The answer to [`Next::Await`].
     pub fn on_answer(&mut self, answer: Answer, now: Instant) -> Next {
         both!(self, seat => seat.on_answer(answer, now))
+    }
+
+    /// What a `config` says has changed, or is soon not good any more: sends it again to a peer that was sent one. Gives whether
+    /// it was.
+    pub fn renew_config(&mut self, config: &WriteConfig<'_>) -> bool {
+        both!(self, seat => seat.renew_config(config))
     }
 
     /// An [`Item::Notice`](crate::Item::Notice) came out of the mailbox.

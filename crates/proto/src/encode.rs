@@ -72,6 +72,18 @@ pub fn config(ice_servers: &[IceServer]) -> String {
     splice(r#"{"message_type":"config","ice_servers":"#, &json(&ice_servers))
 }
 
+/// `config` for a client that asked which paths it should use: a word of `RTCConfiguration.iceTransportPolicy`.
+/// Source: protocol.md 2.7.
+#[must_use]
+pub fn config_with_policy(ice_servers: &[IceServer], policy: &str) -> String {
+    let mut text = config(ice_servers);
+    text.pop();
+    text.push_str(r#","cuttlebone_ice_transport_policy":"#);
+    text.push_str(&json(&policy));
+    text.push('}');
+    text
+}
+
 /// An error and its stable word.
 #[must_use]
 pub fn error(reject: &Reject) -> String {
@@ -162,6 +174,10 @@ mod tests {
         let plain = IceServer { urls: vec!["stun:s".into()], username: None, credential: None };
         let turn = IceServer { urls: vec!["turn:t".into()], username: Some("u".into()), credential: Some("c".into()) };
         assert_eq!(config(&[]), r#"{"message_type":"config","ice_servers":[]}"#);
+        assert_eq!(
+            config_with_policy(&[], "relay"),
+            r#"{"message_type":"config","ice_servers":[],"cuttlebone_ice_transport_policy":"relay"}"#
+        );
         assert_eq!(
             config(&[plain, turn]),
             r#"{"message_type":"config","ice_servers":[{"urls":["stun:s"]},{"urls":["turn:t"],"username":"u","credential":"c"}]}"#

@@ -25,6 +25,7 @@ pub struct Envelope<'a> {
     client_id: Option<&'a str>,
     resume: Option<&'a str>,
     received: Option<&'a str>,
+    ice: Option<&'a str>,
 }
 
 /// What stands under `device_id`.
@@ -75,6 +76,7 @@ impl<'a> Envelope<'a> {
             client_id: fields.client_id,
             resume: fields.resume,
             received: fields.received,
+            ice: fields.ice,
         })
     }
 
@@ -106,6 +108,12 @@ impl<'a> Envelope<'a> {
         }
     }
 
+    /// Whether `cuttlebone_ice` asks to be told which paths to use. Anything but `true` does not.
+    #[must_use]
+    pub fn asks_ice_policy(&self) -> bool {
+        self.ice == Some("true")
+    }
+
     /// A token that is too long can't be ours; an empty one is as good.
     fn session(&self, raw: &str) -> Resume {
         let token = if raw.len() > RESUME_TOKEN_BYTES { "".into() } else { unescape(raw).0 };
@@ -127,6 +135,7 @@ struct Fields<'a> {
     payload: Option<&'a str>,
     resume: Option<&'a str>,
     received: Option<&'a str>,
+    ice: Option<&'a str>,
     count: usize,
     twice: bool,
 }
@@ -142,6 +151,7 @@ impl<'a> Fields<'a> {
             "payload" => &mut self.payload,
             "cuttlebone_resume" => &mut self.resume,
             "cuttlebone_received" => &mut self.received,
+            "cuttlebone_ice" => &mut self.ice,
             _ => return,
         };
         self.twice |= slot.replace(value).is_some();

@@ -6,15 +6,18 @@ use std::sync::atomic::AtomicBool;
 use cuttlebone_hub::Registry;
 use cuttlebone_transport::ws::Assembly;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::acme::Tokens;
 use crate::admission::{Admission, Bounds};
 use crate::audit::{Audit, Entry, Event, Outcome};
-use crate::drain::Waves;
+use crate::clock;
+use crate::drain::{News, Waves};
 use crate::feed::Feed;
 use crate::fetch::Fetcher;
 use crate::gate::{Gate, Throttle};
+use crate::greeter::Greeter;
 use crate::listing::Listings;
 use crate::login::Login;
 use crate::memory;
@@ -36,6 +39,10 @@ pub(crate) struct App {
     pub(crate) gate: Gate,
     /// Signing in at a provider, if there is one.
     pub(crate) login: Option<Login>,
+    /// What peers are told of STUN and TURN servers.
+    pub(crate) greeter: Greeter,
+    /// When the server was made: small numbers count from here.
+    pub(crate) started: Instant,
     /// Asks other servers.
     pub(crate) fetcher: Fetcher,
     /// What an authority may ask for to see that a name is ours.
@@ -79,6 +86,8 @@ impl App {
         Arc::new(Self {
             login: login.and_then(|login| Login::new(login, gate.session_key(), &fetcher)),
             gate,
+            greeter: Greeter::new(settings.ice.clone()),
+            started: clock::now(),
             audit: Arc::new(Audit::new(&settings.audit, Arc::clone(&metrics))),
             fetcher,
             acme_tokens: Tokens::default(),
@@ -108,7 +117,7 @@ impl App {
     /// Somebody may not be good any more who is here: has everybody look.
     pub(crate) fn tell_who_may_come(&self) {
         self.gate.tell();
-        self.waves.tell_news();
+        self.waves.tell_news(News::access());
     }
 
     /// Notes in the audit log that something was read again, by a word that names it, and whether it was taken.
@@ -122,7 +131,7 @@ impl App {
     pub(crate) fn for_test(settings: Settings) -> Arc<Self> {
         let (metrics, ids) = (Arc::new(Metrics::new()), Box::new(crate::ids::SystemRandom));
         let tokens = crate::server::tokens(None);
-        let registry = Registry::new(settings.hub.clone(), &[], ids, tokens, Arc::clone(&metrics) as _);
+        let registry = Registry::new(settings.hub.clone(), ids, tokens, Arc::clone(&metrics) as _);
         let fetcher = Fetcher::new(&settings.fetch).expect("no file is named");
         Self::new(settings, Arc::new(registry), metrics, fetcher)
     }

@@ -12,6 +12,7 @@ mod away;
 mod clocks;
 mod credential;
 mod directory;
+mod greeting;
 mod rates;
 mod room;
 mod stage;
@@ -25,7 +26,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use cuttlebone_hub::{Answer, Item, Next, Received, Seat, SeatOptions, Urgent};
+use cuttlebone_hub::{Item, Next, Received, Seat, SeatOptions, Urgent};
 use cuttlebone_proto::{CloseCode, Reject};
 use cuttlebone_transport::{Conn, ConnExt, Incoming, Outgoing, Violation};
 use futures_util::FutureExt as _;
@@ -35,9 +36,11 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::audit::Trail;
 use crate::clock;
 use crate::context::{ConnectionContext, Role};
+use crate::drain::News;
 use crate::metrics::{Counted, Timeout};
 use clocks::Clocks;
-use directory::shown;
+use directory::{Outcome, shown};
+use greeting::Renewal;
 use stage::{End, Missed, Stage, Turn};
 
 /// Entries that leave the mailbox together, and with one write.
@@ -73,11 +76,13 @@ pub(crate) struct Connection<C> {
     context: ConnectionContext,
     clocks: Clocks,
     /// Boxed twice, for every idle connection would have room for the wider pointer.
-    answer: Option<Box<Pin<Box<dyn Future<Output = Answer> + Send>>>>,
+    answer: Option<Box<Pin<Box<dyn Future<Output = Outcome> + Send>>>>,
     paused: Option<Counted>,
     /// What came next while the seat waited for room. Nothing is read until the seat has had it.
     after_room: Option<Incoming>,
     stage: Stage,
+    /// When the peer is told again of STUN and TURN servers.
+    renewal: Renewal,
     /// What the audit log tells of it, if there is one.
     trail: Option<Box<Trail>>,
     /// The server stops, and the seat knows.
@@ -90,10 +95,10 @@ pub(crate) struct Connection<C> {
 /// Why the task is awake.
 enum Wake {
     Told,
-    News,
+    News(News),
     Items,
     Urgent(Urgent),
-    Answer(Answer),
+    Outcome(Outcome),
     Room(Next),
     Incoming(Incoming),
     Timer,
@@ -129,6 +134,7 @@ impl<C: Conn> Connection<C> {
             paused: None,
             after_room: None,
             stage: Stage::Open,
+            renewal: Renewal::default(),
             trail,
             told: false,
             missed: Missed::Nothing,
@@ -137,7 +143,7 @@ impl<C: Conn> Connection<C> {
     }
 
     async fn serve(&mut self) -> End {
-        let mut timer = pin!(sleep_until(self.clocks.due(&self.seat)));
+        let mut timer = pin!(sleep_until(self.due()));
         loop {
             let wake = std::future::poll_fn(|cx| {
                 let wake = self.poll_wake(cx, timer.as_mut());
@@ -201,12 +207,14 @@ impl<C: Conn> Connection<C> {
         if !self.told && self.stage == Stage::Open && self.context.goodbye.poll_told(cx).is_ready() {
             return Poll::Ready(Wake::Told);
         }
-        if self.stage == Stage::Open && self.context.goodbye.take_news() {
-            return Poll::Ready(Wake::News);
+        if self.stage == Stage::Open
+            && let Some(news) = self.context.goodbye.take_news()
+        {
+            return Poll::Ready(Wake::News(news));
         }
         let has_begun = self.turn.has_begun();
         // What is due is due also where there is always something to read.
-        if !has_begun && self.turn.is_next() && self.clocks.due(&self.seat) <= self.turn.now() {
+        if !has_begun && self.turn.is_next() && self.due() <= self.turn.now() {
             return Poll::Ready(Wake::Timer);
         }
         if has_begun && let Poll::Ready(wake) = self.poll_read(cx) {
@@ -219,7 +227,7 @@ impl<C: Conn> Connection<C> {
             return Poll::Ready(wake);
         }
         // Set only now: a message that has just begun, or a write that is stuck, has a deadline of its own.
-        let due = self.clocks.due(&self.seat);
+        let due = self.due();
         if due < timer.deadline() || (timer.is_elapsed() && due != timer.deadline()) {
             timer.as_mut().reset(due);
         }
@@ -274,7 +282,7 @@ impl<C: Conn> Connection<C> {
             return Poll::Pending;
         }
         if let Some(answer) = &mut self.answer {
-            return answer.poll_unpin(cx).map(Wake::Answer);
+            return answer.poll_unpin(cx).map(Wake::Outcome);
         }
         if self.paused.is_some() {
             if let Poll::Ready(next) = self.seat.poll_room(cx) {
@@ -305,8 +313,8 @@ impl<C: Conn> Connection<C> {
                 self.told = true;
                 self.seat.on_shutdown(CloseCode::Restart)
             }
-            Wake::News => {
-                self.look_at_credential();
+            Wake::News(news) => {
+                self.on_news(news);
                 return None;
             }
             Wake::Urgent(Urgent::Cut) => {
@@ -314,9 +322,9 @@ impl<C: Conn> Connection<C> {
                 self.seat.on_cut(clock::now().into_std())
             }
             Wake::Urgent(Urgent::Probe(probe)) => self.seat.on_notice(probe),
-            Wake::Answer(answer) => {
-                self.answer = None;
-                self.answered(answer)
+            Wake::Outcome(outcome) => {
+                self.on_outcome(outcome);
+                return None;
             }
             Wake::Room(next) => return self.on_room(next),
         };
@@ -387,6 +395,7 @@ impl<C: Conn> Connection<C> {
             let next = self.seat.on_timer(now.into_std());
             self.go_on(next);
         }
+        self.look_at_renewal(now);
         match self.clocks.on_timer(now) {
             Some(clocks::Due::Ping) => {
                 self.ping();
@@ -488,9 +497,4 @@ async fn hang_up(conn: &mut impl Conn, end: &End) {
         while conn.next().await != Incoming::Broken {}
     })
     .await;
-}
-
-/// The same moment for timers that have none: further away than any deadline.
-fn far(now: Instant) -> Instant {
-    now + std::time::Duration::from_secs(86_400)
 }

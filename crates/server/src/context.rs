@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use cuttlebone_ice::PeerKind;
+
 use crate::admission::ConnectionPermit;
 use crate::app::App;
 use crate::caller::Caller;
@@ -32,6 +34,14 @@ impl Role {
         match self {
             Self::Device => Peer::Device,
             Self::Client => Peer::Client,
+        }
+    }
+
+    /// The role as those know it who say which servers it is told of.
+    pub(crate) const fn kind(self) -> PeerKind {
+        match self {
+            Self::Device => PeerKind::Device,
+            Self::Client => PeerKind::Client,
         }
     }
 }

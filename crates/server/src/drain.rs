@@ -1,12 +1,12 @@
-//! Reaching every connection: to say goodbye without having them all come back at once, and to have each look whether its peer
-//! may still be here.
+//! Reaching every connection: to say goodbye without having them all come back at once, and to have each look at what has
+//! changed for it.
 //!
 //! Every upgraded connection belongs to one wave. A drain fires one wave after the other, each at a random moment of its
 //! share of the time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -45,8 +45,33 @@ struct Wave {
 #[derive(Debug, Default)]
 struct Signal {
     is_fired: AtomicBool,
-    has_news: AtomicBool,
+    /// Bits of [`News`].
+    news: AtomicU8,
     waker: AtomicWaker,
+}
+
+/// What has changed for connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct News {
+    /// Who may be here.
+    pub(crate) is_access: bool,
+    /// Which STUN and TURN servers peers are told of.
+    pub(crate) is_servers: bool,
+}
+
+impl News {
+    const ACCESS: u8 = 1;
+    const SERVERS: u8 = 2;
+
+    /// Who may be here.
+    pub(crate) fn access() -> Self {
+        Self { is_access: true, is_servers: false }
+    }
+
+    /// Which servers peers are told of.
+    pub(crate) fn servers() -> Self {
+        Self { is_access: false, is_servers: true }
+    }
 }
 
 /// A connection's place in its wave.
@@ -68,13 +93,15 @@ impl Goodbye {
         }
         Poll::Ready(())
     }
-}
 
-impl Goodbye {
-    /// Whether [`Waves::tell_news`] was called since this was asked. To be asked after [`Goodbye::poll_told`], which has the
+    /// What [`Waves::tell_news`] was called for since this was asked. To be asked after [`Goodbye::poll_told`], which has the
     /// task woken.
-    pub(crate) fn take_news(&self) -> bool {
-        self.signal.has_news.load(Ordering::Acquire) && self.signal.has_news.swap(false, Ordering::AcqRel)
+    pub(crate) fn take_news(&self) -> Option<News> {
+        if self.signal.news.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let news = self.signal.news.swap(0, Ordering::AcqRel);
+        Some(News { is_access: news & News::ACCESS > 0, is_servers: news & News::SERVERS > 0 })
     }
 }
 
@@ -125,11 +152,12 @@ impl Waves {
         Wave::join(&self.waves[usize::try_from(key % WAVES as u64).unwrap_or_default()], key)
     }
 
-    /// Wakes every connection, to look whether its peer may still be here.
-    pub(crate) fn tell_news(&self) {
+    /// Wakes every connection, to look at what has changed.
+    pub(crate) fn tell_news(&self, news: News) {
+        let bits = u8::from(news.is_access) * News::ACCESS + u8::from(news.is_servers) * News::SERVERS;
         for wave in &self.waves {
             for signal in wave.members.lock().values() {
-                signal.has_news.store(true, Ordering::Release);
+                signal.news.fetch_or(bits, Ordering::AcqRel);
                 signal.waker.wake();
             }
         }
@@ -204,10 +232,10 @@ mod tests {
         let goodbye = waves.join();
         let told = std::future::poll_fn(|cx| {
             assert!(goodbye.poll_told(cx).is_pending());
-            if goodbye.take_news() { Poll::Ready(()) } else { Poll::Pending }
+            goodbye.take_news().map_or(Poll::Pending, Poll::Ready)
         });
-        tokio::join!(told, async { waves.tell_news() });
-        assert!(!goodbye.take_news());
+        tokio::join!(told, async { waves.tell_news(News::access()) });
+        assert_eq!(goodbye.take_news(), None);
     }
 
     #[tokio::test]

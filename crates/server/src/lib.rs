@@ -24,6 +24,7 @@ mod fetch;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
 mod gate;
+mod greeter;
 mod headers;
 mod host;
 mod ids;

@@ -24,7 +24,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 pub(crate) use labels::{
-    AcceptError, CertificateLoad, HookOutcome, KeyFetch, LoginOutcome, Order, Paused, Peer, Refusal, Timeout,
+    AcceptError, CertificateLoad, Fetched, HookOutcome, KeyFetch, LoginOutcome, Order, Paused, Peer, Refusal, Renewed,
+    Timeout,
 };
 use labels::{Label, PerLabel};
 
@@ -74,6 +75,9 @@ pub(crate) struct Metrics {
     certificate_end: Gauge,
     certificate_loads: PerLabel<CertificateLoad, Counter>,
     orders: PerLabel<Order, Counter>,
+    turn_credentials: Counter,
+    ice_fetches: PerLabel<Fetched, Counter>,
+    config_renewals: PerLabel<Renewed, Counter>,
     audit_lines: Counter,
     audit_left_out: Counter,
     audit_lost: Counter,
@@ -184,6 +188,11 @@ impl Metrics {
             orders: declare.each("acme_orders", "Certificates that an authority was asked for, by what came of it"),
             certificate_loads: declare
                 .each("certificate_loads", "Times that another certificate was to be taken while running"),
+            turn_credentials: declare
+                .one("turn_credentials", "Credentials for TURN servers that were made from a secret"),
+            ice_fetches: declare.each("ice_fetches", "Questions to providers of TURN servers, by what came of them"),
+            config_renewals: declare
+                .each("config_renewals", "Peers that were told again of STUN and TURN servers, by why"),
             audit_lines: declare.one("audit_lines", "Lines of the audit log"),
             audit_left_out: declare
                 .one("audit_left_out", "Refusals that the audit log only counts, for there were too many in a second"),
@@ -328,6 +337,21 @@ impl Metrics {
     /// So many tokens in use are not known as before.
     pub(crate) fn hook_withdrew(&self, tokens: usize) {
         self.hook_withdrawn.inc_by(tokens as u64);
+    }
+
+    /// So many credentials for TURN servers were made from a secret.
+    pub(crate) fn made_credentials(&self, count: usize) {
+        self.turn_credentials.inc_by(count as u64);
+    }
+
+    /// A provider of TURN servers was asked.
+    pub(crate) fn fetched(&self, outcome: Fetched) {
+        self.ice_fetches.at(outcome).inc();
+    }
+
+    /// A peer was told again of STUN and TURN servers.
+    pub(crate) fn renewed_config(&self, why: Renewed) {
+        self.config_renewals.at(why).inc();
     }
 
     /// A line of the audit log.

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use cuttlebone_access::Access;
 use cuttlebone_hub::{Registry, Tokens};
-use cuttlebone_proto::IceServer;
 use cuttlebone_transport::tls::{ClientSettings, Tls, TlsError, TlsSettings};
 use cuttlebone_transport::{Listener, Rate};
 use thiserror::Error;
@@ -24,6 +23,7 @@ use crate::admission::{Admission, Bounds};
 use crate::app::App;
 use crate::audit::{Entry, Event, Outcome};
 use crate::descriptors::Shares;
+use crate::drain::News;
 use crate::fetch::{FetchError, Fetcher};
 use crate::gate::{hook, jwks};
 use crate::ids::SystemRandom;
@@ -79,9 +79,10 @@ pub struct ServerHandle {
 }
 
 impl ServerHandle {
-    /// Changes what `config` offers. Every peer that was sent `config` is sent it again.
-    pub fn set_ice_servers(&self, ice_servers: &[IceServer]) {
-        self.app.registry.set_ice_servers(ice_servers);
+    /// Changes what `config` offers. Every peer that was sent `config` is sent it again. The settings have no faults.
+    pub fn set_ice(&self, ice: cuttlebone_ice::Settings) {
+        self.app.greeter.replace(ice);
+        self.app.waves.tell_news(News::servers());
     }
 
     /// Notes in the audit log that something was read again, by a word that names it, and whether it was taken.
@@ -105,7 +106,7 @@ impl ServerHandle {
     /// Changes who is let in. Whoever is here with what is not accepted any more, or means something else now, is closed.
     pub fn set_access(&self, access: Arc<Access>) {
         self.app.gate.replace(access);
-        self.app.waves.tell_news();
+        self.app.waves.tell_news(News::access());
     }
 
     /// Reads the certificate again, and who vouches for those of clients, from what the settings name now. Whether it is another: handshakes from now on are done with
@@ -204,7 +205,7 @@ impl Server {
         let observer = Arc::clone(&metrics);
         let tokens = tokens(settings.resume_key.clone());
         let ids = Box::new(SystemRandom);
-        let registry = Registry::new(settings.hub.clone(), &settings.ice_servers, ids, tokens, observer);
+        let registry = Registry::new(settings.hub.clone(), ids, tokens, observer);
         let app = App::new(settings, Arc::new(registry), metrics, fetcher);
 
         if let Some(tls) = &tls {

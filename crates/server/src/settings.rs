@@ -14,7 +14,7 @@ mod validate;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use cuttlebone_proto::{IceServer, Limits};
+use cuttlebone_proto::Limits;
 use cuttlebone_transport::tls::TlsSettings;
 use cuttlebone_transport::{Rate, UnixAddress};
 
@@ -90,8 +90,8 @@ pub struct Settings {
     pub http: HttpSettings,
     /// How other servers are asked: `fetch`.
     pub fetch: FetchSettings,
-    /// What `config` offers: `ice.servers`.
-    pub ice_servers: Vec<IceServer>,
+    /// What `config` offers, and to whom: `ice`.
+    pub ice: cuttlebone_ice::Settings,
 }
 
 /// How many sockets at once: `connections`.
@@ -232,7 +232,7 @@ impl Default for Settings {
             memory: MemorySettings::default(),
             http: HttpSettings::default(),
             fetch: FetchSettings::default(),
-            ice_servers: Vec::new(),
+            ice: cuttlebone_ice::Settings::default(),
         }
     }
 }

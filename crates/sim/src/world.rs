@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cuttlebone_hub::{Bound, IdSource, Registry, Seat, Settings, TokenKey, Tokens, Unobserved};
-use cuttlebone_proto::{ClientId, IceServer};
+use cuttlebone_proto::{ClientId, IceServer, encode};
 use parking_lot::Mutex;
 
 use crate::dice::Dice;
@@ -68,7 +68,7 @@ impl World {
             dice,
             now: start(),
             ticks: 0,
-            registry: Registry::new(settings(), &[], Box::new(ids), tokens(1, 0), Arc::new(Unobserved)),
+            registry: Registry::new(settings(), Box::new(ids), tokens(1, 0), Arc::new(Unobserved)),
             slots: (0..seats).map(|_| None).collect(),
             ledger: Ledger::default(),
             next_key: 0,
@@ -193,9 +193,9 @@ impl World {
     }
 }
 
-/// ICE servers that tell one change of them from another.
-pub(crate) fn ice_servers(number: u64) -> [IceServer; 1] {
-    [IceServer { urls: vec![format!("stun:{number}")], username: None, credential: None }]
+/// A `config` that tells one change of the ICE servers from another.
+pub(crate) fn config(number: u64) -> String {
+    encode::config(&[IceServer { urls: vec![format!("stun:{number}")], username: None, credential: None }])
 }
 
 /// Signs tokens that nobody here tries to forge.

@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cuttlebone_hub::{IdSource, Registry, Seat, SeatOptions, TokenKey, Tokens, Unobserved};
+use cuttlebone_ice::{Ice, PeerKind};
 use cuttlebone_proto::ClientId;
 use cuttlebone_server::Settings;
 
 use crate::world::{Close, Open, Received, Role, Sent, World, WorldError};
-use peer::Peer;
+use peer::{Greeter, Peer};
 
 /// The subprotocols whose devices read at most 65,536 bytes at once.
 const SMALL_READERS: [&str; 2] = ["webrtc-operator", "cf-webrtc-device"];
@@ -25,6 +26,7 @@ const SMALL_READERS: [&str; 2] = ["webrtc-operator", "cf-webrtc-device"];
 pub struct Machines {
     registry: Registry,
     settings: Settings,
+    ice: Arc<Ice>,
     clock: Clock,
     peers: BTreeMap<String, Peer>,
     /// Peers whose name was taken by a later one: they may still be kept for a grace period.
@@ -87,10 +89,11 @@ impl Machines {
     pub fn new(settings: Settings) -> Self {
         let ids = Box::new(SeededIds::default());
         let tokens = Tokens::new(Box::new(Checksum), 1, 0);
-        let registry = Registry::new(settings.hub.clone(), &settings.ice_servers, ids, tokens, Arc::new(Unobserved));
+        let registry = Registry::new(settings.hub.clone(), ids, tokens, Arc::new(Unobserved));
         let start = tokio::time::Instant::now().into_std();
         let clock = Clock { start, now: start };
-        Self { registry, settings, clock, peers: BTreeMap::new(), former: Vec::new() }
+        let ice = Arc::new(Ice::new(settings.ice.clone()));
+        Self { registry, settings, ice, clock, peers: BTreeMap::new(), former: Vec::new() }
     }
 
     /// The hub.
@@ -133,11 +136,12 @@ impl World for Machines {
             small_reader: small && open.role == Role::Device,
             party: None,
         };
-        let seat = match open.role {
-            Role::Device => Seat::device(&self.registry, &options, self.clock.now),
-            Role::Client => Seat::client(&self.registry, &options, self.clock.now),
+        let (seat, kind) = match open.role {
+            Role::Device => (Seat::device(&self.registry, &options, self.clock.now), PeerKind::Device),
+            Role::Client => (Seat::client(&self.registry, &options, self.clock.now), PeerKind::Client),
         };
-        let opened = Peer::new(seat, self.settings.messages, open.silent);
+        let greeter = Greeter { ice: Arc::clone(&self.ice), kind };
+        let opened = Peer::new(seat, greeter, self.settings.messages, open.silent);
         self.former.extend(self.peers.insert(peer.to_owned(), opened));
         self.settle();
         Ok(open.subprotocols.first().cloned())

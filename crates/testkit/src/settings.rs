@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use cuttlebone_proto::IceServer;
 use cuttlebone_server::Settings;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -39,7 +40,7 @@ pub fn settings_with(changes: &BTreeMap<String, Value>) -> Result<Settings, Sett
 }
 
 fn set(settings: &mut Settings, key: &str, value: &Value) -> Result<(), SettingsError> {
-    let Settings { timeouts, messages, limits, hub, ice_servers, .. } = settings;
+    let Settings { timeouts, messages, limits, hub, ice, .. } = settings;
     match key {
         "timeouts.first_message_ms" => timeouts.first_message = time(key, value)?,
         "timeouts.idle_ms" => timeouts.idle = time(key, value)?,
@@ -64,7 +65,7 @@ fn set(settings: &mut Settings, key: &str, value: &Value) -> Result<(), Settings
         "clients.waiting_per_device" => hub.waiting_per_device = read(key, value)?,
         "clients.waiting" => hub.waiting = read(key, value)?,
         "clients.grace_ms" => hub.client_grace = time(key, value)?,
-        "ice.servers" => *ice_servers = read(key, value)?,
+        "ice.servers" => ice.servers = read::<Vec<IceServer>>(key, value)?.into_iter().map(Into::into).collect(),
         _ => return Err(SettingsError::UnknownKey(key.to_owned())),
     }
     Ok(())

@@ -7,10 +7,10 @@ import { CONFIG, comesBack, deviceInfo, deviceMsg, forwards, greet, start, stead
 test('asks for a session that can be resumed, unless told not to', () => {
   const asking = start();
   asking.socket().open();
-  assert.deepEqual(asking.socket().sent, [{ message_type: 'connect', device_id: 'cvd-1', cuttlebone_resume: true }]);
+  assert.deepEqual(asking.socket().sent, [{ message_type: 'connect', device_id: 'cvd-1', cuttlebone_ice: true, cuttlebone_resume: true }]);
   const plain = start({ resume: false });
   greet(plain.socket(), 'unasked');
-  assert.deepEqual(plain.socket().sent, [{ message_type: 'connect', device_id: 'cvd-1' }]);
+  assert.deepEqual(plain.socket().sent, [{ message_type: 'connect', device_id: 'cvd-1', cuttlebone_ice: true }]);
   plain.socket().closes(1006);
   assert.equal(plain.last('lost').resuming, false);
 });
@@ -22,7 +22,7 @@ test('a broken connection is resumed at once, with the newest token and the coun
   all.socket().closes(1006);
   assert.deepEqual(all.last('lost'), { error: null, closeCode: 1006, retryInMs: 0, resuming: true });
   comesBack(all, 'two', { cuttlebone_received: 0 });
-  assert.deepEqual(all.socket().sent, [{ message_type: 'connect', device_id: 'cvd-1', cuttlebone_resume: 'one', cuttlebone_received: 2 }]);
+  assert.deepEqual(all.socket().sent, [{ message_type: 'connect', device_id: 'cvd-1', cuttlebone_ice: true, cuttlebone_resume: 'one', cuttlebone_received: 2 }]);
   assert.deepEqual(all.last('resumed'), { deviceInfo: {}, maybeLost: false });
   all.socket().closes(1006);
   comesBack(all, 'three');
@@ -201,7 +201,7 @@ test('a session that can not be resumed is begun anew at once, and nothing of th
   assert.deepEqual([all.last('lost').retryInMs, all.last('lost').resuming], [0, false]);
   assert.throws(() => all.client.send('between'), SendError);
   comesBack(all, 'new');
-  assert.deepEqual(all.socket().sent, [{ message_type: 'connect', device_id: 'cvd-1', cuttlebone_resume: true }]);
+  assert.deepEqual(all.socket().sent, [{ message_type: 'connect', device_id: 'cvd-1', cuttlebone_ice: true, cuttlebone_resume: true }]);
   assert.deepEqual(all.names().slice(-3), ['lost', 'connecting', 'deviceInfo']);
   all.socket().closes(1006);
   comesBack(all, 'new2', { cuttlebone_received: 0 });

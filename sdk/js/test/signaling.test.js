@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { SendError, socketUrl } from '../signaling.js';
 import { startClient } from './fakes.js';
 
-const CONNECT = { message_type: 'connect', device_id: 'cvd-1', cuttlebone_resume: true };
+const CONNECT = { message_type: 'connect', device_id: 'cvd-1', cuttlebone_ice: true, cuttlebone_resume: true };
 const CONFIG = { message_type: 'config', ice_servers: [{ urls: ['stun:127.0.0.1'] }] };
 const DEVICE_INFO = { message_type: 'device_info', device_info: { hardware: {} } };
 
@@ -29,6 +29,13 @@ test('connects, and passes messages both ways', () => {
   ]);
   assert.deepEqual(events.map(([name]) => name), ['config', 'deviceInfo', 'message']);
   assert.deepEqual(events[2]?.[1], { payload: { type: 'offer' } });
+});
+
+test('says which paths the server asks for, and that others ask for nothing', () => {
+  const { socket, events } = start();
+  socket().open();
+  for (const policy of ['relay', 'all', 'other', undefined]) socket().says({ ...CONFIG, cuttlebone_ice_transport_policy: policy });
+  assert.deepEqual(events.map(([, config]) => config.iceTransportPolicy), ['relay', 'all', 'all', 'all']);
 });
 
 test('what is sent before the device is there waits, in order, and no more than may', () => {

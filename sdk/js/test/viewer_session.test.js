@@ -49,12 +49,12 @@ class FakeSignaling extends Emitter {
   /** @param {boolean} [maybeLost] */
   resumes(maybeLost = false) {
     this.tells('connecting', { resuming: true });
-    this.tells('config', { iceServers: [{ urls: ['stun:127.0.0.1'] }], raw: {} });
+    this.tells('config', { iceServers: [{ urls: ['stun:127.0.0.1'] }], iceTransportPolicy: 'all', raw: {} });
     this.tells('resumed', { deviceInfo: {}, maybeLost });
   }
 
   deviceArrives() {
-    this.tells('config', { iceServers: [{ urls: ['stun:127.0.0.1'] }], raw: {} });
+    this.tells('config', { iceServers: [{ urls: ['stun:127.0.0.1'] }], iceTransportPolicy: 'all', raw: {} });
     this.tells('deviceInfo', { deviceInfo: {} });
   }
 
@@ -65,7 +65,8 @@ class FakeSignaling extends Emitter {
   }
 }
 
-function start() {
+/** @param {import('../viewer_session.js').ViewerOptions} [options] */
+function start(options) {
   mock.timers.enable({ apis: ['setTimeout', 'Date'] });
   const signaling = new FakeSignaling();
   /** @type {FakePeerConnection[]} */
@@ -73,6 +74,7 @@ function start() {
   const session = new ViewerSession(/** @type {any} */ (signaling), {
     newPeerConnection: (config) => /** @type {any} */ (pcs[pcs.push(new FakePeerConnection(config)) - 1]),
     backoff: new Backoff({ minMs: 1000, maxMs: 4000, random: () => 1 }),
+    ...options,
   });
   const pc = () => /** @type {FakePeerConnection} */ (pcs.at(-1));
   const requests = () => signaling.sent.filter(({ type }) => type === 'request-offer').length;
@@ -382,8 +384,25 @@ timed('a device that uses one certificate for all gets a new peer for a new sess
 
 timed('a fresh config reaches the living peer', async () => {
   const { signaling, pc } = await connected();
-  signaling.tells('config', { iceServers: [{ urls: ['turn:127.0.0.1'] }], raw: {} });
+  signaling.tells('config', { iceServers: [{ urls: ['turn:127.0.0.1'] }], iceTransportPolicy: 'relay', raw: {} });
   assert.deepEqual(pc().config.iceServers, [{ urls: ['turn:127.0.0.1'] }]);
+  assert.equal(pc().config.iceTransportPolicy, 'relay');
+});
+
+timed('peers use relays only from the first on if the server asks for that, or whoever made the session', async () => {
+  for (const [own, asked, expected] of /** @type {[any, any, string][]} */ ([
+    [undefined, 'all', 'all'],
+    [undefined, 'relay', 'relay'],
+    ['relay', 'all', 'relay'],
+    ['all', 'relay', 'all'],
+  ])) {
+    const { signaling, pc, session } = start({ iceTransportPolicy: own });
+    signaling.tells('config', { iceServers: [], iceTransportPolicy: asked, raw: {} });
+    signaling.tells('deviceInfo', { deviceInfo: {} });
+    assert.equal(pc().config.iceTransportPolicy, expected);
+    session.close();
+    mock.timers.reset();
+  }
 });
 
 timed('a refusal ends it, and it can be started again', async () => {

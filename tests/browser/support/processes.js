@@ -11,6 +11,8 @@ const ROOT = new URL('../../../', import.meta.url);
 const BINARY = process.env['CUTTLEBONE_BIN'] ?? fileURLToPath(new URL('target/debug/cuttlebone', ROOT));
 /** The program that spoils connections is built beside the server. */
 const FAULT_PROXY = process.env['FAULT_PROXY_BIN'] ?? join(dirname(BINARY), 'fault-proxy');
+/** So is a server whose credentials do not last. */
+const SHORT_LIVED = process.env['SHORT_LIVED_BIN'] ?? join(dirname(BINARY), 'short-lived-credentials');
 const START_MS = 20_000;
 
 /** @type {Set<import('node:child_process').ChildProcess>} */
@@ -90,6 +92,23 @@ export class Server {
     const program = new Program(['serve', '--listen', `127.0.0.1:${port}`, '--metrics-listen', '127.0.0.1:0'], env);
     const lines = createInterface(program.output);
     return new Server(program, await listening(program, lines, /^listening on (https?:\S+)/));
+  }
+
+  /**
+   * One whose TURN credentials are good for so many seconds only, which no configuration allows.
+   *
+   * @param {string} turn the address of the relay
+   * @param {string} secret
+   * @param {number} seconds
+   */
+  static async shortLived(turn, secret, seconds) {
+    const program = new Program(['--turn', turn, '--secret', secret, '--ttl-seconds', String(seconds)], {}, SHORT_LIVED);
+    const lines = createInterface(program.output);
+    return new Server(program, await listening(program, lines, /^listening on (http:\S+)/));
+  }
+
+  get log() {
+    return this.#program.log;
   }
 
   /** @param {NodeJS.Signals} [signal] */

@@ -24,6 +24,7 @@ const SYSTEM: &[(&str, &[&str], &str)] = &[
     ("openssl", &["version"], "openssl"),
     ("testssl", &["--version"], "testssl.sh"),
     ("pebble", &["-help"], "pebble"),
+    ("turnserver", &["--version"], "coturn"),
 ];
 
 /// The oldest Node.js that the browser tests run on; that of Debian 12 is older.
@@ -54,8 +55,11 @@ fn system() -> Result<()> {
 /// Runs apt-get, by sudo where we are not root.
 fn apt(args: &[&str]) -> Result<()> {
     let root = has("sh", &["-c", "test \"$(id -u)\" = 0"]);
-    let mut apt = if root { command("apt-get", args) } else { command("sudo", &[&["apt-get"], args].concat()) };
+    let by_sudo = ["--preserve-env=DEBIAN_FRONTEND,SYSTEMD_OFFLINE", "apt-get"];
+    let mut apt = if root { command("apt-get", args) } else { command("sudo", &[&by_sudo[..], args].concat()) };
     apt.env("DEBIAN_FRONTEND", "noninteractive");
+    // The tests start programs by themselves; a package is not to start its service as well, open to the network.
+    apt.env("SYSTEMD_OFFLINE", "1");
     run_command(apt)
 }
 

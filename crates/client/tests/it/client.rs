@@ -8,7 +8,10 @@ async fn connects_and_carries_payloads_both_ways() {
     let (handle, mut events) = client(server.client());
     let mut peer = server.accept().await;
     assert_eq!(peer.path, "/pre/connect_client");
-    assert_eq!(peer.text().await, r#"{"message_type":"connect","device_id":"dev","cuttlebone_resume":true}"#);
+    assert_eq!(
+        peer.text().await,
+        r#"{"message_type":"connect","device_id":"dev","cuttlebone_ice":true,"cuttlebone_resume":true}"#
+    );
     peer.send(CONFIG).await;
     let event = events.next().await;
     assert!(matches!(event, Some(ClientEvent::Config { .. })), "{event:?}");

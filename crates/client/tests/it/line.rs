@@ -6,13 +6,14 @@ use cuttlebone_client::{ClientEvent, ClientEvents, ClientHandle, ClientOptions, 
 
 use crate::fake::{CONFIG, FakeServer, Peer, session};
 
-pub(crate) const NEW: &str = r#"{"message_type":"connect","device_id":"dev","cuttlebone_resume":true}"#;
+pub(crate) const NEW: &str =
+    r#"{"message_type":"connect","device_id":"dev","cuttlebone_ice":true,"cuttlebone_resume":true}"#;
 
 pub(crate) const CANNOT_RESUME: &str = r#"{"error":"Session cannot be resumed","cuttlebone_code":"cannot_resume"}"#;
 
 pub(crate) fn resuming(token: &str, received: u64) -> String {
     format!(
-        r#"{{"message_type":"connect","device_id":"dev","cuttlebone_resume":"{token}","cuttlebone_received":{received}}}"#
+        r#"{{"message_type":"connect","device_id":"dev","cuttlebone_ice":true,"cuttlebone_resume":"{token}","cuttlebone_received":{received}}}"#
     )
 }
 

@@ -183,7 +183,7 @@ async fn nothing_is_said_about_resuming_when_it_is_off() {
     let (_handle, mut events) = client(ClientOptions { resume: None, ..server.client() });
     for _ in 0..2 {
         let mut peer = server.accept().await;
-        assert_eq!(peer.text().await, r#"{"message_type":"connect","device_id":"dev"}"#);
+        assert_eq!(peer.text().await, r#"{"message_type":"connect","device_id":"dev","cuttlebone_ice":true}"#);
         peer.send(&session("unasked", None)).await;
         let event = events.next().await;
         assert!(matches!(event, Some(ClientEvent::DeviceInfo(_))), "{event:?}");

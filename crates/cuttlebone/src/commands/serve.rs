@@ -39,9 +39,13 @@ async fn serve(mut config: Config, sockets: Sockets, sources: Sources, log: LogH
     config.settings.audit.sink = audit.clone().map(|log| Arc::new(log) as Arc<dyn AuditSink>);
     let is_anonymous = config.settings.access.anonymous;
     let (has_hook, has_proxies) = (config.settings.access.hook.is_some(), config.settings.proxy.is_used());
+    let has_relay = config.settings.ice.has_relay();
     let server = Server::bind_with(config.settings, sockets)?;
     announce(&server)?;
     say_who_may_connect(&server, &config.known, is_anonymous, (has_hook, has_proxies));
+    if is_anonymous && has_relay && (has_proxies || !server.local_addr().ip().is_loopback()) {
+        tracing::warn!("whoever reaches this address and a device is given credentials for the TURN servers of [ice]");
+    }
     let watched = supervisor::watch(server.handle(), stop.clone());
     // The sockets listen: whoever comes now waits for a moment at most.
     supervisor::ready();

@@ -143,11 +143,22 @@ fn mend(table: &mut Table, defaults: &Table, path: &[&Segment]) {
     }
 }
 
+/// Whether what stands under a key is a secret, or one of several.
+fn is_secret(key: &str) -> bool {
+    let name = key.rsplit('.').next().unwrap_or(key).trim_end_matches(|char: char| "[]0123456789".contains(char));
+    ["credential", "_key", "secret", "secrets"].iter().any(|secret| name.ends_with(secret))
+}
+
 /// A type error in plain words. That of a secret does not show the value.
 fn describe(key: &str, error: &toml::de::Error) -> String {
     let text = error.message();
-    if key.ends_with("credential") || key.ends_with("_key") || key.ends_with("_secret") {
-        return "expected a text in quotes".to_owned();
+    if is_secret(key) {
+        return if key.ends_with("secrets") {
+            "expected a list of texts in quotes"
+        } else {
+            "expected a text in quotes"
+        }
+        .to_owned();
     }
     if text.starts_with("unknown field") {
         return "is not a key; see `cuttlebone config-doc`".to_owned();

@@ -427,6 +427,11 @@ pub(crate) struct RawMemory {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawIce {
     pub(crate) servers: Vec<RawIceServer>,
+    pub(crate) providers: Vec<RawIceProvider>,
+    pub(crate) ttl_ms: u64,
+    pub(crate) privacy: String,
+    pub(crate) regions: Vec<RawIceRegion>,
+    pub(crate) default_region: String,
 }
 
 /// `[[ice.servers]]`
@@ -441,6 +446,44 @@ pub(crate) struct RawIceServer {
     pub(crate) credential: Option<Secret>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) credential_file: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) secrets: Vec<Secret>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) secrets_file: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tenants: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) regions: Vec<String>,
+}
+
+/// `[[ice.providers]]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawIceProvider {
+    #[serde(default)]
+    pub(crate) url: String,
+    #[serde(default)]
+    pub(crate) body: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) username: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) secret: Option<Secret>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) secret_file: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tenants: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) regions: Vec<String>,
+}
+
+/// `[[ice.regions]]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawIceRegion {
+    #[serde(default)]
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) networks: Vec<String>,
 }
 
 /// `[log]`

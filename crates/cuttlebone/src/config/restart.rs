@@ -7,14 +7,19 @@ use toml::{Table, Value};
 use super::raw::RawConfig;
 
 /// What is read again while the server runs.
-const READ_AGAIN: [&str; 19] = [
+const READ_AGAIN: [&str; 24] = [
     "access.certificate",
     "access.jwt",
     "access.revoked_file",
     "access.tokens_file",
     "access.user",
     "access.verified_tokens",
+    "ice.default_region",
+    "ice.privacy",
+    "ice.providers",
+    "ice.regions",
     "ice.servers",
+    "ice.ttl_ms",
     "log.level",
     "oidc.devices",
     "oidc.devices_claim",

@@ -79,11 +79,15 @@ pub(super) fn check(
         memory: limits::memory(&raw.memory, &mut check),
         http: http(&raw.http),
         fetch,
-        ice_servers: ice::servers(&raw.ice, &mut check),
+        ice: ice::settings(&raw.ice, &mut check),
     };
     let faults = settings.validate().err().into_iter().flatten();
-    for fault in faults.filter(|fault| !fault.key.starts_with(ice::KEY)) {
+    for fault in faults.filter(|fault| fault.key != ice::KEY) {
         check.fault(fault.key, fault.text);
+    }
+    // Those have places of their own, with lines of their own.
+    for fault in settings.ice_faults() {
+        check.fault(&format!("{}.{}", ice::KEY, fault.place), fault.text);
     }
     let audit = audit::output(&raw.audit, network.is_of_this_machine, &mut check);
     let log = log(&raw.log, &mut check);

@@ -1,4 +1,5 @@
 mod access;
+mod ice;
 mod oidc;
 
 use toml::{Table, Value};
@@ -107,6 +108,7 @@ fn every_key_of_the_reference_changes_something() {
         ("CUTTLEBONE__PROXY__TRUSTED", "[\"10.0.0.0/8\"]"),
         ("CUTTLEBONE__SERVER__LISTEN_UNIX", "/run/socket"),
         ("CUTTLEBONE__HOOK__URL", "https://hook.example/"),
+        ("CUTTLEBONE__ICE__SERVERS", "[{urls = [\"turn:t\"], username = \"u\", credential = \"c\"}]"),
         ("HOME", "/home/user"),
     ];
     let (tokens, public) = (Temporary::tokens("words"), Temporary::keys("words-keys"));
@@ -157,6 +159,10 @@ fn every_key_of_the_reference_changes_something() {
         ("connections.pending_per_address", "7"),
         ("connections.per_address_per_second", "7"),
         ("ice.servers", "[{urls = [\"stun:stun.example\"]}]"),
+        ("ice.providers", "[{url = \"https://turn.example/\", body = \"json\", secret = \"token\"}]"),
+        ("ice.privacy", "relay-only"),
+        ("ice.regions", "[{name = \"eu\", networks = [\"192.0.2.0/24\"]}]"),
+        ("ice.default_region", "eu"),
         ("memory.limit_bytes", "100000000"),
         ("log.format", "json"),
         ("log.level", "debug"),
@@ -260,7 +266,7 @@ fn a_secret_is_in_no_message() {
 fn a_secret_may_come_from_a_file() {
     let file = |rest: &str| format!("[[ice.servers]]\nurls = [\"turn:a\"]\nusername = \"u\"\n{rest}");
     let config = load(&file("credential_file = \"Cargo.toml\""), &[], Vec::new()).expect("no fault");
-    assert_eq!(config.settings.ice_servers[0].credential.as_deref(), Some("[package]"));
+    assert_eq!(config.settings.ice.servers[0].server.credential.as_deref(), Some("[package]"));
     assert!(faults(&file("credential_file = \"missing\"")).contains("cannot read missing"));
     assert!(faults(&file("credential_file = \"Cargo.toml\"\ncredential = \"x\"")).contains("not both"));
 }

@@ -24,7 +24,7 @@ impl Shared {
         self: &Arc<Self>,
         shard: &mut Shard,
         present: Option<&Arc<Device>>,
-        request: &AttachRequest,
+        (request, config): (&AttachRequest, &Arc<str>),
         (token, received): (&str, Option<u32>),
         now_ms: u64,
     ) -> Answer {
@@ -40,11 +40,11 @@ impl Shared {
             Some(device) => match device.resume(self, request, claims, had, time) {
                 Ok(Some(attachment)) => Answer::Attached(attachment),
                 Ok(None) if claims.is_expired(now_ms) => self.refuse(None, None),
-                Ok(None) => self.readmit(shard, device, request, claims, now_ms),
+                Ok(None) => self.readmit(shard, device, (request, config), claims, now_ms),
                 Err(reject) => self.refuse_with(reject),
             },
             None if self.may_be_unknown(claims, now_ms) && !claims.is_expired(now_ms) => {
-                self.wait(shard, request, now_ms)
+                self.wait(shard, request, config, now_ms)
             }
             None => self.refuse(None, None),
         }
@@ -55,7 +55,7 @@ impl Shared {
         self: &Arc<Self>,
         shard: &mut Shard,
         device: &Arc<Device>,
-        request: &AttachRequest,
+        (request, config): (&AttachRequest, &Arc<str>),
         claims: Claims,
         now_ms: u64,
     ) -> Answer {
@@ -63,7 +63,7 @@ impl Shared {
             return self.refuse(Some(device), Some(claims));
         }
         if device.away.load(Ordering::Relaxed) {
-            return self.wait(shard, request, now_ms);
+            return self.wait(shard, request, config, now_ms);
         }
         let time = self.token_time(now_ms);
         match device.readmit(self, request, claims, time) {
@@ -92,10 +92,10 @@ impl Shared {
     }
 
     /// As many may wait as may be attached: they were. And for as long as they may come back, be it that others do not wait.
-    fn wait(self: &Arc<Self>, shard: &mut Shard, request: &AttachRequest, now_ms: u64) -> Answer {
+    fn wait(self: &Arc<Self>, shard: &mut Shard, request: &AttachRequest, config: &Arc<str>, now_ms: u64) -> Answer {
         let most = self.settings.waiting_per_device + self.settings.clients_per_device;
         let patience = self.settings.client_wait.max(self.time_for_others(now_ms));
-        waiting::wait(self, shard, request, most, patience)
+        waiting::wait(self, shard, request, config, (most, patience))
     }
 
     /// The session is over. A device that may know the client of an earlier process is told.

@@ -18,29 +18,32 @@ pub(super) struct Waiter {
     pub(super) mailbox: Arc<Mailbox>,
 }
 
-/// A client's place among those who wait for a device. Dropping it gives the place up.
+/// A client waits for its device. Dropping it gives the place up.
 #[derive(Debug)]
 pub struct Waiting {
+    /// Its place.
+    pub(crate) place: Place,
+    /// How long it waits.
+    pub(crate) patience: Duration,
+    /// The `config` that it was sent.
+    pub(crate) config: Arc<str>,
+}
+
+/// A client's place among those who wait for a device. Dropping it gives the place up.
+#[derive(Debug)]
+pub(crate) struct Place {
     shared: Arc<Shared>,
     address: Address,
     key: u64,
-    patience: Duration,
 }
 
-impl Waiting {
-    /// How long the client waits.
-    pub(crate) fn patience(&self) -> Duration {
-        self.patience
-    }
-}
-
-/// Lets a client wait for its device for so long, unless `most` wait for it already.
+/// Lets a client that was sent `config` wait for its device for so long, unless `most` wait for it already.
 pub(super) fn wait(
     shared: &Arc<Shared>,
     shard: &mut Shard,
     request: &AttachRequest,
-    most: usize,
-    patience: Duration,
+    config: &Arc<str>,
+    (most, patience): (usize, Duration),
 ) -> Answer {
     let settings = &shared.settings;
     if patience.is_zero() {
@@ -54,7 +57,8 @@ pub(super) fn wait(
     let key = shared.waiters.fetch_add(1, Ordering::Relaxed);
     let waiter = Waiter { key, mailbox: Arc::clone(&request.mailbox) };
     shard.entry(request.address.clone()).or_default().waiters.push(waiter);
-    Answer::Waiting(Waiting { shared: Arc::clone(shared), address: request.address.clone(), key, patience })
+    let place = Place { shared: Arc::clone(shared), address: request.address.clone(), key };
+    Answer::Waiting(Waiting { place, patience, config: Arc::clone(config) })
 }
 
 impl Registry {
@@ -73,7 +77,7 @@ impl Registry {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for Place {
     fn drop(&mut self) {
         let mut shard = self.shared.shard(&self.address);
         if let Some(entry) = shard.get_mut(&self.address) {

@@ -7,11 +7,12 @@ use std::time::Instant;
 use cuttlebone_proto::{Ask, ClientEffect, ClientSession, ClientWait, CloseCode, DeviceId, Reject};
 
 use super::{Next, SeatOptions, address, refuse};
+use crate::config::{ConfigFor, WriteConfig};
 use crate::device::{Attachment, Delivery};
 use crate::item::Notice;
 use crate::mailbox::Inbox;
 use crate::party::Party;
-use crate::registry::{Registry, Waiting};
+use crate::registry::{Place, Registry, Waiting};
 use crate::request::{Answer, AttachRequest, Request};
 
 /// One client: its machine, its mailbox, and its place at a device or among those who wait for one.
@@ -28,14 +29,15 @@ pub struct ClientSeat {
     device_id: Option<DeviceId>,
     /// The connection is closed and the session is not: the client may come back to it.
     parts: bool,
-    /// The `config` it was sent.
+    asks_ice_policy: bool,
+    /// The `config` it was sent, while it waits.
     config: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
 enum Link {
     None,
-    Waiting { _place: Waiting },
+    Waiting { _place: Place },
     Attached(Attachment),
 }
 
@@ -59,6 +61,7 @@ impl ClientSeat {
             deadline: Some(now + options.first_message),
             device_id: None,
             parts: false,
+            asks_ice_policy: false,
             config: None,
         }
     }
@@ -73,10 +76,7 @@ impl ClientSeat {
             ClientEffect::Attach(ask) => {
                 self.deadline = None;
                 self.device_id = Some(ask.device_id.clone());
-                // R2: config is queued before the client can be found by anybody.
-                let config = self.registry.config();
-                self.inbox.mailbox().reply(config.to_string());
-                self.config = Some(config);
+                self.asks_ice_policy = ask.asks_ice_policy;
                 self.ask(*ask)
             }
             ClientEffect::Reject(reject) => self.refuse(&reject),
@@ -99,9 +99,10 @@ impl ClientSeat {
                 self.config = None;
                 Next::Continue
             }
-            Answer::Waiting(place) => {
+            Answer::Waiting(Waiting { place, patience, config }) => {
                 self.session.on_absent();
-                self.deadline.get_or_insert(now + place.patience());
+                self.deadline.get_or_insert(now + patience);
+                self.config = Some(config);
                 self.link = Link::Waiting { _place: place };
                 Next::Continue
             }
@@ -128,6 +129,21 @@ impl ClientSeat {
             Notice::Probe(_) => ClientEffect::Nothing,
         };
         self.carry_out(effect)
+    }
+
+    /// Gives whether it was sent.
+    pub(super) fn renew_config(&mut self, config: &WriteConfig<'_>) -> bool {
+        let is_let_in = match self.link {
+            Link::None => return false,
+            Link::Waiting { .. } => false,
+            Link::Attached(_) => true,
+        };
+        if self.inbox.is_current() {
+            let config = config(ConfigFor { is_let_in, asks_ice_policy: self.asks_ice_policy });
+            self.config = (!is_let_in).then(|| config.as_str().into());
+            self.inbox.mailbox().reply(config);
+        }
+        self.inbox.is_current()
     }
 
     pub(super) fn on_expired(&mut self) -> Next {
@@ -259,14 +275,14 @@ impl ClientSeat {
     /// Gives up the place among those who wait first: the answer may be a new one.
     fn ask(&mut self, ask: Ask) -> Next {
         let repeated = matches!(std::mem::replace(&mut self.link, Link::None), Link::Waiting { .. });
-        let Ask { device_id, resume } = ask;
-        let config = self.config.get_or_insert_with(|| self.registry.config()).clone();
+        let Ask { device_id, resume, asks_ice_policy } = ask;
         Next::Await(Request::Attach(AttachRequest {
             address: address(device_id, self.party.as_ref()),
             party: self.party.clone(),
             resume,
             mailbox: self.inbox.mailbox().clone(),
-            config,
+            asks_ice_policy,
+            config: self.config.clone(),
             repeated,
         }))
     }

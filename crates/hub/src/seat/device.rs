@@ -8,6 +8,7 @@ use cuttlebone_proto::{ClientId, CloseCode, DeviceEffect, DeviceId, DeviceSessio
 use tokio::sync::oneshot;
 
 use super::{Next, SeatOptions, address, keep, refuse, whole};
+use crate::config::{ConfigFor, WriteConfig};
 use crate::item::Notice;
 use crate::mailbox::Inbox;
 use crate::party::Party;
@@ -110,6 +111,15 @@ impl DeviceSeat {
             Answer::Stopping => self.on_shutdown(CloseCode::Restart),
             Answer::Attached(_) | Answer::Waiting(_) | Answer::Absent => Next::Continue,
         }
+    }
+
+    /// Gives whether it was sent.
+    pub(super) fn renew_config(&self, config: &WriteConfig<'_>) -> bool {
+        let holds = self.registration.as_ref().is_some_and(|held| !held.is_superseded()) && self.lost.is_none();
+        if holds {
+            self.inbox.mailbox().reply(config(ConfigFor::DEVICE));
+        }
+        holds
     }
 
     pub(super) fn on_notice(&mut self, notice: Notice) -> Next {

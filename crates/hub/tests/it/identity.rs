@@ -7,7 +7,7 @@ use cuttlebone_hub::{
 };
 use cuttlebone_proto::CloseCode;
 
-use crate::peer::{OPTIONS, Peer, registry, token};
+use crate::peer::{OPTIONS, Peer, config, registry, token};
 
 const CONFIG: &str = r#"{"message_type":"config","ice_servers":[]}"#;
 const TAKEN: &str = r#"{"error":"Device id already taken: d","cuttlebone_code":"device_id_taken"}"#;
@@ -38,7 +38,7 @@ fn ask(hub: &Registry, options: &SeatOptions) -> (Peer, Resolution) {
     let mut asker = Peer::device_with(hub, options);
     let register = r#"{"message_type":"register","device_id":"d","device_info":1}"#;
     let Next::Await(request) = asker.seat.on_text(register, asker.now) else { panic!("a registration asks") };
-    (asker, hub.resolve(request, 0))
+    (asker, hub.resolve(request, &config, 0))
 }
 
 /// For the audit log: who came to an id says how.
@@ -151,7 +151,7 @@ fn forbidden_device_is_as_one_that_is_absent() {
         if hidden {
             request.hide();
         }
-        let Resolution::Answer(answer) = hub.resolve(Request::Attach(request), 0) else { panic!("an answer") };
+        let Resolution::Answer(answer) = hub.resolve(Request::Attach(request), &config, 0) else { panic!("an answer") };
         client.seat.on_answer(answer, client.now);
         let deadline = client.seat.deadline().expect("it waits");
         let mut texts = client.received();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cuttlebone_hub::{Event, Next, Resolution, Settings};
 
-use crate::peer::{Peer, device_d, registry, tiny};
+use crate::peer::{Peer, config, device_d, registry, tiny};
 
 const GONE: &str = r#"{"error":"Device disconnected","cuttlebone_code":"device_disconnected"}"#;
 
@@ -104,7 +104,7 @@ fn the_seat_of_a_broken_connection_is_kept_until_the_device_is_back_and_no_longe
         else {
             panic!("a registration asks");
         };
-        let Resolution::Probe(mut probe) = hub.resolve(request, 0) else { panic!("the id is held") };
+        let Resolution::Probe(mut probe) = hub.resolve(request, &config, 0) else { panic!("the id is held") };
         device.seat.on_broken(device.now);
         let mut cx = Context::from_waker(Waker::noop());
         assert!(device.seat.poll_superseded(&mut cx).is_pending());
@@ -178,12 +178,12 @@ fn a_holder_that_answers_keeps_its_id() {
     let mut rival = Peer::device(&hub);
     let text = r#"{"message_type":"register","device_id":"d","device_info":1}"#;
     let Next::Await(request) = rival.seat.on_text(text, rival.now) else { panic!("asks for the id") };
-    let Resolution::Probe(mut probe) = hub.resolve(request, 0) else { panic!("the holder is asked first") };
+    let Resolution::Probe(mut probe) = hub.resolve(request, &config, 0) else { panic!("the holder is asked first") };
     holder.received();
     assert!(probe.answered.try_recv().is_err(), "not before something came from it");
     holder.seat.on_alive();
     assert!(probe.answered.try_recv().is_ok());
-    let Resolution::Answer(answer) = hub.conclude(probe, true, 0) else { panic!("an answer") };
+    let Resolution::Answer(answer) = hub.conclude(probe, true, &config, 0) else { panic!("an answer") };
     assert!(matches!(rival.seat.on_answer(answer, rival.now), Next::Closing));
     assert_eq!(
         rival.received(),
@@ -217,14 +217,17 @@ fn a_second_rival_does_not_take_over_from_the_first_unasked() {
     let mut rivals = [Peer::device(&hub), Peer::device(&hub)];
     for rival in &mut rivals {
         let Next::Await(request) = rival.seat.on_text(text, rival.now) else { panic!("asks for the id") };
-        let Resolution::Probe(probe) = hub.resolve(request, 0) else { panic!("the holder is asked first") };
+        let Resolution::Probe(probe) = hub.resolve(request, &config, 0) else { panic!("the holder is asked first") };
         probes.push(probe);
     }
     let second = probes.pop().expect("two");
     let first = probes.pop().expect("two");
-    let Resolution::Answer(answer) = hub.conclude(first, false, 0) else { panic!("the holder is silent") };
+    let Resolution::Answer(answer) = hub.conclude(first, false, &config, 0) else { panic!("the holder is silent") };
     assert!(matches!(rivals[0].seat.on_answer(answer, rivals[0].now), Next::Continue));
-    assert!(matches!(hub.conclude(second, false, 0), Resolution::Probe(_)), "the new holder is asked in its turn");
+    assert!(
+        matches!(hub.conclude(second, false, &config, 0), Resolution::Probe(_)),
+        "the new holder is asked in its turn"
+    );
 }
 
 #[test]

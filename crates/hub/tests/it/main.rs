@@ -1,6 +1,7 @@
 //! The rules of the hub, seen from outside.
 
 mod attack;
+mod greeting;
 mod identity;
 mod lease;
 mod lifecycle;

@@ -6,8 +6,8 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use cuttlebone_hub::{
-    Address, Bound, IdSource, Item, Next, Observer, Received, Registry, Resolution, Seat, SeatOptions, Settings,
-    TokenKey, Tokens, Unobserved,
+    Address, Bound, ConfigFor, IdSource, Item, Next, Observer, Received, Registry, Resolution, Seat, SeatOptions,
+    Settings, TokenKey, Tokens, Unobserved,
 };
 use cuttlebone_proto::{ClientId, DeviceId};
 
@@ -36,6 +36,11 @@ pub(crate) const OPTIONS: SeatOptions = SeatOptions {
     party: None,
 };
 
+/// A `config` that tells nobody anything.
+pub(crate) fn config(_: ConfigFor) -> String {
+    r#"{"message_type":"config","ice_servers":[]}"#.into()
+}
+
 /// The registry of the first process.
 pub(crate) fn registry(settings: Settings) -> Registry {
     registry_of(settings, 1, 0)
@@ -46,18 +51,18 @@ pub(crate) fn registry_of(settings: Settings, process: u64, started_ms: u64) -> 
     let tokens = Tokens::new(Box::new(Sum), process, started_ms);
     // Only a test that has several processes is about clients of an earlier one.
     let tokens = if process == 1 { tokens } else { tokens.shared() };
-    Registry::new(settings, &[], Box::<Counting>::default(), tokens, Arc::new(Unobserved))
+    Registry::new(settings, Box::<Counting>::default(), tokens, Arc::new(Unobserved))
 }
 
 /// The registry of the first process, and who hears of it.
 pub(crate) fn registry_heard_by(observer: Arc<dyn Observer>, settings: Settings) -> Registry {
-    Registry::new(settings, &[], Box::<Counting>::default(), Tokens::new(Box::new(Sum), 1, 0), observer)
+    Registry::new(settings, Box::<Counting>::default(), Tokens::new(Box::new(Sum), 1, 0), observer)
 }
 
 /// A registry that gives these ids to its clients, in this order.
 pub(crate) fn registry_with_ids(ids: &[u32]) -> Registry {
     let ids = Box::new(Scripted { ids: ids.into(), drawn: AtomicUsize::new(0) });
-    Registry::new(Settings::default(), &[], ids, Tokens::new(Box::new(Sum), 1, 0), Arc::new(Unobserved))
+    Registry::new(Settings::default(), ids, Tokens::new(Box::new(Sum), 1, 0), Arc::new(Unobserved))
 }
 
 /// Ids that a test has chosen.
@@ -116,6 +121,8 @@ pub(crate) struct Peer {
     pub(crate) registry: Registry,
     pub(crate) now: Instant,
     pub(crate) now_ms: u64,
+    /// What writes its `config`.
+    pub(crate) config: fn(ConfigFor) -> String,
 }
 
 impl Peer {
@@ -125,7 +132,7 @@ impl Peer {
 
     pub(crate) fn device_with(registry: &Registry, options: &SeatOptions) -> Self {
         let now = start();
-        Self { seat: Seat::device(registry, options, now), registry: registry.clone(), now, now_ms: 0 }
+        Self { seat: Seat::device(registry, options, now), registry: registry.clone(), now, now_ms: 0, config }
     }
 
     pub(crate) fn client(registry: &Registry) -> Self {
@@ -134,7 +141,7 @@ impl Peer {
 
     pub(crate) fn client_with(registry: &Registry, options: &SeatOptions) -> Self {
         let now = start();
-        Self { seat: Seat::client(registry, options, now), registry: registry.clone(), now, now_ms: 0 }
+        Self { seat: Seat::client(registry, options, now), registry: registry.clone(), now, now_ms: 0, config }
     }
 
     pub(crate) fn registered(registry: &Registry, info: &str) -> Self {
@@ -176,11 +183,11 @@ impl Peer {
 
     fn settle(&mut self, next: Next) -> Next {
         let Next::Await(request) = next else { return next };
-        let mut resolution = self.registry.resolve(request, self.now_ms);
+        let mut resolution = self.registry.resolve(request, &self.config, self.now_ms);
         loop {
             match resolution {
                 Resolution::Answer(answer) => return self.seat.on_answer(answer, self.now),
-                Resolution::Probe(probe) => resolution = self.registry.conclude(probe, false, 0),
+                Resolution::Probe(probe) => resolution = self.registry.conclude(probe, false, &self.config, 0),
             }
         }
     }

@@ -1,8 +1,5 @@
 //! Who comes is found, and finds what is there.
 
-use cuttlebone_hub::Settings;
-use cuttlebone_proto::IceServer;
-
 use crate::peer::{Peer, registry, tiny};
 use crate::{CONFIG, DEVICE_INFO, check, drive, from_client, read_until};
 
@@ -72,23 +69,5 @@ fn client_that_is_let_go_while_its_device_registers_has_it_or_is_told() {
         let (_device, mut client) = (device.join().expect("no panic"), client.join().expect("no panic"));
         client.received();
         assert_eq!(hub.counts().waiting, 0);
-    });
-}
-
-#[test]
-fn last_config_of_everybody_is_the_newest() {
-    check(4, || {
-        let hub = registry(Settings::default());
-        let server = IceServer { urls: vec!["stun:s".into()], username: None, credential: None };
-        let device = drive(Peer::device(&hub), |device| device.register("1"));
-        let client = drive(Peer::client(&hub), |client| {
-            client.send(r#"{"message_type":"connect","device_id":"d"}"#);
-        });
-        hub.set_ice_servers(&[server]);
-        for peer in [device, client] {
-            let texts = peer.join().expect("no panic").received();
-            let config = texts.iter().rfind(|text| text.contains("\"config\"")).expect("config");
-            assert!(config.contains("stun:s"), "{texts:?}");
-        }
     });
 }

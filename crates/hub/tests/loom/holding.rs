@@ -7,7 +7,7 @@ use std::pin::Pin;
 use cuttlebone_hub::{Next, Registry, Resolution};
 use loom::future::block_on;
 
-use crate::peer::{Peer, registry, tiny};
+use crate::peer::{Peer, config, registry, tiny};
 use crate::{CONFIG, check, drive, from_client, of_clients, read_until};
 
 const REGISTER: &str = r#"{"message_type":"register","device_id":"d","device_info":1}"#;
@@ -99,7 +99,7 @@ fn messages_of_a_client_are_read_once_when_its_device_breaks_and_comes_back() {
 /// Registers as the task of a connection does: waits for the holder's answer.
 fn register(device: &mut Peer, hub: &Registry) {
     let Next::Await(request) = device.seat.on_text(REGISTER, device.now) else { panic!("a request") };
-    let mut resolution = hub.resolve(request, 0);
+    let mut resolution = hub.resolve(request, &config, 0);
     loop {
         match resolution {
             Resolution::Answer(answer) => {
@@ -108,7 +108,7 @@ fn register(device: &mut Peer, hub: &Registry) {
             }
             Resolution::Probe(mut probe) => {
                 let answer = block_on(poll_fn(|cx| Pin::new(&mut probe.answered).poll(cx)));
-                resolution = hub.conclude(probe, answer.is_ok(), 0);
+                resolution = hub.conclude(probe, answer.is_ok(), &config, 0);
             }
         }
     }

@@ -26,6 +26,8 @@ pub struct Ask {
     pub device_id: DeviceId,
     /// Whether the session is to outlive a broken connection.
     pub resume: Resume,
+    /// Whether its `config` is to say which paths it should use. Source: protocol.md 2.7.
+    pub asks_ice_policy: bool,
 }
 
 /// What a client session waits for, and so which timer runs.
@@ -143,7 +145,11 @@ impl ClientSession {
         match envelope.device_id() {
             DeviceIdField::Missing => self.reject(Reject::ConnectWithoutDeviceId),
             DeviceIdField::Invalid => self.reject(Reject::InvalidDeviceId),
-            DeviceIdField::Valid(device_id) => self.attach(Box::new(Ask { device_id, resume: envelope.resume() })),
+            DeviceIdField::Valid(device_id) => self.attach(Box::new(Ask {
+                device_id,
+                resume: envelope.resume(),
+                asks_ice_policy: envelope.asks_ice_policy(),
+            })),
         }
     }
 
@@ -185,7 +191,7 @@ mod tests {
     }
 
     fn ask(resume: Resume) -> ClientEffect<'static> {
-        ClientEffect::Attach(Box::new(Ask { device_id: device(), resume }))
+        ClientEffect::Attach(Box::new(Ask { device_id: device(), resume, asks_ice_policy: false }))
     }
 
     fn attached() -> ClientSession {
@@ -209,6 +215,19 @@ mod tests {
         assert_eq!(session.on_device_ready(), ask(Resume::New));
         session.on_attached();
         assert_eq!(session.on_text(FORWARD, 64), ClientEffect::ToDevice(r#"{"a" : 1}"#));
+    }
+
+    #[test]
+    fn only_true_asks_which_paths_to_use_and_a_wait_does_not_forget_it() {
+        for (value, expected) in [("true", true), ("false", false), ("\"true\"", false), ("1", false), ("null", false)]
+        {
+            let mut session = ClientSession::default();
+            let text = format!(r#"{{"message_type":"connect","device_id":"d","cuttlebone_ice":{value}}}"#);
+            let asks = |effect| matches!(effect, ClientEffect::Attach(ask) if ask.asks_ice_policy);
+            assert_eq!(asks(session.on_text(&text, 64)), expected, "{value}");
+            session.on_absent();
+            assert_eq!(asks(session.on_device_ready()), expected, "{value}");
+        }
     }
 
     #[test]

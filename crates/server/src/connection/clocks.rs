@@ -8,7 +8,6 @@ use std::time::Duration;
 use cuttlebone_hub::Seat;
 use tokio::time::Instant;
 
-use super::far;
 use crate::clock;
 use crate::settings::Settings;
 
@@ -184,6 +183,11 @@ impl Clocks {
             self.look_at = None;
         }
     }
+}
+
+/// The same moment for timers that have none: further away than any deadline.
+fn far(now: Instant) -> Instant {
+    now + Duration::from_secs(86_400)
 }
 
 /// A tenth more or less, so that connections made together do not ping together.

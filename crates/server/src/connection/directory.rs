@@ -1,24 +1,59 @@
 //! What a seat asks the registry for, and answers that take their time.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use cuttlebone_hub::{Answer, AttachRequest, Next, Probe, Registry, Request, Resolution, Seat};
+use cuttlebone_hub::{Answer, AttachRequest, ConfigFor, Next, Probe, Request, Resolution, Seat};
+use cuttlebone_ice::PeerKind;
 use cuttlebone_proto::{DeviceId, Reject};
 use cuttlebone_transport::Conn;
 use tokio::time::{sleep, timeout};
 
 use super::Connection;
 use super::stage::Missed;
+use crate::app::App;
+use crate::caller::Caller;
 use crate::clock;
 use crate::context::{ConnectionContext, Role};
+use crate::greeter::{self, Guest};
 
 /// How much of a device id a log line shows, in characters.
 const LOGGED_CHARS: usize = 64;
 
+/// What comes of something that takes its time.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// The answer.
+    Answer(Answer),
+    /// The peer can be greeted now: its request may be put.
+    MayAsk(Request),
+}
+
+/// One who asks, apart from its connection.
+struct Asker {
+    app: Arc<App>,
+    caller: Caller,
+    peer: SocketAddr,
+    kind: PeerKind,
+}
+
 impl<C: Conn> Connection<C> {
-    /// Asks the registry for what the seat waits for. Who may not have a device learns no more than that it can't be had: an
-    /// id that is forbidden is as one that is taken, or as one that is absent.
-    pub(super) fn ask(&mut self, mut request: Request) {
+    /// Asks the registry for what the seat waits for. First, where that is due, those are asked who sell the servers that the
+    /// peer's `config` names: for all alike, whatever becomes of the request.
+    pub(super) fn ask(&mut self, request: Request) {
+        let app = &self.context.app;
+        greeter::ask_providers(app, &self.context.guest());
+        if app.greeter.is_awaited(&self.context.guest()) {
+            self.answer = Some(Box::new(Box::pin(self.context.asker().when_ready(request))));
+        } else {
+            self.ask_now(request);
+        }
+    }
+
+    /// Who may not have a device learns no more than that it can't be had: an id that is forbidden is as one that is taken, or as
+    /// one that is absent.
+    fn ask_now(&mut self, mut request: Request) {
         let caller = &self.context.caller;
         let mut delay = Duration::ZERO;
         if let (Some(trail), Request::Attach(asked)) = (&mut self.trail, &request) {
@@ -49,21 +84,18 @@ impl<C: Conn> Connection<C> {
             Request::Register(_) => {}
         }
         if !delay.is_zero() {
-            let registry = (*self.context.app.registry).clone();
-            self.answer = Some(Box::new(Box::pin(async move {
-                sleep(delay).await;
-                settle(registry.resolve(request, clock::unix_ms()), &registry).await
-            })));
+            self.answer = Some(Box::new(Box::pin(self.context.asker().late(request, delay))));
             return;
         }
-        match self.context.app.registry.resolve(request, clock::unix_ms()) {
+        let (app, guest) = (&self.context.app, self.context.guest());
+        let config = |wanted| app.greeter.config(&guest, wanted, &app.metrics);
+        match app.registry.resolve(request, &config, clock::unix_ms()) {
             Resolution::Answer(answer) => {
                 let next = self.answered(answer);
                 self.go_on(next);
             }
             Resolution::Probe(probe) => {
-                let answer = conclude((*self.context.app.registry).clone(), probe);
-                self.answer = Some(Box::new(Box::pin(answer)));
+                self.answer = Some(Box::new(Box::pin(self.context.asker().conclude(probe))));
             }
         }
     }
@@ -104,7 +136,19 @@ impl<C: Conn> Connection<C> {
         }
     }
 
-    pub(super) fn answered(&mut self, answer: Answer) -> Next {
+    /// What took its time is over.
+    pub(super) fn on_outcome(&mut self, outcome: Outcome) {
+        self.answer = None;
+        match outcome {
+            Outcome::Answer(answer) => {
+                let next = self.answered(answer);
+                self.go_on(next);
+            }
+            Outcome::MayAsk(request) => self.ask_now(request),
+        }
+    }
+
+    fn answered(&mut self, answer: Answer) -> Next {
         if let (Some(trail), Some(device_id)) = (&mut self.trail, self.seat.device_id()) {
             // One line either way, for each takes its time.
             match self.missed {
@@ -125,8 +169,59 @@ impl<C: Conn> Connection<C> {
             Answer::Absent | Answer::Refused(_) => return self.seat.on_answer(answer, clock::now().into_std()),
             Answer::Stopping => "too late: the server stops",
         };
-        tracing::info!(peer = %self.context.peer, device_id = shown(&self.seat), "{outcome}");
+        let is_let_in = matches!(answer, Answer::Registered(_) | Answer::Attached(_));
+        let ConnectionContext { app, peer, .. } = &self.context;
+        let turn_user = if is_let_in { app.greeter.turn_user(&self.context.guest()) } else { None };
+        tracing::info!(%peer, device_id = shown(&self.seat), turn_user, "{outcome}");
+        if is_let_in {
+            self.was_greeted();
+        }
         self.seat.on_answer(answer, clock::now().into_std())
+    }
+}
+
+impl ConnectionContext {
+    fn asker(&self) -> Asker {
+        let Self { app, caller, peer, role, .. } = self;
+        Asker { app: Arc::clone(app), caller: caller.clone(), peer: *peer, kind: role.kind() }
+    }
+}
+
+impl Asker {
+    /// Waits until the peer can be greeted.
+    async fn when_ready(self, request: Request) -> Outcome {
+        self.app.greeter.ready(&self.guest()).await;
+        Outcome::MayAsk(request)
+    }
+
+    /// Puts a request that has to wait.
+    async fn late(self, request: Request, delay: Duration) -> Outcome {
+        sleep(delay).await;
+        match self.app.registry.resolve(request, &|wanted| self.config(wanted), clock::unix_ms()) {
+            Resolution::Answer(answer) => Outcome::Answer(answer),
+            Resolution::Probe(probe) => self.conclude(probe).await,
+        }
+    }
+
+    /// Waits until the holder of a device id has answered, or for as long as it may take, and goes on with the registration.
+    async fn conclude(self, mut probe: Probe) -> Outcome {
+        let registry = &self.app.registry;
+        loop {
+            let answered = timeout(registry.settings().probe, &mut probe.answered).await;
+            let answered = matches!(answered, Ok(Ok(())));
+            match registry.conclude(probe, answered, &|wanted| self.config(wanted), clock::unix_ms()) {
+                Resolution::Answer(answer) => return Outcome::Answer(answer),
+                Resolution::Probe(next) => probe = next,
+            }
+        }
+    }
+
+    fn config(&self, wanted: ConfigFor) -> String {
+        self.app.greeter.config(&self.guest(), wanted, &self.app.metrics)
+    }
+
+    fn guest(&self) -> Guest<'_> {
+        Guest { kind: self.kind, caller: &self.caller, peer: self.peer }
     }
 }
 
@@ -135,23 +230,4 @@ pub(super) fn shown(seat: &Seat) -> Option<tracing::field::DebugValue<&str>> {
     let id = seat.device_id()?.as_str();
     let end = id.char_indices().nth(LOGGED_CHARS).map_or(id.len(), |(at, _)| at);
     Some(tracing::field::debug(id.get(..end).unwrap_or(id)))
-}
-
-/// The answer, if it takes a while or not.
-async fn settle(resolution: Resolution, registry: &Registry) -> Answer {
-    match resolution {
-        Resolution::Answer(answer) => answer,
-        Resolution::Probe(probe) => conclude(registry.clone(), probe).await,
-    }
-}
-
-/// Waits until the holder of a device id has answered, or for as long as it may take, and goes on with the registration.
-pub(super) async fn conclude(registry: Registry, mut probe: Probe) -> Answer {
-    loop {
-        let answered = timeout(registry.settings().probe, &mut probe.answered).await;
-        match registry.conclude(probe, matches!(answered, Ok(Ok(()))), clock::unix_ms()) {
-            Resolution::Answer(answer) => return answer,
-            Resolution::Probe(next) => probe = next,
-        }
-    }
 }

@@ -184,6 +184,34 @@ async fn device_that_leaves_the_close_unanswered_is_not_one_that_does_not_read()
     assert!(has_metric(&app, r#"cuttlebone_timeouts_total{which="write"} 0"#));
 }
 
+#[tokio::test(start_paused = true)]
+async fn peer_is_told_again_when_about_three_quarters_of_the_time_to_live_are_over_and_so_on() {
+    let mut settings = Settings::default();
+    settings.timeouts.idle = Duration::from_secs(86_400);
+    let secrets = vec![cuttlebone_ice::TurnSecret::new(&"s".repeat(32)).expect("long enough")];
+    let server = cuttlebone_proto::IceServer { urls: vec!["turn:t".into()], username: None, credential: None };
+    settings.ice.servers = vec![cuttlebone_ice::ServerSettings { secrets, ..server.into() }];
+    let (app, mut tasks) = (App::for_test(settings), JoinSet::new());
+    let (device, client) = attached(&app, &mut tasks).await;
+    let configs = |peer: &Peer| {
+        let is_config = |out: &&Outgoing| matches!(out, Outgoing::Text(text) if text.contains("\"config\""));
+        peer.log.lock().iter().filter(is_config).count()
+    };
+    let begun = tokio::time::Instant::now();
+    for round in 1..=3 {
+        for peer in [&device, &client] {
+            while configs(peer) <= round {
+                assert!(begun.elapsed() < Duration::from_secs(12_000), "it was not told");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+        let rounds = f64::from(u32::try_from(round).expect("few"));
+        let took = begun.elapsed().as_secs_f64();
+        assert!((0.7 * 3600.0 * rounds..=0.8 * 3600.0 * rounds + 5.0).contains(&took), "{round}: {took}");
+    }
+    assert!(has_metric(&app, r#"cuttlebone_config_renewals_total{reason="expiring"} 6"#));
+}
+
 /// Every idle connection has one of each; above these the allocator takes the next larger size.
 #[test]
 fn what_an_idle_connection_needs_stays_small() {

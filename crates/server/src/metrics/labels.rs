@@ -191,6 +191,18 @@ label! {
 }
 
 label! {
+    /// What came of asking a provider of TURN servers.
+    Fetched, "outcome", {
+        /// It has servers.
+        Done = "done",
+        /// It did not answer, or with an error.
+        Failed = "failed",
+        /// Its answer can't be used.
+        BadAnswer = "bad_answer",
+    }
+}
+
+label! {
     /// What came of fetching the keys of an issuer.
     KeyFetch, "outcome", {
         /// Keys.
@@ -201,6 +213,16 @@ label! {
         Status = "status",
         /// An answer without a key that can be used.
         Unusable = "unusable",
+    }
+}
+
+label! {
+    /// Why a peer was told again of STUN and TURN servers.
+    Renewed, "reason", {
+        /// They have changed.
+        Changed = "changed",
+        /// A credential would soon have expired.
+        Expiring = "expiring",
     }
 }
 
@@ -301,6 +323,7 @@ mod tests {
         assert!(distinct::<ResumeOutcome>() && distinct::<Paused>() && distinct::<LoginOutcome>());
         assert!(distinct::<KeyFetch>() && distinct::<HookOutcome>());
         assert!(distinct::<CertificateLoad>() && distinct::<Order>());
+        assert!(distinct::<Fetched>() && distinct::<Renewed>());
         assert!(distinct::<AcceptError>() && distinct::<Timeout>() && distinct::<CloseCode>());
     }
 }

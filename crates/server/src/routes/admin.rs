@@ -70,7 +70,7 @@ pub(crate) async fn shut_out(
         app.metrics.refused_with("too_many_shut_out");
         return problem::unavailable("too_many_shut_out", "Too many are shut out: use access.revoked_file");
     }
-    app.waves.tell_news();
+    app.waves.tell_news(crate::drain::News::access());
     app.audit.note(&told(&link, &caller, "shut_out").outcome(Outcome::Ok).whom(Some(&identity)));
     tracing::info!(who = caller.name(), identity = cut(&identity), "shut out by an administrator");
     super::no_content()

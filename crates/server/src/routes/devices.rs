@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Response};
-use cuttlebone_hub::{Address, DeviceSummary};
+use cuttlebone_hub::{Address, ConfigFor, DeviceSummary};
+use cuttlebone_ice::PeerKind;
 use cuttlebone_proto::DeviceId;
 use cuttlebone_proto::limits::ECHOED_CHARS;
 use http::StatusCode;
@@ -14,19 +15,28 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use crate::app::App;
 use crate::audit::{Entry, Event};
 use crate::caller::Caller;
+use crate::greeter::{self, Guest};
 use crate::link::Link;
 use crate::{listing, problem};
 
-/// `GET /infra_config`: the same text as the `config` message. It may have credentials in it.
+/// `GET /infra_config`: the same as the `config` message. It has credentials for whoever may be a device or a client.
 pub(crate) async fn infra_config(
     State(app): State<Arc<App>>,
-    Extension(link): Extension<Arc<Link>>,
     Extension(caller): Extension<Caller>,
+    Extension(link): Extension<Arc<Link>>,
 ) -> Response {
     if !caller.has_a_role() {
         return forbidden(&app, &link, &caller, "This account has no role here");
     }
-    json(app.registry.config().to_string())
+    let is_client = caller.is_client() || !caller.is_device();
+    let kind = if is_client { PeerKind::Client } else { PeerKind::Device };
+    let guest = Guest { kind, caller: &caller, peer: link.peer };
+    let is_let_in = caller.is_client() || caller.is_device();
+    if is_let_in {
+        greeter::ask_providers(&app, &guest);
+        app.greeter.ready(&guest).await;
+    }
+    json(app.greeter.config(&guest, ConfigFor { is_let_in, asks_ice_policy: false }, &app.metrics))
 }
 
 /// `GET /devices`: those that the caller may know of.

@@ -4,7 +4,6 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use cuttlebone_proto::IceServer;
 use cuttlebone_transport::Rate;
 use cuttlebone_transport::tls::TlsSettings;
 use http::Uri;
@@ -82,8 +81,28 @@ impl Settings {
         let refusals = self.audit.refusals_per_second;
         faults.within("audit.refusals_per_second", refusals.try_into().unwrap_or(usize::MAX), 0..=1_000);
         self.check_fetch(&mut faults);
-        self.ice_servers.iter().for_each(|server| check_ice_server(server, &mut faults));
+        for fault in self.ice_faults() {
+            faults.check(false, "ice", || format!("{}: {}", fault.place, fault.text));
+        }
         faults.into_result()
+    }
+
+    /// What is wrong with `ice`, each with its place in it.
+    #[must_use]
+    pub fn ice_faults(&self) -> Vec<cuttlebone_ice::Fault> {
+        let mut faults = self.ice.faults();
+        // That its file can't be read is said elsewhere.
+        let Ok(fetcher) = Fetcher::new(&self.fetch) else { return faults };
+        for (index, provider) in self.ice.providers.iter().enumerate() {
+            let checked = match provider.url.parse::<Uri>() {
+                Ok(uri) => fetcher.check(&uri).map_err(|error| error.to_string()),
+                Err(_) => Err("expected https://HOST/PATH".into()),
+            };
+            if let Err(text) = checked {
+                faults.push(cuttlebone_ice::Fault { place: format!("providers[{index}].url"), text });
+            }
+        }
+        faults
     }
 
     fn check_access(&self, faults: &mut Faults) {
@@ -306,16 +325,6 @@ impl Settings {
     }
 }
 
-fn check_ice_server(server: &IceServer, faults: &mut Faults) {
-    let known = |url: &String| ["stun:", "stuns:", "turn:", "turns:"].iter().any(|scheme| url.starts_with(scheme));
-    let good = !server.urls.is_empty() && server.urls.iter().all(known);
-    faults.check(good, "ice.servers.urls", || "needs at least one, each with stun:, stuns:, turn: or turns:".into());
-    let relay = server.urls.iter().any(|url| url.starts_with("turn"));
-    let complete = server.username.is_some() && server.credential.is_some();
-    faults
-        .check(!relay || complete, "ice.servers.credential", || "a turn: server needs username and credential".into());
-}
-
 #[derive(Default)]
 struct Faults(Vec<Fault>);
 
@@ -473,13 +482,11 @@ mod tests {
     }
 
     #[test]
-    fn ice_servers_need_urls_and_relays_need_a_credential() {
-        let server = |url: &str| IceServer { urls: vec![url.into()], username: None, credential: None };
-        let settings = Settings {
-            ice_servers: vec![server("stun:stun.example"), server("http://x"), server("turn:turn.example")],
-            ..Settings::default()
-        };
-        assert_eq!(keys(&settings), ["ice.servers.urls", "ice.servers.credential"]);
+    fn faults_of_ice_name_their_place() {
+        let mut settings = Settings::default();
+        settings.ice.ttl = Duration::ZERO;
+        let faults = settings.validate().unwrap_err();
+        assert_eq!(faults[0].to_string(), "ice: ttl_ms: must be at least a second");
     }
 
     #[test]

@@ -12,7 +12,8 @@ use crate::support::Running;
 async fn infra_config_is_the_config_message() {
     let server = Running::with(|settings| {
         let urls = vec!["turn:turn.example:3478".into()];
-        settings.ice_servers = vec![IceServer { urls, username: Some("u".into()), credential: Some("c".into()) }];
+        settings.ice.servers =
+            vec![IceServer { urls, username: Some("u".into()), credential: Some("c".into()) }.into()];
     });
     let answer = server.get("/infra_config").await;
     assert_eq!(answer.header("content-type"), "application/json");

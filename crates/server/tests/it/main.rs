@@ -18,6 +18,7 @@ mod frames;
 mod halves;
 mod handshake;
 mod hook;
+mod ice;
 mod idp;
 mod issuers;
 mod leases;

@@ -9,6 +9,7 @@ use cuttlebone_proto::CloseCode;
 
 use super::Continuity;
 use super::book::SessionKey;
+use crate::world::config;
 
 /// How long a device may take to read what its clients have sent, when the server stops, and then to close.
 const DRAINING: Duration = Duration::from_secs(2);
@@ -191,7 +192,7 @@ impl Continuity {
                 Poll::Pending => line.waiting = Waiting::Room,
             },
             Waiting::Answer(request) => {
-                let resolution = line.registry.resolve(request, self.now_ms);
+                let resolution = line.registry.resolve(request, &|_| config(self.configs), self.now_ms);
                 self.resolved(at, resolution);
             }
             Waiting::Holder(mut probe, until) => {
@@ -200,8 +201,19 @@ impl Continuity {
                     line.waiting = Waiting::Holder(probe, until);
                     return;
                 }
-                let resolution = line.registry.conclude(probe, answered == Some(true), self.now_ms);
+                let resolution =
+                    line.registry.conclude(probe, answered == Some(true), &|_| config(self.configs), self.now_ms);
                 self.resolved(at, resolution);
+            }
+        }
+    }
+
+    /// The ICE servers change: every peer that was told of them is told again.
+    pub(super) fn renew_configs(&mut self) {
+        self.configs += 1;
+        for line in self.lines.iter_mut().filter(|line| !matches!(line.stage, Stage::Closing | Stage::Ended(_))) {
+            if let Some(seat) = &mut line.seat {
+                seat.renew_config(&|_| config(self.configs));
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cuttlebone_hub::{Answer, Next, Resolution};
 
-use super::{World, ice_servers};
+use super::{World, config};
 use crate::address;
 use crate::ledger::ClientKey;
 use crate::peer::{Peer, Place, Role, Waiting};
@@ -16,7 +16,9 @@ impl World {
     pub(super) fn step(&mut self) {
         if self.dice.once_in(64) {
             self.configs += 1;
-            self.registry.set_ice_servers(&ice_servers(self.configs));
+            for peer in self.slots.iter_mut().flatten().filter(|peer| !peer.closing && peer.lingers.is_none()) {
+                peer.seat.renew_config(&|_| config(self.configs));
+            }
         }
         let slot = self.dice.below(self.slots.len());
         if self.slots[slot].is_none() {
@@ -142,7 +144,7 @@ impl World {
             }
             Waiting::Answer(request) => {
                 self.ticks += 1;
-                let resolution = self.registry.resolve(request, self.ticks);
+                let resolution = self.registry.resolve(request, &|_| config(self.configs), self.ticks);
                 self.resolved(slot, resolution);
             }
             Waiting::Holder(mut probe, until) => {
@@ -152,7 +154,8 @@ impl World {
                     return;
                 }
                 self.ticks += 1;
-                let resolution = self.registry.conclude(probe, answered == Some(true), self.ticks);
+                let resolution =
+                    self.registry.conclude(probe, answered == Some(true), &|_| config(self.configs), self.ticks);
                 self.resolved(slot, resolution);
             }
         }

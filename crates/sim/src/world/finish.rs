@@ -1,6 +1,6 @@
 //! The end of a run: everybody reads, everything arrives, everybody leaves, nothing is left.
 
-use super::World;
+use super::{World, config};
 use crate::address;
 use crate::peer::{Greeting, Peer, Place, Role, Waiting};
 
@@ -63,7 +63,7 @@ impl World {
             Role::Device { life, .. } => life.is_some() && peer.seat.inbox().is_current(),
         };
         if is_here {
-            assert_eq!(*peer.config, *self.registry.config(), "a peer has an old config");
+            assert_eq!(peer.config, config(self.configs), "a peer has an old config");
         }
     }
 

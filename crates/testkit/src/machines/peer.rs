@@ -1,11 +1,13 @@
 //! One seat, and what a connection task would do with it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use cuttlebone_hub::{Item, Next, Probe, Received as FromInbox, Registry, Resolution, Seat};
-use cuttlebone_proto::Reject;
+use cuttlebone_hub::{ConfigFor, Item, Next, Probe, Received as FromInbox, Registry, Resolution, Seat};
+use cuttlebone_ice::{Credentials, Ice, PeerKind};
+use cuttlebone_proto::{Reject, encode};
 use cuttlebone_server::MessageSettings;
 use tokio::sync::oneshot::error::TryRecvError;
 
@@ -17,6 +19,7 @@ use crate::world::{Close, Received, Sent, WorldError};
 pub(super) struct Peer {
     /// Gone when the session can no longer come back.
     seat: Option<Seat>,
+    greeter: Greeter,
     messages: MessageSettings,
     silent: bool,
     /// The frames of a message that is not complete.
@@ -28,6 +31,25 @@ pub(super) struct Peer {
     paused: bool,
     /// Until when the seat is kept after its connection has ended.
     kept_until: Option<Instant>,
+}
+
+/// Writes the `config` of a peer.
+#[derive(Debug)]
+pub(super) struct Greeter {
+    pub(super) ice: Arc<Ice>,
+    pub(super) kind: PeerKind,
+}
+
+impl Greeter {
+    fn config(&self, wanted: ConfigFor) -> String {
+        let peer = cuttlebone_ice::Peer { kind: self.kind, tenant: None, address: None };
+        let credentials = if wanted.is_let_in { Credentials::Given { opaque: "peer" } } else { Credentials::Withheld };
+        let servers = self.ice.offer(&peer, credentials, 0).servers;
+        match wanted.asks_ice_policy {
+            true => encode::config_with_policy(&servers, self.ice.policy(self.kind).name()),
+            false => encode::config(&servers),
+        }
+    }
 }
 
 /// How far the connection is.
@@ -48,9 +70,10 @@ enum Input {
 }
 
 impl Peer {
-    pub(super) fn new(seat: Seat, messages: MessageSettings, silent: bool) -> Self {
+    pub(super) fn new(seat: Seat, greeter: Greeter, messages: MessageSettings, silent: bool) -> Self {
         Self {
             seat: Some(seat),
+            greeter,
             messages,
             silent,
             assembling: None,
@@ -162,7 +185,9 @@ impl Peer {
                 }
                 answered => answered.is_ok(),
             };
-            self.resolved(registry.conclude(probe, answered, clock.unix_ms()), registry, clock);
+            let greeter = &self.greeter;
+            let resolution = registry.conclude(probe, answered, &|wanted| greeter.config(wanted), clock.unix_ms());
+            self.resolved(resolution, registry, clock);
             return true;
         }
         if self.paused {
@@ -214,7 +239,11 @@ impl Peer {
             Next::Paused => self.paused = true,
             // No server of this world is ever stopped.
             Next::Closing | Next::Draining => self.stage = Stage::Closing,
-            Next::Await(request) => self.resolved(registry.resolve(request, clock.unix_ms()), registry, clock),
+            Next::Await(request) => {
+                let greeter = &self.greeter;
+                let resolution = registry.resolve(request, &|wanted| greeter.config(wanted), clock.unix_ms());
+                self.resolved(resolution, registry, clock);
+            }
             Next::Ping => {
                 self.received.push_back(Received::Ping(Vec::new()));
                 if let (Some(seat), false) = (&mut self.seat, self.silent) {

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cuttlebone_proto::IceServer;
 use cuttlebone_server::{ClientSettings, ServerHandle, TlsSettings};
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
@@ -35,7 +34,7 @@ pub(super) struct Running {
     /// The configuration of the start, for what is not read again.
     started: RawConfig,
     is_anonymous: bool,
-    ice_servers: Vec<IceServer>,
+    ice: cuttlebone_ice::Settings,
     /// Of the last good configuration.
     raw: RawConfig,
     access_files: Watch,
@@ -51,7 +50,7 @@ impl Running {
         Self {
             started: config.raw.clone(),
             is_anonymous: config.settings.access.anonymous,
-            ice_servers: config.settings.ice_servers.clone(),
+            ice: config.settings.ice.clone(),
             raw: config.raw.clone(),
             access_files: std::mem::take(&mut config.access_files),
             known: config.known.clone(),
@@ -126,17 +125,17 @@ impl Reload {
     }
 
     async fn take(&mut self, config: Config) {
-        let ice_servers = config.settings.ice_servers;
-        let has_new_servers = ice_servers != self.running.ice_servers;
+        let ice = config.settings.ice;
+        let has_new_servers = ice != self.running.ice;
         if has_new_servers {
-            self.handle.set_ice_servers(&ice_servers);
-            self.running.ice_servers = ice_servers;
+            self.handle.set_ice(ice.clone());
+            self.running.ice = ice;
         }
         self.take_access(&config.known);
         let Known { tokens, issuers, certificates, .. } = config.known;
         let level = config.log.level;
-        let ice_servers = has_new_servers;
-        tracing::info!(%level, ice_servers, tokens, issuers, certificates, "reloaded log.level, ice.servers and access");
+        let ice = has_new_servers;
+        tracing::info!(%level, ice, tokens, issuers, certificates, "reloaded log.level, ice and access");
         let keys = config::needs_restart(&self.running.started, &config.raw);
         if !keys.is_empty() {
             tracing::warn!(keys = keys.join(" "), "these keys have changed, and are taken with the next start");
