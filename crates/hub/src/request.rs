@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use cuttlebone_proto::{DeviceId, Reject, Resume};
 
+use crate::config::{ConfigFor, WriteConfig};
 use crate::device::Attachment;
 use crate::mailbox::Mailbox;
 use crate::party::{Address, Party};
@@ -71,6 +72,15 @@ impl AttachRequest {
     #[must_use]
     pub fn is_for_session(&self) -> bool {
         matches!(self.resume, Resume::Session { .. })
+    }
+
+    /// Greets the client before anything is looked up for it: without credentials, as one whose device is absent.
+    pub fn greet(&mut self, config: &WriteConfig<'_>) {
+        let config: Arc<str> = config(ConfigFor { is_let_in: false, asks_ice_policy: self.asks_ice_policy }).into();
+        if self.config.as_ref() != Some(&config) {
+            self.mailbox.reply(config.to_string());
+            self.config = Some(config);
+        }
     }
 
     /// The client may not reach this device: it waits where none will ever come, as it would for one that is absent.

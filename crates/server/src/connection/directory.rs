@@ -84,6 +84,10 @@ impl<C: Conn> Connection<C> {
             Request::Register(_) => {}
         }
         if !delay.is_zero() {
+            if let Request::Attach(asked) = &mut request {
+                let (app, guest) = (&self.context.app, self.context.guest());
+                asked.greet(&|wanted| app.greeter.config(&guest, wanted, &app.metrics));
+            }
             self.answer = Some(Box::new(Box::pin(self.context.asker().late(request, delay))));
             return;
         }
