@@ -9,7 +9,7 @@ pub struct ConfigFor {
     /// The peer has its device id, or its device is there: it may be told credentials. Who waits for a device that is absent, or
     /// is not for it, may not.
     pub is_let_in: bool,
-    /// It asked to be told which paths to use. Source: protocol.md 2.7.
+    /// It asked to be told which paths to use. Source: PROTOCOL.md 2.7.
     pub asks_ice_policy: bool,
 }
 

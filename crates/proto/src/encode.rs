@@ -73,7 +73,7 @@ pub fn config(ice_servers: &[IceServer]) -> String {
 }
 
 /// `config` for a client that asked which paths it should use: a word of `RTCConfiguration.iceTransportPolicy`.
-/// Source: protocol.md 2.7.
+/// Source: PROTOCOL.md 2.7.
 #[must_use]
 pub fn config_with_policy(ice_servers: &[IceServer], policy: &str) -> String {
     let mut text = config(ice_servers);

@@ -109,8 +109,8 @@ impl ServerHandle {
         self.app.waves.tell_news(News::access());
     }
 
-    /// Reads the certificate again, and who vouches for those of clients, from what the settings name now. Whether it is another: handshakes from now on are done with
-    /// it, and connections that are there go on. A server without TLS has none.
+    /// Reads the certificate again, and who vouches for those of clients, from what the settings name now. Whether it is another:
+    /// handshakes from now on are done with it, and connections that are there go on. A server without TLS has none.
     ///
     /// # Errors
     /// It can't be used: the old one is kept.

@@ -26,7 +26,7 @@ pub struct Ask {
     pub device_id: DeviceId,
     /// Whether the session is to outlive a broken connection.
     pub resume: Resume,
-    /// Whether its `config` is to say which paths it should use. Source: protocol.md 2.7.
+    /// Whether its `config` is to say which paths it should use. Source: PROTOCOL.md 2.7.
     pub asks_ice_policy: bool,
 }
 
