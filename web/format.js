@@ -28,7 +28,7 @@ export function age(sinceMs, nowMs) {
  */
 export function clock(atMs, nowMs) {
   const at = new Date(atMs);
-  const time = at.toLocaleTimeString('en', { hour: '2-digit', minute: '2-digit', hour12: false });
+  const time = at.toLocaleTimeString('en', { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
   const isToday = at.toDateString() === new Date(nowMs).toDateString();
   return isToday ? time : `${time}, ${at.toLocaleDateString('en', { day: 'numeric', month: 'short' })}`;
 }

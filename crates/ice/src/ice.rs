@@ -12,7 +12,7 @@ use crate::offer::{Credentials, Offer, Peer, PeerKind, Policy};
 use crate::provider::ProviderSettings;
 use crate::region;
 use crate::secret;
-use crate::settings::{Privacy, ServerSettings, Settings, is_relay};
+use crate::settings::{MOST_IN_ALL, Privacy, ServerSettings, Settings, bytes_of_all, is_relay};
 
 /// All servers. Only what providers have answered ever changes in it: whoever reloads makes another.
 pub struct Ice {
@@ -57,7 +57,8 @@ impl Ice {
     }
 
     /// What a peer is told. Without credentials, no relays: an address of one without a credential is of no use, and some peers
-    /// take none of a list that has it. Providers that have not answered are left out.
+    /// take none of a list that has it. Providers that have not answered are left out, and
+    /// what is more than a peer may be told.
     #[must_use]
     pub fn offer(&self, peer: &Peer<'_>, credentials: Credentials<'_>, now: u64) -> Offer {
         let mut offer = Offer::default();
@@ -67,7 +68,9 @@ impl Ice {
             offer.servers.push(self.credited(entry, credentials, now));
         }
         for (_, state) in self.providers_for(peer) {
-            if let Some((servers, _)) = state.lock().good(now) {
+            if let Some((servers, _)) = state.lock().good(now)
+                && bytes_of_all(&offer.servers) + bytes_of_all(servers) <= MOST_IN_ALL
+            {
                 offer.servers.extend_from_slice(servers);
             }
         }

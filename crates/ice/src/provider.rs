@@ -11,7 +11,7 @@ use cuttlebone_proto::IceServer;
 use serde::Deserialize;
 
 use crate::errand::BadAnswer;
-use crate::settings::{MOST_BYTES, MOST_URLS, Scope, is_relay, is_url};
+use crate::settings::{MOST_BYTES, MOST_IN_ALL, MOST_URLS, Scope, bytes_of_all, is_relay, is_url};
 
 /// Servers in one answer.
 const MOST_SERVERS: usize = 16;
@@ -91,6 +91,9 @@ pub(crate) fn parse(body: &[u8]) -> Result<(Vec<IceServer>, Option<u64>), BadAns
         return Err(BadAnswer::TooMuch);
     }
     let servers = servers.into_iter().map(RawServer::checked).collect::<Result<Vec<_>, _>>()?;
+    if bytes_of_all(&servers) > MOST_IN_ALL {
+        return Err(BadAnswer::TooMuch);
+    }
     if !servers.iter().any(|server| server.credential.is_some()) {
         return Err(BadAnswer::NoRelay);
     }
@@ -219,6 +222,9 @@ mod tests {
         let many = format!(r#"{{"iceServers":[{}]}}"#, vec![server; MOST_SERVERS + 1].join(","));
         let long =
             format!(r#"{{"iceServers":[{{"urls":"turn:t","username":"u","credential":"{}"}}]}}"#, "c".repeat(513));
+        let urls = vec![format!("\"turn:{}\"", "h".repeat(500)); MOST_URLS].join(",");
+        let full = format!(r#"{{"urls":[{urls}],"username":"u","credential":"c"}}"#);
+        let huge = format!(r#"{{"iceServers":[{}]}}"#, vec![full; MOST_SERVERS].join(","));
         for (text, expected) in [
             ("", BadAnswer::Shape),
             ("[]", BadAnswer::Shape),
@@ -232,6 +238,7 @@ mod tests {
             (r#"{"iceServers":[{"urls":["turn:a\nb"],"username":"u","credential":"c"}]}"#, BadAnswer::Url),
             (&many, BadAnswer::TooMuch),
             (&long, BadAnswer::TooMuch),
+            (&huge, BadAnswer::TooMuch),
             (&format!(r#"{{"iceServers":[{server}],"ttl":59}}"#), BadAnswer::Short),
         ] {
             assert_eq!(parse(text.as_bytes()).expect_err(text), expected, "{text}");

@@ -15,7 +15,7 @@ pub(crate) const MOST_URLS: usize = 16;
 /// Bytes of an address, a user name or a credential. All of a list together are less than a small device reads at once.
 pub(crate) const MOST_BYTES: usize = 512;
 /// Bytes of everything that one peer may be told of: a small device reads 65,536 at once.
-const MOST_IN_ALL: usize = 48 * 1024;
+pub(crate) const MOST_IN_ALL: usize = 48 * 1024;
 
 /// Everything that is told to peers, and to whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -215,6 +215,11 @@ pub(crate) fn is_relay(url: &str) -> bool {
 pub(crate) fn is_url(url: &str) -> bool {
     let known = ["stun:", "stuns:", "turn:", "turns:"].iter().any(|scheme| url.starts_with(scheme));
     known && url.len() <= MOST_BYTES && url.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// About how long servers are in a `config`, in bytes.
+pub(crate) fn bytes_of_all(servers: &[IceServer]) -> usize {
+    servers.iter().map(bytes_of).sum()
 }
 
 fn bytes_of(server: &IceServer) -> usize {

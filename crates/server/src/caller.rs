@@ -75,6 +75,12 @@ impl Caller {
         self.allows(|principal| !principal.roles().is_empty())
     }
 
+    /// What people call it.
+    pub(crate) fn shown_name(&self) -> Option<&str> {
+        let principal = self.0.as_ref()?;
+        Some(principal.shown_name().unwrap_or(principal.name()))
+    }
+
     /// Whether it may speak for devices at all.
     pub(crate) fn is_device(&self) -> bool {
         self.allows(|principal| principal.has(Role::Device))

@@ -1,7 +1,7 @@
 //! Recognises who asks, before anything is done for them.
 //!
-//! Invariants: 1. what a request presents is looked at even where anybody is served, if anybody can be recognised: a bad
-//! credential is refused; 2. it comes once, in one way; 3. it is never logged; 4. no page of another site changes anything here,
+//! Invariants: 1. what a request presents is looked at even where anybody is served, if anybody can be recognised: a bad token that
+//! somebody put there is refused, and of what a browser adds by itself, one that is not good counts as none; 2. it comes once, in one way; 3. it is never logged; 4. no page of another site changes anything here,
 //! and none at all where a request does not say which page it is from, and what a browser adds by itself, the cookie or a
 //! certificate, is all that it has; 5. nothing is waited for where the answer is here: that is for [`elsewhere`].
 //!
@@ -306,10 +306,9 @@ impl Gate {
         &self.session_key
     }
 
-    /// Changes who can be recognised, and tells those who watch.
+    /// Changes who can be recognised. Those who watch are to be told by [`App::tell_who_may_come`].
     pub(crate) fn replace(&self, access: Arc<Access>) {
         self.jwks.adopt(access, |access| self.install(access));
-        self.tell();
     }
 
     /// Changes who can be recognised. To be called by [`Jwks`] alone, for who holds the keys must not miss it.
@@ -327,11 +326,9 @@ impl Gate {
         self.changed.send_replace(());
     }
 
-    /// Lets an identity of this view in no more, and tells those who watch.
+    /// Lets an identity of this view in no more. Those who watch are to be told by [`App::tell_who_may_come`].
     pub(crate) fn shut_out(&self, identity: &str, of: View) -> Result<(), TooMany> {
-        self.revocations.add(identity, of)?;
-        self.changed.send_replace(());
-        Ok(())
+        self.revocations.add(identity, of)
     }
 
     /// Shows what is kept.
@@ -345,7 +342,7 @@ impl Gate {
         }
     }
 
-    /// Ready when [`Gate::replace`] was called.
+    /// Ready when somebody may not be good any more.
     pub(crate) fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::admission::ConnectionPermit;
 use crate::clock;
+use crate::metrics::Refusal;
 use crate::origin::Scheme;
 
 /// Shared by the task that serves HTTP, its handlers and the socket.
@@ -61,6 +62,12 @@ impl Link {
     /// With what the system says of who is at the other end.
     pub(crate) fn with_user(self, user: Option<PeerUser>) -> Arc<Self> {
         Arc::new(Self { user, ..self })
+    }
+
+    /// A request becomes a connection: says which rate of its address is reached, if it came through a proxy that passes on many.
+    /// Others came at theirs when their socket did.
+    pub(crate) fn begin_connection(&self) -> Result<(), Refusal> {
+        if self.socket.is_some() { self.permit.begin_connection() } else { Ok(()) }
     }
 
     /// Who is at the other end, where the system says so. Who is behind a proxy is not the proxy.

@@ -97,9 +97,23 @@ impl Drop for Counted {
 struct Declare(Registry);
 
 impl Declare {
+    fn with_what_is_of_the_process() -> Self {
+        let mut registry = Registry::with_prefix("cuttlebone");
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "What this server was built from", build);
+        registry.register_collector(Box::new(process::Process));
+        Self(registry)
+    }
+
     fn one<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
         let metric = M::default();
         self.0.register(name, help, metric.clone());
+        metric
+    }
+
+    fn with_unit<M: Metric + Clone + Default>(&mut self, name: &str, help: &str, unit: Unit) -> M {
+        let metric = M::default();
+        self.0.register_with_unit(name, help, unit, metric.clone());
         metric
     }
 
@@ -113,21 +127,14 @@ impl Declare {
 impl Metrics {
     /// All at zero.
     pub(crate) fn new() -> Self {
-        let mut declare = Declare(Registry::with_prefix("cuttlebone"));
-        let bytes = Family::default();
-        declare.0.register_with_unit("forwarded", "Payload passed on, by whom it was for", Unit::Bytes, bytes.clone());
-        let memory_limit = Gauge::default();
+        let mut declare = Declare::with_what_is_of_the_process();
+        let bytes: Family<_, _> = declare.with_unit("forwarded", "Payload passed on, by whom it was for", Unit::Bytes);
         let help = "What this process may have; 0 if it is not watched";
-        declare.0.register_with_unit("memory_limit", help, Unit::Bytes, memory_limit.clone());
-        let key_ages = Family::default();
+        let memory_limit = declare.with_unit("memory_limit", help, Unit::Bytes);
         let help = "Age of the keys of an issuer that has them at a URL, by its number in access.jwt";
-        declare.0.register_with_unit("issuer_keys_age", help, Unit::Seconds, key_ages.clone());
-        let certificate_end = Gauge::default();
+        let key_ages = declare.with_unit("issuer_keys_age", help, Unit::Seconds);
         let help = "When the certificate ends, since 1970; 0 if there is none";
-        declare.0.register_with_unit("certificate_end", help, Unit::Seconds, certificate_end.clone());
-        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        declare.0.register("build", "What this server was built from", build);
-        declare.0.register_collector(Box::new(process::Process));
+        let certificate_end = declare.with_unit("certificate_end", help, Unit::Seconds);
         Self {
             connections: declare.each("connections", "Open connections, by what they are"),
             devices: declare.one("devices", "Registered devices"),

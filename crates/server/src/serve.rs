@@ -203,6 +203,8 @@ async fn answer(request: Request<Incoming>, link: &Arc<Link>, plan: &Plan) -> Re
     let (mut parts, body) = request.into_parts();
     let hsts = plan.hsts.as_ref().filter(|_| !host::is_for_localhost(&parts.headers));
     let has_body = !body.is_end_stream();
+    // After one that may have a body, line ends are not looked at any more.
+    let is_last = has_body || parts.method.as_str().starts_with('P');
     let is_well_formed = host::is_well_formed(&parts);
     let mut response = if !is_well_formed {
         problem::bad_host()
@@ -216,7 +218,7 @@ async fn answer(request: Request<Incoming>, link: &Arc<Link>, plan: &Plan) -> Re
     if let Some(hsts) = hsts {
         response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
     }
-    if has_body || !is_well_formed {
+    if is_last || !is_well_formed {
         // What was not read can't be told from a next request, and whoever is ambiguous once may be so again.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -1,5 +1,8 @@
 //! Binding, serving and stopping.
 
+mod doors;
+mod leases;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
@@ -9,8 +12,8 @@ use std::time::Duration;
 
 use cuttlebone_access::Access;
 use cuttlebone_hub::{Registry, Tokens};
+use cuttlebone_transport::Rate;
 use cuttlebone_transport::tls::{ClientSettings, Tls, TlsError, TlsSettings};
-use cuttlebone_transport::{Listener, Rate};
 use thiserror::Error;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -19,21 +22,21 @@ use tokio_util::task::TaskTracker;
 
 use crate::accept::{self, Door};
 use crate::acme::Acme;
-use crate::admission::{Admission, Bounds};
+use crate::admission::Admission;
 use crate::app::App;
-use crate::audit::{Entry, Event, Outcome};
+use crate::audit::{Entry, Event};
 use crate::descriptors::Shares;
 use crate::drain::News;
 use crate::fetch::{FetchError, Fetcher};
 use crate::gate::{hook, jwks};
 use crate::ids::SystemRandom;
 use crate::memory::{self, Watch};
-use crate::metrics::{Metrics, Timeout, endpoint};
+use crate::metrics::{Metrics, Timeout};
 use crate::resume_key::ResumeKey;
-use crate::routes::redirect;
-use crate::settings::{self, Fault, Settings};
+use crate::settings::{Fault, Settings};
 use crate::tasks::Tasks;
 use crate::{certificate, clock, descriptors, router};
+use doors::{Listeners, metrics_door, redirect_door};
 
 /// Connections to the metrics listener at once.
 const METRICS_CONNECTIONS: usize = 32;
@@ -106,7 +109,7 @@ impl ServerHandle {
     /// Changes who is let in. Whoever is here with what is not accepted any more, or means something else now, is closed.
     pub fn set_access(&self, access: Arc<Access>) {
         self.app.gate.replace(access);
-        self.app.waves.tell_news(News::access());
+        self.app.tell_who_may_come();
     }
 
     /// Reads the certificate again, and who vouches for those of clients, from what the settings name now. Whether it is another:
@@ -185,20 +188,8 @@ impl Server {
         let tls = certificate::load(&settings)?;
         let fetcher = Fetcher::new(&settings.fetch)?;
         let leaves_queue = sockets.public.is_some();
-        let (listener, local_addr) =
-            listen(&settings, ("server.listen", settings.listen), tls.as_ref(), sockets.public)?;
-        let unix = listen_unix(&settings, sockets.unix)?;
-        let metrics_listener = settings.metrics_listen.map(|address| ("server.metrics_listen", address));
-        let metrics_listener = metrics_listener.map(|at| listen(&settings, at, None, sockets.metrics)).transpose()?;
-        let redirect_listener = settings.https.redirect_listen.map(|address| ("tls.redirect_listen", address));
-        let redirect_listener = redirect_listener.map(|at| listen(&settings, at, None, None)).transpose()?;
-
-        if let Some((_, address)) = &metrics_listener
-            && !settings::is_loopback(*address)
-        {
-            tracing::warn!(%address, "the metrics are shown to whoever reaches this address");
-        }
-
+        let Listeners { public: (listener, local_addr), unix, metrics: metrics_listener, redirect: redirect_listener } =
+            Listeners::open(&settings, tls.as_ref(), sockets)?;
         let requests = if settings.proxy.is_used() { settings.limits.requests } else { Rate::OFF };
         let admission = Admission::new(settings.connections.bounds(requests));
         let metrics = Arc::new(Metrics::new());
@@ -341,7 +332,7 @@ impl Server {
         });
 
         let leasing = Arc::clone(&app);
-        services.spawn(async move { end_leases(&leasing).await });
+        services.spawn(async move { leases::run(&leasing).await });
 
         cancel.cancelled().await;
         tasks.stopping.cancel();
@@ -352,17 +343,6 @@ impl Server {
         let took_ms = u64::try_from(summary.took.as_millis()).unwrap_or(u64::MAX);
         app.audit.note(&Entry::new(Event::Stop).took_ms(took_ms));
         summary
-    }
-}
-
-/// Ends leases whose time is over, within a second.
-async fn end_leases(app: &App) {
-    let mut tick = tokio::time::interval(Duration::from_secs(1));
-    while app.tasks.abort.run_until_cancelled(tick.tick()).await.is_some() {
-        for (address, lease) in app.registry.end_leases(clock::now().into_std()) {
-            let entry = Entry::new(Event::Lease).outcome(Outcome::Expired).what("over");
-            app.audit.note(&entry.device(Some(&address.device_id)).whom(Some(&lease.identity)));
-        }
     }
 }
 
@@ -400,79 +380,6 @@ async fn drain(app: &App, accepting: Vec<JoinHandle<()>>) -> Summary {
     let summary = Summary { open, aborted, took: clock::now() - begun };
     tracing::info!(open, aborted, took_ms = summary.took.as_millis(), "stopped");
     summary
-}
-
-/// Serves as long as anything does, so that its tasks stop with the abort and not before.
-fn metrics_door(listener: Listener, address: SocketAddr, app: &Arc<App>, shares: Shares) -> Door {
-    let abort = &app.tasks.abort;
-    Door {
-        listener,
-        leaves_queue: true,
-        tls: false,
-        is_public: false,
-        is_unix: false,
-        hsts: None,
-        admission: Admission::new(Bounds::of(shares.metrics, None)),
-        turned_away: 1,
-        router: endpoint::router(Arc::clone(app), address),
-        tasks: Tasks::new(Arc::clone(&app.metrics), abort.clone(), abort.clone()),
-        app: Arc::clone(app),
-    }
-}
-
-/// Has its places among those of the public listener, and stops with it.
-fn redirect_door(listener: Listener, address: SocketAddr, public: &Door, to: SocketAddr) -> Door {
-    Door {
-        listener,
-        leaves_queue: true,
-        tls: false,
-        is_public: false,
-        is_unix: false,
-        hsts: None,
-        admission: Arc::clone(&public.admission),
-        turned_away: 1,
-        router: redirect::router(&public.app, address, to.port()),
-        tasks: Arc::clone(&public.tasks),
-        app: Arc::clone(&public.app),
-    }
-}
-
-fn listen(
-    settings: &Settings,
-    (key, address): (&'static str, SocketAddr),
-    tls: Option<&Tls>,
-    socket: Option<TcpListener>,
-) -> Result<(Listener, SocketAddr), BindError> {
-    let fault = |source| BindError::Listen { address, key, source };
-    let listener = match socket {
-        Some(socket) => Listener::inherit(socket, tls),
-        None if settings.reuse_port => Listener::bind_beside_others(address, tls),
-        None => Listener::bind(address, tls),
-    };
-    let listener = listener.map_err(fault)?;
-    listener.set_send_buffer(settings.connections.send_buffer).map_err(fault)?;
-    let bound = listener.local_addr().map_err(fault)?;
-    Ok((listener, bound))
-}
-
-/// The unix socket, and whether it was handed over.
-fn listen_unix(settings: &Settings, socket: Option<UnixListener>) -> Result<Option<(Listener, bool)>, BindError> {
-    let fault = |path: PathBuf| |source| BindError::ListenUnix { path, source };
-    match (socket, &settings.listen_unix) {
-        (Some(socket), _) => {
-            let path = socket.local_addr().ok().and_then(|address| address.as_pathname().map(PathBuf::from));
-            let path = path.unwrap_or_default();
-            tracing::info!(?path, "listening on a unix socket that was handed over");
-            let listener = Listener::inherit_unix(socket).map_err(fault(path))?;
-            Ok(Some((listener, true)))
-        }
-        (None, Some(address)) => {
-            let listener = Listener::bind_unix(address).map_err(fault(address.path.clone()))?;
-            tracing::info!(path = ?address.path, "listening on a unix socket");
-            Ok(Some((listener, false)))
-        }
-        (None, None) => Ok(None),
-    }
 }
 
 /// Tokens of this process.

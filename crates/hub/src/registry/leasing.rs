@@ -50,11 +50,11 @@ impl Registry {
         let most = Most { of_holder: shared.settings.leases_per_holder, all: shared.settings.leases };
         let before = leases.put(address, lease.clone(), most)?.filter(|before| now < before.until);
         shared.leased.store(leases.len(), Ordering::Release);
+        shared.announce_lease(address, Some(&lease));
         drop(leases);
         if let Some(device) = device {
             device.send_others_away(shared, &wish.party.identity);
         }
-        shared.announce_lease(address, Some(&lease));
         Ok(Leased { lease, before })
     }
 
@@ -71,7 +71,6 @@ impl Registry {
         }
         let lease = leases.remove(address).ok_or(None)?;
         self.shared.leased.store(leases.len(), Ordering::Release);
-        drop(leases);
         self.shared.announce_lease(address, None);
         Ok(lease)
     }
@@ -87,19 +86,26 @@ impl Registry {
         if !self.shared.has_leases() {
             return Vec::new();
         }
+        let over = self.shared.leases.lock().over(now);
+        over.into_iter().filter_map(|address| self.end_lease(address, now)).collect()
+    }
+
+    /// Ends a lease that is over, unless it was renewed a moment ago. It is announced before anybody can take the device again.
+    fn end_lease(&self, address: Address, now: Instant) -> Option<(Address, Lease)> {
+        let _shard = self.shared.shard(&address);
         let mut leases = self.shared.leases.lock();
-        let over = leases.end(now);
+        leases.get(&address).filter(|lease| lease.until <= now)?;
+        let lease = leases.remove(&address)?;
         self.shared.leased.store(leases.len(), Ordering::Release);
-        drop(leases);
-        over.iter().for_each(|(address, _)| self.shared.announce_lease(address, None));
-        over
+        self.shared.announce_lease(&address, None);
+        Some((address, lease))
     }
 }
 
 impl Shared {
-    /// What keeps a client from its device: that another has it for itself.
-    pub(super) fn keeps_out(&self, address: &Address, party: Option<&Arc<Party>>) -> Option<Reject> {
-        let lease = self.lease_of(address)?;
+    /// What keeps a client from its device: that another has it for itself. `now_ms` is in milliseconds since 1970.
+    pub(super) fn keeps_out(&self, address: &Address, party: Option<&Arc<Party>>, now_ms: u64) -> Option<Reject> {
+        let lease = self.lease_of(address).filter(|lease| now_ms < lease.until_ms)?;
         let is_own = party.is_some_and(|party| party.identity == lease.identity);
         (!is_own).then_some(Reject::DeviceLeased)
     }

@@ -148,7 +148,8 @@ impl<C: Conn> Connection<C> {
                 let next = self.answered(answer);
                 self.go_on(next);
             }
-            Outcome::MayAsk(request) => self.ask_now(request),
+            // The servers may have changed meanwhile, and who sells them.
+            Outcome::MayAsk(request) => self.ask(request),
         }
     }
 

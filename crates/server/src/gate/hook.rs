@@ -209,9 +209,11 @@ pub(crate) async fn run(app: &App, hook: &Hook) {
             Some((ask, answer)) = running.next() => hook.end(ask, answer, &app.metrics),
             () = hook.due.notified() => {}
             _ = looks.tick() => {
-                let over = hook.table.lock().look(now());
-                if over > 0 {
-                    app.metrics.hook_withdrew(over);
+                let (withdrawn, over) = hook.table.lock().look(now());
+                if withdrawn + over > 0 {
+                    app.metrics.hook_withdrew(withdrawn + over);
+                }
+                if withdrawn > 0 {
                     app.tell_who_may_come();
                 }
             }

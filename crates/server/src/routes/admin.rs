@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::cut;
 use super::devices::device_not_found;
-use super::leases::{controlled, forbidden};
+use super::leases::controlled;
 use crate::app::App;
 use crate::audit::{Entry, Event, Outcome};
 use crate::caller::Caller;
@@ -46,7 +46,7 @@ pub(crate) async fn close_device(
             super::no_content()
         }
         Ok(_) => device_not_found(&id),
-        Err(reason) => reason.response(&app, &id),
+        Err(reason) => reason.response(&app, (&link, &caller), &id),
     }
 }
 
@@ -68,9 +68,10 @@ pub(crate) async fn shut_out(
     };
     if app.gate.shut_out(&identity, caller.view()).is_err() {
         app.metrics.refused_with("too_many_shut_out");
+        app.audit.note(&told(&link, &caller, "shut_out").refused("too_many_shut_out"));
         return problem::unavailable("too_many_shut_out", "Too many are shut out: use access.revoked_file");
     }
-    app.waves.tell_news(crate::drain::News::access());
+    app.tell_who_may_come();
     app.audit.note(&told(&link, &caller, "shut_out").outcome(Outcome::Ok).whom(Some(&identity)));
     tracing::info!(who = caller.name(), identity = cut(&identity), "shut out by an administrator");
     super::no_content()
@@ -78,7 +79,8 @@ pub(crate) async fn shut_out(
 
 fn not_admin(app: &App, told: &Entry<'_>) -> Response {
     app.audit.note(&told.clone().refused("forbidden"));
-    forbidden(app, "This is for administrators")
+    app.metrics.refused_with("forbidden");
+    problem::forbidden("This is for administrators")
 }
 
 /// What the audit log is told of it.

@@ -55,7 +55,7 @@ pub(super) fn may_not_list(app: &App, link: &Link, caller: &Caller) -> Response 
     forbidden(app, link, caller, "This token may not see the devices")
 }
 
-fn forbidden(app: &App, link: &Link, caller: &Caller, text: &str) -> Response {
+pub(super) fn forbidden(app: &App, link: &Link, caller: &Caller, text: &str) -> Response {
     app.metrics.refused_with("forbidden");
     app.audit.note(&Entry::new(Event::Refusal).refused("forbidden").from(link.peer).who(caller));
     problem::forbidden(text)

@@ -14,7 +14,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::cut;
-use super::devices::{address, device_not_found, json, may_not_list};
+use super::devices::{address, device_not_found, forbidden, json, may_not_list};
 use crate::app::App;
 use crate::audit::{Entry, Event, Outcome};
 use crate::caller::Caller;
@@ -72,11 +72,11 @@ pub(crate) async fn take(
     let Ok(Query(asked)) = asked else { return bad_query() };
     let address = match controlled(&app, &caller, &id) {
         Ok(address) => address,
-        Err(reason) => return reason.response(&app, &id),
+        Err(reason) => return reason.response(&app, (&link, &caller), &id),
     };
-    let Some(party) = caller.party() else { return needs_token(&app) };
+    let Some(party) = caller.party() else { return needs_token(&app, &link, &caller) };
     if asked.force && !caller.is_admin() {
-        return forbidden(&app, "Only an administrator takes a device from somebody else");
+        return forbidden(&app, &link, &caller, "Only an administrator takes a device from somebody else");
     }
     let settings = &app.settings.leases;
     let ttl = asked.ttl_ms.map_or(settings.default, Duration::from_millis);
@@ -85,7 +85,7 @@ pub(crate) async fn take(
         return problem(StatusCode::BAD_REQUEST, "invalid_ttl", &text);
     }
     let name = caller.name().unwrap_or_default();
-    let wish = LeaseWish { party: &party, name, ttl, force: asked.force };
+    let wish = LeaseWish { party: &party, name: caller.shown_name().unwrap_or_default(), ttl, force: asked.force };
     match app.registry.lease(&address, &wish, clock::now().into_std(), clock::unix_ms()) {
         Ok(Leased { lease, before }) => {
             let before = before.as_ref().map(|before| &*before.identity);
@@ -116,9 +116,9 @@ pub(crate) async fn give_back(
     let Ok(Path(id)) = id else { return problem::not_found().await };
     let address = match controlled(&app, &caller, &id) {
         Ok(address) => address,
-        Err(reason) => return reason.response(&app, &id),
+        Err(reason) => return reason.response(&app, (&link, &caller), &id),
     };
-    let Some(party) = caller.party() else { return needs_token(&app) };
+    let Some(party) = caller.party() else { return needs_token(&app, &link, &caller) };
     let holder = Some(&*party.identity).filter(|_| !caller.is_admin());
     match app.registry.release(&address, holder) {
         Ok(lease) => {
@@ -146,10 +146,10 @@ pub(super) enum NotTheirs {
 }
 
 impl NotTheirs {
-    pub(super) fn response(self, app: &App, id: &str) -> Response {
+    pub(super) fn response(self, app: &App, (link, caller): (&Link, &Caller), id: &str) -> Response {
         match self {
             Self::Absent => device_not_found(id),
-            Self::NotControlled => forbidden(app, "This token may not control the device"),
+            Self::NotControlled => forbidden(app, link, caller, "This token may not control the device"),
         }
     }
 }
@@ -164,13 +164,9 @@ pub(super) fn controlled(app: &App, caller: &Caller, id: &str) -> Result<Address
     Err(if is_seen { NotTheirs::NotControlled } else { NotTheirs::Absent })
 }
 
-pub(super) fn forbidden(app: &App, text: &str) -> Response {
-    app.metrics.refused_with("forbidden");
-    problem::forbidden(text)
-}
-
-fn needs_token(app: &App) -> Response {
-    app.metrics.refused_with("forbidden");
+fn needs_token(app: &App, link: &Link, caller: &Caller) -> Response {
+    app.metrics.refused_with("lease_needs_token");
+    app.audit.note(&Entry::new(Event::Refusal).refused("lease_needs_token").from(link.peer).who(caller));
     problem(StatusCode::FORBIDDEN, "lease_needs_token", "A lease needs a token, which says who has the device")
 }
 

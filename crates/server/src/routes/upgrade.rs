@@ -58,7 +58,7 @@ async fn upgrade(app: &Arc<App>, role: Role, mut request: Request) -> Response {
         app.audit.note(&refusal.refused("origin_not_allowed"));
         return problem::origin_not_allowed();
     }
-    if let Err(reason) = link.permit.begin_connection() {
+    if let Err(reason) = link.begin_connection() {
         app.metrics.refused(reason);
         app.audit.note(&refusal.refused(reason.word()));
         return problem::refused(reason);

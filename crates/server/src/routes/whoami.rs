@@ -29,7 +29,7 @@ pub(crate) async fn whoami(Extension(caller): Extension<Caller>) -> Response {
     let roles = caller.principal().map(|principal| principal.roles()).unwrap_or_default();
     let session = caller.principal().filter(|principal| principal.is_session());
     let who = Who {
-        name: session.and_then(|principal| principal.shown_name()).or(caller.name()),
+        name: caller.shown_name(),
         identity: session.map(|principal| principal.identity()),
         tenant: caller.tenant().or_else(|| caller.is_operator().then_some("*")),
         roles: roles.iter().map(Role::name).collect(),

@@ -124,7 +124,9 @@ impl Reload {
         }
     }
 
-    async fn take(&mut self, config: Config) {
+    async fn take(&mut self, mut config: Config) {
+        let keys = config::needs_restart(&self.running.started, &config.raw);
+        self.keep_provider(&mut config).await;
         let ice = config.settings.ice;
         let has_new_servers = ice != self.running.ice;
         if has_new_servers {
@@ -136,7 +138,6 @@ impl Reload {
         let level = config.log.level;
         let ice = has_new_servers;
         tracing::info!(%level, ice, tokens, issuers, certificates, "reloaded log.level, ice and access");
-        let keys = config::needs_restart(&self.running.started, &config.raw);
         if !keys.is_empty() {
             tracing::warn!(keys = keys.join(" "), "these keys have changed, and are taken with the next start");
         }
@@ -153,6 +154,20 @@ impl Reload {
         self.running.raw = config.raw;
         self.running.access_files = config.access_files;
         self.take_tls().await;
+    }
+
+    /// Whoever signs in does so at the provider of the start: sessions go on to be understood as its.
+    async fn keep_provider(&self, config: &mut Config) {
+        let (started, oidc) = (&self.running.started.oidc, &mut config.raw.oidc);
+        if (&started.issuer, &started.client_id) == (&oidc.issuer, &oidc.client_id) {
+            return;
+        }
+        oidc.issuer.clone_from(&started.issuer);
+        oidc.client_id.clone_from(&started.client_id);
+        let (raw, old) = (config.raw.clone(), config.known.clone());
+        if let Some((known, _)) = elsewhere(move || config::read_access(&raw, &old)).await {
+            config.known = known;
+        }
     }
 
     /// Reads the files of `[access]` again, for a reason.

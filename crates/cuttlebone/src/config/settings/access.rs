@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cuttlebone_access::{Access, Certificates, KeySet, LineFault, Revoked, Sessions, Settings, StaticTokens};
+use cuttlebone_access::{Access, Certificates, KeySet, LineFault, Revoked, Sessions, Settings, StaticTokens, Users};
 use cuttlebone_server::{AccessSettings, HookSettings};
 
 use super::super::raw::{RawAccess, RawConfig, RawTls};
@@ -51,6 +51,8 @@ struct Files {
     keys: Vec<KeySet>,
     /// Those who vouch, and what was withdrawn.
     certificates: Option<Certificates>,
+    /// Not of a file of ours, but names are looked up in those of the system.
+    users: Option<Users>,
 }
 
 impl fmt::Debug for Known {
@@ -86,12 +88,13 @@ pub(super) fn known(raw: &RawConfig, old: Option<&Known>, check: &mut Check<'_>)
     let revoked = lines("access.revoked_file", &raw.revoked_file, Revoked::parse, check).or(old.revoked);
     let issuers = jwt::issuers(&raw.jwt, &old.keys, check);
     let certificates = certificate::certificates(&raw.certificate, tls, check).or(old.certificates);
-    let files = Files { tokens, revoked, keys: issuers.keys, certificates };
+    let users = user::users(&raw.user, check).or(old.users);
+    let files = Files { tokens, revoked, keys: issuers.keys, certificates, users };
     let sessions = oidc::sessions(oidc, check);
     let settings = Settings {
         tokens: files.tokens.clone(),
         jwt: issuers.jwt,
-        users: user::users(&raw.user, check),
+        users: files.users.clone().unwrap_or_default(),
         sessions: sessions.clone(),
         certificates: files.certificates.clone(),
         revoked: files.revoked.clone().unwrap_or_default(),

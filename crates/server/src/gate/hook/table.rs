@@ -187,10 +187,12 @@ impl Table {
         self.circuit.on_failure(now.instant)
     }
 
-    /// Looks after those who are here. How many tokens are not good any more with which somebody was.
-    pub(super) fn look(&mut self, now: Now) -> usize {
+    /// Looks after those who are here. How many tokens with which somebody was are not good any more: because they were withdrawn, and
+    /// because their time is over, which each connection sees by itself.
+    pub(super) fn look(&mut self, now: Now) -> (usize, usize) {
         let (answers, again) = (&self.answers, &mut self.again);
-        let mut over = std::mem::take(&mut self.withdrawn);
+        let withdrawn = std::mem::take(&mut self.withdrawn);
+        let mut over = 0;
         self.live.retain(|hash, live| {
             if live.due.is_some_and(|due| due <= now.instant) {
                 live.due = None;
@@ -205,7 +207,7 @@ impl Table {
             over += usize::from(is_over);
             !is_over
         });
-        over
+        (withdrawn, over)
     }
 
     /// Tokens of which somebody may be here.
@@ -285,11 +287,11 @@ mod tests {
     async fn who_is_here_is_asked_about_again_and_the_same_answer_lets_them_stay() {
         let mut table = table(|_| ());
         let ann_is_here = recognised(&mut table, "a", at(0));
-        assert_eq!(table.look(at(59)), 0);
+        assert_eq!(table.look(at(59)), (0, 0));
         assert!(table.next(0, at(59).instant).is_none());
         for minute in 1..30 {
             let now = at(minute * 60);
-            assert_eq!(table.look(now), 0);
+            assert_eq!(table.look(now), (0, 0));
             let ask = table.next(0, now.instant).expect("due");
             assert!(table.next(1, now.instant).is_none(), "once");
             assert!(matches!(table.begin(&token("a"), None, now), Begun::Waits(_)), "whoever comes now waits for it");
@@ -326,12 +328,12 @@ mod tests {
         let mut table = table(|settings| settings.stale = Duration::from_secs(120));
         let ann_is_here = recognised(&mut table, "a", at(0));
         for second in 1..=120 {
-            assert_eq!(table.look(at(second)), 0, "{second}");
+            assert_eq!(table.look(at(second)), (0, 0), "{second}");
             if let Some(ask) = table.next(0, at(second).instant) {
                 table.on_failed(ask.hash, at(second));
             }
         }
-        assert_eq!(table.look(at(121)), 1);
+        assert_eq!(table.look(at(121)), (0, 1));
         assert!(ann_is_here.is_over(at(121).unix) && table.live() == 0);
     }
 }

@@ -9,11 +9,15 @@ use super::super::check::Check;
 /// What the system says of every user or group that it can't name to this process: that of another namespace.
 const NOBODY_IN_PARTICULAR: u32 = 65_534;
 
-pub(super) fn users(raw: &[RawUser], check: &mut Check<'_>) -> Users {
-    let rules = raw.iter().enumerate().filter_map(|(at, raw)| {
-        rule(raw).map_err(|(key, text)| check.fault(&format!("access.user[{at}]{key}"), text)).ok()
-    });
-    Users::new(rules.collect())
+/// `None` if any is faulty: they are taken together, for the first that fits decides.
+pub(super) fn users(raw: &[RawUser], check: &mut Check<'_>) -> Option<Users> {
+    let rules = raw
+        .iter()
+        .enumerate()
+        .map(|(at, raw)| rule(raw).map_err(|(key, text)| check.fault(&format!("access.user[{at}]{key}"), text)).ok());
+    // All faults are noted before one counts.
+    let rules: Vec<Option<_>> = rules.collect();
+    rules.into_iter().collect::<Option<_>>().map(Users::new)
 }
 
 fn rule(raw: &RawUser) -> Result<UserRule, (&'static str, String)> {
