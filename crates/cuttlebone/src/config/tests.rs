@@ -100,17 +100,20 @@ fn beside<'a>(section: &str, path: &str, authority: &'a str) -> Vec<(&'static st
     beside
 }
 
+/// What every key is looked at with.
+const BASE: [(&str, &str); 6] = [
+    ("CUTTLEBONE__SERVER__ALLOW_ANONYMOUS", "true"),
+    ("CUTTLEBONE__PROXY__TRUSTED", "[\"10.0.0.0/8\"]"),
+    ("CUTTLEBONE__SERVER__LISTEN_UNIX", "/run/socket"),
+    ("CUTTLEBONE__HOOK__URL", "https://hook.example/"),
+    ("CUTTLEBONE__ICE__SERVERS", "[{urls = [\"turn:t\"], username = \"u\", credential = \"c\"}]"),
+    ("HOME", "/home/user"),
+];
+
 #[test]
 fn every_key_of_the_reference_changes_something() {
+    let base = BASE;
     // A value of its own where adding to the default is none.
-    let base = [
-        ("CUTTLEBONE__SERVER__ALLOW_ANONYMOUS", "true"),
-        ("CUTTLEBONE__PROXY__TRUSTED", "[\"10.0.0.0/8\"]"),
-        ("CUTTLEBONE__SERVER__LISTEN_UNIX", "/run/socket"),
-        ("CUTTLEBONE__HOOK__URL", "https://hook.example/"),
-        ("CUTTLEBONE__ICE__SERVERS", "[{urls = [\"turn:t\"], username = \"u\", credential = \"c\"}]"),
-        ("HOME", "/home/user"),
-    ];
     let (tokens, public) = (Temporary::tokens("words"), Temporary::keys("words-keys"));
     let ((client_authority, lists), (other_authority, _)) =
         (access::authority("words"), access::authority("words-other"));

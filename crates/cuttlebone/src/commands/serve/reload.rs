@@ -96,7 +96,7 @@ impl Reload {
         let sources = self.sources.clone();
         let loaded = elsewhere(move || sources.load().map_err(|faults| faults.to_string())).await;
         let loaded = loaded.unwrap_or_else(|| Err("it can't be read".to_owned()));
-        let loaded = loaded.and_then(|config| self.log.set_level(&config.log.level).map(|()| config));
+        let loaded = loaded.and_then(|config| self.log.set_level(&config.log.level).map(|()| Box::new(config)));
         self.handle.note_reload("configuration", loaded.is_ok());
         match loaded {
             Ok(config) => self.take(config).await,
@@ -124,7 +124,7 @@ impl Reload {
         }
     }
 
-    async fn take(&mut self, mut config: Config) {
+    async fn take(&mut self, mut config: Box<Config>) {
         let keys = config::needs_restart(&self.running.started, &config.raw);
         self.keep_provider(&mut config).await;
         let ice = config.settings.ice;
