@@ -223,12 +223,13 @@ impl ConnectionPermit {
         self.place.admission.place(What::Behind(group(address)), through, comes)
     }
 
-    /// Counts a request that came through a proxy. Gives until when it has to wait, if more came of its address than may.
-    pub(crate) fn begin_request(&self) -> Option<Instant> {
+    /// Counts a request that came through a proxy. Gives until when it has to wait, if more came of its address than may; or that
+    /// it would have to for too long.
+    pub(crate) fn begin_request(&self) -> Result<Option<Instant>, Refusal> {
         let (admission, now) = (&self.place.admission, self.place.admission.now());
-        let address = self.place.what.behind()?;
-        let ready = admission.taken.lock().addresses.asked(&admission.bounds.address, address, now);
-        (ready > now).then(|| admission.moment(ready))
+        let Some(address) = self.place.what.behind() else { return Ok(None) };
+        let ready = admission.taken.lock().addresses.asked(&admission.bounds.address, address, now)?;
+        Ok((ready > now).then(|| admission.moment(ready)))
     }
 
     /// A request that came through a proxy becomes a connection: says which rate is reached.

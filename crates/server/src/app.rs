@@ -38,7 +38,7 @@ pub(crate) struct App {
     /// Who is let in.
     pub(crate) gate: Gate,
     /// Signing in at a provider, if there is one.
-    pub(crate) login: Option<Login>,
+    pub(crate) login: Option<Arc<Login>>,
     /// What peers are told of STUN and TURN servers.
     pub(crate) greeter: Greeter,
     /// When the server was made: small numbers count from here.
@@ -66,6 +66,8 @@ pub(crate) struct App {
     pub(crate) away_quotas: Arc<Quotas>,
     /// How often each principal registers.
     pub(crate) registrations: Registrations,
+    /// How often each principal takes, renews or gives back a lease: each time is a line of the audit log.
+    pub(crate) leasing: Registrations,
     /// Connects that led to no device, by identity.
     pub(crate) failed_connects: Throttle<Box<str>>,
     /// Who is closed when, once the server stops.
@@ -84,7 +86,7 @@ impl App {
         let gate = Gate::new(&settings.access);
         let login = settings.access.login.as_ref();
         Arc::new(Self {
-            login: login.and_then(|login| Login::new(login, gate.session_key(), &fetcher)),
+            login: login.and_then(|login| Login::new(login, gate.session_key(), &fetcher)).map(Arc::new),
             gate,
             greeter: Greeter::new(settings.ice.clone()),
             started: clock::now(),
@@ -101,6 +103,7 @@ impl App {
             quotas: Quotas::new(settings.quotas),
             away_quotas: Quotas::new(settings.quotas),
             registrations: Registrations::new(&settings.quotas),
+            leasing: Registrations::new(&settings.quotas),
             failed_connects: Throttle::new(
                 (settings.quotas.failed_connects, settings.quotas.failed_connects_within),
                 settings.access.failure_delay,

@@ -94,6 +94,11 @@ impl Goodbye {
         Poll::Ready(())
     }
 
+    /// The number of the connection, which no other has as long as the process lives.
+    pub(crate) fn number(&self) -> u64 {
+        self.key
+    }
+
     /// What [`Waves::tell_news`] was called for since this was asked. To be asked after [`Goodbye::poll_told`], which has the
     /// task woken.
     pub(crate) fn take_news(&self) -> Option<News> {

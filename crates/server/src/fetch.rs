@@ -24,7 +24,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioTimer;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 use tokio::time::timeout;
@@ -249,7 +249,11 @@ fn tls(extra: &[CertificateDer<'static>]) -> ClientConfig {
 fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, FetchError> {
     let fault = |reason: String| FetchError::Ca { path: path.clone(), reason };
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
-    let certificates = certificates.map_err(|error| fault(error.to_string()))?;
+    // The library's own words have what stands in the file, and it may be the wrong one.
+    let certificates = certificates.map_err(|error| match error {
+        pem::Error::Io(error) => fault(error.to_string()),
+        _ => fault("it is not valid PEM".to_owned()),
+    })?;
     let mut store = RootCertStore::empty();
     for certificate in &certificates {
         store.add(certificate.clone()).map_err(|error| fault(error.to_string()))?;

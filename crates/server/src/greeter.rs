@@ -38,6 +38,8 @@ pub(crate) struct Guest<'a> {
     pub(crate) kind: PeerKind,
     pub(crate) caller: &'a Caller,
     pub(crate) peer: SocketAddr,
+    /// Tells its connection from others of the same address.
+    pub(crate) number: u64,
 }
 
 /// Writes what peers are told.
@@ -123,8 +125,9 @@ impl Greeter {
     }
 
     fn name_of(&self, guest: &Guest<'_>) -> String {
-        let Guest { kind, caller, peer } = guest;
-        let who = format!("{kind:?}\0{}\0{}\0{peer}", caller.tenant().unwrap_or(""), caller.name().unwrap_or(""));
+        let Guest { kind, caller, peer, number } = guest;
+        let (tenant, name) = (caller.tenant().unwrap_or(""), caller.name().unwrap_or(""));
+        let who = format!("{kind:?}\0{tenant}\0{name}\0{peer}\0{number}");
         let tag = hmac::sign(&self.key, who.as_bytes());
         tag.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }

@@ -94,8 +94,8 @@ impl Link {
     }
 
     /// A request begins. Gives until when it has to wait, if more came than may: on this socket, or from the address behind a
-    /// proxy.
-    pub(crate) fn begin_request(&self, rate: Rate) -> Option<Instant> {
+    /// proxy; or that this would be too long.
+    pub(crate) fn begin_request(&self, rate: Rate) -> Result<Option<Instant>, Refusal> {
         if let Some(socket) = &self.socket {
             socket.endless.store(false, Ordering::Relaxed);
             return self.permit.begin_request();
@@ -106,7 +106,7 @@ impl Link {
         let mut bucket = self.requests.lock();
         let ready = bucket.ready_at(rate);
         bucket.spend(rate, 1, now);
-        (ready > now).then(|| self.accepted + Duration::from_nanos(ready))
+        Ok((ready > now).then(|| self.accepted + Duration::from_nanos(ready)))
     }
 
     /// True once a request was complete and has its answer.

@@ -13,9 +13,13 @@ mod page;
 mod provider;
 mod settings;
 
+use std::future::Future;
+use std::sync::Arc;
+
 use cuttlebone_access::SessionKey;
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::clock;
@@ -38,7 +42,9 @@ pub(crate) struct Login {
     root: Url,
     provider: Provider,
     seal: Seal,
-    exchanges: Semaphore,
+    exchanges: Arc<Semaphore>,
+    /// What the provider is asked goes on when whoever caused it hangs up: else nothing would be learned from it, and no bound hold.
+    tasks: TaskTracker,
 }
 
 /// A browser that is to be sent to the provider.
@@ -72,7 +78,8 @@ impl Login {
         Some(Self {
             provider: Provider::new(settings, &callback, fetcher.clone())?,
             seal: Seal::new(key),
-            exchanges: Semaphore::new(settings.exchanges),
+            exchanges: Arc::new(Semaphore::new(settings.exchanges)),
+            tasks: TaskTracker::new(),
             settings: settings.clone(),
             root,
         })
@@ -101,8 +108,8 @@ impl Login {
     }
 
     /// Begins an attempt that leads to `page`.
-    pub(crate) async fn begin(&self, page: &Page) -> Result<Begun, LoginOutcome> {
-        let client = self.provider.client().await?;
+    pub(crate) async fn begin(self: &Arc<Self>, page: &Page) -> Result<Begun, LoginOutcome> {
+        let client = self.client().await?;
         let attempt = Attempt::new(page, clock::unix_ms() / 1000 + self.attempt_seconds());
         let to = client.authorize(&attempt, &self.settings.scopes);
         Ok(Begun { to, sealed: self.seal.close(&attempt) })
@@ -114,16 +121,22 @@ impl Login {
     }
 
     /// Looks at what a browser brought back from its attempt, and asks the provider who that is.
-    pub(crate) async fn finish(&self, attempt: &Attempt, answer: Answer) -> Result<Vouched, LoginOutcome> {
-        let client = self.provider.client().await?;
+    pub(crate) async fn finish(self: &Arc<Self>, attempt: &Attempt, answer: Answer) -> Result<Vouched, LoginOutcome> {
+        let client = self.client().await?;
         if !client.may_be_from(answer.issuer.as_deref()) {
             tracing::warn!("an answer that is of another provider");
             return Err(LoginOutcome::Failed);
         }
         match (answer.error.as_deref(), answer.code) {
             (None, Some(code)) => {
-                let Ok(_place) = self.exchanges.try_acquire() else { return Err(LoginOutcome::Busy) };
-                let claims = self.provider.exchange(client, code, attempt).await?;
+                let place = Arc::clone(&self.exchanges).try_acquire_owned().map_err(|_| LoginOutcome::Busy)?;
+                let (login, attempt) = (Arc::clone(self), attempt.clone());
+                let exchange = async move {
+                    let claims = login.provider.exchange(client, code, &attempt).await;
+                    drop(place);
+                    claims
+                };
+                let claims = self.carry_out(exchange).await?;
                 Ok(Vouched { claims, end: clock::unix_ms() / 1000 + self.settings.session.as_secs() })
             }
             (Some("access_denied"), _) => Err(LoginOutcome::Denied),
@@ -132,7 +145,19 @@ impl Login {
     }
 
     /// Where the provider signs a browser out, if it says so.
-    pub(crate) async fn end(&self) -> Result<Url, LoginOutcome> {
-        self.provider.client().await?.end(&self.root).ok_or(LoginOutcome::NoEnd)
+    pub(crate) async fn end(self: &Arc<Self>) -> Result<Url, LoginOutcome> {
+        self.client().await?.end(&self.root).ok_or(LoginOutcome::NoEnd)
+    }
+
+    async fn client(self: &Arc<Self>) -> Result<Arc<provider::Client>, LoginOutcome> {
+        let login = Arc::clone(self);
+        self.carry_out(async move { login.provider.client().await }).await
+    }
+
+    async fn carry_out<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, LoginOutcome>> + Send + 'static,
+    ) -> Result<T, LoginOutcome> {
+        self.tasks.spawn(work).await.unwrap_or(Err(LoginOutcome::Failed))
     }
 }

@@ -17,7 +17,7 @@ use axum::body::{Body, Bytes};
 use axum::response::Response;
 use cuttlebone_transport::Accepted;
 use http::header::{CONNECTION, STRICT_TRANSPORT_SECURITY};
-use http::{HeaderMap, HeaderValue, Method, Request};
+use http::{HeaderMap, HeaderValue, Request};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
@@ -196,7 +196,8 @@ fn asking(socket: &Arc<Link>, plan: &Plan, headers: &HeaderMap) -> Result<Arc<Li
 }
 
 async fn answer(request: Request<Incoming>, link: &Arc<Link>, plan: &Plan) -> Result<Response, Infallible> {
-    if let Some(until) = link.begin_request(plan.app.settings.limits.requests) {
+    let begun = link.begin_request(plan.app.settings.limits.requests);
+    if let Ok(Some(until)) = begun {
         plan.app.metrics.rate_paused(Paused::Requests);
         sleep_until(until).await;
     }
@@ -206,9 +207,12 @@ async fn answer(request: Request<Incoming>, link: &Arc<Link>, plan: &Plan) -> Re
     // After one that may have a body, line ends are not looked at any more.
     let is_last = has_body || parts.method.as_str().starts_with('P');
     let is_well_formed = host::is_well_formed(&parts);
-    let mut response = if !is_well_formed {
+    let mut response = if let Err(reason) = begun {
+        plan.app.metrics.refused(reason);
+        problem::refused(reason)
+    } else if !is_well_formed {
         problem::bad_host()
-    } else if has_body && matches!(parts.method, Method::GET | Method::HEAD) {
+    } else if has_body {
         problem::body_not_accepted()
     } else {
         parts.extensions.insert(Arc::clone(link));

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -66,7 +66,12 @@ pub(crate) fn bind(address: &UnixAddress) -> io::Result<(UnixListener, SocketFil
 fn lock(path: &Path) -> io::Result<File> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let file = File::options().write(true).create(true).truncate(false).open(name)?;
+    if fs::symlink_metadata(&name).is_ok_and(|metadata| metadata.is_symlink()) {
+        let text = format!("{} is a link, and would be made elsewhere", Path::new(&name).display());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    // Whoever may open it could hold it.
+    let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(name)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(io::ErrorKind::AddrInUse.into()),

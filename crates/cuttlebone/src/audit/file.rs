@@ -84,8 +84,13 @@ pub(crate) fn check(path: &Path) -> Result<(), String> {
     if !folder.is_dir() {
         return Err(format!("{} is no folder", folder.display()));
     }
-    match fs::metadata(path) {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_symlink() => Err(format!("{} is a link, and has to be a file", path.display())),
         Ok(metadata) if !metadata.is_file() => Err(format!("{} is no file", path.display())),
+        Ok(metadata) if metadata.mode() & 0o077 != 0 => {
+            let (mode, path) = (metadata.mode() & 0o777, path.display());
+            Err(format!("{path}: others than its owner may use it (mode {mode:03o}). Do: chmod go= {path}"))
+        }
         Ok(_) | Err(_) => Ok(()),
     }
 }

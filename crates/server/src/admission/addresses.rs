@@ -19,6 +19,9 @@ const REMEMBERED: usize = 16 * 1024;
 /// How often those are looked through at most, in nanoseconds.
 const SWEEP_EVERY: u64 = 1_000_000_000;
 
+/// How long a request waits at most for the rate of its address, in nanoseconds.
+const LONGEST_WAIT: u64 = 1_000_000_000;
+
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
     known: HashMap<IpAddr, Address>,
@@ -85,12 +88,16 @@ impl Addresses {
         }
     }
 
-    /// Counts a request of an address that has a place against its rate. Gives from when on it may be answered.
-    pub(super) fn asked(&mut self, bounds: &AddressBounds, address: IpAddr, now: u64) -> u64 {
-        let Some(known) = self.known.get_mut(&address) else { return now };
+    /// Counts a request of an address that has a place against its rate. Gives from when on it may be answered. One that would
+    /// wait for long is not counted: what others of the address ask for and do not wait for is not theirs to pay.
+    pub(super) fn asked(&mut self, bounds: &AddressBounds, address: IpAddr, now: u64) -> Result<u64, Refusal> {
+        let Some(known) = self.known.get_mut(&address) else { return Ok(now) };
         let ready = known.asked.ready_at(bounds.requests);
+        if ready > now.saturating_add(LONGEST_WAIT) {
+            return Err(Refusal::AddressRate);
+        }
         known.asked.spend(bounds.requests, 1, now);
-        ready
+        Ok(ready)
     }
 
     pub(super) fn settle(&mut self, address: IpAddr) {
@@ -176,7 +183,7 @@ mod tests {
         let mut addresses = Addresses::default();
         let mut ask = |now| {
             addresses.take(&bounds, address(1), now);
-            let ready = addresses.asked(&bounds, address(1), now);
+            let ready = addresses.asked(&bounds, address(1), now).expect("it is not long");
             addresses.give_back(address(1), now);
             ready
         };

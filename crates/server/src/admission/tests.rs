@@ -98,16 +98,18 @@ async fn what_comes_through_a_proxy_comes_at_the_rates_of_its_address() {
     let proxies: Vec<_> = (0..3).map(|_| admission.try_admit_unaddressed().expect("at any rate")).collect();
     let request = |address| proxies[0].request_behind(ip(address)).expect("without a bound");
     let first = request("192.0.2.1");
-    assert_eq!((first.begin_request(), first.begin_connection()), (None, Ok(())));
+    assert_eq!((first.begin_request(), first.begin_connection()), (Ok(None), Ok(())));
     let second = request("192.0.2.1");
-    assert_eq!(second.begin_request(), Some(clock::now() + Duration::from_secs(1)), "it waits");
+    assert_eq!(second.begin_request(), Ok(Some(clock::now() + Duration::from_secs(1))), "it waits");
+    assert_eq!(second.begin_request(), Err(Refusal::AddressRate), "too long, and is not counted");
+    assert_eq!(second.begin_request(), Err(Refusal::AddressRate));
     assert_eq!(second.begin_connection(), Err(Refusal::AddressRate));
     let other = request("192.0.2.2");
-    assert_eq!((other.begin_request(), other.begin_connection()), (None, Ok(())), "it has its own");
+    assert_eq!((other.begin_request(), other.begin_connection()), (Ok(None), Ok(())), "it has its own");
     assert_eq!(proxies[1].connection_behind(ip("192.0.2.3")).expect_err("refused"), Refusal::AcceptRate);
     drop((first, second, other));
     let later = request("192.0.2.1");
-    assert!(later.begin_request().is_some(), "the address is remembered");
+    assert!(later.begin_request() != Ok(None), "the address is remembered");
 }
 
 #[test]

@@ -36,6 +36,7 @@ struct Asker {
     caller: Caller,
     peer: SocketAddr,
     kind: PeerKind,
+    number: u64,
 }
 
 impl<C: Conn> Connection<C> {
@@ -187,8 +188,8 @@ impl<C: Conn> Connection<C> {
 
 impl ConnectionContext {
     fn asker(&self) -> Asker {
-        let Self { app, caller, peer, role, .. } = self;
-        Asker { app: Arc::clone(app), caller: caller.clone(), peer: *peer, kind: role.kind() }
+        let Self { app, caller, peer, role, goodbye, .. } = self;
+        Asker { app: Arc::clone(app), caller: caller.clone(), peer: *peer, kind: role.kind(), number: goodbye.number() }
     }
 }
 
@@ -226,7 +227,7 @@ impl Asker {
     }
 
     fn guest(&self) -> Guest<'_> {
-        Guest { kind: self.kind, caller: &self.caller, peer: self.peer }
+        Guest { kind: self.kind, caller: &self.caller, peer: self.peer, number: self.number }
     }
 }
 

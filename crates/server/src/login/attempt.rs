@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::page::Page;
 
 /// An attempt. It has no `Debug`.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Attempt {
     /// Tells the answer to this attempt from those to others.
     state: String,

@@ -75,6 +75,10 @@ pub(crate) async fn take(
         Err(reason) => return reason.response(&app, (&link, &caller), &id),
     };
     let Some(party) = caller.party() else { return needs_token(&app, &link, &caller) };
+    if !app.leasing.try_take(&party.identity, &address.device_id) {
+        app.metrics.refused_with("rate_limited");
+        return problem::too_many("Too often: the rate is that of registrations, quotas.registrations_per_minute");
+    }
     if asked.force && !caller.is_admin() {
         return forbidden(&app, &link, &caller, "Only an administrator takes a device from somebody else");
     }
@@ -119,6 +123,10 @@ pub(crate) async fn give_back(
         Err(reason) => return reason.response(&app, (&link, &caller), &id),
     };
     let Some(party) = caller.party() else { return needs_token(&app, &link, &caller) };
+    if !app.leasing.try_take(&party.identity, &address.device_id) {
+        app.metrics.refused_with("rate_limited");
+        return problem::too_many("Too often: the rate is that of registrations, quotas.registrations_per_minute");
+    }
     let holder = Some(&*party.identity).filter(|_| !caller.is_admin());
     match app.registry.release(&address, holder) {
         Ok(lease) => {

@@ -41,8 +41,7 @@ pub(crate) async fn begin(
 ) -> Response {
     let Some(login) = &app.login else { return problem::not_found().await };
     let page = page(query.as_deref());
-    // Nobody is signed in because of a page of somebody else.
-    if headers.get(FETCH_SITE).is_some_and(|site| !matches!(site.as_bytes(), b"same-origin" | b"none")) {
+    if is_of_another_site(&headers) {
         return to(&login.url(&page, None));
     }
     // The provider may take longer than a request of us.
@@ -96,13 +95,25 @@ pub(crate) async fn callback(
 }
 
 /// `GET /api/v1/login/end`: sends a browser to where the provider signs it out. It was signed out here before.
-pub(crate) async fn end(State(app): State<Arc<App>>, Extension(link): Extension<Arc<Link>>) -> Response {
+pub(crate) async fn end(
+    State(app): State<Arc<App>>,
+    Extension(link): Extension<Arc<Link>>,
+    headers: HeaderMap,
+) -> Response {
     let Some(login) = &app.login else { return problem::not_found().await };
+    if is_of_another_site(&headers) {
+        return to(&login.url(&Page::default(), None));
+    }
     link.set_held();
     match login.end().await {
         Ok(url) => to(&url),
         Err(outcome) => to(&login.url(&Page::default(), Some(counted(&app, &link, outcome)))),
     }
+}
+
+/// Nobody is signed in or out because of a page of somebody else.
+fn is_of_another_site(headers: &HeaderMap) -> bool {
+    headers.get(FETCH_SITE).is_some_and(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"))
 }
 
 /// The cookie of the session of whom the provider has vouched for.

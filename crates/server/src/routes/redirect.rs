@@ -11,13 +11,16 @@ use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::header::{CONNECTION, CONTENT_TYPE, HOST, LOCATION, UPGRADE};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, LOCATION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 
 use crate::app::App;
 use crate::{host, problem};
 
 const HTTPS: u16 = 443;
+
+/// A token in a query.
+const TOKEN: &str = "access_token=";
 
 /// What the handler knows.
 struct Beside {
@@ -53,7 +56,12 @@ async fn send_on(State(beside): State<Arc<Beside>>, request: Request) -> Respons
 }
 
 fn answer(beside: &Beside, request: &Request) -> Response {
-    let asks = matches!(*request.method(), Method::GET | Method::HEAD) && !request.headers().contains_key(UPGRADE);
+    let headers = request.headers();
+    // A program that sends its token in the clear is to notice that.
+    let has_token =
+        headers.contains_key(AUTHORIZATION) || request.uri().query().is_some_and(|query| query.contains(TOKEN));
+    let is_plain = !headers.contains_key(UPGRADE) && !has_token;
+    let asks = matches!(*request.method(), Method::GET | Method::HEAD) && is_plain;
     if !asks {
         beside.app.metrics.refused_with("tls_needed");
         let text = "This port is without TLS, and takes nothing: connect by https or wss";
@@ -69,6 +77,9 @@ fn answer(beside: &Beside, request: &Request) -> Response {
 fn location(headers: &HeaderMap, uri: &Uri, port: u16) -> Option<HeaderValue> {
     let (host, _) = host::split(headers.get(HOST)?.as_bytes())?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    if !path.starts_with('/') {
+        return None;
+    }
     let port = if port == HTTPS { String::new() } else { format!(":{port}") };
     HeaderValue::try_from(format!("https://{host}{port}{path}")).ok()
 }

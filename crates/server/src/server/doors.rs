@@ -61,7 +61,7 @@ pub(super) fn metrics_door(listener: Listener, address: SocketAddr, app: &Arc<Ap
         is_public: false,
         is_unix: false,
         hsts: None,
-        admission: Admission::new(Bounds::of(shares.metrics, None)),
+        admission: Admission::new(Bounds::of(shares.metrics, Some(shares.metrics.div_ceil(2)))),
         turned_away: 1,
         router: endpoint::router(Arc::clone(app), address),
         tasks: Tasks::new(Arc::clone(&app.metrics), abort.clone(), abort.clone()),

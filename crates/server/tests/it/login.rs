@@ -12,6 +12,7 @@ use cuttlebone_server::{LoginSettings, Settings};
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::frames::RawWs;
 use crate::support::{Answer, Running, request};
 use provider::{CLIENT, Key, Provider, challenge, unix_seconds};
 
@@ -161,6 +162,20 @@ async fn browser_is_sent_to_the_provider_and_comes_back_with_a_session_of_ours()
     assert_eq!(server.metric("cuttlebone_logins_total{outcome=\"signed_in\"}").await, 1);
     let line = server.until_audited("sign_in", &[("outcome", "ok".into())]).await;
     assert_eq!(line["who"], json!({"kind": "oidc", "identity": identity, "name": "4711"}));
+}
+
+/// Or the page would not know its own lease.
+#[tokio::test]
+async fn lease_is_shown_under_the_name_that_its_holder_is_told() {
+    let provider = Provider::start().await;
+    let server = server_with(&provider, |settings| settings.access.anonymous = true);
+    let _device = RawWs::device(&server, "d").await;
+    let (cookie, addr) = (session(&sign_in(&server, &provider).await), server.addr);
+    let head = format!("host: {addr}\r\norigin: http://{addr}\r\n{cookie}connection: close\r\n\r\n");
+    let lease = request(addr, &format!("POST /api/v1/devices/d/lease HTTP/1.1\r\n{head}")).await;
+    let lease: Value = serde_json::from_str(&lease.text()).expect("JSON");
+    let who: Value = serde_json::from_str(&get(&server, "/api/v1/whoami", &cookie).await.text()).expect("JSON");
+    assert_eq!((&lease["holder"], &lease["yours"]), (&who["name"], &json!(true)));
 }
 
 #[tokio::test]

@@ -219,6 +219,22 @@ async fn header_of_the_proxy_protocol_says_whose_connection_it_is() {
 }
 
 #[tokio::test]
+async fn connection_by_the_proxy_protocol_counts_once_against_the_rate_of_its_address() {
+    let server = Running::with(|settings| {
+        settings.proxy = behind(THIS_MACHINE, true);
+        settings.connections.rate_per_address = Rate { per_second: 1, burst: 2 };
+    });
+    let mut held = Vec::new();
+    for status in [101, 101, 429] {
+        let mut peer = Peer::connect(server.addr).await;
+        peer.socket.write_all(VERSION_2).await.expect("sent");
+        peer.send(&upgrade("")).await;
+        assert_eq!(peer.head().await.status, status);
+        held.push(peer);
+    }
+}
+
+#[tokio::test]
 async fn client_behind_the_proxy_protocol_is_not_believed_about_others() {
     let server = Running::with(|settings| {
         settings.proxy = behind(THIS_MACHINE, true);

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 use super::TlsError;
@@ -14,7 +14,7 @@ use super::TlsError;
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let chain = CertificateDer::pem_slice_iter(&read(path)?)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| TlsError::Pem { path: path.into(), reason: error.to_string() })?;
+        .map_err(|error| TlsError::Pem { path: path.into(), reason: in_words(&error).to_owned() })?;
     if chain.is_empty() {
         return Err(TlsError::NoCertificate { path: path.into() });
     }
@@ -25,7 +25,7 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 pub(super) fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
     let lists = CertificateRevocationListDer::pem_slice_iter(&read(path)?)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| TlsError::Pem { path: path.into(), reason: error.to_string() })?;
+        .map_err(|error| TlsError::Pem { path: path.into(), reason: in_words(&error).to_owned() })?;
     if lists.is_empty() {
         return Err(TlsError::NoList { path: path.into() });
     }
@@ -37,7 +37,19 @@ pub(super) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::pem_slice_iter(&read_secret(path)?)
         .next()
         .ok_or_else(|| TlsError::NoKey { path: path.into() })?
-        .map_err(|error| TlsError::Pem { path: path.into(), reason: error.to_string() })
+        .map_err(|error| TlsError::Pem { path: path.into(), reason: in_words(&error).to_owned() })
+}
+
+/// What is wrong. The library's own words have what stands in the file, which may be a key.
+fn in_words(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "a section has no end (a line of its own: -----END ...-----)",
+        pem::Error::IllegalSectionStart { .. } => {
+            "a section does not begin as one (a line of its own: -----BEGIN ...-----)"
+        }
+        pem::Error::Base64Decode(_) => "what is in a section is not base64",
+        _ => "it can't be understood",
+    }
 }
 
 fn read_secret(path: &Path) -> Result<Vec<u8>, TlsError> {
