@@ -1,8 +1,8 @@
 //! `cargo xtask ci --only cited`: the tests that documents name are there.
 //!
-//! In the documents of [`DOCUMENTS`], a code span is looked up when it is a file of tests (`crates/hub/tests/it/rules.rs`; `crates/`
-//! may be left out), a test in one (`FILE::test`; `::test` is of the file before it), or a transcript (`2.1-empty-message`).
-//! `…` at the beginning stands for `crates/server/tests/it/`.
+//! In the documents of [`DOCUMENTS`], a code span is looked up when it is a file of tests (`crates/hub/tests/it/rules.rs`;
+//! `crates/` may be left out), a test in one (`FILE::test`; `::test` is of the file before it), or a transcript
+//! (`2.1-empty-message`). `…` at the beginning stands for `crates/server/tests/it/`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -135,9 +135,9 @@ impl Principal {
         }
     }
 
-    /// Who this is: `token:NAME`, `user:NAME`, `jwt:ISSUER#SUBJECT`, `oidc:ISSUER#SUBJECT`, `hook:NAME` or `cert:KIND:NAME`. Two
-    /// principals of one identity may take each other's device ids
-    /// over (PROTOCOL.md 2.4). Has no control characters.
+    /// Who this is: `token:NAME`, `user:NAME`, `jwt:ISSUER#SUBJECT`, `oidc:ISSUER#SUBJECT`, `hook:NAME` or
+    /// `cert:KIND:NAME`. Two principals of one identity may take each other's device ids over (PROTOCOL.md 2.4). Has no
+    /// control characters.
     #[must_use]
     pub fn identity(&self) -> &str {
         &self.identity
@@ -162,7 +162,8 @@ impl Principal {
         self.shown.as_deref()
     }
 
-    /// Whose devices are meant. Tenants do not see each other; `None` is a tenant of its own. An operator has the one that it acts for.
+    /// Whose devices are meant. Tenants do not see each other; `None` is a tenant of its own. An operator has the one
+    /// that it acts for.
     #[must_use]
     pub fn tenant(&self) -> Option<&Tenant> {
         self.acts_for.as_ref().or(self.grant.tenant.as_ref())

@@ -16,9 +16,9 @@ impl Revoked {
     /// The most lines of a file.
     pub const MOST_LINES: usize = 100_000;
 
-    /// Reads a file. A line, or the text of a line in JSON's quotes (`"jwt:https://idp.example#bob "`), is an identity, `token:NAME`,
-    /// `user:NAME`, `jwt:ISSUER#SUBJECT`, `oidc:ISSUER#SUBJECT`, `hook:NAME` or `cert:KIND:NAME`, or one signed token,
-    /// `jti:ISSUER#ID`. Lines that begin with `#` are comments.
+    /// Reads a file. A line, or the text of a line in JSON's quotes (`"jwt:https://idp.example#bob "`), is an identity,
+    /// `token:NAME`, `user:NAME`, `jwt:ISSUER#SUBJECT`, `oidc:ISSUER#SUBJECT`, `hook:NAME` or `cert:KIND:NAME`, or one
+    /// signed token, `jti:ISSUER#ID`. Lines that begin with `#` are comments.
     ///
     /// # Errors
     /// All faults.

@@ -88,10 +88,9 @@ impl Roles {
     pub const fn need_devices(self) -> bool {
         self.has(Role::Device) || self.has(Role::Client)
     }
-}
 
-impl Roles {
-    /// Whether one who has these may be an operator, for every tenant: who registers devices, or only controls them, belongs to one.
+    /// Whether one who has these may be an operator, for every tenant: who registers devices, or only controls them,
+    /// belongs to one.
     #[must_use]
     pub const fn may_operate(self) -> bool {
         !self.is_empty() && !self.has(Role::Device) && !self.has(Role::Client)

@@ -1,4 +1,5 @@
-//! Sends one message and prints the answer, even if the connection breaks in between: `cargo run -p cuttlebone-client --example client -- http://127.0.0.1:8080 echo '{"a":1}'`
+//! Sends one message and prints the answer, even if the connection breaks in between:
+//! `cargo run -p cuttlebone-client --example client -- http://127.0.0.1:8080 echo '{"a":1}'`
 //!
 //! Where the server wants a token, it is taken from the variable `CUTTLEBONE_TOKEN`.
 

@@ -131,8 +131,8 @@ pub fn client(options: ClientOptions) -> (ClientHandle, ClientEvents) {
 
 impl ClientHandle {
     /// Sends `payload` to the device; a `RawValue` goes out byte for byte. Waits while too many messages wait already,
-    /// or too many bytes (256, 1 MiB), among them those that wait for a session to be resumed. `Ok` means queued, not received. Cancel safe: the message is
-    /// queued or it is not.
+    /// or too many bytes (256, 1 MiB), among them those that wait for a session to be resumed. `Ok` means queued, not
+    /// received. Cancel safe: the message is queued or it is not.
     ///
     /// A message belongs to the session whose [`ClientEvent::DeviceInfo`] was read last, and is sent in no other.
     ///

@@ -124,8 +124,8 @@ pub fn device(options: DeviceOptions) -> (DeviceHandle, DeviceEvents) {
 
 impl DeviceHandle {
     /// Sends `payload` to a client; a `RawValue` goes out byte for byte. Waits while too many messages wait already,
-    /// or too many bytes (256, 1 MiB), among them those from before a lost connection: they are sent after the next registration. `Ok` means queued, not
-    /// received. Cancel safe: the message is queued or it is not.
+    /// or too many bytes (256, 1 MiB), among them those from before a lost connection: they are sent after the next
+    /// registration. `Ok` means queued, not received. Cancel safe: the message is queued or it is not.
     ///
     /// # Errors
     /// [`SendError::Closed`] and [`SendError::Payload`].

@@ -1,9 +1,9 @@
 //! Where the audit log goes: standard output, or a file that is rotated.
 //!
-//! The server puts a line into a bounded queue and goes on; a thread of its own writes. Invariants: 1. nobody waits for a disk or
-//! a reader: a line that finds the queue full, or can't be written, is lost and counted; 2. what is written keeps its order, and
-//! says how many lines are missing where they are; 3. what is written is on the disk a second later; 4. the end of the program
-//! waits for what is queued, but not for long.
+//! The server puts a line into a bounded queue and goes on; a thread of its own writes. Invariants: 1. nobody waits for
+//! a disk or a reader: a line that finds the queue full, or can't be written, is lost and counted; 2. what is written
+//! keeps its order, and says how many lines are missing as soon as nothing is queued; 3. what is written is on the disk
+//! a second later; 4. the end of the program waits for what is queued, but not for long.
 
 mod file;
 
@@ -74,7 +74,8 @@ enum Entry {
 
 /// What lines are written to.
 trait Out: Send {
-    /// Writes a line, or nothing of it.
+    /// Writes a line. Where that fails, a file has nothing of it, if it can be taken back; standard output may have a
+    /// part.
     fn append(&mut self, line: &[u8]) -> io::Result<()>;
     /// Brings what was written to the disk.
     fn sync(&mut self) -> io::Result<()>;

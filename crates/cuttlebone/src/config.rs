@@ -85,8 +85,8 @@ impl Sources {
     }
 }
 
-/// Reads again who may connect: the files that `[access]` names, and those of `[tls]` that vouch for them, as they were named when
-/// `old` was read. A faulty file keeps what it had, and only that; every fault there is comes along.
+/// Reads again who may connect: the files that `[access]` names, and those of `[tls]` that vouch for them, as they were
+/// named when `old` was read. A faulty file keeps what it had, and only that; every fault there is comes along.
 pub(crate) fn read_access(raw: &RawConfig, old: &Known) -> (Known, Faults) {
     settings::known(raw, old)
 }

@@ -1,9 +1,10 @@
 //! Listening sockets that a service manager hands over: `LISTEN_FDS`, as systemd and others do it.
 //!
-//! The first of TCP is for devices, clients and browsers, the second, if there is one, for `/metrics`; one unix socket is for those
-//! of this machine. While one process stops and the next starts, connections wait in them.
+//! The first of TCP is for devices, clients and browsers, the second, if there is one, for `/metrics`; one unix socket
+//! is for those of this machine. While one process stops and the next starts, connections wait in them.
 
 use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 
 use anyhow::{Context, Result, bail, ensure};
 use cuttlebone_server::Sockets;
@@ -45,6 +46,17 @@ pub(crate) fn overrides(sockets: &Sockets) -> Result<Vec<Override>> {
         let address = socket.local_addr().context("a socket of LISTEN_FDS has no address")?.to_string();
         anyhow::Ok(Some(Override { flag: ORIGIN, key: ("server", key), value: address.into() }))
     };
-    let both = [address("listen", &sockets.public)?, address("metrics_listen", &sockets.metrics)?];
-    Ok(both.into_iter().flatten().collect())
+    let unix = sockets.unix.as_ref().and_then(path).map(|path| Override {
+        flag: ORIGIN,
+        key: ("server", "listen_unix"),
+        value: path.into(),
+    });
+    let all = [address("listen", &sockets.public)?, address("metrics_listen", &sockets.metrics)?, unix];
+    Ok(all.into_iter().flatten().collect())
+}
+
+/// The file of a unix socket; one without a file has none.
+fn path(socket: &UnixListener) -> Option<String> {
+    let address = socket.local_addr().ok()?;
+    address.as_pathname().map(|path| path.to_string_lossy().into_owned())
 }

@@ -218,8 +218,8 @@ impl Registry {
         Some(self.shared.summary(&device))
     }
 
-    /// Has the connection of a device closed with `reject`. The device is gone for good; it may register again. Gives `false` if it
-    /// is not there.
+    /// Has the connection of a device closed with `reject`. The device is gone for good; it may register again. Gives
+    /// `false` if it is not there.
     pub fn close(&self, address: &Address, reject: Reject) -> bool {
         let shard = self.shared.shard(address);
         let Some(device) = shard.get(address).and_then(|entry| entry.device.as_ref()) else { return false };
@@ -337,8 +337,8 @@ impl Registry {
             }
             return Resolution::Answer(self.resume(&mut shard, &device, (request, config), before, now_ms));
         }
-        // Another device_info, or another owner: for the clients this is another device. It may have kept its table of them (protocol.md
-        // 3.2), so it is told that they are gone.
+        // Another device_info, or another owner: for the clients this is another device. It may have kept its table of
+        // them (protocol.md 3.2), so it is told that they are gone.
         device.mailbox.revoke();
         let (reports, gone) = device.end();
         let former = device.take_former().into_iter().chain(gone.iter().copied()).collect();

@@ -162,8 +162,8 @@ impl Seat {
         both!(self, seat => seat.leave());
     }
 
-    /// The connection broke, or was closed by the server. Gives the time until which the seat is to be kept (it may come back, or count as there);
-    /// then, or at once if there is none, drop it.
+    /// The connection broke, or was closed by the server. Gives the time until which the seat is to be kept (it may come
+    /// back, or count as there); then, or at once if there is none, drop it.
     pub fn on_broken(&mut self, now: Instant) -> Option<Instant> {
         both!(self, seat => seat.on_broken(now))
     }

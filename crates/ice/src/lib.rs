@@ -7,9 +7,9 @@
 //! Everything here is synchronous and without I/O; the time comes in as seconds since 1970. Whoever has a network carries an
 //! [`Errand`] out and brings what came of it back: see [`Ice::begin_errands`].
 //!
-//! Invariants: 1. a peer that is to have no credential gets no address of a relay either; 2. no `Debug`, fault or error has a
-//! secret or a credential; 3. what a provider answers is bounded and checked like what an operator writes; 4. there is at most one
-//! errand to a provider at a time; 5. an expired answer is given to nobody.
+//! Invariants: 1. a peer that is to have no credential gets no address of a relay either; 2. no `Debug`, fault or error
+//! has a secret or a credential; 3. what a provider answers is bounded and checked like what an operator writes; 4. there
+//! is at most one errand to a provider at a time; 5. an expired answer is given to nobody.
 
 mod errand;
 mod ice;

@@ -51,8 +51,9 @@ pub(crate) enum Command {
     /// The highest rate that is served in time, and how late half of it is, beside the floor
     ///
     /// Doubles the rate, then halves the distance, until the highest rate (round trips a second) is known at which the p99
-    /// stays below --bound-ms, the rate is reached and nothing goes wrong; a rate is bad only if all of --tries were. Then p50 and p99 at half of it,
-    /// beside those of the floor at half of its own and at the same rate, as ratios: median, smallest, largest.
+    /// stays below --bound-ms, the rate is reached and nothing goes wrong; a rate is bad only if all of --tries were.
+    /// Then p50 and p99 at half of it, beside those of the floor at half of its own and at the same rate, as ratios:
+    /// median, smallest, largest.
     #[command(
         after_help = "Example: loadgen saturate --url ws://127.0.0.1:8080 --pairs 50 --sizes session --bound-ms 20 \
         --pid \"$(pidof cuttlebone)\" --json saturate.json"

@@ -257,8 +257,8 @@ impl Load {
         self.shared.tally.faults()
     }
 
-    /// Waits for the answers to what was due from `start` to `end`, as far as they come. The rest is measured with the time it has
-    /// waited; says how many that are.
+    /// Waits for the answers to what was due from `start` to `end`, as far as they come. The rest is measured with the
+    /// time it has waited; says how many that are.
     async fn settle(&self, start: Instant, end: Instant) -> u64 {
         let owed = || -> Vec<Instant> {
             let ledgers = self.ledgers.lock();

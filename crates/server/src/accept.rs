@@ -41,7 +41,8 @@ pub(crate) struct Door {
     /// Whether connections that wait when this server stops are somebody else's: the socket goes on without it.
     pub(crate) leaves_queue: bool,
     pub(crate) tls: bool,
-    /// Whether it is that of devices, clients and browsers: listed proxies are believed there, and its loop is asked for its pulse.
+    /// Whether it is that of devices, clients and browsers: listed proxies are believed there, and its loop is asked for
+    /// its pulse.
     pub(crate) is_public: bool,
     /// Whether it is a unix socket: whoever comes has no address, and the system says who it is.
     pub(crate) is_unix: bool,

@@ -3,10 +3,11 @@
 //! It never waits for one thing alone: what is to be written, what comes out of the mailbox, what the peer sends and the
 //! timers are looked at in one poll, in a fixed order (see [`Connection::poll_wake`]).
 //!
-//! Invariants: 1. while the seat waits for an answer, nothing is read; while it waits for room, what comes is read up to the
-//! first thing that is not a ping or a pong, and that one waits for room too (see [`room`]); 2. the mailbox is emptied only when the
-//! last batch has been written, so that what a slow peer has not read stays bounded in the mailbox; 3. every wait has a
-//! deadline; 4. whatever way the task ends, dropping the seat takes the session out of the hub; 5. a panic is a break.
+//! Invariants: 1. while the seat waits for an answer, nothing is read; while it waits for room, what comes is read up to
+//! the first thing that is not a ping or a pong, and that one waits for room too (see [`room`]); 2. the mailbox is emptied
+//! only when the last batch has been written, so that what a slow peer has not read stays bounded in the mailbox; 3. every
+//! wait has a deadline; 4. whatever way the task ends, dropping the seat takes the session out of the hub; 5. a panic is a
+//! break.
 
 mod away;
 mod clocks;

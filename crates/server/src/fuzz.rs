@@ -41,8 +41,8 @@ thread_local! {
     static WORLD: OnceCell<World> = const { OnceCell::new() };
 }
 
-/// Any header lines that say who somebody is, or where a page is from; a line each: a letter for the name, and the value. Nobody is
-/// recognised without the token, and no page is let through but one of ours or of the origin that is named.
+/// Any header lines that say who somebody is, or where a page is from; a line each: a letter for the name, and the value.
+/// Nobody is recognised without the token, and no page is let through but one of ours or of the origin that is named.
 pub fn headers(data: &[u8]) {
     let mut headers = HeaderMap::new();
     let mut query = None;
@@ -84,8 +84,8 @@ pub fn headers(data: &[u8]) {
     let _ = host::is_well_formed(&request.into_parts().0);
 }
 
-/// Any bytes as what comes over a socket, in two pieces: `data` begins with where it is cut. They are answered by HTTP/1.1 or not at
-/// all, the socket ends with them, and no WebSocket is opened without the token.
+/// Any bytes as what comes over a socket, in two pieces: `data` begins with where it is cut. They are answered by HTTP/1.1
+/// or not at all, the socket ends with them, and no WebSocket is opened without the token.
 pub fn upgrade(data: &[u8]) {
     let Some((at, bytes)) = data.split_first() else { return };
     let (first, second) = bytes.split_at(usize::from(*at).min(bytes.len()));

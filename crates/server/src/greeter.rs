@@ -62,8 +62,8 @@ impl Greeter {
         }
     }
 
-    /// Changes what peers are told. Who is connected has to be told by [`crate::drain::Waves::tell_news`], after this: whoever comes
-    /// meanwhile has joined its wave before it is greeted, so that nobody is left with the old.
+    /// Changes what peers are told. Who is connected has to be told by [`crate::drain::Waves::tell_news`], after this:
+    /// whoever comes meanwhile has joined its wave before it is greeted, so that nobody is left with the old.
     pub(crate) fn replace(&self, settings: cuttlebone_ice::Settings) {
         let mut ice = self.ice.write();
         *ice = Arc::new(ice.succeeding(settings));
@@ -83,15 +83,15 @@ impl Greeter {
         }
     }
 
-    /// When to tell a guest again that has its `config` now: when three quarters of the time are over for which all of it is good, a
-    /// little more or less, so that not all are told at once. `None`: it is good until something changes.
+    /// When to tell a guest again that has its `config` now: when three quarters of the time are over for which all of
+    /// it is good, a little more or less, so that not all are told at once. `None`: it is good until something changes.
     pub(crate) fn renew_in(&self, guest: &Guest<'_>) -> Option<Duration> {
         let lifetime = self.ice().lifetime(&guest.as_peer(), now())?;
         Some(lifetime.max(LEAST_LIFETIME).mul_f64(0.7 + 0.1 * fraction()))
     }
 
-    /// The name of a guest in the user names that are made for it, if any are. Nobody else can tell whose it is: it is made with a
-    /// key of this process. The same for as long as the connection lasts.
+    /// The name of a guest in the user names that are made for it, if any are. Nobody else can tell whose it is: it is
+    /// made with a key of this process. The same for as long as the connection lasts.
     pub(crate) fn turn_user(&self, guest: &Guest<'_>) -> Option<String> {
         let offer = self.ice().offer(&guest.as_peer(), Credentials::Given { opaque: "" }, now());
         (offer.made > 0).then(|| self.name_of(guest))
@@ -160,7 +160,8 @@ pub(crate) fn ask_providers(app: &Arc<App>, guest: &Guest<'_>) -> bool {
     any
 }
 
-/// Tries until there is an answer, or nobody wants it any more.
+/// Tries until there is an answer, also while nobody waits for one: only other settings or the stop of the server end it
+/// before.
 async fn carry_out(app: &Arc<App>, ice: &Arc<Ice>, errand: &Errand) {
     loop {
         let asked_at = now();

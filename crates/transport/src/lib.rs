@@ -4,8 +4,8 @@
 //!
 //! - [`Conn`], the seam between a connection task and its socket: messages in, messages out, nothing that
 //!   blocks. [`ws::WsConn`] is the one implementation; a test may write another.
-//! - [`Listener`], which accepts connections of TCP and of a unix socket, hears from a proxy whose they are, and makes TLS of them, in steps that the
-//!   caller can put a deadline on.
+//! - [`Listener`], which accepts connections of TCP and of a unix socket, hears from a proxy whose they are, and makes
+//!   TLS of them, in steps that the caller can put a deadline on.
 //! - [`tls`], which loads a certificate or makes a self-signed one.
 //!
 //! # Invariants

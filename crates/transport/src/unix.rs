@@ -1,7 +1,8 @@
 //! A unix socket that listens, and its file.
 //!
-//! Invariants: 1. a file at which somebody listens is never taken away; 2. a file that a server left which is gone is no obstacle;
-//! 3. nobody connects before the file has its mode and its group; 4. the file goes with the listener, if it is still its own.
+//! Invariants: 1. a file at which somebody listens is never taken away; 2. a file that a server left which is gone is no
+//! obstacle; 3. nobody connects before the file has its mode and its group; 4. the file goes with the listener, if it is
+//! still its own.
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io;

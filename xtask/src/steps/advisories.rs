@@ -1,7 +1,8 @@
-//! Known faults of dependencies, by a copy of the RustSec advisory database: cargo-audit and cargo-deny, without a network.
+//! Known faults of dependencies, by the RustSec advisory database: cargo-audit and cargo-deny.
 //!
-//! The copy is an archive with the folder `advisory-db`, at [`ARCHIVE`] or where the variable [`VARIABLE`] says. What is let pass is
-//! in `deny.toml`, with a reason; both programs go by it.
+//! Where there is a copy, they need no network: an archive with the folder `advisory-db`, where the variable [`VARIABLE`]
+//! says or at [`ARCHIVE`]. Without one they fetch the database themselves. What is let pass is in `deny.toml`, with a
+//! reason; both programs go by it.
 
 use std::env;
 use std::fs;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use super::tools;
-use crate::shell::{command, root, run, run_command, target};
+use crate::shell::{command, root, run_command, target};
 
 /// Names the archive.
 const VARIABLE: &str = "ADVISORY_DB";
@@ -27,31 +28,42 @@ const LOCKS: [&str; 2] = ["Cargo.lock", "fuzz/Cargo.lock"];
 pub(super) fn run_step() -> Result<()> {
     tools::pinned("cargo-audit", &tools::AUDIT)?;
     tools::pinned("cargo-deny", &tools::DENY)?;
-    let database = unpack()?;
+    let database = copy(env::var_os(VARIABLE).map(PathBuf::from), root().join(ARCHIVE))?;
+    let database = database.map(|archive| unpack(&archive)).transpose()?;
+    if database.is_none() {
+        println!("there is no copy of the advisory database, and {VARIABLE} names none: it is fetched");
+    }
     let rules = fs::read_to_string(root().join("deny.toml")).context("cannot read deny.toml")?;
     let ignored = ignored(&rules);
     for lock in LOCKS {
-        let mut audit =
-            command("cargo-audit", &["audit", "--no-fetch", "--stale", "--deny", "warnings", "--file", lock]);
-        audit.arg("--db").arg(&database);
+        let mut audit = command("cargo-audit", &["audit", "--deny", "warnings", "--file", lock]);
+        if let Some(database) = &database {
+            audit.args(["--no-fetch", "--stale", "--db"]).arg(database);
+        }
         audit.args(ignored.iter().flat_map(|id| ["--ignore", id]));
         run_command(audit)?;
     }
-    run("cargo-deny", &["--locked", "--offline", "check", "--hide-inclusion-graph", "advisories"])
+    let mut deny = command("cargo-deny", &["--locked"]);
+    deny.args(database.map(|_| "--offline")).args(["check", "--hide-inclusion-graph", "advisories"]);
+    run_command(deny)
+}
+
+/// The copy: the one that is `named`, which has to be there, or the one that may be `beside` the checkout.
+fn copy(named: Option<PathBuf>, beside: PathBuf) -> Result<Option<PathBuf>> {
+    let Some(named) = named else { return Ok(Some(beside).filter(|archive| archive.is_file())) };
+    ensure!(named.is_file(), "there is no {}, which {VARIABLE} names", named.display());
+    Ok(Some(named))
 }
 
 /// Unpacks the archive and makes a repository of it, as cargo-deny wants one; its folder.
-fn unpack() -> Result<PathBuf> {
-    let archive = env::var_os(VARIABLE).map_or_else(|| root().join(ARCHIVE), PathBuf::from);
-    let there = archive.is_file();
-    ensure!(there, "there is no {}: name a copy of the advisory database with {VARIABLE}", archive.display());
+fn unpack(archive: &Path) -> Result<PathBuf> {
     let folder = target().join("advisories");
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
     }
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let mut tar = command("tar", &["-xJf"]);
-    tar.arg(&archive).arg("-C").arg(&folder);
+    tar.arg(archive).arg("-C").arg(&folder);
     run_command(tar)?;
     let database = folder.join(DENY_NAME);
     fs::rename(folder.join("advisory-db"), &database).context("the archive has no folder advisory-db")?;
@@ -77,6 +89,15 @@ fn ignored(text: &str) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn copy_is_needed_only_where_one_is_named() {
+        let (there, gone) = (root().join("Cargo.toml"), root().join("no such archive"));
+        assert_eq!(copy(None, gone.clone()).expect("is fetched"), None);
+        assert_eq!(copy(None, there.clone()).expect("beside"), Some(there.clone()));
+        assert_eq!(copy(Some(there.clone()), gone.clone()).expect("named"), Some(there.clone()));
+        assert!(copy(Some(gone), there).is_err());
+    }
 
     #[test]
     fn what_is_let_pass_is_read_from_the_one_file() {

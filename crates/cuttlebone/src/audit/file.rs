@@ -1,9 +1,9 @@
 //! A file that is moved aside when it is as long as it may be, and begun anew.
 //!
-//! Invariants: 1. the file and each that it was before have at most `max_bytes`, and there are at most `keep` of them; 2. a file
-//! has whole lines; where a crash cut one in half, the next begins on a line of its own; 3. whoever reads it by its name sees
-//! the old file or the new one, for it is moved by renaming. One process
-//! writes a file; during a restart without a gap it may be two.
+//! Invariants: 1. the file and each that it was before have at most `max_bytes`, and there are at most `keep` of them;
+//! 2. a file has whole lines; where a crash cut one in half, the next begins on a line of its own; 3. whoever reads it
+//! by its name sees the old file or the new one, for it is moved by renaming. One process writes a file; during a
+//! restart without a gap it may be two.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};

@@ -51,3 +51,24 @@ fn values(raw: &RawConfig) -> BTreeMap<String, Value> {
     });
     keys.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn document_lists_what_is_read_again() {
+        let document = include_str!("../../../../docs/CONFIG.md");
+        let (_, list) = document.split_once("## Reading it again").expect("a part of the document");
+        let lines: Vec<&str> = list.lines().take_while(|line| !line.starts_with("## ")).collect();
+        for key in READ_AGAIN {
+            let (section, name) = key.split_once('.').expect("a section and a key");
+            let (section, name) = (format!("`[{section}]`"), format!("`{name}`"));
+            let is_named = lines.iter().filter(|line| line.starts_with("- ")).any(|line| {
+                let is_whole = line.contains(&format!("all of {section}"));
+                line.contains(&format!("`{key}`")) || is_whole || (line.contains(&section) && line.contains(&name))
+            });
+            assert!(is_named, "{key}");
+        }
+    }
+}

@@ -141,3 +141,18 @@ fn unix_socket_can_be_handed_over_and_keeps_its_file() {
     assert!(path.exists());
     std::fs::remove_file(path).expect("removes");
 }
+
+#[test]
+fn proxy_may_come_by_a_unix_socket_that_was_handed_over() {
+    let path = socket_path("handed-proxy");
+    let listener = UnixListener::bind(&path).expect("listens");
+    let arguments = "--listen 127.0.0.1:0 --allow-anonymous --allow-plain-text";
+    let mut command = hand_over_socket(listener.into(), arguments);
+    command.env("CUTTLEBONE__PROXY__TRUSTED", r#"["unix"]"#);
+    let mut running = Running::start(command);
+    assert!(running.line().starts_with("listening on http://"));
+    assert!(ask_unix(&path).ends_with(r#"{"roles":[]}"#));
+    running.signal("-TERM");
+    assert_eq!(running.code(), Some(0));
+    std::fs::remove_file(path).expect("removes");
+}

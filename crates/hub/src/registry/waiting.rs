@@ -18,7 +18,7 @@ pub(super) struct Waiter {
     pub(super) mailbox: Arc<Mailbox>,
 }
 
-/// A client waits for its device. Dropping it gives the place up.
+/// A client waits for its device.
 #[derive(Debug)]
 pub struct Waiting {
     /// Its place.

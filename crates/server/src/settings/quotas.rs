@@ -9,7 +9,8 @@ pub struct QuotaSettings {
     pub clients: usize,
     /// Device connections at once: `quotas.devices_per_principal`. Also the ids of which a rate is remembered.
     pub devices: usize,
-    /// How often one id may be registered in a minute, in the long run: `quotas.registrations_per_minute`. 0: as often as it comes.
+    /// How often one id may be registered in a minute, in the long run: `quotas.registrations_per_minute`. 0: as often
+    /// as it comes.
     pub registrations: u32,
     /// The same at once: `quotas.registrations_burst`.
     pub registrations_burst: u32,

@@ -56,7 +56,7 @@ impl fmt::Display for Fault {
 }
 
 impl Settings {
-    /// Looks at everything and says all that is wrong, in the order of the config file.
+    /// Looks at everything and says all that is wrong.
     ///
     /// # Errors
     /// Every fault found, at least one.
