@@ -107,10 +107,6 @@ export class Server {
     return new Server(program, await listening(program, lines, /^listening on (http:\S+)/));
   }
 
-  get log() {
-    return this.#program.log;
-  }
-
   /** @param {NodeJS.Signals} [signal] */
   stop(signal) {
     return this.#program.stop(signal);

@@ -8,7 +8,11 @@ const { changeLease, leaseStep, leaseText } = await import('../../../web/lease.j
 /** @typedef {import('../../../web/account.js').Standing} Standing */
 
 /** @param {string} name @param {string[]} roles @returns {Standing} */
-const known = (name, ...roles) => ({ name: 'known', who: { name, tenant: null, roles, expiresAt: null }, ended: false });
+const known = (name, ...roles) => ({
+  name: 'known',
+  who: { name, identity: null, tenant: null, roles, expiresAt: null },
+  ended: false,
+});
 
 /** @type {Standing} */
 const ANYBODY = { name: 'anybody', who: null, ended: false };
