@@ -141,7 +141,7 @@ impl Device {
                 shared.observer.rejected(&reject);
                 client.mailbox.evict(encode::error(&reject), CloseCode::Overloaded);
             } else {
-                client.mailbox.notify(Notice::Refused(reject.clone()));
+                client.mailbox.urge(Notice::Refused(reject.clone()));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! One queue for everything that goes to a peer: forwards, the session's own replies, notices, the close.
 //!
 //! Invariants:
-//! 1. Entries leave in the order they came (R1).
+//! 1. Entries leave in the order they came (R1), but for a notice that is urgent (see [`Mailbox::urge`]).
 //! 2. Forwards are bounded in frames and bytes, in all and for each sender; one always fits into an empty queue. Replies
 //!    and notices are never refused; how many there can be is bounded by who sends them (see [`Inbox::is_read_blocked`]).
 //! 3. After [`Mailbox::seal`] nothing more is taken (R6), but for a report, which goes in before the close until that is read.
@@ -24,7 +24,6 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use cuttlebone_proto::CloseCode;
-use tokio::sync::oneshot;
 
 use crate::item::{Item, Notice};
 use crate::settings::Bound;
@@ -173,10 +172,14 @@ impl Mailbox {
         self.put(Entry::Notice(notice));
     }
 
-    /// Puts a probe in front of everything: it is seen even while a write is stuck, see [`Inbox::poll_urgent`].
-    pub(crate) fn probe(&self, probe: oneshot::Sender<()>) {
+    /// Puts a [`Notice::Probe`] or a [`Notice::Refused`] in front of everything: it is seen even while a write is
+    /// stuck, see [`Inbox::poll_urgent`]. Who is being closed is not refused anything more.
+    pub(crate) fn urge(&self, notice: Notice) {
         let mut state = self.state.lock();
-        state.queue.push_front(Entry::Notice(Notice::Probe(probe)));
+        if state.sealed && matches!(notice, Notice::Refused(_)) {
+            return;
+        }
+        state.queue.push_front(Entry::Notice(notice));
         let waker = state.waker.take();
         drop(state);
         wake(waker);

@@ -226,7 +226,7 @@ impl Registry {
         if device.away.load(Ordering::Relaxed) {
             device.mailbox.evict(encode::error(&reject), reject.close().unwrap_or(CloseCode::Policy));
         } else {
-            device.mailbox.notify(Notice::Refused(reject));
+            device.mailbox.urge(Notice::Refused(reject));
         }
         true
     }
@@ -324,7 +324,7 @@ impl Registry {
         }
         if claim == Claim::Open && !away && !silent.is_some_and(|silent| silent.is_reader_of(&device.mailbox)) {
             let (probe, answered) = tokio::sync::oneshot::channel();
-            device.mailbox.probe(probe);
+            device.mailbox.urge(Notice::Probe(probe));
             return Resolution::Probe(Probe { answered, request, holder: device.mailbox.reader() });
         }
         let before = if away { Holder::Away } else { Holder::Here };

@@ -322,7 +322,7 @@ impl<C: Conn> Connection<C> {
                 self.stage = Stage::Cut;
                 self.seat.on_cut(clock::now().into_std())
             }
-            Wake::Urgent(Urgent::Probe(probe)) => self.seat.on_notice(probe),
+            Wake::Urgent(Urgent::Notice(notice)) => self.seat.on_notice(notice),
             Wake::Outcome(outcome) => {
                 self.on_outcome(outcome);
                 return None;

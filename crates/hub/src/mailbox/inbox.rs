@@ -32,8 +32,8 @@ pub enum Urgent {
     /// The peer must be closed without waiting for what was written to it: it was evicted, or another connection reads
     /// this mailbox.
     Cut,
-    /// A [`Notice::Probe`].
-    Probe(Notice),
+    /// A [`Notice::Probe`] or a [`Notice::Refused`].
+    Notice(Notice),
 }
 
 /// The one reader of a mailbox.
@@ -107,10 +107,10 @@ impl Inbox {
         if state.evicted || state.reader != self.reader {
             return Poll::Ready(Urgent::Cut);
         }
-        if let Some(Entry::Notice(Notice::Probe(_))) = state.queue.front()
-            && let Some(Item::Notice(probe)) = state.pop(&self.mailbox.budget)
+        if let Some(Entry::Notice(Notice::Probe(_) | Notice::Refused(_))) = state.queue.front()
+            && let Some(Item::Notice(notice)) = state.pop(&self.mailbox.budget)
         {
-            return Poll::Ready(Urgent::Probe(probe));
+            return Poll::Ready(Urgent::Notice(notice));
         }
         keep_waker(&mut state.waker, cx);
         Poll::Pending

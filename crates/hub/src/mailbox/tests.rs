@@ -1,5 +1,8 @@
 use std::task::{Context, Poll};
 
+use cuttlebone_proto::Reject;
+use tokio::sync::oneshot;
+
 use super::inbox::UNREAD_REPLIES;
 use super::*;
 
@@ -138,12 +141,25 @@ fn evicted_gives_up_what_is_queued() {
 fn a_probe_is_seen_before_what_is_queued_and_while_a_write_is_stuck() {
     let inbox = empty();
     inbox.mailbox().push("a".into()).expect("room");
-    inbox.mailbox().probe(oneshot::channel().0);
+    inbox.mailbox().urge(Notice::Probe(oneshot::channel().0));
     let urgent = inbox.poll_urgent(&mut Context::from_waker(Waker::noop()));
-    assert!(matches!(urgent, Poll::Ready(Urgent::Probe(Notice::Probe(_)))));
-    inbox.mailbox().probe(oneshot::channel().0);
+    assert!(matches!(urgent, Poll::Ready(Urgent::Notice(Notice::Probe(_)))));
+    inbox.mailbox().urge(Notice::Probe(oneshot::channel().0));
     assert!(take(&inbox, 1)[0].contains("Probe"));
     assert_eq!(take(&inbox, 9), ["a"]);
+}
+
+#[test]
+fn a_refusal_is_seen_while_a_write_is_stuck_and_not_by_who_is_being_closed() {
+    let inbox = empty();
+    let urgent = || inbox.poll_urgent(&mut Context::from_waker(Waker::noop()));
+    inbox.mailbox().push("a".into()).expect("room");
+    inbox.mailbox().urge(Notice::Refused(Reject::DeviceLeased));
+    assert!(matches!(urgent(), Poll::Ready(Urgent::Notice(Notice::Refused(Reject::DeviceLeased)))));
+    inbox.mailbox().seal(Some("error".into()), CloseCode::Policy);
+    inbox.mailbox().urge(Notice::Refused(Reject::DeviceLeased));
+    assert!(urgent().is_pending());
+    assert_eq!(take(&inbox, 9), ["a", "error", "Close(Policy)"]);
 }
 
 #[test]

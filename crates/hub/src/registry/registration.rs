@@ -9,6 +9,7 @@ use cuttlebone_proto::CloseCode;
 use super::Shared;
 use crate::device::Device;
 use crate::event::Event;
+use crate::item::Notice;
 use crate::mailbox::{Inbox, Urgent};
 use crate::sync::Ordering;
 
@@ -83,9 +84,10 @@ impl Registration {
         !self.inbox.is_current()
     }
 
-    /// Ready when a later connection holds the device. Nobody is there to answer a probe: whoever asked takes over at once.
+    /// Ready when a later connection holds the device, or it was closed. Nobody is there to answer a probe: whoever
+    /// asked takes over at once.
     pub(crate) fn poll_superseded(&self, cx: &mut Context<'_>) -> Poll<()> {
-        while let Urgent::Probe(_) = std::task::ready!(self.inbox.poll_urgent(cx)) {}
+        while let Urgent::Notice(Notice::Probe(_)) = std::task::ready!(self.inbox.poll_urgent(cx)) {}
         Poll::Ready(())
     }
 

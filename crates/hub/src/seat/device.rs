@@ -128,15 +128,15 @@ impl DeviceSeat {
                 self.probes.push(probe);
                 Next::Ping
             }
-            Notice::Refused(reject) => {
-                // It is gone for good: its last words come from a mailbox of its own.
-                self.leave();
-                self.detach();
-                match self.session.on_violation(reject) {
-                    DeviceEffect::Reject(reject) => refuse(&self.registry, &self.inbox, &reject),
-                    _ => Next::Continue,
+            Notice::Refused(reject) => match self.session.on_violation(reject) {
+                DeviceEffect::Reject(reject) => {
+                    // It is gone for good: its last words come from a mailbox of its own.
+                    self.leave();
+                    self.detach();
+                    refuse(&self.registry, &self.inbox, &reject)
                 }
-            }
+                _ => Next::Continue,
+            },
             Notice::DeviceReady | Notice::DeviceGone | Notice::LetGo => Next::Continue,
         }
     }

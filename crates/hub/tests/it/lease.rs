@@ -1,10 +1,12 @@
 //! Devices that one has for itself, and what becomes of the others.
 
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use cuttlebone_hub::{Address, Event, Lease, LeaseRefusal, LeaseWish, Party, Realm, Registry, SeatOptions, Settings};
+use cuttlebone_hub::{
+    Address, Event, Item, Lease, LeaseRefusal, LeaseWish, Next, Party, Realm, Registry, SeatOptions, Settings, Urgent,
+};
 use cuttlebone_proto::Reject;
 
 use crate::peer::{OPTIONS, Peer, device_d, registry, start, token};
@@ -96,6 +98,49 @@ fn device_that_others_use_is_not_taken_unless_by_force_and_then_they_are_sent_aw
     let taken = take(&hub, "root", true).expect("by force");
     assert_eq!(&*taken.name, "root");
     assert!(is_turned_away(&mut ann));
+}
+
+/// Tells the peer what is urgent, as the task of a connection does while a write is stuck.
+fn is_closed_unread(peer: &mut Peer) -> bool {
+    match peer.seat.inbox().poll_urgent(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Urgent::Notice(notice)) => matches!(peer.seat.on_notice(notice), Next::Closing),
+        _ => false,
+    }
+}
+
+#[test]
+fn viewer_that_does_not_read_is_sent_away_and_then_reads_all_up_to_the_close() {
+    let hub = registry(Settings::default());
+    let mut device = Peer::registered(&hub, "1");
+    let mut bob = viewer(&hub, "bob");
+    bob.forward("1");
+    bob.send(r#"{"message_type":"x"}"#);
+    device.forward_to(1, "2");
+    device.received();
+    take(&hub, "ann", true).expect("by force");
+    assert!(is_closed_unread(&mut bob));
+    bob.forward("3");
+    assert_eq!(device.received(), [r#"{"message_type":"client_disconnected","client_id":1}"#]);
+    let read = bob.received();
+    let [config, info, error, message, leased, close] = &read[..] else { panic!("{read:?}") };
+    assert!(config.contains("\"config\"") && info.contains("\"device_info\""), "{read:?}");
+    assert!(error.contains("\"error\"") && message.contains("\"payload\":2"), "{read:?}");
+    assert_eq!((&**leased, &**close), (LEASED, "close 1013"));
+}
+
+#[test]
+fn viewer_whose_connection_breaks_as_it_is_sent_away_is_not_kept() {
+    let hub = registry(Settings::default());
+    let mut device = Peer::registered(&hub, "1");
+    let mut bob = viewer(&hub, "bob");
+    bob.forward("1");
+    device.forward_to(1, "2");
+    device.received();
+    take(&hub, "ann", true).expect("by force");
+    assert!(bob.seat.on_broken(bob.now).is_some(), "it has not heard of it");
+    assert!(bob.seat.poll_superseded(&mut Context::from_waker(Waker::noop())).is_ready());
+    drop(bob);
+    assert_eq!(device.received(), [r#"{"message_type":"client_disconnected","client_id":1}"#]);
 }
 
 #[test]
@@ -194,4 +239,38 @@ fn device_that_is_closed_is_gone_for_good_and_may_register_again() {
     again.seat.on_broken(again.now);
     assert!(hub.close(&device_d(), Reject::ClosedByAdmin), "also while it is away");
     assert!(again.seat.poll_superseded(&mut Context::from_waker(Waker::noop())).is_ready(), "its seat is not kept");
+}
+
+#[test]
+fn device_that_is_closed_twice_before_it_knows_has_its_last_words() {
+    let hub = registry(Settings::default());
+    let mut device = Peer::registered(&hub, "1");
+    assert!(hub.close(&device_d(), Reject::ClosedByAdmin) && hub.close(&device_d(), Reject::ClosedByAdmin));
+    let mut items = Vec::new();
+    assert!(device.seat.inbox().poll_receive(&mut Context::from_waker(Waker::noop()), 9, &mut items).is_ready());
+    for item in items {
+        if let Item::Notice(notice) = item {
+            device.seat.on_notice(notice);
+        }
+    }
+    assert_eq!(device.received().last().map(String::as_str), Some("close 1008"));
+}
+
+#[test]
+fn device_that_does_not_read_is_closed_and_reaches_nobody() {
+    let hub = registry(Settings::default());
+    let mut device = Peer::registered(&hub, "1");
+    let mut ann = viewer(&hub, "ann");
+    ann.forward("1");
+    ann.received();
+    assert!(hub.close(&device_d(), Reject::ClosedByAdmin));
+    assert!(is_closed_unread(&mut device));
+    device.forward_to(1, "2");
+    let read = ann.received();
+    assert!(read[0].contains("Device disconnected") && !read.concat().contains("device_msg"), "{read:?}");
+    // One that breaks before it is told does not come back to what it had.
+    let mut again = Peer::registered(&hub, "1");
+    assert!(hub.close(&device_d(), Reject::ClosedByAdmin));
+    assert!(again.seat.on_broken(again.now).is_some(), "it has not heard of it");
+    assert!(again.seat.poll_superseded(&mut Context::from_waker(Waker::noop())).is_ready());
 }

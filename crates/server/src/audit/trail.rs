@@ -15,7 +15,9 @@ use crate::clock;
 use crate::context::Role;
 use crate::tables;
 
-/// Which connection has which device, and where it came from.
+/// Which connection has which device, and where it came from. Each connection writes itself in once the hub has
+/// answered it: of two that get one device within moments, the one that lost it may be written in last. Then `previous`
+/// of these two names the wrong connection or none, and so does that of the next. Who has the device, the hub knows.
 #[derive(Debug, Default)]
 pub(super) struct Holders(Mutex<HashMap<Address, Previous>>);
 

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::net::TcpSocket;
 
-use crate::access::{Known, access, ask, client, connect, device, expect_end, get, known, server};
+use crate::access::{Known, access, ask, client, connect, device, expect_end, get, known, register, server};
+use crate::frames::{PING, RawWs, Sent, frame};
 use crate::support::{Answer, Peer, Running, expect_type};
 
 const LEASED: &str = r#"{"error":"Connection failed: Device is leased to another","cuttlebone_code":"device_leased"}"#;
@@ -119,6 +121,49 @@ async fn device_in_use_is_taken_by_an_administrator_only() {
     assert_eq!(send(&server, "POST", PATH, &ann).await.status, 200);
     assert_eq!(send(&server, "DELETE", PATH, &root).await.status, 204, "an administrator gives back anybody's");
     server.until_audited("lease", &[("what", "give_back".into()), ("whom", "token:ann".into())]).await;
+}
+
+/// Enough for the buffers of both sides to be full of one.
+fn long_message() -> String {
+    format!(r#"{{"message_type":"forward","client_id":ID,"payload":"{}"}}"#, "x".repeat(200_000))
+}
+
+/// A viewer that does not read is no less sent away; what it was sent before is still there for it to read.
+#[tokio::test]
+async fn viewer_that_does_not_read_loses_a_device_that_is_taken() {
+    let (camera, bob) = (known(1, "name=camera role=device devices=*"), known(2, "name=bob role=client devices=*"));
+    let root = known(3, "name=root role=admin");
+    let server = Running::with(|settings| {
+        settings.access.access = access(&[&camera, &bob, &root]);
+        settings.access.token_in_query = true;
+        settings.connections.send_buffer = 4096;
+    });
+    let mut device = RawWs::open(&server, &format!("/register_device?access_token={}", camera.token)).await;
+    device.text(&register("d")).await;
+    device.expect_type("config").await;
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("set");
+    let socket = socket.connect(server.addr).await.expect("accepted");
+    let mut viewer = RawWs::over(Peer::from(socket), &format!("/connect_client?access_token={}", bob.token)).await;
+    viewer.text(r#"{"message_type":"connect","device_id":"d"}"#).await;
+    viewer.expect_type("config").await;
+    viewer.expect_type("device_info").await;
+    viewer.text(r#"{"message_type":"forward","payload":1}"#).await;
+    let told: Value = serde_json::from_str(&device.expect_type("client_msg").await).expect("json");
+    let message = long_message().replace("ID", &told["client_id"].to_string());
+    device.text(&message).await;
+    viewer.peer.socket.readable().await.expect("open");
+    // By now the first one is being written: this one waits, and it has been taken when the ping is answered.
+    device.text(&message).await;
+    device.send(&frame(PING, b"taken")).await;
+    while device.next().await != Sent::Pong(b"taken".to_vec()) {}
+    assert_eq!(send(&server, "POST", "/api/v1/devices/d/lease?force=true", &root).await.status, 200);
+    viewer.text(r#"{"message_type":"forward","payload":2}"#).await;
+    device.expect_type("client_disconnected").await;
+    for _ in 0..2 {
+        viewer.expect_type("device_msg").await;
+    }
+    viewer.expect_refused("device_leased", 1013).await;
 }
 
 #[tokio::test]

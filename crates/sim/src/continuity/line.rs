@@ -425,10 +425,10 @@ impl Continuity {
                 self.carry_out(at, next);
             }
             _ => {
-                if let Poll::Ready(Urgent::Probe(probe)) =
+                if let Poll::Ready(Urgent::Notice(notice)) =
                     seat.inbox().poll_urgent(&mut Context::from_waker(Waker::noop()))
                 {
-                    let next = seat.on_notice(probe);
+                    let next = seat.on_notice(notice);
                     self.carry_out(at, next);
                 }
             }

@@ -17,8 +17,8 @@ impl World {
         if !peer.reads {
             match peer.seat.inbox().poll_urgent(&mut cx) {
                 Poll::Ready(Urgent::Cut) => self.cut(slot),
-                Poll::Ready(Urgent::Probe(probe)) => {
-                    let next = peer.seat.on_notice(probe);
+                Poll::Ready(Urgent::Notice(notice)) => {
+                    let next = peer.seat.on_notice(notice);
                     self.carry_out(slot, next);
                 }
                 Poll::Pending => {}
