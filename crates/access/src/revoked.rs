@@ -13,6 +13,15 @@ use crate::tenant::check_name;
 pub struct Revoked(Arc<HashSet<Box<str>>>);
 
 impl Revoked {
+    /// An identity as principals have it: names of hosts are in small letters.
+    #[must_use]
+    pub fn spelled(mut identity: String) -> String {
+        if identity.starts_with("cert:dns:") {
+            identity.make_ascii_lowercase();
+        }
+        identity
+    }
+
     /// The most lines of a file.
     pub const MOST_LINES: usize = 100_000;
 
@@ -53,7 +62,7 @@ impl Revoked {
 /// Who a line names: as it stands there, or in quotes, so that a name may begin or end with a space.
 fn somebody(line: &str) -> Option<String> {
     let who = if line.starts_with('"') { serde_json::from_str(line).ok()? } else { line.to_owned() };
-    is_somebody(&who).then_some(who)
+    is_somebody(&who).then(|| Revoked::spelled(who))
 }
 
 fn is_somebody(who: &str) -> bool {

@@ -25,7 +25,7 @@ use crate::principal::{Grant, Principal};
 use crate::role::Role;
 
 /// What every token of a session begins with.
-const PREFIX: &str = "cbs_";
+pub(crate) const PREFIX: &str = "cbs_";
 /// Browsers keep cookies of up to 4,096 bytes, the name included.
 const MOST_BYTES: usize = 4_000;
 /// The longest name that is shown, in characters.

@@ -34,7 +34,7 @@ use crate::principal::Principal;
 pub use new_token::{NewToken, TokenFields};
 
 /// What every static token begins with.
-const PREFIX: &str = "cbt_";
+pub(crate) const PREFIX: &str = "cbt_";
 
 /// The static tokens of a file. Cheap to clone.
 #[derive(Debug, Clone, Default)]

@@ -116,6 +116,14 @@ impl Leases {
         Some(lease)
     }
 
+    /// The devices that one has for itself, in the order of their addresses (R7).
+    pub(crate) fn held_by(&self, identity: &str) -> Vec<Address> {
+        let held = self.of.iter().filter(|(_, lease)| *lease.identity == *identity);
+        let mut held: Vec<Address> = held.map(|(address, _)| address.clone()).collect();
+        held.sort_unstable();
+        held
+    }
+
     /// The devices whose lease is over, in the order of their addresses (R7).
     pub(crate) fn over(&self, now: Instant) -> Vec<Address> {
         let over = self.of.iter().filter(|(_, lease)| lease.until <= now);

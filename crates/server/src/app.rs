@@ -24,6 +24,7 @@ use crate::memory;
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
 use crate::quotas::{Quotas, Registrations};
+use crate::server::leases::Holders;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
 
@@ -66,6 +67,8 @@ pub(crate) struct App {
     pub(crate) away_quotas: Arc<Quotas>,
     /// How often each principal registers.
     pub(crate) registrations: Registrations,
+    /// Who has leases.
+    pub(crate) lease_holders: Holders,
     /// How often each principal takes, renews or gives back a lease: each time is a line of the audit log.
     pub(crate) leasing: Registrations,
     /// Connects that led to no device, by identity.
@@ -103,6 +106,7 @@ impl App {
             quotas: Quotas::new(settings.quotas),
             away_quotas: Quotas::new(settings.quotas),
             registrations: Registrations::new(&settings.quotas),
+            lease_holders: Holders::default(),
             leasing: Registrations::new(&settings.quotas),
             failed_connects: Throttle::new(
                 (settings.quotas.failed_connects, settings.quotas.failed_connects_within),

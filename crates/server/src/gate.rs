@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cuttlebone_access::{Access, Denied, NewSession, SessionKey, Token};
+use cuttlebone_access::{Access, Denied, NewSession, Principal, SessionKey, Token};
 use cuttlebone_transport::PeerUser;
 use http::header::ORIGIN;
 use http::{HeaderMap, Uri};
@@ -37,6 +37,7 @@ use crate::metrics::Metrics;
 use crate::origin::{self, Scheme};
 pub(crate) use credential::{LOGIN_COOKIES, PLAIN_COOKIE, SECURE_COOKIE, cookie_of};
 use credential::{Malformed, Presented};
+pub(crate) use elsewhere::Guess;
 pub(crate) use guard::{hold_back, require, unauthenticated};
 pub use hook::HookSettings;
 use hook::{Hook, Outcome};
@@ -284,6 +285,12 @@ impl Gate {
     fn hook_for(&self, token: &Token, denied: Denied) -> Option<&Hook> {
         let is_of_nobody = matches!(denied, Denied::Unknown | Denied::Malformed | Denied::Issuer);
         self.hook.as_ref().filter(|hook| is_of_nobody && hook.is_for(token))
+    }
+
+    /// Whether one was taken back that was recognised: by a file, an issuer, or an administrator. That a credential has expired is
+    /// not that.
+    pub(crate) fn is_taken_back(&self, principal: &Principal) -> bool {
+        !self.access.read().is_still_good(principal) || self.revocations.has(principal)
     }
 
     /// Whether an administrator has shut the caller out.

@@ -1,7 +1,7 @@
 //! Binding, serving and stopping.
 
 mod doors;
-mod leases;
+pub(crate) mod leases;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

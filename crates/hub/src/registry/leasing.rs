@@ -75,6 +75,21 @@ impl Registry {
         Ok(lease)
     }
 
+    /// Whether `identity` has a device for itself.
+    #[must_use]
+    pub fn has_lease(&self, identity: &str) -> bool {
+        self.shared.has_leases() && !self.shared.leases.lock().held_by(identity).is_empty()
+    }
+
+    /// Gives back every device that `identity` has for itself, and says which.
+    pub fn release_all(&self, identity: &str) -> Vec<Address> {
+        if !self.shared.has_leases() {
+            return Vec::new();
+        }
+        let held = self.shared.leases.lock().held_by(identity);
+        held.into_iter().filter(|address| self.release(address, Some(identity)).is_ok()).collect()
+    }
+
     /// The lease of a device.
     #[must_use]
     pub fn lease_of(&self, address: &Address) -> Option<Lease> {

@@ -1,6 +1,7 @@
 //! Finds out whose token it is from somebody else: an issuer that may have new keys, or the hook.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -33,7 +34,9 @@ pub(super) fn ask<'a>(app: &'a App, link: Option<&'a Link>, token: &'a Token, de
 }
 
 async fn ask_hook(app: &App, link: Option<&Link>, token: &Token, hook: &Hook) -> Result<Caller, Unrecognised> {
+    let guess = Guess::new(app, link);
     let outcome = held(app, link, hook.ask(token, link.map(|link| link.peer.ip()), &app.metrics)).await;
+    guess.answered();
     match outcome {
         Some(Outcome::Recognised(principal)) if app.gate.access().is_still_good(&principal) => {
             Ok(Caller::known(principal))
@@ -41,6 +44,31 @@ async fn ask_hook(app: &App, link: Option<&Link>, token: &Token, hook: &Hook) ->
         Some(Outcome::Recognised(_)) => Err(Unrecognised::Denied(Denied::Revoked)),
         Some(Outcome::Denied) => Err(Unrecognised::Denied(Denied::Hook)),
         Some(Outcome::Failed) | None => Err(Unrecognised::Unknown(Unchecked::Hook)),
+    }
+}
+
+/// Somebody waits for an answer that may be that it guessed wrong. Who hangs up before it comes has failed.
+pub(crate) struct Guess<'a> {
+    app: &'a App,
+    address: Option<IpAddr>,
+}
+
+impl<'a> Guess<'a> {
+    pub(crate) fn new(app: &'a App, link: Option<&Link>) -> Self {
+        Self { app, address: link.map(|link| link.peer.ip()) }
+    }
+
+    /// It waited: what the answer was is counted by whoever tells it.
+    pub(crate) fn answered(mut self) {
+        self.address = None;
+    }
+}
+
+impl Drop for Guess<'_> {
+    fn drop(&mut self) {
+        if let Some(address) = self.address {
+            self.app.gate.throttle.failed(address);
+        }
     }
 }
 

@@ -111,6 +111,17 @@ enum NoAnswer {
     Question,
 }
 
+impl NoAnswer {
+    /// Whether the hook works, and has nothing to say of this token that can be used.
+    const fn is_about_the_token(&self) -> bool {
+        match self {
+            Self::Unusable(_) | Self::Question => true,
+            Self::Status(status) => matches!(status.as_u16(), 400..=499),
+            Self::Fetch(_) => false,
+        }
+    }
+}
+
 /// Those who know tokens that we do not.
 #[derive(Debug)]
 pub(crate) struct Hook {
@@ -180,6 +191,10 @@ impl Hook {
         let (counted, turn, error) = match answer {
             Ok(Some(answer)) => (HookOutcome::Recognised, table.on_recognised(ask, answer, now()), None),
             Ok(None) => (HookOutcome::Denied, table.on_denied(ask.hash, now()), None),
+            Err(error) if error.is_about_the_token() => {
+                let is_news = table.on_unusable(ask.hash, now());
+                (HookOutcome::Failed, if is_news { Turn::Worse } else { Turn::Same }, Some(error))
+            }
             Err(error) => (HookOutcome::Failed, table.on_failed(ask.hash, now()), Some(error)),
         };
         drop(table);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Extension, Path, Query, State};
 use axum::response::Response;
+use cuttlebone_access::Revoked;
 use cuttlebone_proto::Reject;
 use http::StatusCode;
 use serde::Deserialize;
@@ -66,6 +67,7 @@ pub(crate) async fn shut_out(
         let text = "Say who: ?identity=token:NAME, or jwt:ISSUER%23SUBJECT";
         return problem(StatusCode::BAD_REQUEST, "invalid_query", text);
     };
+    let identity = Revoked::spelled(identity);
     if app.gate.shut_out(&identity, caller.view()).is_err() {
         app.metrics.refused_with("too_many_shut_out");
         app.audit.note(&told(&link, &caller, "shut_out").refused("too_many_shut_out"));

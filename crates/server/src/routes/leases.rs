@@ -92,6 +92,9 @@ pub(crate) async fn take(
     let wish = LeaseWish { party: &party, name: caller.shown_name().unwrap_or_default(), ttl, force: asked.force };
     match app.registry.lease(&address, &wish, clock::now().into_std(), clock::unix_ms()) {
         Ok(Leased { lease, before }) => {
+            if let Some(principal) = caller.principal() {
+                app.lease_holders.note(principal);
+            }
             let before = before.as_ref().map(|before| &*before.identity);
             let what = match before {
                 None => "take",

@@ -76,7 +76,10 @@ pub(crate) async fn callback(
         return to(&login.url(&Page::default(), Some(counted(&app, &link, LoginOutcome::Lost))));
     };
     let over = attempt_cookie(login, "", "; Max-Age=0");
-    let signed_in = match login.finish(&attempt, answer).await {
+    let guess = gate::Guess::new(&app, Some(&link));
+    let finished = login.finish(&attempt, answer).await;
+    guess.answered();
+    let signed_in = match finished {
         Ok(vouched) => sign_in(&app, &link, login, &vouched),
         Err(outcome) => Err(outcome),
     };

@@ -243,11 +243,12 @@ async fn nobody_is_asked_about_again_who_has_left() {
 #[tokio::test]
 async fn who_is_here_stays_while_the_hook_is_down_but_not_for_ever() {
     let hook = Elsewhere::start(says(&ann())).await;
-    let server = server(&hook, |hook| {
+    let change = |hook: &mut HookSettings| {
         hook.recheck = Duration::from_millis(100);
         hook.cache = Duration::from_millis(50);
         hook.stale = Duration::from_secs(3);
-    });
+    };
+    let server = server_with(&hook, change, |settings| settings.timeouts.ping = Duration::from_millis(200));
     let mut client = client(&server, "opaque").await;
     let begun = Instant::now();
     hook.reply(Reply::Gone);
@@ -265,7 +266,7 @@ async fn session_ends_when_the_answer_says_so() {
     let mut answer = ann();
     answer["expires_in"] = json!(1);
     let hook = Elsewhere::start(says(&answer)).await;
-    let server = server(&hook, |_| ());
+    let server = server_with(&hook, |_| (), |settings| settings.timeouts.ping = Duration::from_millis(200));
     let mut client = client(&server, "opaque").await;
     expect_revoked(&mut client).await;
     assert_eq!(hook.asked().len(), 1);
@@ -349,4 +350,25 @@ async fn peer_that_waits_for_the_hook_is_not_late_with_its_handshake() {
     let change = |hook: &mut HookSettings| hook.timeout = Duration::from_millis(800);
     let server = server_with(&hook, change, |settings| settings.timeouts.handshake = Duration::from_millis(300));
     assert_eq!(status(&server, "opaque").await, 503, "an answer, and not a closed socket");
+}
+
+/// What one has to say of a token of somebody's making is nobody else's fault.
+#[tokio::test]
+async fn answers_that_can_not_be_used_keep_nobody_else_from_the_hook() {
+    let mut nothing = ann();
+    nothing["roles"] = json!([]);
+    let hook = Elsewhere::start(says(&nothing)).await;
+    let server = server(&hook, |_| ());
+    for reply in [says(&nothing), Reply::Text(404, String::new()), Reply::Text(400, String::new())] {
+        hook.reply(reply);
+        for number in 0..7 {
+            assert_eq!(status(&server, &format!("eve-{number}-{}", hook.asked().len())).await, 503);
+        }
+    }
+    let asked = hook.asked().len();
+    assert_eq!(asked, 21, "it is asked about each");
+    let last = "eve-6-20";
+    assert_eq!((status(&server, last).await, hook.asked().len()), (503, asked), "and not again");
+    hook.reply(says(&ann()));
+    assert_eq!(status(&server, "opaque").await, 200);
 }

@@ -255,6 +255,24 @@ async fn t20_who_is_shut_out_is_closed_and_does_not_come_back() {
     assert_eq!(get(&server, "/devices", &other).await.status, 200);
 }
 
+/// T20: or whoever was found out could keep everybody from a device for hours.
+#[tokio::test]
+async fn t20_lease_of_who_was_taken_back_ends_within_a_moment() {
+    let camera = known(1, "name=camera role=device devices=*");
+    let (ann, bob) = (known(2, "name=ann role=client devices=*"), known(3, "name=bob role=client devices=*"));
+    let root = known(4, "name=root role=admin");
+    let server = server(&[&camera, &ann, &bob, &root]);
+    let _device = device(&server, &camera, "d").await;
+    let take = async |who| send(&server, "POST", "/api/v1/devices/d/lease", who).await.status;
+    assert_eq!((take(&ann).await, take(&bob).await), (200, 409));
+    server.handle.set_access(access(&[&camera, &bob, &root]));
+    server.until_audited("lease", &[("what", "taken_back".into()), ("whom", "token:ann".into())]).await;
+    assert_eq!(take(&bob).await, 200);
+    assert_eq!(send(&server, "DELETE", "/api/v1/sessions?identity=token:bob", &root).await.status, 204);
+    server.until_audited("lease", &[("what", "taken_back".into()), ("whom", "token:bob".into())]).await;
+    assert_eq!(server.metric("cuttlebone_leases").await, 0);
+}
+
 #[tokio::test]
 async fn administrator_closes_a_device_of_its_tenant() {
     let camera = known(1, "name=camera role=device devices=* tenant=one");

@@ -12,6 +12,9 @@ use tokio::time::Instant;
 use super::circuit::{Circuit, Turn};
 use super::{HookSettings, Outcome};
 
+/// How often it is said that an answer can't be used: anybody may cause one.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
 /// A token to ask about.
 #[derive(Debug)]
 pub(super) struct Ask {
@@ -45,6 +48,8 @@ pub(super) struct Table {
     circuit: Circuit,
     /// Tokens that were taken back since the last look.
     withdrawn: usize,
+    /// When an answer was last told of that can't be used.
+    unusable_told: Option<Instant>,
 }
 
 #[derive(Debug, Clone)]
@@ -87,6 +92,7 @@ impl Table {
             again: VecDeque::new(),
             circuit: Circuit::default(),
             withdrawn: 0,
+            unusable_told: None,
         }
     }
 
@@ -119,12 +125,16 @@ impl Table {
     }
 
     /// The next to ask the hook about, where it is being asked about `running` others. Those who came first, and then those
-    /// who are here: these never take the last half of the places.
+    /// who are here: these take no more than half of the
+    /// places, and the last quarter where all others are taken.
     pub(super) fn next(&mut self, running: usize, now: Instant) -> Option<Ask> {
         if running >= self.settings.asks {
             return None;
         }
-        while let Some(ask) = self.queue.pop_front() {
+        // Newcomers leave the last quarter to those who are here, where some are due: else a storm of them would keep what was
+        // withdrawn good.
+        let is_full = running >= self.settings.asks - self.settings.asks / 4 && !self.again.is_empty();
+        while let Some(ask) = if is_full { None } else { self.queue.pop_front() } {
             if self.flights.get(&ask.hash).is_none_or(|flight| flight.is_closed()) {
                 self.flights.remove(&ask.hash);
             } else if self.circuit.take(now) {
@@ -133,7 +143,8 @@ impl Table {
                 self.tell(&ask.hash, Outcome::Failed);
             }
         }
-        if running >= self.settings.asks.div_ceil(2) || self.circuit.is_closed(now) {
+        let is_half_full = running >= self.settings.asks.div_ceil(2) && !is_full;
+        if is_half_full || self.circuit.is_closed(now) {
             return None;
         }
         while let Some(hash) = self.again.pop_front() {
@@ -185,6 +196,21 @@ impl Table {
         }
         self.tell(&hash, Outcome::Failed);
         self.circuit.on_failure(now.instant)
+    }
+
+    /// The hook answers, and nothing that can be used: that is about this token, and not about the hook. It is not asked about it
+    /// again for a while. Gives whether that is news.
+    pub(super) fn on_unusable(&mut self, hash: TokenHash, now: Now) -> bool {
+        if let Some(live) = self.live.get_mut(&hash) {
+            live.due = Some(now.instant + self.settings.recheck);
+        }
+        self.keep(hash, Outcome::Failed, now.instant + self.settings.denied_cache);
+        self.circuit.on_answer();
+        let is_news = self.unusable_told.is_none_or(|told| now.instant - told >= TELL_EVERY);
+        if is_news {
+            self.unusable_told = Some(now.instant);
+        }
+        is_news
     }
 
     /// Looks after those who are here. How many tokens with which somebody was are not good any more: because they were withdrawn, and
@@ -314,7 +340,8 @@ mod tests {
         assert!(matches!(come(&mut table, "more"), Begun::Busy));
         assert!(table.next(2, at(60).instant).is_some_and(|ask| !ask.is_again));
         drop(waiting);
-        assert!(table.next(3, at(60).instant).is_none(), "those who gave up are not asked about");
+        let next = table.next(3, at(60).instant);
+        assert!(next.is_none_or(|ask| ask.is_again), "those who gave up are not asked about");
         drop(here);
         for ask in asked {
             table.on_failed(ask.hash, at(61));
