@@ -2,8 +2,8 @@
 //!
 //! Invariants: 1. no failure ends the server or takes a certificate away that is there; 2. a start with a kept certificate that
 //! is good asks nobody; 3. the authority is asked again only after `acme.retry_ms`, and after failures later and later; 4. the
-//! keys are in files that nobody but their owner may read, and no file is ever half written; 5. what was issued is kept, and
-//! no other is ordered while none could be taken because of the files of `tls.client_*`.
+//! keys are in files that nobody but their owner may read, and no file is ever half written; 5. what was issued is kept,
+//! and no other is ordered while none could be taken because of the files of `tls.client_*`.
 
 mod client;
 mod order;

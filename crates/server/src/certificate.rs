@@ -41,8 +41,8 @@ pub(crate) fn load(settings: &Settings) -> Result<Option<Tls>, TlsError> {
     }
 }
 
-/// Reads it again, and who vouches for clients from what `clients` names now. Whether it is another. Blocks for as long as the
-/// disk and another reload do: the later of two has the last word.
+/// Reads it again, and who vouches for clients from what `clients` names now. Whether it is another. Blocks for as long
+/// as the disk and another reload do: the later of two has the last word.
 pub(crate) fn reload(
     tls: &Tls,
     settings: &TlsSettings,

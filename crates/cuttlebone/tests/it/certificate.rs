@@ -85,7 +85,8 @@ fn hangup_leaves_a_self_signed_certificate_where_it_is() {
     let (first, second) = (folder("first"), folder("second"));
     let config = |folder: &Path, listen| {
         let text = format!(
-            "[server]\nallow_anonymous = true\nlisten = \"{listen}\"\n[tls]\nmode = \"self-signed\"\nstate_dir = {folder:?}\n"
+            "[server]\nallow_anonymous = true\nlisten = \"{listen}\"\n\
+             [tls]\nmode = \"self-signed\"\nstate_dir = {folder:?}\n"
         );
         file("own.toml", &format!("{text}[log]\nformat = \"json\"\n"))
     };

@@ -23,8 +23,8 @@ pub(super) fn watched(raw: &RawTls) -> Vec<PathBuf> {
     pair.chain(trust).filter(|path| !path.is_empty()).map(PathBuf::from).collect()
 }
 
-/// How clients are asked for a certificate. The files are read here already, so that a bad one is a fault like any other, and
-/// one that others may change.
+/// How clients are asked for a certificate. The files are read here already, so that a bad one is a fault like any other,
+/// and one that others may change.
 fn clients(raw: &RawTls, check: &mut Check<'_>) -> Option<ClientSettings> {
     let required = match raw.client_auth.as_str() {
         "off" => return None,
