@@ -2,7 +2,8 @@
 //!
 //! Invariants: 1. no failure ends the server or takes a certificate away that is there; 2. a start with a kept certificate that
 //! is good asks nobody; 3. the authority is asked again only after `acme.retry_ms`, and after failures later and later; 4. the
-//! keys are in files that nobody but their owner may read, and no file is ever half written.
+//! keys are in files that nobody but their owner may read, and no file is ever half written; 5. what was issued is kept,
+//! and no other is ordered while none could be taken because of the files of `tls.client_*`.
 
 mod client;
 mod order;
@@ -12,7 +13,7 @@ mod tokens;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cuttlebone_transport::tls::{ClientSettings, Tls, TlsSettings};
+use cuttlebone_transport::tls::{Tls, TlsError, TlsSettings};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +22,7 @@ use crate::fetch::{FetchError, FetchSettings, Fetcher};
 use crate::metrics::Order;
 use crate::settings::{AcmeSettings, Settings};
 use crate::{certificate, clock};
+use order::Issued;
 use state::State;
 pub(crate) use tokens::Tokens;
 
@@ -36,7 +38,6 @@ const EXCHANGE: (Duration, usize) = (Duration::from_secs(30), 256 * 1024);
 /// Gets certificates for one server.
 pub(crate) struct Acme {
     settings: AcmeSettings,
-    clients: Option<ClientSettings>,
     state: State,
     fetcher: Fetcher,
     tls: Tls,
@@ -50,7 +51,6 @@ impl Acme {
         Ok(Some(Self {
             state: State::new(settings),
             fetcher: fetcher(settings, &app.settings)?,
-            clients: app.settings.https.clients.clone(),
             settings: settings.clone(),
             tls: tls.clone(),
             app: Arc::clone(app),
@@ -69,7 +69,7 @@ impl Acme {
                 continue;
             }
             let Some(outcome) = stop.run_until_cancelled(timeout(LONGEST, self.obtain())).await else { return };
-            let failed = outcome.unwrap_or_else(|_| Err("it took too long".to_owned())).err();
+            let failed = outcome.unwrap_or_else(|_| Err(Failure::Order("it took too long".to_owned()))).err();
             failures = if failed.is_some() { failures + 1 } else { 0 };
             let pause = self.pause(failures);
             self.tell(failed, pause);
@@ -79,17 +79,17 @@ impl Acme {
         }
     }
 
-    fn tell(&self, failed: Option<String>, pause: Duration) {
+    fn tell(&self, failed: Option<Failure>, pause: Duration) {
         let domains = self.settings.domains.join(" ");
+        let next_try_s = pause.as_secs();
         match failed {
-            None => {
-                self.app.metrics.ordered(Order::Issued);
-                tracing::info!(%domains, "the authority has issued a certificate");
-            }
-            Some(error) => {
+            None => {}
+            Some(Failure::Order(error)) => {
                 self.app.metrics.ordered(Order::Failed);
-                let next_try_s = pause.as_secs();
                 tracing::error!(%domains, %error, next_try_s, "the authority has issued no certificate");
+            }
+            Some(Failure::Take(error)) => {
+                tracing::error!(%domains, %error, next_try_s, "the kept certificate can't be taken");
             }
         }
     }
@@ -113,17 +113,42 @@ impl Acme {
         if failures == 0 { longest } else { longest.mul_f64(0.5 + random / 2.0) }
     }
 
-    /// Gets a certificate, keeps it, and takes it. Error: what went wrong, in words.
-    async fn obtain(&self) -> Result<(), String> {
-        let issued = order::certificate(self).await?;
-        let (state, domains) = (self.state.clone(), self.settings.domains.clone());
-        let keeping = tokio::task::spawn_blocking(move || state.keep_certificate(&domains, &issued));
-        keeping.await.map_err(|error| error.to_string())??;
-        let settings = TlsSettings::Kept { file: self.settings.certificate_file() };
-        certificate::reload(&self.tls, &settings, self.clients.as_ref(), &self.app)
-            .map_err(|error| error.to_string())?;
-        Ok(())
+    /// Takes what is kept, if it was not taken yet and is good enough; else gets a certificate, keeps it, and takes it.
+    async fn obtain(&self) -> Result<(), Failure> {
+        match self.keep_and_take(None).await? {
+            Ok(true) if !self.until_due().is_zero() => return Ok(()),
+            // Another certificate could not be taken either.
+            Err(error @ TlsError::Clients { .. }) => return Err(Failure::Take(error)),
+            Ok(_) | Err(_) => {}
+        }
+        let issued = order::certificate(self).await.map_err(Failure::Order)?;
+        let taken = self.keep_and_take(Some(issued)).await?;
+        self.app.metrics.ordered(Order::Issued);
+        tracing::info!(domains = self.settings.domains.join(" "), "the authority has issued a certificate");
+        taken.map(drop).map_err(Failure::Take)
     }
+
+    /// Keeps what was issued, and takes what is kept, on a thread of its own. Outer error: nothing could be kept.
+    async fn keep_and_take(&self, issued: Option<Issued>) -> Result<Result<bool, TlsError>, Failure> {
+        let (state, domains) = (self.state.clone(), self.settings.domains.clone());
+        let kept = TlsSettings::Kept { file: self.settings.certificate_file() };
+        let (tls, app) = (self.tls.clone(), Arc::clone(&self.app));
+        let work = tokio::task::spawn_blocking(move || {
+            if let Some(issued) = issued {
+                state.keep_certificate(&domains, &issued)?;
+            }
+            Ok(certificate::renew(&tls, &kept, &app))
+        });
+        work.await.unwrap_or_else(|error| Err(error.to_string())).map_err(Failure::Order)
+    }
+}
+
+/// Why there is no other certificate.
+enum Failure {
+    /// None was issued, or it could not be kept: in words.
+    Order(String),
+    /// One is kept and can't be taken, which is counted with the loads.
+    Take(TlsError),
 }
 
 fn fetcher(acme: &AcmeSettings, settings: &Settings) -> Result<Fetcher, FetchError> {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use cuttlebone_hub::Registry;
+use cuttlebone_transport::tls::ClientSettings;
 use cuttlebone_transport::ws::Assembly;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -50,6 +52,8 @@ pub(crate) struct App {
     pub(crate) acme_tokens: Tokens,
     /// There is TLS, and no certificate yet: nobody can be served.
     pub(crate) lacks_certificate: AtomicBool,
+    /// How clients are asked for a certificate, as of the last good reload. Held while one goes on, which blocks.
+    pub(crate) tls_clients: Mutex<Option<ClientSettings>>,
     /// Changes of the device list, as text.
     pub(crate) feed: Feed,
     /// The device list as text.
@@ -97,6 +101,7 @@ impl App {
             fetcher,
             acme_tokens: Tokens::default(),
             lacks_certificate: AtomicBool::new(false),
+            tls_clients: Mutex::new(settings.https.clients.clone()),
             feed: Feed::new(settings.hub.event_buffer),
             listings: Listings::default(),
             assembly: Assembly::new(memory::assembling(settings.memory)),

@@ -41,13 +41,27 @@ pub(crate) fn load(settings: &Settings) -> Result<Option<Tls>, TlsError> {
     }
 }
 
-/// Reads it again. Whether it is another.
+/// Reads it again, and who vouches for clients from what `clients` names now. Whether it is another. Blocks for as long
+/// as the disk and another reload do: the later of two has the last word.
 pub(crate) fn reload(
     tls: &Tls,
     settings: &TlsSettings,
     clients: Option<&ClientSettings>,
     app: &App,
 ) -> Result<bool, TlsError> {
+    let mut in_force = app.tls_clients.lock();
+    let changed = take(tls, settings, clients, app)?;
+    *in_force = clients.cloned();
+    Ok(changed)
+}
+
+/// As [`reload`], with the clients of the last one.
+pub(crate) fn renew(tls: &Tls, settings: &TlsSettings, app: &App) -> Result<bool, TlsError> {
+    let in_force = app.tls_clients.lock();
+    take(tls, settings, in_force.as_ref(), app)
+}
+
+fn take(tls: &Tls, settings: &TlsSettings, clients: Option<&ClientSettings>, app: &App) -> Result<bool, TlsError> {
     let changed = tls.reload(settings, clients, clock::unix_ms() / 1000);
     if !matches!(changed, Ok(false)) {
         let outcome = if changed.is_ok() { CertificateLoad::Changed } else { CertificateLoad::Failed };

@@ -1,5 +1,6 @@
 //! T41: the certificate changes while the program runs.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cuttlebone_client::{Endpoint, Trust, raw};
@@ -72,4 +73,37 @@ fn key_that_others_may_read_is_a_fault() {
     assert_eq!(refused.status.code(), Some(78));
     let text = stderr(&refused);
     assert!(text.contains("tls.key_file: ") && text.contains("mode 644") && text.contains("chmod 600"), "{text}");
+}
+
+#[test]
+fn hangup_leaves_a_self_signed_certificate_where_it_is() {
+    let folder = |name: &str| {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("hangup-{name}"));
+        drop(std::fs::remove_dir_all(&folder));
+        folder
+    };
+    let (first, second) = (folder("first"), folder("second"));
+    let config = |folder: &Path, listen| {
+        let text = format!(
+            "[server]\nallow_anonymous = true\nlisten = \"{listen}\"\n\
+             [tls]\nmode = \"self-signed\"\nstate_dir = {folder:?}\n"
+        );
+        file("own.toml", &format!("{text}[log]\nformat = \"json\"\n"))
+    };
+    let config_file = config(&first, "127.0.0.1:0");
+    let mut running = Running::start(program(&["serve", "--metrics-listen", "", "--config", &config_file]));
+    let url = running.line().replacen("listening on https", "wss", 1);
+    let fingerprint = running.line().rsplit(' ').next().expect("words").to_owned();
+    // For this address another certificate is made at a start.
+    config(&second, "192.0.2.1:0");
+    running.signal("-HUP");
+    let line = running.log_line("taken with the next start");
+    assert!(line.contains("server.listen") && line.contains("tls.state_dir"), "{line}");
+    config(&first, "127.0.0.1:0");
+    running.signal("-HUP");
+    running.log_line("reloaded log.level");
+    assert!(has(&url, &fingerprint));
+    let log = running.stop_and_read_log();
+    assert!(!log.contains("another certificate"), "{log}");
+    assert!(first.exists() && !second.exists());
 }

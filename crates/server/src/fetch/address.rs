@@ -65,7 +65,7 @@ fn is_private_v6(address: Ipv6Addr) -> bool {
     let segments = address.segments();
     // What reaches an IPv4 address, by a translator or a tunnel, is as private as that.
     let embedded = match segments {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] | [0, 0, 0, 0, 0, 0, high, low] => {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] | [0, 0, 0, 0, 0 | 0xffff, 0, high, low] => {
             Some(v4(high, low))
         }
         _ => None,
@@ -79,6 +79,8 @@ fn is_private_v6(address: Ipv6Addr) -> bool {
         || segments[0] & 0xffc0 == 0xfec0
         || (segments[0] == 0x64 && segments[1] == 0xff9b && segments[2] == 1)
         || (segments[0] == 0x2001 && segments[1] == 0xdb8)
+        // Teredo: the IPv4 address is in disguise, and nobody serves by it.
+        || (segments[0] == 0x2001 && segments[1] == 0)
 }
 
 fn v4(high: u16, low: u16) -> Ipv4Addr {
@@ -113,6 +115,10 @@ mod tests {
             "::7f00:1",
             "64:ff9b::a00:1",
             "64:ff9b:1::1",
+            "::ffff:0:127.0.0.1",
+            "::ffff:0:a00:1",
+            "2001::1",
+            "2001:0:4136:e378:8000:63bf:f5ff:fffe",
             "2002:7f00:1::",
             "fc00::1",
             "fd12::1",
@@ -123,9 +129,18 @@ mod tests {
         ] {
             assert!(is_private(text.parse().expect("an address")), "{text}");
         }
-        for text in
-            ["1.1.1.1", "100.63.0.1", "100.128.0.1", "172.32.0.1", "192.0.1.1", "2606:4700::1", "64:ff9b::101:101"]
-        {
+        for text in [
+            "1.1.1.1",
+            "100.63.0.1",
+            "100.128.0.1",
+            "172.32.0.1",
+            "192.0.1.1",
+            "2606:4700::1",
+            "64:ff9b::101:101",
+            "::ffff:0:1.1.1.1",
+            "2001:1::1",
+            "2001:4860:4860::8888",
+        ] {
             assert!(!is_private(text.parse().expect("an address")), "{text}");
         }
     }

@@ -180,7 +180,8 @@ impl Settings {
     fn check_acme(&self, faults: &mut Faults) {
         let Some(acme) = &self.acme else { return };
         faults.within("acme.domains", acme.domains.len(), 1..=MOST_DOMAINS);
-        let is_name = |name: &String| name.contains('.') && !name.contains('*') && name.parse::<Authority>().is_ok();
+        let is_plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+        let is_name = |name: &String| name.contains('.') && is_plain(name) && name.parse::<Authority>().is_ok();
         let fault = || "names only, such as signal.example.org; one with a * needs another challenge".into();
         faults.check(acme.domains.iter().all(is_name), "acme.domains", fault);
         let is_url = acme.directory_url.starts_with("https://") && acme.directory_url.parse::<Uri>().is_ok();
@@ -435,6 +436,40 @@ mod tests {
         settings.timeouts.response = Duration::ZERO;
         settings.timeouts.drain = Duration::ZERO;
         assert_eq!(keys(&settings), ["timeouts.handshake_ms", "timeouts.response_ms"]);
+    }
+
+    #[test]
+    fn certificate_is_got_for_names_only() {
+        let acme = crate::settings::AcmeSettings {
+            domains: Vec::new(),
+            contact: Vec::new(),
+            directory_url: "https://authority.example/dir".to_owned(),
+            challenge: AcmeChallenge::TlsAlpn01,
+            ca_file: None,
+            state_dir: "state".into(),
+            renew_before: Duration::from_secs(60),
+            external_account: None,
+            retry: Duration::from_secs(1),
+            retry_max: Duration::from_secs(1),
+        };
+        let tls = Some(TlsSettings::Kept { file: acme.certificate_file() });
+        let mut settings = Settings { tls, acme: Some(acme), ..Settings::default() };
+        for (name, is_name) in [
+            ("a.b", true),
+            ("xn--4ca.Example-1.org", true),
+            ("a.b:80", false),
+            ("u@a.b", false),
+            ("*.a.b", false),
+            ("a_b.c", false),
+            ("[::1.2.3.4]", false),
+            ("\u{e4}.b", false),
+            ("localhost", false),
+            ("", false),
+        ] {
+            settings.acme.as_mut().expect("it is set").domains = vec![name.to_owned()];
+            let expected: &[&str] = if is_name { &[] } else { &["acme.domains"] };
+            assert_eq!(keys(&settings), expected, "{name}");
+        }
     }
 
     #[test]

@@ -5,15 +5,17 @@ mod pebble;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use cuttlebone_server::{AcmeChallenge, ExternalAccount};
+use cuttlebone_server::{AcmeChallenge, BindError, ClientSettings, ExternalAccount, Server, Settings, TlsSettings};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
-use crate::client_certificates::support::Identity;
+use crate::client_certificates::support::{Authority, Identity};
 use crate::support::{Running, get, request};
 use pebble::{NAME, Pebble};
 
 const ISSUED: &str = r#"cuttlebone_acme_orders_total{outcome="issued"}"#;
 const FAILED: &str = r#"cuttlebone_acme_orders_total{outcome="failed"}"#;
+const LOADED: &str = r#"cuttlebone_certificate_loads_total{outcome="changed"}"#;
+const NOT_LOADED: &str = r#"cuttlebone_certificate_loads_total{outcome="failed"}"#;
 
 /// What a browser is shown, if a handshake comes about.
 async fn certificate(server: &Running) -> Option<CertificateDer<'static>> {
@@ -141,4 +143,83 @@ async fn kept_file_that_can_not_be_used_is_replaced() {
     let server = Running::with(|settings| pebble.configure(settings, AcmeChallenge::TlsAlpn01));
     server.until_metric(ISSUED, |count| count == 1).await;
     assert!(has_name(&certificate(&server).await.expect("a handshake")));
+}
+
+/// Authorities of clients in a file of this test.
+fn vouching(pebble: &Pebble, file: &str, pem: &str) -> ClientSettings {
+    fs::create_dir_all(pebble.state("")).expect("makes");
+    fs::write(pebble.state(file), pem).expect("writes");
+    ClientSettings { ca_file: pebble.state(file), crl_file: None, required: true }
+}
+
+fn kept(pebble: &Pebble) -> TlsSettings {
+    TlsSettings::Kept { file: pebble.state("acme.pem") }
+}
+
+/// The status is 0 for whoever has no certificate that is vouched for.
+async fn is_vouched_for(server: &Running, authority: &Authority) -> bool {
+    authority.client("a.lab.example").status(server, "GET /livez", "").await == 200
+}
+
+#[tokio::test]
+async fn renewal_keeps_the_authorities_of_clients_of_the_last_reload() {
+    let mut pebble = Pebble::new("clients");
+    let (old, new) = (Authority::new(), Authority::new());
+    let (before, after) = (vouching(&pebble, "old.pem", &old.pem()), vouching(&pebble, "new.pem", &new.pem()));
+    let server = Running::with(|settings| {
+        pebble.configure(settings, AcmeChallenge::TlsAlpn01);
+        settings.https.clients = Some(before);
+    });
+    assert!(!server.handle.reload_tls(&kept(&pebble), Some(&after)).expect("good"), "there is no certificate yet");
+    let missing = ClientSettings { ca_file: pebble.state("missing.pem"), ..after };
+    server.handle.reload_tls(&kept(&pebble), Some(&missing)).expect_err("it is not there");
+    pebble.start().await;
+    server.until_metric(ISSUED, |count| count == 1).await;
+    assert!(is_vouched_for(&server, &new).await && !is_vouched_for(&server, &old).await);
+}
+
+#[tokio::test]
+async fn certificate_that_was_issued_and_could_not_be_taken_is_not_ordered_again() {
+    let mut pebble = Pebble::new("taken");
+    let authority = Authority::new();
+    let clients = vouching(&pebble, "ca.pem", &authority.pem());
+    pebble.start().await;
+    let server = Running::with(|settings| pebble.configure(settings, AcmeChallenge::TlsAlpn01));
+    server.until_metric(ISSUED, |count| count == 1).await;
+    server.stop();
+    server.ended().await;
+    pebble.stop();
+    fs::rename(pebble.state("acme.pem"), pebble.state("aside.pem")).expect("moves");
+    let server = Running::with(|settings| {
+        pebble.configure(settings, AcmeChallenge::TlsAlpn01);
+        settings.https.clients = Some(clients.clone());
+    });
+    server.until_metric(FAILED, |count| count > 0).await;
+    // What is issued from now on can't be taken.
+    fs::write(&clients.ca_file, "nonsense").expect("writes");
+    server.until_metric(NOT_LOADED, |count| count > 0).await;
+    let orders = server.metric(FAILED).await;
+    fs::rename(pebble.state("aside.pem"), pebble.state("acme.pem")).expect("moves");
+    pebble.start().await;
+    let loads = server.metric(NOT_LOADED).await;
+    server.until_metric(NOT_LOADED, |count| count >= loads + 2).await;
+    fs::write(&clients.ca_file, authority.pem()).expect("writes");
+    server.until_metric(LOADED, |count| count == 1).await;
+    assert!(is_vouched_for(&server, &authority).await);
+    assert_eq!((server.metric(ISSUED).await, server.metric(FAILED).await), (0, orders), "nobody was asked");
+}
+
+#[tokio::test]
+async fn kept_certificate_is_not_unusable_because_of_the_authorities_of_clients() {
+    let pebble = Pebble::new("authorities");
+    for pem in ["nonsense", ""] {
+        let mut settings = Settings::default();
+        pebble.configure(&mut settings, AcmeChallenge::TlsAlpn01);
+        settings.https.clients = Some(vouching(&pebble, "ca.pem", pem));
+        if pem.is_empty() {
+            fs::remove_file(pebble.state("ca.pem")).expect("removes");
+        }
+        let error = Server::bind(settings).err().expect("refused");
+        assert!(matches!(error, BindError::Tls(_)) && error.to_string().contains("ca.pem"), "{error}");
+    }
 }

@@ -38,15 +38,18 @@ impl ClientSettings {
     /// Whether the files can be used.
     ///
     /// # Errors
-    /// They can't; the text names the file.
+    /// [`TlsError::Clients`], and no other: they can't.
     pub fn check(&self) -> Result<(), TlsError> {
         self.read()?.verifier().map(drop)
     }
 
     pub(super) fn read(&self) -> Result<Clients, TlsError> {
-        let revoked = self.crl_file.as_deref().map(pem::revocation_lists).transpose()?;
+        let unusable =
+            |path: &Path, error: TlsError| TlsError::Clients { path: path.into(), reason: error.to_string() };
+        let lists = |path: &PathBuf| pem::revocation_lists(path).map_err(|error| unusable(path, error));
+        let revoked = self.crl_file.as_ref().map(lists).transpose()?;
         Ok(Clients {
-            authorities: pem::certificates(&self.ca_file)?,
+            authorities: pem::certificates(&self.ca_file).map_err(|error| unusable(&self.ca_file, error))?,
             revoked: revoked.unwrap_or_default(),
             settings: self.clone(),
         })
@@ -63,7 +66,10 @@ impl Clients {
 
     pub(super) fn verifier(self) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
         let ca_file = &self.settings.ca_file;
-        let unusable = |path: &Path, reason: String| TlsError::Clients { path: path.into(), reason };
+        let unusable = |path: &Path, error: String| TlsError::Clients {
+            path: path.into(),
+            reason: format!("cannot use {}: {error}", path.display()),
+        };
         let mut roots = RootCertStore::empty();
         for authority in self.authorities {
             roots.add(authority).map_err(|error| unusable(ca_file, error.to_string()))?;

@@ -61,11 +61,11 @@ pub enum TlsError {
         path: PathBuf,
     },
     /// The authorities of clients, or their lists, are of no use.
-    #[error("cannot use {}: {reason}", path.display())]
+    #[error("{reason}")]
     Clients {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with it, in words that name it.
         reason: String,
     },
     /// Others may read the key.

@@ -146,7 +146,10 @@ impl Reload {
         }
         // A certificate that comes from elsewhere needs a restart.
         if self.running.started.tls.mode == config.raw.tls.mode {
-            self.running.tls = config.settings.tls;
+            // What we make or get ourselves stays where it is: its folder and names are taken with the next start.
+            if matches!(config.settings.tls, Some(TlsSettings::Files { .. })) {
+                self.running.tls = config.settings.tls;
+            }
             self.running.clients = config.settings.https.clients;
             self.running.tls_files = config.tls_files;
         }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cuttlebone_server::{AcmeSettings, ClientSettings, HttpsSettings, TlsError, TlsSettings};
@@ -11,6 +11,7 @@ use super::super::raw::{RawConfig, RawTls};
 use super::acme;
 use super::check::{Check, number_or_auto};
 use super::network::address;
+use crate::files::{self, Others};
 
 /// What `hsts_max_age_s = "auto"` means for a certificate that browsers take.
 const YEAR_S: u64 = 365 * 24 * 60 * 60;
@@ -22,7 +23,8 @@ pub(super) fn watched(raw: &RawTls) -> Vec<PathBuf> {
     pair.chain(trust).filter(|path| !path.is_empty()).map(PathBuf::from).collect()
 }
 
-/// How clients are asked for a certificate. The files are read here already, so that a bad one is a fault like any other.
+/// How clients are asked for a certificate. The files are read here already, so that a bad one is a fault like any other,
+/// and one that others may change.
 fn clients(raw: &RawTls, check: &mut Check<'_>) -> Option<ClientSettings> {
     let required = match raw.client_auth.as_str() {
         "off" => return None,
@@ -39,8 +41,16 @@ fn clients(raw: &RawTls, check: &mut Check<'_>) -> Option<ClientSettings> {
     }
     let crl_file = Some(PathBuf::from(&raw.client_crl_file)).filter(|path| !path.as_os_str().is_empty());
     let settings = ClientSettings { ca_file: (&raw.client_ca_file).into(), crl_file, required };
-    if let Err(error) = settings.check() {
-        check.fault("tls.client_ca_file", error.to_string());
+    let mut is_readable = true;
+    for path in settings.files() {
+        if let Err(fault) = files::read(path, Others::MayRead) {
+            check.fault(key_of_clients(path, &settings), fault);
+            is_readable = false;
+        }
+    }
+    if is_readable && let Err(error) = settings.check() {
+        let path = if let TlsError::Clients { path, .. } = &error { path } else { &settings.ca_file };
+        check.fault(key_of_clients(path, &settings), error.to_string());
     }
     Some(settings)
 }
@@ -110,6 +120,11 @@ fn pair(raw: &RawTls, check: &mut Check<'_>) -> Option<TlsSettings> {
         check.fault(key_of(&error), error.to_string());
     }
     Some(settings)
+}
+
+/// The key that names this file.
+fn key_of_clients(path: &Path, settings: &ClientSettings) -> &'static str {
+    if settings.crl_file.as_deref() == Some(path) { "tls.client_crl_file" } else { "tls.client_ca_file" }
 }
 
 /// The key that names the file at fault.

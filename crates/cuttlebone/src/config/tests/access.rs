@@ -335,3 +335,29 @@ fn certificates_of_clients_are_checked_and_know_their_line() {
     assert!(text.contains("tls.client_ca_file: is needed") && text.contains("line 1)"), "{text}");
     assert!(faults("[tls]\nclient_auth = \"on\"\n").contains("tls.client_auth: expected"));
 }
+
+#[test]
+fn file_at_fault_of_those_who_vouch_for_clients_is_told_by_its_key_and_once() {
+    let (authority, lists) = authority("vouch");
+    let home = [("HOME", "/home/user")];
+    let load = |ca: &str, crl: &str| {
+        let tls = format!("[tls]\nmode = \"self-signed\"\nclient_auth = \"required\"\nclient_ca_file = {ca:?}\n");
+        load(&format!("{tls}client_crl_file = {crl:?}\n"), &home, Vec::new())
+    };
+    let refused = |ca: &str, crl: &str| load(ca, crl).expect_err("a fault").to_string();
+    assert!(load(authority.path(), lists.path()).is_ok());
+    for (text, key, part) in [
+        (refused(authority.path(), "Cargo.toml"), "tls.client_crl_file: ", "Cargo.toml has no list"),
+        (refused("Cargo.toml", lists.path()), "tls.client_ca_file: ", "Cargo.toml has no certificate"),
+        (refused(authority.path(), "missing.pem"), "tls.client_crl_file: ", "cannot read missing.pem"),
+    ] {
+        assert!(text.contains("1 fault:") && text.contains(key) && text.contains(part), "{text}");
+    }
+    for (open, key) in [(&authority, "tls.client_ca_file: "), (&lists, "tls.client_crl_file: ")] {
+        let set = |mode| std::fs::set_permissions(open.path(), std::fs::Permissions::from_mode(mode)).expect("is ours");
+        set(0o666);
+        let text = refused(authority.path(), lists.path());
+        set(0o644);
+        assert!(text.contains("1 fault:") && text.contains(key) && text.contains("(mode 666)"), "{text}");
+    }
+}
