@@ -54,7 +54,7 @@ async fn a_body_is_refused_and_never_read_as_a_request() {
     let length = smuggled.len();
     for (request, status) in [
         (format!("GET /devices HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{smuggled}"), 413),
-        (format!("POST /devices HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{smuggled}"), 405),
+        (format!("POST /devices HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{smuggled}"), 413),
         (
             "GET /devices HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n".into(),
             413,
