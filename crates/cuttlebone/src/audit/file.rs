@@ -140,6 +140,12 @@ mod tests {
             self.0.join("audit.jsonl")
         }
 
+        /// What somebody else has written.
+        fn write(&self, text: &str) {
+            let file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(self.log());
+            file.and_then(|mut file| file.write_all(text.as_bytes())).expect("writes");
+        }
+
         /// Each file and what is in it, in the order of the names.
         fn files(&self) -> Vec<(String, String)> {
             let mut files: Vec<_> =
@@ -176,7 +182,7 @@ mod tests {
     #[test]
     fn what_was_there_is_kept_and_half_a_line_stays_alone() {
         let dir = Dir::new("appends");
-        fs::write(dir.log(), "old\nhalf").expect("writes");
+        dir.write("old\nhalf");
         let mut file = RotatingFile::open(&dir.log(), 100, 1).expect("opens");
         file.append(b"new\n").expect("written");
         assert_eq!(dir.files(), named(&[("audit.jsonl", "old\nhalf\nnew\n")]));
@@ -201,7 +207,7 @@ mod tests {
         let mut file = RotatingFile::open(&dir.log(), 4, 1).expect("opens");
         file.append(b"123\n").expect("written");
         fs::rename(dir.log(), dir.0.join("audit.jsonl.1")).expect("renames");
-        fs::write(dir.log(), "4\n").expect("writes");
+        dir.write("4\n");
         file.append(b"5\n").expect("written");
         assert_eq!(dir.files(), named(&[("audit.jsonl", "4\n5\n"), ("audit.jsonl.1", "123\n")]));
     }

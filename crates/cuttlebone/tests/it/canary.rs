@@ -146,7 +146,7 @@ fn knock(run: &mut Run, client_token: &str) {
 fn t47_t57_no_secret_and_nothing_that_peers_say_is_in_any_output() {
     for format in ["json", "text"] {
         let name = format!("canary-{format}");
-        let log = file(&format!("{name}.jsonl"), "");
+        let log = file_with_mode(&format!("{name}.jsonl"), "", 0o600);
         let (config, tokens) = config(&name, format, &log);
         let device_token = token("cam-7", "device", &tokens);
         let client_token = token("ann", "client", &tokens);
