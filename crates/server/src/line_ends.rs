@@ -27,15 +27,21 @@ enum At {
 impl LineEnds {
     /// Looks at what came next.
     pub(crate) fn look(&mut self, bytes: &mut [u8]) {
-        for byte in bytes {
-            if self.at == At::Over {
-                return;
-            }
+        let mut rest = bytes;
+        while self.at != At::Over
+            && let Some((byte, after)) = rest.split_first_mut()
+        {
             if *byte == b'\n' && self.last != b'\r' {
                 *byte = 0;
             }
             self.at = self.next(*byte);
             self.last = *byte;
+            // Nothing in a line counts before its end.
+            let is_in_line = matches!(self.at, At::Line { .. });
+            let end = after.iter().position(|byte| !is_in_line || *byte == b'\n').unwrap_or(after.len());
+            let (line, after) = after.split_at_mut(end);
+            self.last = line.last().copied().unwrap_or(self.last);
+            rest = after;
         }
     }
 
