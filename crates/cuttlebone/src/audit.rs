@@ -10,13 +10,14 @@ mod file;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use cuttlebone_server::{AuditSink, audit_lost_line};
 
+use crate::last_write::{LAST_WRITE, wait_written};
 use file::RotatingFile;
 pub(crate) use file::check;
 
@@ -25,9 +26,6 @@ const QUEUED: usize = 4096;
 
 /// How long what is written may be kept from the disk.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
-
-/// How long the end of the program waits for what is queued.
-const LAST_WRITE: Duration = Duration::from_millis(500);
 
 /// The log of this process.
 static LOG: OnceLock<AuditLog> = OnceLock::new();
@@ -109,20 +107,7 @@ impl AuditLog {
 
     /// Waits until everything so far is written, or for as long as it may take.
     fn flush(&self, longest: Duration) {
-        let (done, written) = sync_channel(0);
-        let mut entry = Entry::Mark { _done: done };
-        let step = Duration::from_millis(5);
-        let mut left = longest;
-        while let Err(TrySendError::Full(back)) = self.entries.try_send(entry) {
-            if left < step {
-                return;
-            }
-            entry = back;
-            left -= step;
-            thread::sleep(step);
-        }
-        // It is never sent: the answer is that the other end is gone.
-        let _ = written.recv_timeout(left);
+        wait_written(&self.entries, longest, |done| Entry::Mark { _done: done });
     }
 }
 

@@ -9,6 +9,7 @@ mod clock;
 mod commands;
 mod config;
 mod files;
+mod last_write;
 mod logging;
 mod signals;
 mod sockets;

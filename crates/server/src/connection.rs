@@ -14,6 +14,7 @@ mod clocks;
 mod credential;
 mod directory;
 mod greeting;
+mod hang_up;
 mod rates;
 mod room;
 mod stage;
@@ -29,10 +30,10 @@ use std::task::{Context, Poll};
 
 use cuttlebone_hub::{Item, Next, Received, Seat, SeatOptions, Urgent};
 use cuttlebone_proto::{CloseCode, Reject};
-use cuttlebone_transport::{Conn, ConnExt, Incoming, Outgoing, Violation};
+use cuttlebone_transport::{Conn, Incoming, Outgoing, Violation};
 use futures_util::FutureExt as _;
 use tokio::task::coop::has_budget_remaining;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use crate::audit::Trail;
 use crate::clock;
@@ -42,14 +43,13 @@ use crate::metrics::{Counted, Timeout};
 use clocks::Clocks;
 use directory::{Outcome, shown};
 use greeting::Renewal;
+use hang_up::{HANG_UP, hang_up};
 use stage::{End, Missed, Stage, Turn};
 
 /// Entries that leave the mailbox together, and with one write.
 const BATCH: usize = 64;
 /// How long a device may take to read what its clients have sent, when the server stops: they wait for it.
 const LAST_WRITE: std::time::Duration = std::time::Duration::from_secs(2);
-/// How long a peer that was sent a close may take to close too, or to hang up.
-const HANG_UP: std::time::Duration = std::time::Duration::from_secs(1);
 
 thread_local! {
     /// Lent to one connection for the time of one poll: an idle one keeps no room for entries.
@@ -485,17 +485,4 @@ const fn reject(violation: Violation) -> Option<Reject> {
         Violation::RateExceeded => Some(Reject::RateLimited),
         Violation::Protocol => None,
     }
-}
-
-/// Ends a connection so that the peer sees the close: our direction first, then what it still sends is thrown away.
-async fn hang_up(conn: &mut impl Conn, end: &End) {
-    if !end.is_orderly() {
-        return;
-    }
-    let until = clock::now() + HANG_UP;
-    let _ = timeout_at(until, async {
-        let _ = conn.shutdown().await;
-        while conn.next().await != Incoming::Broken {}
-    })
-    .await;
 }

@@ -1,40 +1,20 @@
 /** Having a device alone: in the list of devices, and in the viewer of somebody else. */
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
+import { test } from 'node:test';
 
-import { launch, newPage, refusedByPolicy, screenshot } from '../support/browser.js';
+import { screenshot } from '../support/browser.js';
+import { eachTest } from '../support/each_test.js';
 import { waitForPicture } from '../support/picture.js';
 import { Server } from '../support/processes.js';
 import { Tokens } from '../support/tokens.js';
 
 /** @typedef {import('playwright-core').Page} Page */
 
-/** @type {import('playwright-core').Browser} */
-let browser;
 /** @type {Server} */
 let server;
-/** @type {Awaited<ReturnType<typeof newPage>>[]} */
-let tabs = [];
-/** @type {(() => Promise<void>)[]} */
-let cleanups = [];
 
-before(async () => {
-  browser = await launch();
-});
-after(() => browser.close());
-afterEach(async () => {
-  const faults = [];
-  for (const { context, page, faults: seen } of tabs) {
-    faults.push(...seen, ...(await refusedByPolicy(page)));
-    await context.close();
-  }
-  for (const cleanup of cleanups.reverse()) await cleanup();
-  tabs = [];
-  cleanups = [];
-  // A refused request is said by the browser itself.
-  assert.deepEqual(faults.filter((fault) => !String(fault).includes('409')), []);
-});
+const each = eachTest();
 
 /**
  * A server with a demo device, and a page of the list for each who has a token.
@@ -45,18 +25,17 @@ afterEach(async () => {
  */
 async function pagesOf(roles) {
   const tokens = await Tokens.create();
-  cleanups.push(() => tokens.remove());
+  each.finally(() => tokens.remove());
   const tokenFile = await tokens.addDevice('cam');
   const pages = /** @type {Record<Name, Page>} */ ({});
   const made = /** @type {Record<Name, string>} */ ({});
   for (const name of /** @type {Name[]} */ (Object.keys(roles))) made[name] = await tokens.add(name, roles[name]);
   server = await Server.start({ env: tokens.env });
-  cleanups.push(() => server.stop('SIGKILL'));
+  each.finally(() => server.stop('SIGKILL'));
   const device = server.device('cvd-1', tokenFile);
-  cleanups.push(() => device.stop('SIGKILL'));
+  each.finally(() => device.stop('SIGKILL'));
   for (const name of /** @type {Name[]} */ (Object.keys(roles))) {
-    const tab = await newPage(browser);
-    tabs.push(tab);
+    const tab = await each.newPage();
     await tab.page.goto(`${server.url}/`);
     await tab.page.getByLabel('Token').fill(made[name]);
     await tab.page.getByRole('button', { name: 'Sign in' }).click();

@@ -4,9 +4,10 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, afterEach, before, test } from 'node:test';
+import { test } from 'node:test';
 
-import { launch, newPage, refusedByPolicy, screenshot } from '../support/browser.js';
+import { screenshot } from '../support/browser.js';
+import { eachTest } from '../support/each_test.js';
 import { waitForFrames, waitForPicture } from '../support/picture.js';
 import { Server } from '../support/processes.js';
 import { OidcProvider, freePort } from '../support/provider.js';
@@ -15,34 +16,14 @@ import { until } from '../support/until.js';
 
 /** @typedef {import('playwright-core').Page} Page */
 
-/** @type {import('playwright-core').Browser} */
-let browser;
 /** @type {Server} */
 let server;
 /** @type {OidcProvider} */
 let provider;
 /** @type {Tokens} */
 let tokens;
-/** @type {Awaited<ReturnType<typeof newPage>>[]} */
-let tabs = [];
-/** @type {(() => Promise<void>)[]} */
-let cleanups = [];
 
-before(async () => {
-  browser = await launch();
-});
-after(() => browser.close());
-afterEach(async () => {
-  const faults = [];
-  for (const { context, page, faults: seen } of tabs) {
-    faults.push(...seen, ...(page.url().startsWith(server.url) ? await refusedByPolicy(page) : []));
-    await context.close();
-  }
-  for (const cleanup of cleanups.reverse()) await cleanup();
-  tabs = [];
-  cleanups = [];
-  assert.deepEqual(faults, []);
-});
+const each = eachTest((url) => url.startsWith(server.url));
 
 /**
  * A provider; a server that sends browsers there; and a demo device that has a token, where the server speaks no TLS.
@@ -53,21 +34,20 @@ async function start(env = {}, scheme = 'http') {
   const port = await freePort();
   const root = `${scheme}://127.0.0.1:${port}/`;
   provider = await OidcProvider.start(root, { alice: ['staff', 'users'], bob: ['staff'] });
-  cleanups.push(() => provider.stop());
+  each.finally(() => provider.stop());
   tokens = await Tokens.create();
-  cleanups.push(() => tokens.remove());
+  each.finally(() => tokens.remove());
   const tokenFile = await tokens.addDevice('cam');
   server = await Server.start({ port, env: { ...tokens.env, ...provider.env(root), ...env } });
-  cleanups.push(() => server.stop('SIGKILL'));
+  each.finally(() => server.stop('SIGKILL'));
   if (scheme !== 'http') return;
   const device = server.device('cvd-1', tokenFile);
-  cleanups.push(() => device.stop('SIGKILL'));
+  each.finally(() => device.stop('SIGKILL'));
 }
 
 /** @param {string} url @param {import('playwright-core').BrowserContextOptions} [options] */
 async function open(url, options) {
-  const tab = await newPage(browser, options, [provider.issuer, server.url]);
-  tabs.push(tab);
+  const tab = await each.newPage(options, [provider.issuer, server.url]);
   await tab.page.goto(url);
   return tab.page;
 }
@@ -206,7 +186,7 @@ test('nothing that signs somebody in is in the log, however much it tells', asyn
 
 test('over TLS the cookies are of this host only', async () => {
   const state = await mkdtemp(join(tmpdir(), 'cuttlebone-login-'));
-  cleanups.push(() => rm(state, { recursive: true }));
+  each.finally(() => rm(state, { recursive: true }));
   await start({ CUTTLEBONE__TLS__MODE: 'self-signed', CUTTLEBONE__TLS__STATE_DIR: state }, 'https');
   const page = await open(`${server.url}/`, { ignoreHTTPSErrors: true });
   await signIn(page, 'alice');

@@ -1,9 +1,10 @@
 /** Signing in to the pages of a server that wants to know who comes. */
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
+import { test } from 'node:test';
 
-import { launch, newPage, refusedByPolicy, screenshot } from '../support/browser.js';
+import { screenshot } from '../support/browser.js';
+import { eachTest } from '../support/each_test.js';
 import { waitForFrames, waitForPicture } from '../support/picture.js';
 import { Server } from '../support/processes.js';
 import { Tokens } from '../support/tokens.js';
@@ -14,32 +15,12 @@ import { until } from '../support/until.js';
 /** Within this time whoever has lost access is asked to sign in. */
 const SOON_MS = 5000;
 
-/** @type {import('playwright-core').Browser} */
-let browser;
 /** @type {Server} */
 let server;
 /** @type {Tokens} */
 let tokens;
-/** @type {Awaited<ReturnType<typeof newPage>>[]} */
-let tabs = [];
-/** @type {(() => Promise<void>)[]} */
-let cleanups = [];
 
-before(async () => {
-  browser = await launch();
-});
-after(() => browser.close());
-afterEach(async () => {
-  const faults = [];
-  for (const { context, page, faults: seen } of tabs) {
-    faults.push(...seen, ...(await refusedByPolicy(page)));
-    await context.close();
-  }
-  for (const cleanup of cleanups.reverse()) await cleanup();
-  tabs = [];
-  cleanups = [];
-  assert.deepEqual(faults, []);
-});
+const each = eachTest();
 
 /**
  * A server that serves nobody without a token, and a demo device that has one.
@@ -50,21 +31,20 @@ afterEach(async () => {
  */
 async function startServer(roles, env = {}) {
   tokens = await Tokens.create();
-  cleanups.push(() => tokens.remove());
+  each.finally(() => tokens.remove());
   const tokenFile = await tokens.addDevice('cam');
   const made = /** @type {Record<Name, string>} */ ({});
   for (const name of /** @type {Name[]} */ (Object.keys(roles))) made[name] = await tokens.add(name, roles[name]);
   server = await Server.start({ env: { ...tokens.env, ...env } });
-  cleanups.push(() => server.stop('SIGKILL'));
+  each.finally(() => server.stop('SIGKILL'));
   const device = server.device('cvd-1', tokenFile);
-  cleanups.push(() => device.stop('SIGKILL'));
+  each.finally(() => device.stop('SIGKILL'));
   return made;
 }
 
 /** @param {string} url @param {import('playwright-core').BrowserContextOptions} [options] */
 async function open(url, options) {
-  const tab = await newPage(browser, options);
-  tabs.push(tab);
+  const tab = await each.newPage(options);
   await tab.page.goto(url);
   return tab.page;
 }
@@ -176,8 +156,7 @@ test('an observer sees the list, and not the picture', async () => {
 
 test('a token of a device shows no devices', async () => {
   const { robot: token } = await startServer({ robot: 'device' });
-  const tab = await newPage(browser);
-  tabs.push(tab);
+  const tab = await each.newPage();
   const { page } = tab;
   await page.clock.install();
   await page.goto(`${server.url}/`);
@@ -292,7 +271,7 @@ test('a sign-out that the server does not answer is not called one', async () =>
 
 test('a server that serves anybody asks nobody, and names nobody', async () => {
   server = await Server.start();
-  cleanups.push(() => server.stop());
+  each.finally(() => server.stop());
   for (const url of [`${server.url}/`, server.viewer('cvd-1')]) {
     const page = await open(url);
     await page.locator('.pill', { hasText: /^(Live|Waiting for device)$/ }).waitFor();
@@ -332,8 +311,7 @@ function everything(page) {
 test('a token is in the cookie and in its one header, and nowhere else', async () => {
   const { alice: token } = await startServer({ alice: 'client' });
   const secret = token.slice(4);
-  const tab = await newPage(browser);
-  tabs.push(tab);
+  const tab = await each.newPage();
   const { page } = tab;
   /** @type {string[]} */
   const seen = [];

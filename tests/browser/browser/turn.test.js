@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
+import { after, before, test } from 'node:test';
 
-import { launch, newPage, refusedByPolicy, screenshot } from '../support/browser.js';
+import { screenshot } from '../support/browser.js';
 import { Coturn, SECRET } from '../support/coturn.js';
+import { eachTest } from '../support/each_test.js';
 import { waitForFrames, waitForPicture } from '../support/picture.js';
 import { Server } from '../support/processes.js';
 import { ALLOWED, TurnClient, credentialOf } from '../support/turn_client.js';
@@ -10,47 +11,29 @@ import { until } from '../support/until.js';
 
 /** @typedef {import('playwright-core').Page} Page */
 
-/** @type {import('playwright-core').Browser} */
-let browser;
 /** @type {Coturn} */
 let relay;
-/** @type {{ stop: (signal?: NodeJS.Signals) => Promise<void> }[]} */
-let running = [];
-/** @type {Awaited<ReturnType<typeof newPage>>[]} */
-let tabs = [];
+
+const each = eachTest();
 
 before(async () => {
-  browser = await launch();
   relay = await Coturn.open();
 });
-after(async () => {
-  await browser.close();
-  await relay.stop();
-});
-afterEach(async () => {
-  const faults = [];
-  for (const tab of tabs) {
-    faults.push(...tab.faults, ...(await refusedByPolicy(tab.page)));
-    await tab.context.close();
-  }
-  for (const program of running) await program.stop('SIGKILL');
-  [tabs, running] = [[], []];
-  assert.deepEqual(faults, []);
-});
+after(() => relay.stop());
 
 /** @param {string} secret @param {string} [privacy] */
 async function start(secret, privacy = 'relay-only') {
   const servers = `[{urls = ["stun:127.0.0.1:${relay.port}", "${relay.url}"], secrets = ["${secret}"]}]`;
   const server = await Server.start({ env: { CUTTLEBONE__ICE__SERVERS: servers, CUTTLEBONE__ICE__PRIVACY: privacy } });
-  running.push(server);
+  each.finally(() => server.stop('SIGKILL'));
   return server;
 }
 
 /** @param {Server} server */
 async function view(server) {
-  running.push(server.device('cvd-1'));
-  const tab = await newPage(browser);
-  tabs.push(tab);
+  const device = server.device('cvd-1');
+  each.finally(() => device.stop('SIGKILL'));
+  const tab = await each.newPage();
   await tab.page.addInitScript(() => {
     /** @type {RTCPeerConnection[]} */
     const peers = [];
@@ -146,8 +129,7 @@ test('with relay-only, the picture comes through the relay and nothing says wher
 
 test('two browsers that use relays only reach each other through two allocations', async () => {
   const server = await start(SECRET);
-  const tab = await newPage(browser);
-  tabs.push(tab);
+  const tab = await each.newPage();
   await tab.page.goto(server.url);
   const types = await tab.page.evaluate(async () => {
     const { ice_servers: iceServers } = await (await fetch('infra_config')).json();
@@ -198,7 +180,7 @@ test('a relay that is in use goes on when its credential has expired', async () 
 
 test('a session outlives its first credential by a pushed config', async () => {
   const server = await Server.shortLived(relay.url, SECRET, 8);
-  running.push(server);
+  each.finally(() => server.stop('SIGKILL'));
   const { page, configs } = await view(server);
   await waitForPicture(page);
   const first = login(configs.at(-1));

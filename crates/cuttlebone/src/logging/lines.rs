@@ -6,17 +6,16 @@
 
 use std::io::{self, Write};
 use std::sync::OnceLock;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::last_write::{LAST_WRITE, wait_written};
+
 /// Lines that wait to be written.
 const QUEUED: usize = 1024;
-
-/// How long the end of the program waits for them.
-const LAST_WRITE: Duration = Duration::from_millis(500);
 
 /// The queue of this process.
 static LINES: OnceLock<Lines> = OnceLock::new();
@@ -48,20 +47,7 @@ impl Lines {
 
     /// Waits until everything that was logged so far is written, or for as long as it may take.
     fn flush(&self, longest: Duration) {
-        let (done, written) = sync_channel(0);
-        let mut entry = Entry::Mark { _done: done };
-        let step = Duration::from_millis(5);
-        let mut left = longest;
-        while let Err(TrySendError::Full(back)) = self.0.try_send(entry) {
-            if left < step {
-                return;
-            }
-            entry = back;
-            left -= step;
-            thread::sleep(step);
-        }
-        // It is never sent: the answer is that the other end is gone.
-        let _ = written.recv_timeout(left);
+        wait_written(&self.0, longest, |done| Entry::Mark { _done: done });
     }
 }
 

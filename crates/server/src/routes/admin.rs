@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Extension, Query, State};
 use axum::response::Response;
 use cuttlebone_access::Revoked;
 use cuttlebone_proto::Reject;
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::cut;
 use super::devices::device_not_found;
 use super::leases::controlled;
+use super::{PathId, cut};
 use crate::app::App;
 use crate::audit::{Entry, Event, Outcome};
 use crate::caller::Caller;
@@ -33,9 +33,8 @@ pub(crate) async fn close_device(
     State(app): State<Arc<App>>,
     Extension(link): Extension<Arc<Link>>,
     Extension(caller): Extension<Caller>,
-    id: Result<Path<String>, PathRejection>,
+    PathId(id): PathId,
 ) -> Response {
-    let Ok(Path(id)) = id else { return problem::not_found().await };
     if !caller.is_admin() {
         return not_admin(&app, &told(&link, &caller, "close_device"));
     }

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Extension, Path, State};
-use axum::response::{IntoResponse, Response};
+use axum::extract::{Extension, State};
+use axum::response::Response;
 use cuttlebone_hub::{Address, ConfigFor, DeviceSummary};
 use cuttlebone_ice::PeerKind;
 use cuttlebone_proto::DeviceId;
 use cuttlebone_proto::limits::ECHOED_CHARS;
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
+use super::{PathId, json};
 use crate::app::App;
 use crate::audit::{Entry, Event};
 use crate::caller::Caller;
@@ -68,9 +67,8 @@ pub(crate) async fn one(
     State(app): State<Arc<App>>,
     Extension(link): Extension<Arc<Link>>,
     Extension(caller): Extension<Caller>,
-    id: Result<Path<String>, PathRejection>,
+    PathId(id): PathId,
 ) -> Response {
-    let Ok(Path(id)) = id else { return problem::not_found().await };
     if !caller.may_list() {
         return may_not_list(&app, &link, &caller);
     }
@@ -94,9 +92,4 @@ fn find(app: &App, caller: &Caller, id: &str) -> Option<DeviceSummary> {
 pub(super) fn device_not_found(id: &str) -> Response {
     let shown: String = id.chars().take(ECHOED_CHARS).collect();
     problem::problem(StatusCode::NOT_FOUND, "device_not_found", &format!("Device not found: '{shown}'"))
-}
-
-pub(super) fn json(body: impl IntoResponse) -> Response {
-    let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
-    (headers, body).into_response()
 }

@@ -6,15 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Extension, Query, State};
 use axum::response::Response;
 use cuttlebone_hub::{Address, Lease, LeaseRefusal, LeaseWish, Leased};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::cut;
-use super::devices::{address, device_not_found, forbidden, json, may_not_list};
+use super::devices::{address, device_not_found, forbidden, may_not_list};
+use super::{PathId, cut, json};
 use crate::app::App;
 use crate::audit::{Entry, Event, Outcome};
 use crate::caller::Caller;
@@ -46,9 +46,8 @@ pub(crate) async fn show(
     State(app): State<Arc<App>>,
     Extension(link): Extension<Arc<Link>>,
     Extension(caller): Extension<Caller>,
-    id: Result<Path<String>, PathRejection>,
+    PathId(id): PathId,
 ) -> Response {
-    let Ok(Path(id)) = id else { return problem::not_found().await };
     if !caller.may_list() {
         return may_not_list(&app, &link, &caller);
     }
@@ -65,10 +64,9 @@ pub(crate) async fn take(
     State(app): State<Arc<App>>,
     Extension(link): Extension<Arc<Link>>,
     Extension(caller): Extension<Caller>,
-    id: Result<Path<String>, PathRejection>,
+    PathId(id): PathId,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Response {
-    let Ok(Path(id)) = id else { return problem::not_found().await };
     let Ok(Query(asked)) = asked else { return bad_query() };
     let address = match controlled(&app, &caller, &id) {
         Ok(address) => address,
@@ -76,8 +74,7 @@ pub(crate) async fn take(
     };
     let Some(party) = caller.party() else { return needs_token(&app, &link, &caller) };
     if !app.leasing.try_take(&party.identity, &address.device_id) {
-        app.metrics.refused_with("rate_limited");
-        return problem::too_many("Too often: the rate is that of registrations, quotas.registrations_per_minute");
+        return too_often(&app);
     }
     if asked.force && !caller.is_admin() {
         return forbidden(&app, &link, &caller, "Only an administrator takes a device from somebody else");
@@ -118,17 +115,15 @@ pub(crate) async fn give_back(
     State(app): State<Arc<App>>,
     Extension(link): Extension<Arc<Link>>,
     Extension(caller): Extension<Caller>,
-    id: Result<Path<String>, PathRejection>,
+    PathId(id): PathId,
 ) -> Response {
-    let Ok(Path(id)) = id else { return problem::not_found().await };
     let address = match controlled(&app, &caller, &id) {
         Ok(address) => address,
         Err(reason) => return reason.response(&app, (&link, &caller), &id),
     };
     let Some(party) = caller.party() else { return needs_token(&app, &link, &caller) };
     if !app.leasing.try_take(&party.identity, &address.device_id) {
-        app.metrics.refused_with("rate_limited");
-        return problem::too_many("Too often: the rate is that of registrations, quotas.registrations_per_minute");
+        return too_often(&app);
     }
     let holder = Some(&*party.identity).filter(|_| !caller.is_admin());
     match app.registry.release(&address, holder) {
@@ -179,6 +174,11 @@ fn needs_token(app: &App, link: &Link, caller: &Caller) -> Response {
     app.metrics.refused_with("lease_needs_token");
     app.audit.note(&Entry::new(Event::Refusal).refused("lease_needs_token").from(link.peer).who(caller));
     problem(StatusCode::FORBIDDEN, "lease_needs_token", "A lease needs a token, which says who has the device")
+}
+
+fn too_often(app: &App) -> Response {
+    app.metrics.refused_with("rate_limited");
+    problem::too_many("Too often: the rate is that of registrations, quotas.registrations_per_minute")
 }
 
 fn not_leased(app: &App, address: &Address) -> Response {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::{Extension, RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, SET_COOKIE};
+use http::header::{CACHE_CONTROL, LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
 use url::Url;
@@ -28,8 +28,7 @@ const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// `GET /api/v1/login/provider`: whether there is one, and what people call it. Whoever is to sign in is not recognised yet.
 pub(crate) async fn provider(State(app): State<Arc<App>>) -> Response {
     let Some(login) = &app.login else { return problem::not_found().await };
-    let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
-    (headers, json!({"name": login.name()}).to_string()).into_response()
+    super::json(json!({"name": login.name()}).to_string())
 }
 
 /// `GET /api/v1/login?return_to=PAGE`: sends a browser to the provider.

@@ -1,11 +1,11 @@
 //! `GET /api/v1/whoami`: who the server takes the asker for.
 
 use axum::extract::Extension;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use cuttlebone_access::Role;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
 
+use super::json;
 use crate::caller::Caller;
 
 #[derive(Serialize)]
@@ -35,6 +35,5 @@ pub(crate) async fn whoami(Extension(caller): Extension<Caller>) -> Response {
         roles: roles.iter().map(Role::name).collect(),
         expires_at: caller.expires_at(),
     };
-    let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
-    (headers, serde_json::to_string(&who).unwrap_or_default()).into_response()
+    json(serde_json::to_string(&who).unwrap_or_default())
 }

@@ -45,8 +45,17 @@ pub(crate) fn server(all: &[&Known]) -> Running {
 }
 
 pub(crate) async fn open(server: &Running, path: &str, who: &Known) -> Result<RawConn, ConnectError> {
+    open_with(server, path, &who.token).await
+}
+
+async fn open_with(server: &Running, path: &str, token: &str) -> Result<RawConn, ConnectError> {
     let endpoint = Endpoint::parse(&format!("ws://{}", server.addr)).expect("an address");
-    raw::connect(&endpoint, path, &[&format!("bearer.{}", who.token)]).await
+    raw::connect(&endpoint, path, &[&format!("bearer.{token}")]).await
+}
+
+/// A client that has not said which device it wants.
+pub(crate) async fn newcomer(server: &Running, token: &str) -> RawConn {
+    open_with(server, "/connect_client", token).await.expect("upgraded")
 }
 
 pub(crate) async fn device(server: &Running, who: &Known, id: &str) -> RawConn {
@@ -85,6 +94,11 @@ pub(crate) async fn next(conn: &mut RawConn) -> Option<RawEvent> {
 pub(crate) async fn expect_end(conn: &mut RawConn, error: &str, code: u16) {
     assert!(matches!(next(conn).await, Some(RawEvent::Text(text)) if text == error));
     assert!(matches!(next(conn).await, Some(RawEvent::Close(Some(closed), _)) if closed == code));
+}
+
+/// Its token was taken back.
+pub(crate) async fn expect_revoked(conn: &mut RawConn) {
+    expect_end(conn, EXPIRED, 4003).await;
 }
 
 pub(crate) async fn ask(server: &Running, method: &str, path: &str, headers: &str) -> Answer {

@@ -24,6 +24,42 @@ use crate::support::PATIENCE;
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
+/// The certificate of an authority, in a file that is gone when this is dropped.
+pub(crate) struct CaFile(PathBuf);
+
+impl CaFile {
+    pub(crate) fn path(&self) -> PathBuf {
+        self.0.clone()
+    }
+}
+
+impl Drop for CaFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// TLS for this machine, by an authority of its own.
+pub(crate) fn certified() -> (TlsAcceptor, CaFile) {
+    let mut params = CertificateParams::new([]).expect("no names");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("signs");
+    let key = KeyPair::generate().expect("a key");
+    let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
+    let certificate = CertificateParams::new(names).expect("names").signed_by(&key, &issuer).expect("signs");
+    let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .expect("a pair");
+    let name = format!("cuttlebone-elsewhere-{}-{}.pem", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let ca_file = std::env::temp_dir().join(name);
+    std::fs::write(&ca_file, issuer.pem()).expect("writes");
+    (TlsAcceptor::from(Arc::new(config)), CaFile(ca_file))
+}
+
 /// What it says.
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
@@ -51,7 +87,7 @@ pub(crate) struct Asked {
 /// It runs until it is dropped.
 pub(crate) struct Elsewhere {
     pub(crate) address: SocketAddr,
-    ca_file: PathBuf,
+    authority: CaFile,
     shared: Arc<Shared>,
     _stop: DropGuard,
 }
@@ -69,22 +105,7 @@ struct Shared {
 
 impl Elsewhere {
     pub(crate) async fn start(reply: Reply) -> Self {
-        let mut params = CertificateParams::new([]).expect("no names");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("signs");
-        let key = KeyPair::generate().expect("a key");
-        let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
-        let certificate = CertificateParams::new(names).expect("names").signed_by(&key, &issuer).expect("signs");
-        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .expect("a pair");
-        let name = format!("cuttlebone-elsewhere-{}-{}.pem", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let ca_file = std::env::temp_dir().join(name);
-        std::fs::write(&ca_file, issuer.pem()).expect("writes");
+        let (tls, authority) = certified();
         let shared = Arc::new(Shared {
             reply: Mutex::new(reply),
             asked: Mutex::default(),
@@ -97,7 +118,6 @@ impl Elsewhere {
         let address = listener.local_addr().expect("bound");
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (stopped, spawner, serving) = (stop.clone(), tasks.clone(), Arc::clone(&shared));
-        let tls = TlsAcceptor::from(Arc::new(config));
         tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 serving.connections.fetch_add(1, Ordering::Relaxed);
@@ -105,7 +125,7 @@ impl Elsewhere {
                 spawner.spawn(stopped.clone().run_until_cancelled_owned(one));
             }
         }));
-        Self { address, ca_file, shared, _stop: stop.drop_guard() }
+        Self { address, authority, shared, _stop: stop.drop_guard() }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -114,7 +134,7 @@ impl Elsewhere {
 
     /// How a server asks that may ask this one.
     pub(crate) fn fetch(&self) -> FetchSettings {
-        FetchSettings { allow_private: true, ca_file: Some(self.ca_file.clone()), ..FetchSettings::default() }
+        FetchSettings { allow_private: true, ca_file: Some(self.authority.path()), ..FetchSettings::default() }
     }
 
     /// From now on.
@@ -147,12 +167,6 @@ impl Elsewhere {
             }
         };
         timeout(PATIENCE, enough).await.expect("asked in time");
-    }
-}
-
-impl Drop for Elsewhere {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.ca_file);
     }
 }
 

@@ -2,50 +2,33 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use cuttlebone_server::{FetchError, FetchSettings, Fetcher};
 use http::{Request, Response, StatusCode};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::ServerConfig;
-use rustls::crypto::ring;
-use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::elsewhere::{CaFile, certified};
+
 /// A server that gives every connection one answer, with a certificate of its own authority, until it is dropped.
 struct Other {
     address: SocketAddr,
-    ca_file: PathBuf,
+    authority: Option<CaFile>,
     _stop: DropGuard,
 }
 
 impl Other {
-    async fn with_tls(name: &str, answer: Answer) -> Self {
-        let mut params = CertificateParams::new([]).expect("no names");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("signs");
-        let key = KeyPair::generate().expect("a key");
-        let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
-        let certificate = CertificateParams::new(names).expect("names").signed_by(&key, &issuer).expect("signs");
-        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .expect("a pair");
-        let ca_file = std::env::temp_dir().join(format!("cuttlebone-fetch-{name}-{}.pem", std::process::id()));
-        std::fs::write(&ca_file, issuer.pem()).expect("writes");
-        Self::listen(ca_file, answer, Some(TlsAcceptor::from(Arc::new(config)))).await
+    async fn with_tls(answer: Answer) -> Self {
+        let (tls, authority) = certified();
+        Self::listen(answer, Some(tls), Some(authority)).await
     }
 
-    async fn listen(ca_file: PathBuf, answer: Answer, tls: Option<TlsAcceptor>) -> Self {
+    async fn listen(answer: Answer, tls: Option<TlsAcceptor>, authority: Option<CaFile>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
         let address = listener.local_addr().expect("bound");
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -55,7 +38,7 @@ impl Other {
                 spawner.spawn(stopped.clone().run_until_cancelled_owned(one(socket, tls.clone(), answer)));
             }
         }));
-        Self { address, ca_file, _stop: stop.drop_guard() }
+        Self { address, authority, _stop: stop.drop_guard() }
     }
 
     fn url(&self, scheme: &str, host: &str) -> String {
@@ -63,14 +46,13 @@ impl Other {
     }
 
     async fn ask(&self, url: &str) -> Result<Response<Bytes>, FetchError> {
-        let settings = FetchSettings { allow_private: true, ca_file: Some(self.ca_file.clone()), ..limits() };
-        ask(&settings, url).await
+        ask(&self.trusting(), url).await
     }
-}
 
-impl Drop for Other {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.ca_file);
+    /// How somebody asks that may ask this one.
+    fn trusting(&self) -> FetchSettings {
+        let ca_file = self.authority.as_ref().map(CaFile::path);
+        FetchSettings { allow_private: true, ca_file, ..limits() }
     }
 }
 
@@ -125,7 +107,7 @@ const HELLO: Answer = Answer::Text("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n
 
 #[tokio::test]
 async fn answer_comes_whole_from_who_is_vouched_for() {
-    let other = Other::with_tls("whole", HELLO).await;
+    let other = Other::with_tls(HELLO).await;
     let answer = other.ask(&other.url("https", "localhost")).await.expect("answers");
     assert_eq!((answer.status(), &answer.body()[..]), (StatusCode::OK, &b"hello"[..]));
     let unknown = FetchSettings { allow_private: true, ..limits() };
@@ -136,7 +118,7 @@ async fn answer_comes_whole_from_who_is_vouched_for() {
 
 #[tokio::test]
 async fn private_addresses_are_asked_only_where_that_is_allowed_also_by_a_name() {
-    let other = Other::with_tls("private", HELLO).await;
+    let other = Other::with_tls(HELLO).await;
     for host in ["127.0.0.1", "localhost", "[::1]", "10.0.0.1", "[::ffff:10.0.0.1]"] {
         let error = ask(&limits(), &other.url("https", host)).await.expect_err(host);
         assert_eq!(error.label(), "refused", "{host}: {error}");
@@ -147,19 +129,18 @@ async fn private_addresses_are_asked_only_where_that_is_allowed_also_by_a_name()
 #[tokio::test]
 async fn redirect_is_an_answer_and_is_not_followed() {
     let text = "HTTP/1.1 302 Found\r\nlocation: https://127.0.0.1:9/\r\ncontent-length: 0\r\n\r\n";
-    let other = Other::with_tls("redirect", Answer::Text(text)).await;
+    let other = Other::with_tls(Answer::Text(text)).await;
     let answer = other.ask(&other.url("https", "127.0.0.1")).await.expect("answers");
     assert_eq!(answer.status(), StatusCode::FOUND);
 }
 
 #[tokio::test]
 async fn answer_without_end_and_one_that_stalls_are_given_up() {
-    let other = Other::with_tls("endless", Answer::Endless).await;
+    let other = Other::with_tls(Answer::Endless).await;
     let error = other.ask(&other.url("https", "127.0.0.1")).await.expect_err("too long");
     assert_eq!(error.label(), "too_large", "{error}");
-    let other = Other::with_tls("stalls", Answer::Stalls).await;
-    let settings = FetchSettings { allow_private: true, ca_file: Some(other.ca_file.clone()), ..limits() };
-    let fetcher = Fetcher::new(&settings).expect("a file").with_limits(Duration::from_millis(300), 100);
+    let other = Other::with_tls(Answer::Stalls).await;
+    let fetcher = Fetcher::new(&other.trusting()).expect("a file").with_limits(Duration::from_millis(300), 100);
     let request = Request::get(other.url("https", "127.0.0.1")).body(Bytes::new()).expect("a request");
     let error = fetcher.send(request).await.expect_err("it never ends");
     assert_eq!(error.label(), "timeout", "{error}");
@@ -167,7 +148,7 @@ async fn answer_without_end_and_one_that_stalls_are_given_up() {
 
 #[tokio::test]
 async fn without_tls_only_this_machine_is_asked() {
-    let other = Other::listen(PathBuf::from("/none"), HELLO, None).await;
+    let other = Other::listen(HELLO, None, None).await;
     let allowing = FetchSettings { allow_private: true, ..limits() };
     assert!(ask(&allowing, &other.url("http", "127.0.0.1")).await.is_ok());
     for url in ["http://example.com/", "http://10.0.0.1/", "ftp://127.0.0.1/", "https://a:b@example.com/"] {

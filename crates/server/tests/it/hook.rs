@@ -4,17 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cuttlebone_access::{Access, NewToken, Revoked, Settings as Kinds, StaticTokens};
-use cuttlebone_client::Endpoint;
-use cuttlebone_client::raw::{self, RawConn, RawEvent};
 use cuttlebone_server::{HookSettings, Settings};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
+use crate::access::{expect_revoked, newcomer};
 use crate::elsewhere::{Elsewhere, Reply};
 use crate::support::{Answer, PATIENCE, Peer, Running, get, request};
-
-const REVOKED: &str = r#"{"error":"Credential expired or revoked","cuttlebone_code":"credential_expired"}"#;
 
 fn ann() -> Value {
     json!({"name": "ann", "roles": ["client"], "devices": ["lab7/*"], "tenant": "lab"})
@@ -54,22 +51,6 @@ async fn status(server: &Running, token: &str) -> u16 {
     whoami(server, token).await.status
 }
 
-async fn client(server: &Running, token: &str) -> RawConn {
-    let endpoint = Endpoint::parse(&format!("ws://{}", server.addr)).expect("an address");
-    raw::connect(&endpoint, "/connect_client", &[&format!("bearer.{token}")]).await.expect("upgraded")
-}
-
-async fn expect_revoked(client: &mut RawConn) {
-    loop {
-        match timeout(PATIENCE, client.next()).await.expect("in time") {
-            Some(RawEvent::Ping | RawEvent::Pong) => {}
-            Some(RawEvent::Text(text)) => assert_eq!(text, REVOKED),
-            Some(RawEvent::Close(code, _)) => return assert_eq!(code, Some(4003)),
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
 fn answers(outcome: &str) -> String {
     format!("cuttlebone_hook_answers_total{{outcome=\"{outcome}\"}}")
 }
@@ -94,7 +75,7 @@ async fn one_whom_the_hook_knows_is_what_it_says_and_the_token_is_in_the_body_on
     assert!(asked[0].head.to_ascii_lowercase().contains("content-type: application/json"));
     assert_eq!((server.metric(&answers("recognised")).await, server.metric(&answers("kept")).await), (1, 1));
     assert!(!get(server.metrics, "/metrics").await.text().contains("ann"));
-    client(&server, "opaque-CANARY").await;
+    newcomer(&server, "opaque-CANARY").await;
 }
 
 #[tokio::test]
@@ -216,7 +197,7 @@ async fn whom_the_hook_knows_no_more_is_closed_and_so_is_who_may_something_else_
         let server = server(&hook, |hook| {
             (hook.recheck, hook.cache) = (Duration::from_millis(200), Duration::from_millis(100));
         });
-        let mut client = client(&server, "opaque").await;
+        let mut client = newcomer(&server, "opaque").await;
         hook.until_asked(3).await;
         assert_eq!(server.metric("cuttlebone_connections{role=\"client\"}").await, 1, "it stays while it is known");
         assert_eq!(server.metric("cuttlebone_hook_tokens").await, 1);
@@ -234,7 +215,7 @@ async fn nobody_is_asked_about_again_who_has_left() {
         let server = server(&hook, |hook| {
             (hook.recheck, hook.cache) = (Duration::from_millis(recheck), Duration::from_millis(cache));
         });
-        drop(client(&server, "opaque").await);
+        drop(newcomer(&server, "opaque").await);
         server.until_metric("cuttlebone_connections{role=\"client\"}", |open| open == 0).await;
         server.until_metric("cuttlebone_hook_tokens", |tokens| tokens == 0).await;
     }
@@ -249,7 +230,7 @@ async fn who_is_here_stays_while_the_hook_is_down_but_not_for_ever() {
         hook.stale = Duration::from_secs(3);
     };
     let server = server_with(&hook, change, |settings| settings.timeouts.ping = Duration::from_millis(200));
-    let mut client = client(&server, "opaque").await;
+    let mut client = newcomer(&server, "opaque").await;
     let begun = Instant::now();
     hook.reply(Reply::Gone);
     let asked = hook.asked().len();
@@ -267,7 +248,7 @@ async fn session_ends_when_the_answer_says_so() {
     answer["expires_in"] = json!(1);
     let hook = Elsewhere::start(says(&answer)).await;
     let server = server_with(&hook, |_| (), |settings| settings.timeouts.ping = Duration::from_millis(200));
-    let mut client = client(&server, "opaque").await;
+    let mut client = newcomer(&server, "opaque").await;
     expect_revoked(&mut client).await;
     assert_eq!(hook.asked().len(), 1);
     assert_eq!(status(&server, "opaque").await, 200, "it is asked anew");
@@ -293,7 +274,7 @@ async fn static_tokens_and_what_has_another_prefix_are_never_shown_to_the_hook()
 async fn one_whom_the_hook_knows_can_be_revoked_here() {
     let hook = Elsewhere::start(says(&ann())).await;
     let server = server(&hook, |_| ());
-    let mut client = client(&server, "opaque").await;
+    let mut client = newcomer(&server, "opaque").await;
     let revoked = Revoked::parse("hook:ann").expect("a good file");
     server.handle.set_access(Arc::new(Access::new(Kinds { revoked, ..Kinds::default() })));
     expect_revoked(&mut client).await;

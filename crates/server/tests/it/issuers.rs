@@ -4,19 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cuttlebone_access::{Access, IssuerSettings, Jwt, KeySet, Settings as Kinds};
-use cuttlebone_client::Endpoint;
-use cuttlebone_client::raw::{self, RawConn, RawEvent};
 use cuttlebone_server::{JwksSettings, Rate, Settings};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
+use crate::access::{expect_revoked, newcomer};
 use crate::elsewhere::{Elsewhere, Reply};
 use crate::idp::{ISSUER, Signer, jwks};
 use crate::support::{Answer, PATIENCE, Peer, Running, get, request};
-
-const REVOKED: &str = r#"{"error":"Credential expired or revoked","cuttlebone_code":"credential_expired"}"#;
 
 fn keys(signers: &[&Signer]) -> Reply {
     Reply::Text(200, jwks(signers))
@@ -58,22 +55,6 @@ async fn until_status(server: &Running, token: &str, wanted: u16) {
     let begun = Instant::now();
     while status(server, token).await != wanted {
         assert!(begun.elapsed() < PATIENCE, "never {wanted}");
-    }
-}
-
-async fn client(server: &Running, token: &str) -> RawConn {
-    let endpoint = Endpoint::parse(&format!("ws://{}", server.addr)).expect("an address");
-    raw::connect(&endpoint, "/connect_client", &[&format!("bearer.{token}")]).await.expect("upgraded")
-}
-
-async fn expect_revoked(client: &mut RawConn) {
-    loop {
-        match timeout(PATIENCE, client.next()).await.expect("in time") {
-            Some(RawEvent::Ping | RawEvent::Pong) => {}
-            Some(RawEvent::Text(text)) => assert_eq!(text, REVOKED),
-            Some(RawEvent::Close(code, _)) => return assert_eq!(code, Some(4003)),
-            other => panic!("{other:?}"),
-        }
     }
 }
 
@@ -120,9 +101,9 @@ async fn t38_new_key_is_fetched_when_it_is_met_and_a_withdrawn_one_closes_its_se
     let (old, new) = (Signer::new("old"), Signer::new("new"));
     let idp = Elsewhere::start(keys(&[&old])).await;
     let server = server(&idp, |settings| settings.access.jwks.min_refetch = Duration::from_millis(1));
-    let mut of_old = client(&server, &old.token()).await;
+    let mut of_old = newcomer(&server, &old.token()).await;
     idp.reply(keys(&[&old, &new]));
-    let _of_new = client(&server, &new.token()).await;
+    let _of_new = newcomer(&server, &new.token()).await;
     assert_eq!(idp.asked().len(), 2);
     assert_eq!(status(&server, &old.token()).await, 200, "both are good while they overlap");
     idp.reply(keys(&[&new]));
@@ -140,7 +121,7 @@ async fn t38_withdrawn_key_is_noticed_with_the_next_refresh() {
     let (old, new) = (Signer::new("old"), Signer::new("new"));
     let idp = Elsewhere::start(keys(&[&old])).await;
     let server = server(&idp, quick);
-    let mut of_old = client(&server, &old.token()).await;
+    let mut of_old = newcomer(&server, &old.token()).await;
     idp.reply(keys(&[&new]));
     expect_revoked(&mut of_old).await;
     assert_eq!(status(&server, &old.token()).await, 401);
@@ -240,7 +221,7 @@ async fn t38_keys_that_are_too_old_are_good_for_nothing_until_others_come() {
         quick(settings);
         settings.access.jwks.stale = Duration::from_secs(1);
     });
-    let mut connected = client(&server, &signer.token()).await;
+    let mut connected = newcomer(&server, &signer.token()).await;
     idp.reply(Reply::Gone);
     let asked = idp.asked().len();
     idp.until_asked(asked + 3).await;
