@@ -28,7 +28,7 @@ pub(super) struct RotatingFile {
 impl RotatingFile {
     /// Opens the file, and makes it if it is not there.
     pub(super) fn open(path: &Path, max_bytes: u64, keep: u32) -> io::Result<Self> {
-        let file = open(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+        let file = open(path)?;
         Ok(Self { path: path.to_owned(), max_bytes, keep, file: Some(file) })
     }
 
@@ -98,7 +98,8 @@ pub(crate) fn check(path: &Path) -> Result<(), String> {
 fn open(path: &Path) -> io::Result<File> {
     // To open a pipe would wait for whoever reads it.
     check(path).map_err(|fault| io::Error::new(io::ErrorKind::InvalidInput, fault))?;
-    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(MODE).open(path)?;
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(MODE).open(path).map_err(named)?;
     if file.metadata()?.len() > 0 {
         let mut last = [0];
         file.seek(SeekFrom::End(-1))?;
@@ -126,6 +127,7 @@ fn move_aside(from: &Path, to: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     struct Dir(PathBuf);
 
@@ -230,5 +232,23 @@ mod tests {
         for none in ["/dev/full", "/", "/nowhere/audit.jsonl"] {
             assert!(RotatingFile::open(Path::new(none), 100, 1).is_err(), "{none}");
         }
+    }
+
+    /// Somebody else may have made it, to read along or to write.
+    #[test]
+    fn link_and_file_of_others_are_refused_and_told_with_what_to_do() {
+        let dir = Dir::new("others");
+        dir.write("theirs\n");
+        for mode in [0o640, 0o604, 0o620] {
+            fs::set_permissions(dir.log(), fs::Permissions::from_mode(mode)).expect("ours");
+            let fault = RotatingFile::open(&dir.log(), 100, 1).expect_err("open to others").to_string();
+            assert!(fault.contains(&format!("mode {mode:03o}")) && fault.contains("chmod go="), "{fault}");
+        }
+        fs::set_permissions(dir.log(), fs::Permissions::from_mode(MODE)).expect("ours");
+        assert!(RotatingFile::open(&dir.log(), 100, 1).is_ok());
+        let link = dir.0.join("link");
+        std::os::unix::fs::symlink(dir.log(), &link).expect("made");
+        let fault = RotatingFile::open(&link, 100, 1).expect_err("a link").to_string();
+        assert!(fault.ends_with("is a link, and has to be a file"), "{fault}");
     }
 }

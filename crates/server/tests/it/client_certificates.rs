@@ -5,7 +5,7 @@ pub(crate) mod support;
 use std::time::Duration;
 
 use cuttlebone_access::{NewToken, TokenFields};
-use rcgen::{ExtendedKeyUsagePurpose, date_time_ymd};
+use rcgen::{ExtendedKeyUsagePurpose, SerialNumber, date_time_ymd};
 use tokio::time::Instant;
 
 use support::{Asking, Authority, Identity, access, from_now, unix_now};
@@ -137,6 +137,23 @@ async fn t20_another_authority_closes_those_who_are_there_within_five_seconds() 
     assert!(error.contains("credential_expired") && code == 4003, "{error} {code}");
     assert_eq!(goes.status(&asking.server, WHOAMI, "").await, 0);
     assert_eq!(stays.status(&asking.server, WHOAMI, "").await, 200);
+}
+
+#[tokio::test]
+async fn certificate_on_a_list_gets_no_connection() {
+    let authority = Authority::new();
+    for required in [false, true] {
+        let asking = Asking::new(&format!("list-{required}"), &authority, required);
+        let [bad, good] = [7_u64, 8].map(|serial| {
+            authority.sign("a.lab.example", |params| params.serial_number = Some(SerialNumber::from(serial)))
+        });
+        for peer in [&bad, &good] {
+            assert_eq!(peer.status(&asking.server, WHOAMI, "").await, 200, "nothing is revoked yet");
+        }
+        asking.refuse_in_the_handshake(&authority.revoking(&[7]));
+        assert_eq!(bad.status(&asking.server, WHOAMI, "").await, 0);
+        assert_eq!(good.status(&asking.server, WHOAMI, "").await, 200);
+    }
 }
 
 /// T40: a certificate that ends closes the session.

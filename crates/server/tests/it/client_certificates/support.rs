@@ -11,8 +11,8 @@ use cuttlebone_server::{ClientSettings, Settings};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderName, HeaderValue};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, ExtendedKeyUsagePurpose,
+    IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -56,6 +56,25 @@ impl Authority {
 
     pub(crate) fn pem(&self) -> String {
         self.0.pem()
+    }
+
+    /// The list of those that it takes back.
+    pub(crate) fn revoking(&self, serials: &[u64]) -> String {
+        let revoked = serials.iter().map(|serial| RevokedCertParams {
+            serial_number: SerialNumber::from(*serial),
+            revocation_time: date_time_ymd(2026, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let params = CertificateRevocationListParams {
+            this_update: date_time_ymd(2026, 1, 1),
+            next_update: date_time_ymd(2045, 1, 1),
+            crl_number: SerialNumber::from(1_u64),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.0).expect("signed").pem().expect("PEM")
     }
 }
 
@@ -102,9 +121,21 @@ impl Asking {
     /// Another authority vouches from now on.
     pub(crate) fn trust(&self, authority: &Authority) {
         fs::write(&self.ca_file, authority.pem()).expect("writes");
-        let clients = ClientSettings { ca_file: self.ca_file.clone(), crl_file: None, required: self.required };
+        let clients = self.clients(None);
         self.server.handle.set_access(access(&authority.pem(), ""));
         assert!(self.server.handle.reload_tls(&self.pair.settings(), Some(&clients)).expect("good"));
+    }
+
+    /// This list counts from now on, in the handshake alone: who recognises certificates has none.
+    pub(crate) fn refuse_in_the_handshake(&self, list: &str) {
+        let crl_file = self.pair.folder().join("crl.pem");
+        fs::write(&crl_file, list).expect("writes");
+        let clients = self.clients(Some(crl_file));
+        assert!(self.server.handle.reload_tls(&self.pair.settings(), Some(&clients)).expect("good"));
+    }
+
+    fn clients(&self, crl_file: Option<PathBuf>) -> ClientSettings {
+        ClientSettings { ca_file: self.ca_file.clone(), crl_file, required: self.required }
     }
 }
 
