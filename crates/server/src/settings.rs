@@ -33,6 +33,7 @@ pub use leases::LeaseSettings;
 pub use limits::{DataLimits, LimitSettings};
 pub use quotas::QuotaSettings;
 pub use validate::Fault;
+pub(crate) use validate::SHORTEST_LEASE;
 
 /// Connections of one address where the config says `auto` and the server listens on more than loopback.
 const AUTO_PER_ADDRESS: usize = 128;

@@ -21,9 +21,7 @@ use crate::caller::Caller;
 use crate::clock;
 use crate::link::Link;
 use crate::problem::{self, problem};
-
-/// A shorter one would be over before its holder has connected.
-const SHORTEST: Duration = Duration::from_secs(1);
+use crate::settings::SHORTEST_LEASE;
 
 /// What may stand in the query.
 #[derive(Debug, Deserialize)]
@@ -81,8 +79,8 @@ pub(crate) async fn take(
     }
     let settings = &app.settings.leases;
     let ttl = asked.ttl_ms.map_or(settings.default, Duration::from_millis);
-    if !(SHORTEST..=settings.max).contains(&ttl) {
-        let text = format!("ttl_ms is from {} to {}", SHORTEST.as_millis(), settings.max.as_millis());
+    if !(SHORTEST_LEASE..=settings.max).contains(&ttl) {
+        let text = format!("ttl_ms is from {} to {}", SHORTEST_LEASE.as_millis(), settings.max.as_millis());
         return problem(StatusCode::BAD_REQUEST, "invalid_ttl", &text);
     }
     let name = caller.name().unwrap_or_default();

@@ -41,7 +41,7 @@ const MOST_A_SECOND: u32 = 1 << 30;
 const MOST_A_MINUTE: u32 = 1_000_000;
 
 /// A shorter lease would be over before its holder has connected.
-const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+pub(crate) const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
 /// One setting that can't be served.
 #[derive(Debug, Clone, PartialEq, Eq)]
