@@ -1,9 +1,10 @@
 //! Recognises who asks, before anything is done for them.
 //!
 //! Invariants: 1. what a request presents is looked at even where anybody is served, if anybody can be recognised: a bad token that
-//! somebody put there is refused, and of what a browser adds by itself, one that is not good counts as none; 2. it comes once, in one way; 3. it is never logged; 4. no page of another site changes anything here,
-//! and none at all where a request does not say which page it is from, and what a browser adds by itself, the cookie or a
-//! certificate, is all that it has; 5. nothing is waited for where the answer is here: that is for [`elsewhere`].
+//! somebody put there is refused; a cookie or a certificate, which a browser adds by itself, counts as none where it is not good;
+//! 2. it comes once, in one way; 3. it is never logged; 4. no page of another site changes anything here, and no page whose site
+//! the request does not name, if a cookie or a certificate is all that it has; 5. nothing is waited for where the answer is here:
+//! that is for [`elsewhere`].
 //!
 //! Of several, the token that somebody put into the request goes before the certificate, and that before the cookie.
 
