@@ -21,6 +21,7 @@ pub use rule::{CertificateRule, RuleFault};
 pub use trust::{CertificateTrust, TrustFault};
 
 use names::Leaf;
+use trust::Vouched;
 
 /// Which certificates are accepted, and what they give. Cheap to clone.
 #[derive(Clone)]
@@ -59,8 +60,8 @@ impl Certificates {
 
     /// Whose certificate it is, and when all of its chain is good. `now` is in seconds since 1970.
     pub(crate) fn recognise(&self, chain: &Chain, now: u64) -> Result<(Principal, Range<u64>), Denied> {
-        let good = self.0.trust.verify(chain, now).ok_or(Denied::Certificate)?;
-        let leaf = Leaf::read(chain.leaf()).ok_or(Denied::Certificate)?;
+        let Vouched { good, is_constrained } = self.0.trust.verify(chain, now).ok_or(Denied::Certificate)?;
+        let leaf = Leaf::read(chain.leaf(), is_constrained).ok_or(Denied::Certificate)?;
         let found = self.0.rules.iter().find_map(|rule| rule.find(&leaf).map(|(name, devices)| (rule, name, devices)));
         let (rule, name, devices) = found.ok_or(Denied::CertificateName)?;
         let expires_at = Some(good.end - 1);

@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
-use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{NameConstraints, SubjectAltName};
 
 /// The longest name that is looked at, in bytes.
 const NAME_BYTES: usize = 253;
@@ -64,13 +64,14 @@ impl fmt::Display for NameKind {
 pub(super) struct Leaf(Vec<(NameKind, String)>);
 
 impl Leaf {
-    /// `None` if it can't be read.
-    pub(super) fn read(der: &[u8]) -> Option<Self> {
+    /// `None` if it can't be read. Where an authority may vouch for some names only (`is_constrained`), nothing keeps it to them in
+    /// the common name, which then is none.
+    pub(super) fn read(der: &[u8], is_constrained: bool) -> Option<Self> {
         let certificate = Certificate::from_der(der).ok()?;
         let certificate = certificate.tbs_certificate();
         let alternative = certificate.get_extension::<SubjectAltName>().ok()?.map(|(_, names)| names.0);
         let mut names: Vec<_> = alternative.unwrap_or_default().iter().filter_map(of_general).collect();
-        if let Ok(Some(name)) = certificate.subject().common_name() {
+        if !is_constrained && let Ok(Some(name)) = certificate.subject().common_name() {
             names.push((NameKind::CommonName, name.value().into_owned()));
         }
         names.retain(|(_, name)| is_plain(name));
@@ -95,6 +96,13 @@ fn of_general(name: &GeneralName) -> Option<(NameKind, String)> {
 /// A name becomes part of a pattern: a `*` in it would stand for others.
 fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.len() <= NAME_BYTES && !name.chars().any(|char| char == '*' || char.is_control())
+}
+
+/// Whether the certificate of an authority says which names it may vouch for, or can't be read.
+pub(super) fn is_constrained(der: &[u8]) -> bool {
+    let certificate = Certificate::from_der(der);
+    let found = certificate.map(|certificate| certificate.tbs_certificate().get_extension::<NameConstraints>());
+    !matches!(found, Ok(Ok(None)))
 }
 
 /// When a certificate is good, in seconds since 1970, if that can be read.

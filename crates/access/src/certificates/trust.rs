@@ -13,7 +13,7 @@ use webpki::{
 };
 
 use super::chain::Chain;
-use super::names::validity;
+use super::names::{is_constrained, validity};
 
 /// Authorities, and their lists of what is revoked. Cheap to clone.
 #[derive(Clone)]
@@ -22,6 +22,14 @@ pub struct CertificateTrust(Arc<Inner>);
 struct Inner {
     anchors: Vec<TrustAnchor<'static>>,
     revoked: Vec<CertRevocationList<'static>>,
+}
+
+/// What is known of a chain that is good.
+pub(super) struct Vouched {
+    /// When all of it is.
+    pub(super) good: Range<u64>,
+    /// Whether one of its authorities may vouch for some names only.
+    pub(super) is_constrained: bool,
 }
 
 /// Why a text gives no trust.
@@ -81,8 +89,8 @@ impl CertificateTrust {
         Ok(Self(Arc::new(Inner { anchors: self.0.anchors.clone(), revoked })))
     }
 
-    /// When all of the chain is good, if it is now.
-    pub(super) fn verify(&self, chain: &Chain, now: u64) -> Option<Range<u64>> {
+    /// What is to be known of the chain, if it is good now.
+    pub(super) fn verify(&self, chain: &Chain, now: u64) -> Option<Vouched> {
         let mut good = validity(chain.leaf())?;
         let time = UnixTime::since_unix_epoch(Duration::from_secs(now));
         let lists: Vec<_> = self.0.revoked.iter().collect();
@@ -98,11 +106,14 @@ impl CertificateTrust {
             revocation,
             None,
         );
-        for issuer in path.ok()?.intermediate_certificates() {
+        let path = path.ok()?;
+        let mut is_bound = path.anchor().name_constraints.is_some();
+        for issuer in path.intermediate_certificates() {
+            is_bound |= is_constrained(issuer.der().as_ref());
             let issuer = validity(issuer.der().as_ref())?;
             good = good.start.max(issuer.start)..good.end.min(issuer.end);
         }
-        good.contains(&now).then_some(good)
+        good.contains(&now).then_some(Vouched { good, is_constrained: is_bound })
     }
 }
 

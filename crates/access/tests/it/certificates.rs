@@ -9,8 +9,8 @@ use cuttlebone_access::{
 use cuttlebone_proto::DeviceId;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber,
-    date_time_ymd,
+    ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, NameConstraints,
+    RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 
 /// In 2027.
@@ -113,6 +113,41 @@ fn each_kind_of_name_is_its_own() {
             assert_eq!(found.map(|principal| principal.identity().to_owned()), expected);
         }
     }
+}
+
+/// What an authority may vouch for binds it in the alternative names. Nothing binds it in the common name.
+#[test]
+fn authority_of_some_names_vouches_for_no_common_name() {
+    let root = authority("ours");
+    let constraints = NameConstraints {
+        permitted_subtrees: vec![GeneralSubtree::DnsName("lab.example".to_owned())],
+        excluded_subtrees: Vec::new(),
+    };
+    let mut params = of_authority("the lab");
+    params.name_constraints = Some(constraints);
+    let lab = CertifiedIssuer::signed_by(params.clone(), KeyPair::generate().expect("a key"), &root).expect("signed");
+    let lab_alone = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
+    let rules = [rule(NameKind::CommonName, "boss", Role::Admin, &["*"]), usual().remove(0)];
+    let named = |dns_name: &str| {
+        let mut params = client(&[dns(dns_name)]);
+        params.distinguished_name.push(DnType::CommonName, "boss");
+        params
+    };
+    let signed = |params: &CertificateParams, by: &Issuer, issuers: &[&Issuer]| {
+        let leaf = params.signed_by(&KeyPair::generate().expect("a key"), by).expect("signed");
+        let others = issuers.iter().map(|issuer| issuer.der().as_ref());
+        Chain::new([leaf.der().as_ref()].into_iter().chain(others)).expect("a chain")
+    };
+    let ours = named("d.lab.example");
+    for (chain, trusted) in [(signed(&ours, &lab, &[&lab]), &root), (signed(&ours, &lab_alone, &[]), &lab_alone)] {
+        let principal = recognise(trusted, rules.to_vec(), &chain).expect("recognised");
+        assert_eq!(principal.identity(), "cert:dns:d.lab.example");
+        assert_eq!(recognise(trusted, rules[..1].to_vec(), &chain).err(), Some(Denied::CertificateName));
+    }
+    let foreign = signed(&named("d.other.example"), &lab, &[&lab]);
+    assert_eq!(recognise(&root, rules.to_vec(), &foreign).err(), Some(Denied::Certificate));
+    let free = recognise(&root, rules.to_vec(), &signed(&ours, &root, &[])).expect("recognised");
+    assert_eq!(free.identity(), "cert:common_name:boss");
 }
 
 #[test]
