@@ -9,16 +9,17 @@
 //! provider and to our own pages; 4. nothing of an attempt is kept here, and exchanges are bounded in number and time.
 
 mod attempt;
+mod exchanges;
 mod page;
 mod provider;
 mod settings;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use cuttlebone_access::SessionKey;
 use serde_json::{Map, Value};
-use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
@@ -26,6 +27,7 @@ use crate::clock;
 use crate::fetch::Fetcher;
 use crate::metrics::LoginOutcome;
 use attempt::{Attempt, Seal};
+use exchanges::Exchanges;
 use provider::Provider;
 
 pub(crate) use page::Page;
@@ -42,7 +44,7 @@ pub(crate) struct Login {
     root: Url,
     provider: Provider,
     seal: Seal,
-    exchanges: Arc<Semaphore>,
+    exchanges: Arc<Exchanges>,
     /// What the provider is asked goes on when whoever caused it hangs up: else nothing would be learned from it, and no bound hold.
     tasks: TaskTracker,
 }
@@ -78,7 +80,7 @@ impl Login {
         Some(Self {
             provider: Provider::new(settings, &callback, fetcher.clone())?,
             seal: Seal::new(key),
-            exchanges: Arc::new(Semaphore::new(settings.exchanges)),
+            exchanges: Exchanges::new(settings.exchanges),
             tasks: TaskTracker::new(),
             settings: settings.clone(),
             root,
@@ -120,8 +122,12 @@ impl Login {
         self.seal.open(sealed).filter(|attempt| attempt.until() > clock::unix_ms() / 1000)
     }
 
-    /// Looks at what a browser brought back from its attempt, and asks the provider who that is.
-    pub(crate) async fn finish(self: &Arc<Self>, attempt: &Attempt, answer: Answer) -> Result<Vouched, LoginOutcome> {
+    /// Looks at what a browser at `address` brought back from its attempt, and asks the provider who that is.
+    pub(crate) async fn finish(
+        self: &Arc<Self>,
+        (attempt, answer): (&Attempt, Answer),
+        address: IpAddr,
+    ) -> Result<Vouched, LoginOutcome> {
         let client = self.client().await?;
         if !client.may_be_from(answer.issuer.as_deref()) {
             tracing::warn!("an answer that is of another provider");
@@ -129,11 +135,11 @@ impl Login {
         }
         match (answer.error.as_deref(), answer.code) {
             (None, Some(code)) => {
-                let place = Arc::clone(&self.exchanges).try_acquire_owned().map_err(|_| LoginOutcome::Busy)?;
+                let running = self.exchanges.begin(address).ok_or(LoginOutcome::Busy)?;
                 let (login, attempt) = (Arc::clone(self), attempt.clone());
                 let exchange = async move {
                     let claims = login.provider.exchange(client, code, &attempt).await;
-                    drop(place);
+                    drop(running);
                     claims
                 };
                 let claims = self.carry_out(exchange).await?;

@@ -76,7 +76,7 @@ pub(crate) async fn callback(
     };
     let over = attempt_cookie(login, "", "; Max-Age=0");
     let guess = gate::Guess::new(&app, Some(&link));
-    let finished = login.finish(&attempt, answer).await;
+    let finished = login.finish((&attempt, answer), link.peer.ip()).await;
     guess.answered();
     let signed_in = match finished {
         Ok(vouched) => sign_in(&app, &link, login, &vouched),
