@@ -1,5 +1,6 @@
 //! One who has been recognised, and what they may do.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -141,6 +142,17 @@ impl Principal {
     #[must_use]
     pub fn identity(&self) -> &str {
         &self.identity
+    }
+
+    /// Who is counted where a principal has places or a rate: of each tenant its own, for somebody who is of two must not learn in
+    /// one what it does in the other. No two that differ in either are the same.
+    #[must_use]
+    pub fn account(&self) -> Cow<'_, str> {
+        match &self.grant.tenant {
+            None => Cow::Borrowed(&self.identity),
+            // Neither has a control character.
+            Some(tenant) => Cow::Owned(format!("{}\n{}", tenant.as_str(), self.identity)),
+        }
     }
 
     /// The name for logs: of a token, the subject, or one in a certificate. Has no control characters, and never a secret.
@@ -329,6 +341,20 @@ mod tests {
         let acting = operator.acting_for("lab".parse().expect("a tenant")).expect("an operator");
         assert_eq!(acting.tenant().map(Tenant::as_str), Some("lab"));
         assert!(acting.is_same(&operator) && acting.is_operator() && operator.tenant().is_none());
+    }
+
+    #[test]
+    fn account_is_of_an_identity_in_a_tenant_and_that_of_an_operator_is_one() {
+        let common = principal(&[Role::Client], &["x"]);
+        assert_eq!(common.account(), common.identity());
+        let of = |tenant: &str| {
+            let grant = Grant { tenant: tenant.parse().ok(), ..common.grant.clone() };
+            Principal { grant, ..common.clone() }.account().into_owned()
+        };
+        assert!(of("a") != of("b") && of("a") != common.account());
+        let operator = Principal { grant: Grant { all_tenants: true, ..Grant::default() }, ..common };
+        let acting = operator.acting_for("a".parse().expect("a tenant")).expect("an operator");
+        assert_eq!(acting.account(), operator.account());
     }
 
     #[test]

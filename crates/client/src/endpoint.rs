@@ -7,6 +7,7 @@ use http::Uri;
 use rustls::ClientConfig;
 use thiserror::Error;
 
+use crate::certificate::ClientCertificate;
 use crate::credential::Credential;
 use crate::trust::Trust;
 
@@ -27,7 +28,10 @@ pub enum EndpointError {
     /// The text for [`Trust::Pem`] holds no certificate, or a broken one.
     #[error("no certificate in the PEM text")]
     Pem,
-    /// The TLS library refused the settings.
+    /// A client certificate is of no use without TLS.
+    #[error("a client certificate needs https or wss")]
+    CertificateWithoutTls,
+    /// The TLS library refused the settings, such as a client certificate and a key that do not belong together.
     #[error("TLS settings: {0}")]
     Tls(#[from] rustls::Error),
 }
@@ -41,9 +45,24 @@ pub struct Endpoint {
     host: String,
     port: u16,
     prefix: String,
-    tls: Option<Arc<ClientConfig>>,
+    tls: Option<Tls>,
     max_message: usize,
     credential: Option<Credential>,
+}
+
+/// What TLS is made with, and what is made of that.
+#[derive(Clone)]
+struct Tls {
+    trust: Trust,
+    certificate: Option<ClientCertificate>,
+    config: Arc<ClientConfig>,
+}
+
+impl Tls {
+    fn new(trust: Trust, certificate: Option<ClientCertificate>) -> Result<Self, EndpointError> {
+        let config = trust.config(certificate.as_ref())?;
+        Ok(Self { trust, certificate, config })
+    }
 }
 
 impl fmt::Debug for Endpoint {
@@ -74,7 +93,7 @@ impl Endpoint {
         let uri: Uri = url.parse().map_err(|_| bad())?;
         let tls = match uri.scheme_str() {
             Some("http" | "ws") => None,
-            Some("https" | "wss") => Some(Trust::WebPki.config()?),
+            Some("https" | "wss") => Some(Tls::new(Trust::WebPki, None)?),
             _ => return Err(EndpointError::Scheme),
         };
         let authority = uri.authority().ok_or_else(bad)?;
@@ -97,9 +116,19 @@ impl Endpoint {
     /// # Errors
     /// [`EndpointError::Pem`] and [`EndpointError::Tls`].
     pub fn with_trust(mut self, trust: Trust) -> Result<Self, EndpointError> {
-        if self.is_tls() {
-            self.tls = Some(trust.config()?);
+        if let Some(tls) = self.tls.take() {
+            self.tls = Some(Tls::new(trust, tls.certificate)?);
         }
+        Ok(self)
+    }
+
+    /// Sets a certificate that is shown to this server, if it asks for one.
+    ///
+    /// # Errors
+    /// [`EndpointError::CertificateWithoutTls`], and [`EndpointError::Tls`] if the key is not of the certificate.
+    pub fn with_certificate(mut self, certificate: ClientCertificate) -> Result<Self, EndpointError> {
+        let tls = self.tls.take().ok_or(EndpointError::CertificateWithoutTls)?;
+        self.tls = Some(Tls::new(tls.trust, Some(certificate))?);
         Ok(self)
     }
 
@@ -139,7 +168,7 @@ impl Endpoint {
     }
 
     pub(crate) fn tls(&self) -> Option<&Arc<ClientConfig>> {
-        self.tls.as_ref()
+        self.tls.as_ref().map(|tls| &tls.config)
     }
 
     pub(crate) fn max_message(&self) -> usize {
@@ -164,6 +193,7 @@ impl Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::certificate::NotACertificate;
 
     fn url(text: &str, path: &str) -> String {
         Endpoint::parse(text).unwrap().uri(path).unwrap().to_string()
@@ -181,6 +211,22 @@ mod tests {
         assert_eq!(url("ws://a:1/p/q/", "/x"), "ws://a:1/p/q/x");
         assert_eq!(url("ws://[::1]:1/", "/x"), "ws://[::1]:1/x");
         assert_eq!(Endpoint::parse("ws://[::1]:1").unwrap().host(), "::1");
+    }
+
+    #[test]
+    fn certificate_and_key_belong_together_and_go_with_tls_alone() {
+        let pair = || rcgen::generate_simple_self_signed(["device".to_owned()]).unwrap();
+        let (one, other) = (pair(), pair());
+        let read = |key: &str| ClientCertificate::from_pem(&one.cert.pem(), key);
+        let good = read(&one.signing_key.serialize_pem()).unwrap();
+        assert!(Endpoint::parse("wss://a").unwrap().with_certificate(good.clone()).is_ok());
+        let plain = Endpoint::parse("ws://a").unwrap().with_certificate(good.clone());
+        assert!(matches!(plain, Err(EndpointError::CertificateWithoutTls)));
+        let mixed = read(&other.signing_key.serialize_pem()).unwrap();
+        assert!(matches!(Endpoint::parse("wss://a").unwrap().with_certificate(mixed), Err(EndpointError::Tls(_))));
+        assert_eq!(read("CANARY").unwrap_err(), NotACertificate::Key);
+        assert_eq!(ClientCertificate::from_pem("CANARY", "").unwrap_err(), NotACertificate::Certificate);
+        assert_eq!(format!("{good:?}"), "ClientCertificate(1)");
     }
 
     #[test]

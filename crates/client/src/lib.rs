@@ -53,8 +53,10 @@
 //!    sent after the next registration.
 //! 7. A [`Token`] goes into a header of the upgrade request and nowhere else. When the server refuses it, no connection is
 //!    made again, unless there is a provider of tokens ([`Credential`]): then a client's session outlives that.
+//! 8. The key of a [`ClientCertificate`] signs handshakes of TLS, and is shown to nobody.
 
 mod backoff;
+mod certificate;
 mod client;
 mod credential;
 mod device;
@@ -67,6 +69,7 @@ mod resume;
 mod trust;
 
 pub use backoff::Backoff;
+pub use certificate::{ClientCertificate, NotACertificate};
 pub use client::{ClientEvent, ClientEvents, ClientHandle, ClientOptions, client};
 pub use credential::{Credential, NotAToken, Token};
 pub use cuttlebone_proto::{ClientId, IceServer};

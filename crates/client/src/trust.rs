@@ -10,6 +10,7 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, SupportedCipherSuite,
 };
 
+use crate::certificate::ClientCertificate;
 use crate::endpoint::EndpointError;
 
 /// Whom to believe when the server shows its certificate.
@@ -41,21 +42,21 @@ impl Trust {
         bytes.try_into().ok().map(Self::Fingerprint)
     }
 
-    pub(crate) fn config(self) -> Result<Arc<ClientConfig>, EndpointError> {
+    /// The settings for TLS with a server that is believed so, and that is shown `certificate`.
+    pub(crate) fn config(&self, certificate: Option<&ClientCertificate>) -> Result<Arc<ClientConfig>, EndpointError> {
         let provider = Arc::new(ring::default_provider());
         let builder =
             ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-        let mut config = match self {
-            Self::WebPki => builder.with_root_certificates(public_roots()).with_no_client_auth(),
-            Self::Pem(text) => builder.with_root_certificates(own_roots(&text)?).with_no_client_auth(),
-            Self::Fingerprint(pin) => builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Pinned::new(Some(pin), provider)))
-                .with_no_client_auth(),
-            Self::Insecure => builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Pinned::new(None, provider)))
-                .with_no_client_auth(),
+        let pinned = |pin| Arc::new(Pinned::new(pin, Arc::clone(&provider)));
+        let builder = match self {
+            Self::WebPki => builder.with_root_certificates(public_roots()),
+            Self::Pem(text) => builder.with_root_certificates(own_roots(text)?),
+            Self::Fingerprint(pin) => builder.dangerous().with_custom_certificate_verifier(pinned(Some(*pin))),
+            Self::Insecure => builder.dangerous().with_custom_certificate_verifier(pinned(None)),
+        };
+        let mut config = match certificate {
+            Some(certificate) => builder.with_client_auth_cert(certificate.chain(), certificate.key())?,
+            None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Arc::new(config))
@@ -168,7 +169,7 @@ mod tests {
 
     #[test]
     fn pem_without_a_certificate_is_refused() {
-        let result = Trust::Pem("nothing here".into()).config();
+        let result = Trust::Pem("nothing here".into()).config(None);
         assert!(matches!(result, Err(EndpointError::Pem)));
     }
 }

@@ -196,6 +196,8 @@ Examples:
   cuttlebone device --server http://127.0.0.1:8080 --id cvd-1
   cuttlebone device --server https://192.0.2.7:8443 --id cvd-1 --fingerprint 3f:a1:…:9c
   cuttlebone device --server https://192.0.2.7:8443 --id cvd-1 --token-file cvd-1.token
+  cuttlebone device --server https://lab7.example --id cvd-1 \\
+    --ca ca.pem --client-cert cvd-1.pem --client-key cvd-1.key
 
 It registers again by itself when the connection is lost. The fingerprint is what
 `cuttlebone serve --tls self-signed` prints.";
@@ -220,6 +222,10 @@ pub(crate) struct DeviceArgs {
     #[arg(long, value_name = "HEX", conflicts_with = "insecure")]
     pub(crate) fingerprint: Option<String>,
 
+    /// Trust only this certificate authority (PEM), and not those of browsers
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["insecure", "fingerprint"])]
+    pub(crate) ca: Option<PathBuf>,
+
     /// Trust any certificate: for tests only
     #[arg(long)]
     pub(crate) insecure: bool,
@@ -227,6 +233,14 @@ pub(crate) struct DeviceArgs {
     /// Show the server the token in this file, which nobody else may be able to read
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+
+    /// Show this certificate (PEM) to a server that asks for one
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    pub(crate) client_cert: Option<PathBuf>,
+
+    /// The key of the certificate (PEM), which nobody else may be able to read
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    pub(crate) client_key: Option<PathBuf>,
 
     /// What is logged
     #[arg(long, value_name = "LEVEL", default_value = "info")]

@@ -2,14 +2,15 @@
 //!
 //! A lease is of an id in its realm: it outlives the device's connection, and the device itself, until it is released or over.
 //!
-//! Invariants: 1. an id has one lease at most; 2. leases are bounded, in all and of one holder; 3. a lease that is over keeps
-//! nobody from taking the next, and at the latest [`Registry::end_leases`](crate::Registry::end_leases) takes it out.
+//! Invariants: 1. an id has one lease at most; 2. leases are bounded, in all and of one holder in a realm; 3. a lease that is over
+//! keeps nobody from taking the next; clients stay out until [`Registry::end_leases`](crate::Registry::end_leases) takes it out,
+//! for what is announced and what is enforced are the same.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::party::{Address, Party};
+use crate::party::{Address, Party, Realm};
 
 /// A device that somebody has for itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +66,7 @@ pub enum LeaseRefusal {
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
     of: HashMap<Address, Lease>,
-    held: HashMap<Arc<str>, usize>,
+    held: HashMap<(Realm, Arc<str>), usize>,
 }
 
 /// How many there may be.
@@ -96,32 +97,26 @@ impl Leases {
         if before.is_none() && self.of.len() >= most.all {
             return Err(LeaseRefusal::TooMany);
         }
-        if !is_renewal && self.held.get(&lease.identity).copied().unwrap_or_default() >= most.of_holder {
+        let holder = (address.realm.clone(), Arc::clone(&lease.identity));
+        if !is_renewal && self.held.get(&holder).copied().unwrap_or_default() >= most.of_holder {
             return Err(LeaseRefusal::TooManyOfHolder);
         }
         let before = self.remove(address);
-        *self.held.entry(Arc::clone(&lease.identity)).or_default() += 1;
+        *self.held.entry(holder).or_default() += 1;
         self.of.insert(address.clone(), lease);
         Ok(before)
     }
 
     pub(crate) fn remove(&mut self, address: &Address) -> Option<Lease> {
         let lease = self.of.remove(address)?;
-        if let Some(held) = self.held.get_mut(&lease.identity) {
+        let holder = (address.realm.clone(), Arc::clone(&lease.identity));
+        if let Some(held) = self.held.get_mut(&holder) {
             *held -= 1;
             if *held == 0 {
-                self.held.remove(&lease.identity);
+                self.held.remove(&holder);
             }
         }
         Some(lease)
-    }
-
-    /// The devices that one has for itself, in the order of their addresses (R7).
-    pub(crate) fn held_by(&self, identity: &str) -> Vec<Address> {
-        let held = self.of.iter().filter(|(_, lease)| *lease.identity == *identity);
-        let mut held: Vec<Address> = held.map(|(address, _)| address.clone()).collect();
-        held.sort_unstable();
-        held
     }
 
     /// The devices whose lease is over, in the order of their addresses (R7).

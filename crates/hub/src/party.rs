@@ -18,6 +18,15 @@ pub enum Realm {
 }
 
 impl Realm {
+    /// The name of the tenant, if it is one's.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&str> {
+        match self {
+            Self::Tenant(tenant) => Some(tenant),
+            Self::Common | Self::Nowhere(_) => None,
+        }
+    }
+
     /// Where no device of this realm ever is.
     pub(crate) fn hidden(self) -> Self {
         match self {

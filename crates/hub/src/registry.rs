@@ -274,7 +274,7 @@ impl Registry {
         let is_stopping = self.shared.is_stopping();
         let present = shard.get(&request.address).and_then(|entry| entry.device.clone()).filter(|_| !is_stopping);
         let is_resuming = matches!(request.resume, Resume::Session { .. });
-        let kept_out = self.shared.keeps_out(&request.address, request.party.as_ref(), now_ms);
+        let kept_out = self.shared.keeps_out(&request.address, request.party.as_ref());
         let is_there = |device: &Arc<Device>| is_resuming || !device.away.load(Ordering::Relaxed);
         let is_let_in = kept_out.is_none() && present.as_ref().is_some_and(is_there);
         let config: Arc<str> = config(ConfigFor { is_let_in, asks_ice_policy: request.asks_ice_policy }).into();

@@ -1,5 +1,6 @@
 //! Who a request or a connection comes from, and what that one may do.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use cuttlebone_access::{Prefix, Principal, Role, Tenant};
@@ -141,9 +142,9 @@ impl Caller {
         Some(Arc::new(Party { identity: principal.identity().into(), realm: self.realm(), prefix }))
     }
 
-    /// Who it is, if it could find out by guessing what no list shows it.
-    pub(crate) fn guesser(&self) -> Option<&str> {
-        self.0.as_ref().filter(|principal| !principal.sees_all()).map(|principal| principal.identity())
+    /// Its account, if it could find out by guessing what no list shows it.
+    pub(crate) fn guesser(&self) -> Option<Cow<'_, str>> {
+        self.0.as_ref().filter(|principal| !principal.sees_all()).map(|principal| principal.account())
     }
 
     /// When what it came with expires, in seconds since 1970.

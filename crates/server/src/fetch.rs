@@ -1,10 +1,11 @@
 //! Asks other servers: for keys, credentials and permissions.
 //!
-//! Invariants: 1. a whole exchange is bounded in time, and its answer in bytes; 2. no redirect is followed and no proxy of the
+//! Invariants: 1. a whole exchange is bounded in time, and in bytes everything that comes in it; 2. no redirect is followed and no proxy of the
 //! environment is used; 3. nothing is sent without TLS, but to this machine where that was allowed; 4. no private address is
 //! asked unless that was allowed, whatever a name resolves to; 5. no error has a path, a query, a user or a header in it.
 
 mod address;
+mod bounded;
 mod resolver;
 
 use std::path::PathBuf;
@@ -31,12 +32,19 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use address::Host;
+use bounded::TooMuch;
 use resolver::{PrivateAddress, Resolver};
 
 const AGENT: HeaderValue = HeaderValue::from_static("cuttlebone");
 
 /// Connections to one host that are kept for the next request, and how long.
 const KEPT: (usize, Duration) = (8, Duration::from_secs(30));
+
+/// The longest head of an answer. So much is read at once.
+const HEAD_BYTES: usize = 16 * 1024;
+
+/// What an answer may have beside its body: its head, the lengths of its chunks, and answers before it (`1xx`).
+const BESIDE_THE_BODY: usize = 4 * HEAD_BYTES;
 
 /// How other servers are asked: `[fetch]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,11 +134,12 @@ pub struct Fetcher {
 
 struct Shared {
     allow_private: bool,
+    max_bytes: usize,
     extra: Vec<CertificateDer<'static>>,
     client: OnceLock<Client<Connector, Full<Bytes>>>,
 }
 
-type Connector = HttpsConnector<HttpConnector<Resolver>>;
+type Connector = bounded::Connector<HttpsConnector<HttpConnector<Resolver>>>;
 
 impl Fetcher {
     /// Reads the file of certificates, if one is named.
@@ -139,14 +148,15 @@ impl Fetcher {
     /// [`FetchError::Ca`].
     pub fn new(settings: &FetchSettings) -> Result<Self, FetchError> {
         let extra = settings.ca_file.as_ref().map(certificates).transpose()?.unwrap_or_default();
-        let shared = Shared { allow_private: settings.allow_private, extra, client: OnceLock::new() };
-        Ok(Self { shared: Arc::new(shared), timeout: settings.timeout, max_bytes: settings.max_bytes })
+        let FetchSettings { allow_private, max_bytes, timeout, .. } = *settings;
+        let shared = Shared { allow_private, max_bytes, extra, client: OnceLock::new() };
+        Ok(Self { shared: Arc::new(shared), timeout, max_bytes })
     }
 
-    /// The same with other bounds.
+    /// The same with another time, and at most so many bytes, where these are fewer.
     #[must_use]
     pub fn with_limits(&self, timeout: Duration, max_bytes: usize) -> Self {
-        Self { shared: Arc::clone(&self.shared), timeout, max_bytes }
+        Self { shared: Arc::clone(&self.shared), timeout, max_bytes: max_bytes.min(self.max_bytes) }
     }
 
     /// Whether a URL is one that is asked, as far as its text tells: what its name resolves to is seen when it is asked.
@@ -186,15 +196,31 @@ impl Fetcher {
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>, host: &str) -> Result<Response<Bytes>, FetchError> {
-        let answer = self.shared.client().request(request).await.map_err(|error| failed(host, &error))?;
+        let answer = self.shared.client().request(request).await.map_err(|error| self.failed(host, &error))?;
         let (parts, body) = answer.into_parts();
         match Limited::new(body, self.max_bytes).collect().await {
             Ok(body) => Ok(Response::from_parts(parts, body.to_bytes())),
-            Err(error) if error.is::<LengthLimitError>() => {
-                Err(FetchError::TooLarge { host: host.to_owned(), most: self.max_bytes })
-            }
-            Err(error) => Err(failed(host, error.as_ref())),
+            Err(error) => Err(self.failed(host, error.as_ref())),
         }
+    }
+
+    fn failed(&self, host: &str, error: &(dyn std::error::Error + 'static)) -> FetchError {
+        let mut reason = error.to_string();
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if is::<PrivateAddress>(error) {
+                let reason = "its address is private, and fetch.allow_private is false";
+                return FetchError::Refused { host: host.to_owned(), reason };
+            }
+            if is::<LengthLimitError>(error) || is::<TooMuch>(error) {
+                return FetchError::TooLarge { host: host.to_owned(), most: self.max_bytes };
+            }
+            next = error.source();
+            if let Some(error) = next {
+                reason = format!("{reason}: {error}");
+            }
+        }
+        FetchError::Failed { host: host.to_owned(), reason }
     }
 }
 
@@ -214,11 +240,14 @@ impl Shared {
             http.enforce_http(false);
             http.set_nodelay(true);
             let connector = HttpsConnectorBuilder::new().with_tls_config(tls(&self.extra)).https_or_http();
+            let connector = connector.enable_http1().wrap_connector(http);
+            let connector = bounded::Connector::new(connector, self.max_bytes + BESIDE_THE_BODY);
             Client::builder(Tracked(TaskTracker::new()))
+                .http1_max_buf_size(HEAD_BYTES)
                 .pool_timer(TokioTimer::new())
                 .pool_max_idle_per_host(KEPT.0)
                 .pool_idle_timeout(KEPT.1)
-                .build(connector.enable_http1().wrap_connector(http))
+                .build(connector)
         })
     }
 }
@@ -268,20 +297,8 @@ fn host_of(uri: &Uri) -> String {
     format!("{scheme}://{}{port}", uri.host().unwrap_or("?"))
 }
 
-fn failed(host: &str, error: &(dyn std::error::Error + 'static)) -> FetchError {
-    let mut reason = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        if error.is::<PrivateAddress>() || is_private(error) {
-            let reason = "its address is private, and fetch.allow_private is false";
-            return FetchError::Refused { host: host.to_owned(), reason };
-        }
-        reason = format!("{reason}: {error}");
-        source = error.source();
-    }
-    FetchError::Failed { host: host.to_owned(), reason }
-}
-
-fn is_private(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.downcast_ref::<io::Error>().and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<PrivateAddress>())
+/// Whether an error is one of this type, or what the library of the system says of such a one.
+fn is<E: std::error::Error + 'static>(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.is::<E>()
+        || error.downcast_ref::<io::Error>().and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<E>())
 }

@@ -20,6 +20,9 @@ use crate::settings::MemorySettings;
 
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
+/// From here on a number is what version 1 of control groups says where there is no limit.
+const NO_LIMIT: u64 = 1 << 62;
+
 /// How full memory is, from little to much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Pressure {
@@ -104,7 +107,7 @@ impl Watch {
 /// What this process may have, if a limit is wanted or known.
 fn limit(settings: MemorySettings) -> Option<u64> {
     let read = |path: &Path| fs::read_to_string(Path::new("/").join(path)).ok();
-    settings.limit.or_else(|| system_limit(read)).filter(|limit| *limit > 0)
+    settings.limit.or_else(|| system_limit(read, machine_memory())).filter(|limit| *limit > 0)
 }
 
 /// What all queues together may hold, in bytes.
@@ -122,9 +125,9 @@ fn share(settings: MemorySettings, percent: u8) -> usize {
     limit(settings).map_or(usize::MAX, share)
 }
 
-/// What the system lets this process have: the least of its control groups (of either version) and the machine's memory.
+/// What the system lets this process have: the least of its control groups (of either version) and the `machine`'s memory.
 /// `read` is given paths below `/`.
-fn system_limit(read: impl Fn(&Path) -> Option<String>) -> Option<u64> {
+fn system_limit(read: impl Fn(&Path) -> Option<String>, machine: u64) -> Option<u64> {
     let groups = read(Path::new("proc/self/cgroup")).unwrap_or_default();
     let groups = groups.lines().filter_map(group_file);
     let of_groups = groups.flat_map(|(base, path, file)| {
@@ -133,8 +136,9 @@ fn system_limit(read: impl Fn(&Path) -> Option<String>) -> Option<u64> {
         Path::new(own).ancestors().map(move |path| Path::new(base).join(path).join(file)).collect::<Vec<_>>()
     });
     let limits = of_groups.filter_map(|path| read(&path)?.trim().parse().ok());
-    // A sandbox may hide what the machine has, and not what the group may have.
-    limits.chain(read(Path::new("proc/meminfo")).and_then(|text| machine_memory(&text))).min()
+    // A sandbox may not say what the machine has.
+    let machine = (machine > 0).then_some(machine);
+    limits.filter(|limit| *limit < NO_LIMIT).chain(machine).min()
 }
 
 /// Where a line of `/proc/self/cgroup` has its limit: the folder of the hierarchy, the group in it, and the file.
@@ -149,10 +153,10 @@ fn group_file(line: &str) -> Option<(&'static str, &str, &'static str)> {
     }
 }
 
-fn machine_memory(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
+/// In bytes. Asked of the system, and not of `/proc/meminfo`, which a unit of systemd hides (`ProcSubset=pid`).
+fn machine_memory() -> u64 {
+    let system = rustix::system::sysinfo();
+    system.totalram.saturating_mul(system.mem_unit.into())
 }
 
 #[cfg(test)]
@@ -165,36 +169,36 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     const MIB: u64 = 1 << 20;
+    const MACHINE: u64 = 1024 * MIB;
 
-    /// The limit that a system with these files has.
-    fn limit_of(files: &[(&str, &str)]) -> Option<u64> {
-        system_limit(|path| {
-            files.iter().find(|(known, _)| Path::new(known) == path).map(|(_, text)| (*text).to_owned())
-        })
+    /// The limit that a system with these files and so much memory has.
+    fn limit_of(files: &[(&str, &str)], machine: u64) -> Option<u64> {
+        let read =
+            |path: &Path| files.iter().find(|(known, _)| Path::new(known) == path).map(|(_, text)| (*text).to_owned());
+        system_limit(read, machine)
     }
-
-    const MACHINE: (&str, &str) = ("proc/meminfo", "MemFree: 1 kB\nMemTotal:        1048576 kB\n");
 
     #[test]
     fn without_a_group_the_machine_is_the_limit() {
-        assert_eq!(limit_of(&[MACHINE]), Some(1024 * MIB));
+        assert_eq!(limit_of(&[], MACHINE), Some(MACHINE));
         let unlimited = ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
         let group = ("proc/self/cgroup", "11:cpu:/x\n5:memory:/\n");
-        assert_eq!(limit_of(&[MACHINE, group, unlimited]), Some(1024 * MIB));
+        assert_eq!(limit_of(&[group, unlimited], MACHINE), Some(MACHINE));
+        assert_eq!(limit_of(&[group, unlimited], 0), None, "the machine's is hidden");
         let unlimited = ("sys/fs/cgroup/a/memory.max", "max\n");
-        assert_eq!(limit_of(&[MACHINE, ("proc/self/cgroup", "0::/a\n"), unlimited]), Some(1024 * MIB));
+        assert_eq!(limit_of(&[("proc/self/cgroup", "0::/a\n"), unlimited], MACHINE), Some(MACHINE));
     }
 
     #[test]
     fn limit_of_the_own_group_or_of_one_around_it_holds() {
         let own = ("sys/fs/cgroup/a/b/memory.max", "268435456\n");
-        assert_eq!(limit_of(&[MACHINE, ("proc/self/cgroup", "0::/a/b\n"), own]), Some(256 * MIB));
+        assert_eq!(limit_of(&[("proc/self/cgroup", "0::/a/b\n"), own], MACHINE), Some(256 * MIB));
         let around = ("sys/fs/cgroup/a/memory.max", "134217728\n");
-        assert_eq!(limit_of(&[MACHINE, ("proc/self/cgroup", "0::/a/b\n"), own, around]), Some(128 * MIB));
-        assert_eq!(limit_of(&[("proc/self/cgroup", "0::/a/b\n"), own]), Some(256 * MIB), "the machine's is hidden");
+        assert_eq!(limit_of(&[("proc/self/cgroup", "0::/a/b\n"), own, around], MACHINE), Some(128 * MIB));
+        assert_eq!(limit_of(&[("proc/self/cgroup", "0::/a/b\n"), own], 0), Some(256 * MIB), "the machine's is hidden");
         let v1 = ("sys/fs/cgroup/memory/memory.limit_in_bytes", "268435456\n");
         let of_the_host = ("proc/self/cgroup", "7:blkio,memory:/docker/123\n1:name=systemd:/\n");
-        assert_eq!(limit_of(&[MACHINE, of_the_host, v1]), Some(256 * MIB));
+        assert_eq!(limit_of(&[of_the_host, v1], MACHINE), Some(256 * MIB));
     }
 
     fn watch(app: &Arc<App>, admission: &Arc<Admission>) -> Watch {

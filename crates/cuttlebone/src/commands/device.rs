@@ -1,30 +1,30 @@
 //! `cuttlebone device`
 
 use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
-use cuttlebone_client::{Endpoint, Token, Trust};
+use anyhow::{Context, Result};
+use cuttlebone_client::{ClientCertificate, Endpoint, Token, Trust};
 use cuttlebone_demo_device::{DemoDevice, Media, Options};
 use tokio_util::sync::CancellationToken;
 
 use super::block_on;
 use crate::cli::DeviceArgs;
+use crate::files::{self, Others};
 use crate::logging::{self, LogFormat, LogSettings};
 use crate::signals::Signals;
-
-/// The bits of a file's mode that let anybody but its owner do anything.
-const OTHERS: u32 = 0o077;
 
 pub(super) fn run(args: &DeviceArgs) -> Result<ExitCode> {
     let settings = LogSettings { format: LogFormat::Auto, level: args.log_level.clone() };
     logging::start(&settings).map_err(anyhow::Error::msg).context("--log-level")?;
     let mut endpoint = Endpoint::parse(&args.server)?.with_trust(trust(args)?)?;
     if let Some(path) = &args.token_file {
-        endpoint = endpoint.with_credential(token(path).with_context(|| format!("--token-file {}", path.display()))?);
+        endpoint = endpoint.with_credential(token(path).context("--token-file")?);
+    }
+    if let (Some(chain), Some(key)) = (&args.client_cert, &args.client_key) {
+        endpoint =
+            certificate(chain, key).and_then(|it| Ok(endpoint.with_certificate(it)?)).context("--client-cert")?;
     }
     let media = Media { bind: args.bind, ..Media::default() };
     let device = DemoDevice::new(Options { media, ..Options::new(endpoint, &args.id) });
@@ -35,18 +35,28 @@ fn trust(args: &DeviceArgs) -> Result<Trust> {
     match &args.fingerprint {
         Some(text) => Trust::fingerprint(text).context("--fingerprint: expected 64 hex digits, with or without colons"),
         None if args.insecure => Ok(Trust::Insecure),
-        None => Ok(Trust::WebPki),
+        None => match &args.ca {
+            Some(path) => Ok(Trust::Pem(read(path, Others::MayRead).context("--ca")?)),
+            None => Ok(Trust::WebPki),
+        },
     }
 }
 
-/// Reads a token from a file that nobody else may read.
 fn token(path: &Path) -> Result<Token> {
-    let mut file = File::open(path)?;
-    let mode = file.metadata()?.permissions().mode() & 0o777;
-    ensure!(mode & OTHERS == 0, "it is open to others (mode {mode:03o}): chmod 600 makes it yours alone");
-    let mut text = String::new();
-    file.read_to_string(&mut text)?;
-    Ok(Token::new(text.trim_end_matches(['\r', '\n']))?)
+    let text = read(path, Others::MayNothing)?;
+    Token::new(text.trim_end_matches(['\r', '\n'])).with_context(|| path.display().to_string())
+}
+
+fn certificate(chain: &Path, key: &Path) -> Result<ClientCertificate> {
+    let (chain_text, key_text) = (read(chain, Others::MayRead)?, read(key, Others::MayNothing)?);
+    let certificate = ClientCertificate::from_pem(&chain_text, &key_text);
+    certificate.with_context(|| format!("{} and {}", chain.display(), key.display()))
+}
+
+/// Reads a file or a pipe, once.
+fn read(path: &Path, others: Others) -> Result<String> {
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    files::read_open(&file, path, others).map_err(anyhow::Error::msg)
 }
 
 async fn serve(device: DemoDevice) -> Result<ExitCode> {

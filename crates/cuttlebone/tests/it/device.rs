@@ -48,10 +48,23 @@ fn token_that_others_may_read_is_not_shown_to_anybody() {
         let output = run(&["device", "--server", &url, "--id", "d", "--token-file", &path]);
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains(&path) && said.contains(shown) && said.contains("chmod 600"), "{said}");
+        assert!(said.contains(&path) && said.contains(shown) && said.contains("chmod go= "), "{said}");
         assert!(!said.contains("CANARY"), "{said}");
     }
     assert!(listener.accept().is_err(), "nobody came");
+}
+
+#[test]
+fn key_that_others_may_read_is_not_used() {
+    let certificate = file("device.pem", "");
+    for (mode, expected) in [(0o640, "chmod go= "), (0o600, "no certificate in the PEM text")] {
+        let key = token_file("device.key", "CANARY", mode);
+        let arguments = ["device", "--server", "https://127.0.0.1:1", "--id", "d"];
+        let output = run(&[&arguments[..], &["--client-cert", &certificate, "--client-key", &key]].concat());
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(&key) && said.contains(expected) && !said.contains("CANARY"), "{said}");
+    }
 }
 
 #[test]

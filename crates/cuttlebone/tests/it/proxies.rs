@@ -85,8 +85,9 @@ impl Proxy {
             let mut command = command(ports);
             let program = command.get_program().to_string_lossy().into_owned();
             let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-            let child = spawned
-                .unwrap_or_else(|error| panic!("{program} is needed for this test: {error} (apt-get install it)"));
+            let child = spawned.unwrap_or_else(|error| {
+                panic!("{program} is needed for this test: {error} (cargo xtask ci --only tools)")
+            });
             let mut proxy = Self { child };
             let addresses = ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
             if proxy.listens(&addresses).await {
@@ -399,6 +400,47 @@ async fn caddy_passes_on_what_it_must() {
     };
     let (_caddy, [plain]) = Proxy::start(start).await;
     passes_on_what_it_must(&mut behind, plain).await;
+}
+
+#[tokio::test]
+async fn envoy_passes_on_what_it_must() {
+    let mut behind = Behind::start("envoy", "", TRUSTED);
+    let (certificate, fingerprint) = certificate("envoy-certificate");
+    let directory = directory("envoy");
+    // Each is one listener: what it believes of the client depends on whether it has TLS.
+    let envoy = |file: &str, port: u16, transport: bool| {
+        let config = deployed(
+            "envoy/envoy.yaml",
+            &[
+                ("address: 0.0.0.0, port_value: 443", &format!("address: 127.0.0.1, port_value: {port}")),
+                ("address: 127.0.0.1, port_value: 8080", &backend(behind.address)),
+                ("/etc/envoy/cert.pem", &certificate.to_string_lossy()),
+                ("/etc/envoy/key.pem", &certificate.to_string_lossy()),
+                (r#"domains: ["signal.example"]"#, r#"domains: ["*"]"#),
+            ],
+        );
+        let path = directory.join(file);
+        std::fs::write(&path, if transport { config } else { without_tls(&config) }).expect("written");
+        let mut envoy = command("envoy");
+        // No memory that is shared with another one of this machine.
+        envoy.args(["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "error", "-c"]).arg(path);
+        envoy
+    };
+    let (_first, [tls]) = Proxy::start(|[port]: [u16; 1]| envoy("tls.yaml", port, true)).await;
+    let (_second, [plain]) = Proxy::start(|[port]: [u16; 1]| envoy("plain.yaml", port, false)).await;
+    talk(&behind, tls, &fingerprint, "by-envoy").await;
+    passes_on_what_it_must(&mut behind, plain).await;
+}
+
+fn backend(address: SocketAddr) -> String {
+    format!("address: {}, port_value: {}", address.ip(), address.port())
+}
+
+/// A listener of Envoy without what makes it speak TLS.
+fn without_tls(config: &str) -> String {
+    let (before, rest) = config.split_once("        - transport_socket:\n").expect("it has TLS");
+    let (_, after) = rest.split_once("          filters:\n").expect("it has filters");
+    format!("{before}        - filters:\n{after}")
 }
 
 /// A proxy that gives up before the server does would cut those who are quiet between two pings.

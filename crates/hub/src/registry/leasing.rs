@@ -75,21 +75,6 @@ impl Registry {
         Ok(lease)
     }
 
-    /// Whether `identity` has a device for itself.
-    #[must_use]
-    pub fn has_lease(&self, identity: &str) -> bool {
-        self.shared.has_leases() && !self.shared.leases.lock().held_by(identity).is_empty()
-    }
-
-    /// Gives back every device that `identity` has for itself, and says which.
-    pub fn release_all(&self, identity: &str) -> Vec<Address> {
-        if !self.shared.has_leases() {
-            return Vec::new();
-        }
-        let held = self.shared.leases.lock().held_by(identity);
-        held.into_iter().filter(|address| self.release(address, Some(identity)).is_ok()).collect()
-    }
-
     /// The lease of a device.
     #[must_use]
     pub fn lease_of(&self, address: &Address) -> Option<Lease> {
@@ -118,9 +103,9 @@ impl Registry {
 }
 
 impl Shared {
-    /// What keeps a client from its device: that another has it for itself. `now_ms` is in milliseconds since 1970.
-    pub(super) fn keeps_out(&self, address: &Address, party: Option<&Arc<Party>>, now_ms: u64) -> Option<Reject> {
-        let lease = self.lease_of(address).filter(|lease| now_ms < lease.until_ms)?;
+    /// What keeps a client from its device: that another has it for itself.
+    pub(super) fn keeps_out(&self, address: &Address, party: Option<&Arc<Party>>) -> Option<Reject> {
+        let lease = self.lease_of(address)?;
         let is_own = party.is_some_and(|party| party.identity == lease.identity);
         (!is_own).then_some(Reject::DeviceLeased)
     }

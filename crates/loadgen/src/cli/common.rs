@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
-use cuttlebone_client::{Endpoint, Token, Trust};
+use cuttlebone_client::{ClientCertificate, Endpoint, Token, Trust};
 use cuttlebone_loadgen::{Arrivals, Meter, Rate, Shape, Sizes, Target};
 
 /// Which server.
@@ -39,11 +39,20 @@ pub(crate) struct TrustArgs {
     /// Show the token of this file on each connection (a token on the command line would be seen by all of the machine)
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Show this certificate (PEM) to a server that asks for one
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    client_cert: Option<PathBuf>,
+    /// The key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    client_key: Option<PathBuf>,
 }
 
 impl TrustArgs {
     pub(crate) fn endpoint(&self, url: &str) -> Result<Endpoint> {
-        let endpoint = self.trusting(Endpoint::parse(url)?)?;
+        let mut endpoint = self.trusting(Endpoint::parse(url)?)?;
+        if let (Some(chain), Some(key)) = (&self.client_cert, &self.client_key) {
+            endpoint = endpoint.with_certificate(ClientCertificate::from_pem(&text(chain)?, &text(key)?)?)?;
+        }
         let Some(file) = &self.token_file else { return Ok(endpoint) };
         Ok(endpoint.with_credential(token(file).with_context(|| format!("no token in {}", file.display()))?))
     }
@@ -51,10 +60,7 @@ impl TrustArgs {
     fn trusting(&self, endpoint: Endpoint) -> Result<Endpoint> {
         let trust = match (&self.ca, &self.fingerprint, self.insecure) {
             (None, None, false) => return Ok(endpoint),
-            (Some(file), None, false) => {
-                let text = std::fs::read_to_string(file);
-                Trust::Pem(text.with_context(|| format!("cannot read {}", file.display()))?)
-            }
+            (Some(file), None, false) => Trust::Pem(text(file)?),
             (None, Some(hex), false) => Trust::fingerprint(hex).context("--fingerprint wants 64 hex digits")?,
             (None, None, true) => Trust::Insecure,
             _ => bail!("only one of --ca, --fingerprint and --insecure can be given"),
@@ -67,11 +73,20 @@ impl TrustArgs {
         let file = |flag: &str, file: &Option<PathBuf>| {
             file.as_ref().map(|file| [flag.to_owned(), file.display().to_string()])
         };
-        let (ca, token) = (file("--ca", &self.ca), file("--token-file", &self.token_file));
+        let files = [
+            file("--ca", &self.ca),
+            file("--token-file", &self.token_file),
+            file("--client-cert", &self.client_cert),
+            file("--client-key", &self.client_key),
+        ];
         let fingerprint = self.fingerprint.as_ref().map(|hex| ["--fingerprint".to_owned(), hex.clone()]);
         let insecure = self.insecure.then(|| "--insecure".to_owned());
-        ca.into_iter().chain(token).chain(fingerprint).flatten().chain(insecure).collect()
+        files.into_iter().flatten().chain(fingerprint).flatten().chain(insecure).collect()
     }
+}
+
+fn text(file: &Path) -> Result<String> {
+    std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
 fn token(file: &Path) -> Result<Token> {
@@ -333,9 +348,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn child_process_is_told_of_the_file_and_not_of_the_token() {
-        let trust = TrustArgs { ca: None, fingerprint: None, insecure: true, token_file: Some("a.token".into()) };
-        assert_eq!(trust.arguments(), ["--token-file", "a.token", "--insecure"]);
+    fn child_process_is_told_of_the_files_and_not_of_what_is_in_them() {
+        let trust = TrustArgs {
+            ca: None,
+            fingerprint: None,
+            insecure: true,
+            token_file: Some("a.token".into()),
+            client_cert: Some("a.pem".into()),
+            client_key: Some("a.key".into()),
+        };
+        let expected = ["--token-file", "a.token", "--client-cert", "a.pem", "--client-key", "a.key", "--insecure"];
+        assert_eq!(trust.arguments(), expected);
     }
 
     #[test]

@@ -121,6 +121,8 @@ pub(crate) struct Entry<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     device_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "some_connection")]
     connection: Option<(u32, u64)>,
@@ -167,6 +169,7 @@ impl<'a> Entry<'a> {
             from: None,
             role: None,
             device_id: None,
+            tenant: None,
             client_id: None,
             connection: None,
             previous: None,
@@ -229,6 +232,11 @@ impl<'a> Entry<'a> {
 
     pub(crate) fn device(self, device_id: Option<&'a DeviceId>) -> Self {
         Self { device_id: device_id.map(DeviceId::as_str), ..self }
+    }
+
+    /// The tenant of the device, where nobody did it whose tenant would say that.
+    pub(crate) fn of_tenant(self, tenant: Option<&'a str>) -> Self {
+        Self { tenant, ..self }
     }
 
     pub(crate) fn client(self, client_id: Option<ClientId>) -> Self {

@@ -108,7 +108,7 @@ impl<C: Conn> Connection<C> {
     /// Who is known may register each of its ids so often; who is not, is bounded by address.
     fn may_register_again(&self, device_id: &DeviceId) -> bool {
         let ConnectionContext { app, caller, .. } = &self.context;
-        caller.principal().is_none_or(|principal| app.registrations.try_take(principal.identity(), device_id))
+        caller.principal().is_none_or(|principal| app.registrations.try_take(&principal.account(), device_id))
     }
 
     /// How long a connect waits before anything is looked up: not at all, unless many before it have failed. One that waits for
@@ -116,7 +116,7 @@ impl<C: Conn> Connection<C> {
     fn delay_of_connect(&self, asked: &AttachRequest) -> Duration {
         let ConnectionContext { app, caller, .. } = &self.context;
         let guesser = caller.guesser().filter(|_| !asked.is_repeated());
-        let delay = guesser.map_or(Duration::ZERO, |identity| app.failed_connects.delay(identity));
+        let delay = guesser.map_or(Duration::ZERO, |account| app.failed_connects.delay(&*account));
         if !delay.is_zero() {
             app.metrics.slowed_connect();
         }
@@ -135,9 +135,9 @@ impl<C: Conn> Connection<C> {
         if self.missed != Missed::Nothing
             && *role == Role::Client
             && !self.told
-            && let Some(identity) = caller.guesser()
+            && let Some(account) = caller.guesser()
         {
-            app.failed_connects.count(identity.into());
+            app.failed_connects.count(account.into());
         }
     }
 

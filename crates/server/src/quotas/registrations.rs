@@ -50,16 +50,16 @@ impl Registrations {
     }
 
     /// Whether the principal may register the id once more now; if so, it has.
-    pub(crate) fn try_take(&self, identity: &str, device_id: &DeviceId) -> bool {
+    pub(crate) fn try_take(&self, account: &str, device_id: &DeviceId) -> bool {
         if self.step.is_zero() {
             return true;
         }
         let now = clock::now();
         let mut table = self.table.lock();
         table.sweep(now);
-        let ids = match table.of.get_mut(identity) {
+        let ids = match table.of.get_mut(account) {
             Some(ids) => ids,
-            None => table.of.entry(identity.into()).or_default(),
+            None => table.of.entry(account.into()).or_default(),
         };
         let whole = ids.get(device_id).map_or(now, |whole| now.max(*whole)) + self.step;
         if whole > now + self.step * self.burst {

@@ -71,7 +71,7 @@ pub(crate) async fn take(
         Err(reason) => return reason.response(&app, (&link, &caller), &id),
     };
     let Some(party) = caller.party() else { return needs_token(&app, &link, &caller) };
-    if !app.leasing.try_take(&party.identity, &address.device_id) {
+    if !may_lease_again(&app, &caller, &address) {
         return too_often(&app);
     }
     if asked.force && !caller.is_admin() {
@@ -85,11 +85,9 @@ pub(crate) async fn take(
     }
     let name = caller.name().unwrap_or_default();
     let wish = LeaseWish { party: &party, name: caller.shown_name().unwrap_or_default(), ttl, force: asked.force };
-    match app.registry.lease(&address, &wish, clock::now().into_std(), clock::unix_ms()) {
+    let lease = || app.registry.lease(&address, &wish, clock::now().into_std(), clock::unix_ms());
+    match app.lease_holders.note_if((&address, caller.principal()), lease) {
         Ok(Leased { lease, before }) => {
-            if let Some(principal) = caller.principal() {
-                app.lease_holders.note(principal);
-            }
             let before = before.as_ref().map(|before| &*before.identity);
             let what = match before {
                 None => "take",
@@ -120,7 +118,7 @@ pub(crate) async fn give_back(
         Err(reason) => return reason.response(&app, (&link, &caller), &id),
     };
     let Some(party) = caller.party() else { return needs_token(&app, &link, &caller) };
-    if !app.leasing.try_take(&party.identity, &address.device_id) {
+    if !may_lease_again(&app, &caller, &address) {
         return too_often(&app);
     }
     let holder = Some(&*party.identity).filter(|_| !caller.is_admin());
@@ -166,6 +164,10 @@ pub(super) fn controlled(app: &App, caller: &Caller, id: &str) -> Result<Address
     }
     let is_seen = caller.may_see(&address) && app.registry.find(&address).is_some();
     Err(if is_seen { NotTheirs::NotControlled } else { NotTheirs::Absent })
+}
+
+fn may_lease_again(app: &App, caller: &Caller, address: &Address) -> bool {
+    caller.principal().is_none_or(|principal| app.leasing.try_take(&principal.account(), &address.device_id))
 }
 
 fn needs_token(app: &App, link: &Link, caller: &Caller) -> Response {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cuttlebone_access::Principal;
+use cuttlebone_hub::{Address, Lease};
 use parking_lot::Mutex;
 use tokio::time::interval;
 
@@ -15,19 +16,29 @@ use crate::clock;
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Who has leases, by identity, as they were recognised last. As many as have leases, and those who had until a moment ago.
+/// Who took or renewed each lease last, as it was recognised then: of two who have one identity, the credential of one may be
+/// taken back and that of the other not. As many as there are leases, and were a moment ago.
 #[derive(Debug, Default)]
-pub(crate) struct Holders(Mutex<HashMap<Box<str>, Arc<Principal>>>);
+pub(crate) struct Holders(Mutex<HashMap<Address, Arc<Principal>>>);
 
 impl Holders {
-    /// One takes a device for itself.
-    pub(crate) fn note(&self, principal: &Arc<Principal>) {
-        self.0.lock().insert(principal.identity().into(), Arc::clone(principal));
+    /// Notes who it was, if `lease` comes about. Nobody takes another meanwhile, so that what is noted is what came last.
+    pub(crate) fn note_if<T, E>(
+        &self,
+        (address, principal): (&Address, Option<&Arc<Principal>>),
+        lease: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut holders = self.0.lock();
+        let taken = lease()?;
+        if let Some(principal) = principal {
+            holders.insert(address.clone(), Arc::clone(principal));
+        }
+        Ok(taken)
     }
 
     /// Those of whom `is_gone` is true, who are forgotten.
-    fn take(&self, mut is_gone: impl FnMut(&Principal) -> bool) -> Vec<Arc<Principal>> {
-        self.0.lock().extract_if(|_, principal| is_gone(principal)).map(|(_, principal)| principal).collect()
+    fn take(&self, mut is_gone: impl FnMut(&Address, &Principal) -> bool) -> Vec<(Address, Arc<Principal>)> {
+        self.0.lock().extract_if(|address, principal| is_gone(address, principal)).collect()
     }
 }
 
@@ -37,15 +48,21 @@ pub(crate) async fn run(app: &App) {
     let mut tick = interval(EVERY);
     while app.tasks.abort.run_until_cancelled(tick.tick()).await.is_some() {
         for (address, lease) in app.registry.end_leases(clock::now().into_std()) {
-            let entry = Entry::new(Event::Lease).outcome(Outcome::Expired).what("over");
-            app.audit.note(&entry.device(Some(&address.device_id)).whom(Some(&lease.identity)));
+            note(app, &address, &lease, "over");
         }
-        for holder in app.lease_holders.take(|principal| app.gate.is_taken_back(principal)) {
-            for address in app.registry.release_all(holder.identity()) {
-                let entry = Entry::new(Event::Lease).outcome(Outcome::Expired).what("taken_back");
-                app.audit.note(&entry.device(Some(&address.device_id)).whom(Some(holder.identity())));
+        for (address, holder) in app.lease_holders.take(|_, principal| app.gate.is_taken_back(principal)) {
+            if let Ok(lease) = app.registry.release(&address, Some(holder.identity())) {
+                note(app, &address, &lease, "taken_back");
             }
         }
-        app.lease_holders.take(|principal| !app.registry.has_lease(principal.identity()));
+        app.lease_holders.take(|address, principal| {
+            app.registry.lease_of(address).is_none_or(|lease| *lease.identity != *principal.identity())
+        });
     }
+}
+
+fn note(app: &App, address: &Address, lease: &Lease, what: &'static str) {
+    let entry = Entry::new(Event::Lease).outcome(Outcome::Expired).what(what);
+    let entry = entry.device(Some(&address.device_id)).of_tenant(address.realm.tenant());
+    app.audit.note(&entry.whom(Some(&lease.identity)));
 }

@@ -5,6 +5,7 @@ pub(crate) mod support;
 use std::time::Duration;
 
 use cuttlebone_access::{NewToken, TokenFields};
+use cuttlebone_client::{ClientEvent, ClientOptions, DeviceEvent, DeviceOptions, Endpoint, Trust, client, device};
 use rcgen::{ExtendedKeyUsagePurpose, SerialNumber, date_time_ymd};
 use tokio::time::Instant;
 
@@ -30,6 +31,27 @@ async fn peer_is_whom_its_certificate_names() {
     client.expect("device_info").await;
     client.send(r#"{"message_type":"forward","payload":1}"#).await;
     device.expect("client_msg").await;
+}
+
+/// Both roles of the SDK, where a certificate is the only way in.
+#[tokio::test]
+async fn sdk_shows_its_certificate() {
+    let authority = Authority::new();
+    let asking = Asking::new("sdk", &authority, true);
+    let endpoint = |certificate| {
+        let endpoint = Endpoint::parse(&format!("wss://{}", asking.server.addr)).expect("an address");
+        let endpoint = endpoint.with_certificate(certificate).expect("a pair");
+        endpoint.with_trust(Trust::Insecure).expect("TLS")
+    };
+    let ours = authority.certificate("cvd-1.lab.example");
+    let info = serde_json::value::to_raw_value("d").expect("JSON");
+    let (_device, mut registered) = device(DeviceOptions::new(endpoint(ours.clone()), "cvd-1", info));
+    assert!(matches!(registered.next().await, Some(DeviceEvent::Registered { .. })));
+    let (_client, mut events) = client(ClientOptions::new(endpoint(ours), "cvd-1"));
+    assert!(matches!(events.next().await, Some(ClientEvent::Config { .. })));
+    let stranger = Authority::new().certificate("cvd-1.lab.example");
+    let (_stranger, mut events) = client(ClientOptions::new(endpoint(stranger), "cvd-1"));
+    assert!(matches!(events.next().await, Some(ClientEvent::Lost { .. })));
 }
 
 #[tokio::test]

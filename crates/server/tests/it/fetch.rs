@@ -63,6 +63,8 @@ enum Answer {
     Endless,
     /// The head, and then nothing.
     Stalls,
+    /// An answer will come: this, for ever.
+    Promises(&'static str),
 }
 
 async fn one(socket: TcpStream, tls: Option<TlsAcceptor>, answer: Answer) {
@@ -82,6 +84,7 @@ async fn speak(mut socket: impl AsyncRead + AsyncWrite + Unpin, answer: Answer) 
     let (head, rest): (_, &[u8]) = match answer {
         Answer::Text(text) => (text, b""),
         Answer::Endless => ("HTTP/1.1 200 OK\r\n\r\n", &[b'x'; 1024]),
+        Answer::Promises(text) => (text, text.as_bytes()),
         Answer::Stalls => ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhe", b""),
     };
     let mut open = socket.write_all(head.as_bytes()).await.is_ok();
@@ -144,6 +147,18 @@ async fn answer_without_end_and_one_that_stalls_are_given_up() {
     let request = Request::get(other.url("https", "127.0.0.1")).body(Bytes::new()).expect("a request");
     let error = fetcher.send(request).await.expect_err("it never ends");
     assert_eq!(error.label(), "timeout", "{error}");
+}
+
+/// No bound of a body counts them, and whoever reads them does nothing else meanwhile.
+#[tokio::test]
+async fn answers_before_the_answer_are_bounded_too() {
+    for promise in ["HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"] {
+        let other = Other::with_tls(Answer::Promises(promise)).await;
+        let begun = tokio::time::Instant::now();
+        let error = other.ask(&other.url("https", "127.0.0.1")).await.expect_err("they never end");
+        assert_eq!(error.label(), "too_large", "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(5), "the bound of bytes, and not that of time");
+    }
 }
 
 #[tokio::test]

@@ -34,9 +34,17 @@ impl Signer {
     }
 
     /// The same with more in its header.
-    pub(crate) fn token_with(&self, mut more: Value) -> String {
-        let mut header = json!({"alg": "ES256", "kid": self.kid});
-        header.as_object_mut().expect("an object").append(more.as_object_mut().expect("an object"));
+    pub(crate) fn token_with(&self, more: Value) -> String {
+        self.signed(more, json!({}))
+    }
+
+    /// The same with other claims.
+    pub(crate) fn token_of(&self, claims: Value) -> String {
+        self.signed(json!({}), claims)
+    }
+
+    fn signed(&self, more: Value, other: Value) -> String {
+        let header = with(json!({"alg": "ES256", "kid": self.kid}), more);
         let claims = json!({
             "iss": ISSUER,
             "sub": "alice",
@@ -44,10 +52,17 @@ impl Signer {
             "cuttlebone_roles": ["client"],
             "cuttlebone_devices": ["*"],
         });
+        let claims = with(claims, other);
         let message = [header, claims].map(|part| base64url(part.to_string().as_bytes())).join(".");
         let signature = self.key.sign(&SystemRandom::new(), message.as_bytes()).expect("signs");
         format!("{message}.{}", base64url(signature.as_ref()))
     }
+}
+
+/// What stands in both objects; of what is in both, that of the second.
+fn with(mut all: Value, mut more: Value) -> Value {
+    all.as_object_mut().expect("an object").append(more.as_object_mut().expect("an object"));
+    all
 }
 
 /// The text of a JWK Set.

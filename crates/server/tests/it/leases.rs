@@ -1,12 +1,15 @@
 //! Having a device for oneself, over HTTP.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use cuttlebone_access::{Access, IssuerSettings, Jwt, KeySet, Revoked, Settings as Kinds, StaticTokens};
+use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 
 use crate::access::{Known, access, ask, client, connect, device, expect_end, get, known, register, server};
 use crate::frames::{PING, RawWs, Sent, frame};
+use crate::idp::{ISSUER, Signer, jwks};
 use crate::support::{Answer, Peer, Running, expect_type};
 
 const LEASED: &str = r#"{"error":"Connection failed: Device is leased to another","cuttlebone_code":"device_leased"}"#;
@@ -271,6 +274,51 @@ async fn t20_lease_of_who_was_taken_back_ends_within_a_moment() {
     assert_eq!(send(&server, "DELETE", "/api/v1/sessions?identity=token:bob", &root).await.status, 204);
     server.until_audited("lease", &[("what", "taken_back".into()), ("whom", "token:bob".into())]).await;
     assert_eq!(server.metric("cuttlebone_leases").await, 0);
+}
+
+/// One account can be of two tenants, and can have two tokens: each lease is of the one that took it.
+#[tokio::test]
+async fn lease_ends_with_the_credential_that_took_it_and_with_no_other() {
+    let host =
+        |number, tenant: &str| known(number, &format!("name=host-{tenant} role=device devices=* tenant={tenant}"));
+    let (hosts, root) = ([host(1, "one"), host(2, "two")], known(3, "name=root role=admin tenant=one"));
+    let signer = Signer::new("1");
+    let alice = |tenant: &str, id: &str| Known {
+        token: signer.token_of(json!({"cuttlebone_tenant": tenant, "jti": id})),
+        line: String::new(),
+    };
+    let in_force = |revoked: &str| {
+        let rules = IssuerSettings::new(ISSUER);
+        let jwt = Jwt::new(vec![(rules, KeySet::from_jwks(&jwks(&[&signer])).expect("keys"))]).expect("good settings");
+        let lines: String = [&hosts[0], &hosts[1], &root].map(|known| format!("{}\n", known.line)).concat();
+        let tokens = Some(StaticTokens::parse(&lines).expect("lines"));
+        let revoked = Revoked::parse(revoked).expect("names");
+        Arc::new(Access::new(Kinds { tokens, jwt: Some(jwt), revoked, ..Kinds::default() }))
+    };
+    let server = Running::with(|settings| {
+        settings.access.access = in_force("");
+        settings.access.anonymous = false;
+    });
+    let mut devices = Vec::new();
+    for (host, id) in [(&hosts[0], "a"), (&hosts[1], "b"), (&hosts[1], "c")] {
+        devices.push(device(&server, host, id).await);
+    }
+    for (id, who) in [("b", alice("two", "first")), ("c", alice("two", "second")), ("a", alice("one", "third"))] {
+        let answer = send(&server, "POST", &format!("/api/v1/devices/{id}/lease"), &who).await;
+        assert_eq!(answer.status, 200, "{id}: {}", answer.text());
+    }
+    let ended = async |id: &str, tenant: &str, left: u64| {
+        let expected = [("what", "taken_back".into()), ("device_id", id.into()), ("tenant", tenant.into())];
+        server.until_audited("lease", &expected).await;
+        assert_eq!(server.metric("cuttlebone_leases").await, left, "{id}");
+    };
+    let path = format!("/api/v1/sessions?identity=jwt:{ISSUER}%23alice");
+    assert_eq!(send(&server, "DELETE", &path, &root).await.status, 204);
+    ended("a", "one", 2).await;
+    server.handle.set_access(in_force(&format!("jti:{ISSUER}#second")));
+    ended("c", "two", 1).await;
+    server.handle.set_access(in_force(&format!("jti:{ISSUER}#first")));
+    ended("b", "two", 0).await;
 }
 
 #[tokio::test]

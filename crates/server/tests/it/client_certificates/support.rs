@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cuttlebone_access::{Access, CertificateRule, CertificateTrust, Certificates, NameKind, Role, Roles, StaticTokens};
+use cuttlebone_client::ClientCertificate;
 use cuttlebone_server::{ClientSettings, Settings};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderName, HeaderValue};
@@ -47,6 +48,15 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.0).expect("signed");
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
         Identity::new(Some((vec![certificate.der().clone()], key)))
+    }
+
+    /// The same for our SDK.
+    pub(crate) fn certificate(&self, name: &str) -> ClientCertificate {
+        let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.0).expect("signed");
+        ClientCertificate::from_pem(&certificate.pem(), &key.serialize_pem()).expect("a pair")
     }
 
     /// One that is good.
