@@ -37,6 +37,8 @@ pub use stream::Stream;
 
 /// Bytes that may be queued before [`RawConn::send_text`] writes.
 const FLUSH_THRESHOLD: usize = 64 * 1024;
+/// Pings that are read while their answers can't be written: a server that reads nothing would have us keep them all.
+const MOST_PONGS: usize = 512;
 const NO_STATUS: u16 = 1005;
 const REASON_BYTES: usize = 123;
 
@@ -87,6 +89,8 @@ pub struct RawConn {
     ws: WebSocketStream<ReadOn<Stream>>,
     subprotocol: Option<String>,
     dirty: bool,
+    /// Answers to pings that may not be written yet.
+    pongs: usize,
     failure: Option<String>,
     is_violation: bool,
 }
@@ -127,7 +131,7 @@ pub async fn connect(endpoint: &Endpoint, path: &str, subprotocols: &[&str]) -> 
     let (ws, response) = builder.connect_on(stream).await.map_err(upgrade_error)?;
     let subprotocol =
         response.headers().get(SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    Ok(RawConn { ws, subprotocol, dirty: false, failure: None, is_violation: false })
+    Ok(RawConn { ws, subprotocol, dirty: false, pongs: 0, failure: None, is_violation: false })
 }
 
 fn upgrade_error(error: tokio_websockets::Error) -> ConnectError {
@@ -204,7 +208,7 @@ impl RawConn {
     }
 
     /// What comes next, or `None` after a close frame, at the end of the stream and after an error. Cancel safe. Also
-    /// writes what is queued.
+    /// writes what is queued. Nothing more comes while the server leaves the answers to 512 pings unread.
     pub async fn next(&mut self) -> Option<RawEvent> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
@@ -239,16 +243,22 @@ impl RawConn {
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = std::task::ready!(Pin::new(&mut self.ws).poll_flush(cx));
         self.dirty = false;
+        self.pongs = 0;
         Poll::Ready(result.map_err(io_error).and_then(|()| self.written()))
     }
 
     /// The poll form of [`RawConn::next`].
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<RawEvent>> {
+        if self.pongs >= MOST_PONGS {
+            // Whatever comes of it: one that broke can still be read.
+            let _ = std::task::ready!(self.poll_flush(cx));
+        }
         let event = match std::task::ready!(Pin::new(&mut self.ws).poll_next(cx)) {
             None => None,
             Some(Ok(message)) => {
                 // The library has queued the answer to a ping or a close.
                 self.dirty |= message.is_ping() || message.is_close();
+                self.pongs += usize::from(message.is_ping());
                 Some(event(message))
             }
             Some(Err(error)) => {

@@ -1,11 +1,12 @@
 //! For whom a seat speaks, and where its devices are.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use cuttlebone_proto::DeviceId;
 
 /// Device ids of one realm have nothing to do with those of another.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Realm {
     /// That of everybody who belongs to no tenant.
     #[default]
@@ -34,6 +35,19 @@ impl Realm {
             Self::Tenant(tenant) => Self::Nowhere(Some(tenant)),
             nowhere @ Self::Nowhere(_) => nowhere,
         }
+    }
+}
+
+/// The same work for each, or looking somebody up where no device is would take longer than where devices are.
+impl Hash for Realm {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (kind, tenant) = match self {
+            Self::Common => (0, ""),
+            Self::Tenant(tenant) => (1, &**tenant),
+            Self::Nowhere(tenant) => (2, tenant.as_deref().unwrap_or_default()),
+        };
+        state.write_u8(kind);
+        tenant.hash(state);
     }
 }
 

@@ -83,9 +83,12 @@ impl AttachRequest {
         }
     }
 
-    /// The client may not reach this device: it waits where none will ever come, as it would for one that is absent.
-    pub fn hide(&mut self) {
-        self.address.realm = std::mem::take(&mut self.address.realm).hidden();
+    /// Where the client may not reach this device (`is_hidden`), it waits where none will ever come, as it would for one that is
+    /// absent. The same work either way.
+    pub fn hide(&mut self, is_hidden: bool) {
+        let kept = self.address.realm.clone();
+        let hidden = std::mem::take(&mut self.address.realm).hidden();
+        self.address.realm = if is_hidden { hidden } else { kept };
     }
 }
 

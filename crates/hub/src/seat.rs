@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use cuttlebone_proto::limits::DEVICE_ID_BYTES;
 use cuttlebone_proto::{CloseCode, DeviceId, Reject};
 
 use crate::config::WriteConfig;
@@ -233,10 +234,12 @@ fn refuse(registry: &Registry, inbox: &Inbox, reject: &Reject) -> Next {
     }
 }
 
-/// The whole id of a device that asks for `device_id`; nothing where that is too long for one.
+/// The whole id of a device that asks for `device_id`; nothing where that is too long for one that has a prefix, however long its
+/// prefix is: else the longest that is taken would tell.
 fn whole(device_id: DeviceId, party: Option<&Arc<Party>>) -> Option<DeviceId> {
     match party.and_then(|party| party.prefix.as_ref()) {
         None => Some(device_id),
+        Some(_) if device_id.as_str().len() > DEVICE_ID_BYTES / 2 => None,
         Some(prefix) => DeviceId::new(&format!("{prefix}{}", device_id.as_str())).ok(),
     }
 }

@@ -224,12 +224,43 @@ pub(crate) fn bytes_of_all(servers: &[IceServer]) -> usize {
 
 fn bytes_of(server: &IceServer) -> usize {
     let texts = server.urls.iter().chain(&server.username).chain(&server.credential);
-    texts.map(|text| text.len() + 64).sum()
+    texts.map(|text| written(text) + 64).sum()
+}
+
+/// How long a text is in JSON.
+fn written(text: &str) -> usize {
+    let bytes = text.bytes().map(|byte| match byte {
+        b'"' | b'\\' => 2,
+        0..=0x1f => r"\u0000".len(),
+        _ => 1,
+    });
+    bytes.sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn length_is_that_of_the_text_as_it_is_sent() {
+        for text in ["turn:a.example:3478?transport=udp", r#"a"b\c"#, "a\u{1}\u{7f}é\u{10ffff}"] {
+            assert_eq!(written(text) + 2, serde_json::to_string(text).expect("JSON").len(), "{text:?}");
+        }
+        let server = |of: &str| IceServer {
+            urls: vec![format!("turn:{}.example", "a".repeat(490))],
+            username: Some(of.repeat(MOST_BYTES)),
+            credential: Some(of.repeat(MOST_BYTES)),
+        };
+        for of in ["x", "\"", "\u{1}"] {
+            let all = vec![server(of); 40];
+            let told = all.iter().scan(0, |bytes, one| {
+                *bytes += bytes_of(one);
+                (*bytes <= MOST_IN_ALL).then(|| one.clone())
+            });
+            let config = cuttlebone_proto::encode::config(&told.collect::<Vec<_>>());
+            assert!((40_000..65_536).contains(&config.len()), "{}", config.len());
+        }
+    }
 
     fn server(urls: &[&str], username: Option<&str>, credential: Option<&str>) -> ServerSettings {
         let urls = urls.iter().map(|&url| url.into()).collect();

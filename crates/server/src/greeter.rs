@@ -20,6 +20,7 @@ use ring::hmac;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+use crate::admission::group;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::clock;
@@ -38,8 +39,9 @@ pub(crate) struct Guest<'a> {
     pub(crate) kind: PeerKind,
     pub(crate) caller: &'a Caller,
     pub(crate) peer: SocketAddr,
-    /// Tells its connection from others of the same address.
-    pub(crate) number: u64,
+    /// Tells its connection from others of the same address. A request is none: what it is told is for all from there who are
+    /// the same one, or a name would be had for each request.
+    pub(crate) number: Option<u64>,
 }
 
 /// Writes what peers are told.
@@ -127,7 +129,11 @@ impl Greeter {
     fn name_of(&self, guest: &Guest<'_>) -> String {
         let Guest { kind, caller, peer, number } = guest;
         let (tenant, name) = (caller.tenant().unwrap_or(""), caller.name().unwrap_or(""));
-        let who = format!("{kind:?}\0{tenant}\0{name}\0{peer}\0{number}");
+        let from = match number {
+            Some(number) => format!("{peer}\0{number}"),
+            None => group(peer.ip()).to_string(),
+        };
+        let who = format!("{kind:?}\0{tenant}\0{name}\0{from}");
         let tag = hmac::sign(&self.key, who.as_bytes());
         tag.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }

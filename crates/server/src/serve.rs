@@ -72,7 +72,8 @@ pub(crate) async fn serve(accepted: Accepted, link: Arc<Link>, plan: Plan) {
     }
 }
 
-/// Hears from a proxy that has to say it whose connection this is. Nothing if it does not, or if that one may not have it.
+/// Hears from a proxy that has to say it whose connection this is. Nothing if it does not, or if that one may not have it. Where it
+/// names nobody, what comes may be a client's own words all the same: it counts as the proxy's, and no header says otherwise.
 async fn known(mut accepted: Accepted, link: Arc<Link>, mut plan: Plan) -> Option<(Accepted, Arc<Link>, Plan)> {
     let App { settings, metrics, audit, .. } = &*plan.app;
     if !plan.is_proxy || !settings.proxy.protocol {
@@ -92,11 +93,8 @@ async fn known(mut accepted: Accepted, link: Arc<Link>, mut plan: Plan) -> Optio
             return None;
         }
     };
-    if !names_another {
-        return Some((accepted, link, plan));
-    }
     let peer = accepted.peer();
-    plan.is_proxy = settings.proxy.trusts(peer.ip());
+    plan.is_proxy = names_another && settings.proxy.trusts(peer.ip());
     let permit = if plan.is_proxy { Ok(link.permit.clone()) } else { link.permit.connection_behind(peer.ip()) };
     match permit {
         Ok(permit) => {

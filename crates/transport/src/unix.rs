@@ -2,12 +2,11 @@
 //!
 //! Invariants: 1. a file at which somebody listens is never taken away; 2. a file that a server left which is gone is no
 //! obstacle; 3. nobody connects before the file has its mode and its group; 4. the file goes with the listener, if it is
-//! still its own.
+//! still its own; 5. nothing is waited for, whatever is there.
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -71,8 +70,12 @@ fn lock(path: &Path) -> io::Result<File> {
         let text = format!("{} is a link, and would be made elsewhere", Path::new(&name).display());
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
-    // Whoever may open it could hold it.
-    let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(name)?;
+    // Whoever may open it could hold it. A pipe that is only written to would be waited for.
+    let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&name)?;
+    if !file.metadata()?.is_file() {
+        let text = format!("{} is no file", Path::new(&name).display());
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+    }
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(io::ErrorKind::AddrInUse.into()),
@@ -90,7 +93,10 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         }
         Ok(_) => {}
     }
-    match UnixStream::connect(path) {
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // One whose queue is full would be waited for.
+    probe.set_nonblocking(true)?;
+    match probe.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         // It listens, or is too busy to say so, or is not ours to ask.
         _ => Err(io::ErrorKind::AddrInUse.into()),

@@ -8,6 +8,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tokio_websockets::{CloseCode, Message, ServerBuilder, WebSocketStream};
 
 pub(crate) const CONFIG: &str = r#"{"message_type":"config","ice_servers":[{"urls":["stun:s.example"]}]}"#;
@@ -151,6 +152,15 @@ impl Peer {
         self.ws.send(Message::close(Some(code), "why")).await.is_ok()
     }
 
+    /// Sends pings and reads nothing, until there is no room for them for so long; how many there were.
+    pub(crate) async fn ping_until_stuck(&mut self, patience: Duration) -> usize {
+        let mut sent = 0;
+        while timeout(patience, self.ws.send(Message::ping(vec![b'x'; 125]))).await.is_ok_and(|sent| sent.is_ok()) {
+            sent += 1;
+        }
+        sent
+    }
+
     /// The next message that is not a ping.
     pub(crate) async fn next(&mut self) -> Option<Message> {
         loop {
@@ -169,6 +179,11 @@ impl Peer {
     /// Whether the next message is a ping. It is answered with whatever is done next.
     pub(crate) async fn saw_ping(&mut self) -> bool {
         matches!(self.ws.next().await, Some(Ok(message)) if message.is_ping())
+    }
+
+    /// Whether the next message is the answer to a ping.
+    pub(crate) async fn saw_pong(&mut self) -> bool {
+        matches!(self.ws.next().await, Some(Ok(message)) if message.is_pong())
     }
 
     pub(crate) async fn close_code(&mut self) -> Option<u16> {

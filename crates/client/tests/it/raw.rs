@@ -3,6 +3,8 @@ use std::time::Duration;
 use cuttlebone_client::Endpoint;
 use cuttlebone_client::raw::{self, ConnectError, RawEvent};
 
+use tokio::time::timeout;
+
 use crate::fake::FakeServer;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -60,6 +62,31 @@ async fn a_message_over_the_bound_ends_the_connection() {
     assert!(conn.next().await.is_some());
     assert_eq!(conn.next().await, None);
     assert!(conn.failure().is_some());
+}
+
+/// Each ping would leave an answer behind that has nowhere to go.
+#[tokio::test]
+async fn server_that_pings_and_reads_nothing_is_read_no_further() {
+    let server = FakeServer::start().await;
+    let endpoint = server.endpoint();
+    let (conn, mut peer) = tokio::join!(raw::connect(&endpoint, "/x", &[]), server.accept());
+    let mut conn = conn.unwrap();
+    let reading = async {
+        let mut read = 0_usize;
+        while timeout(Duration::from_secs(2), conn.next()).await.is_ok_and(|event| event == Some(RawEvent::Ping)) {
+            read += 1;
+            assert!(read < 2_000_000, "it goes on and on");
+        }
+        read
+    };
+    let pinging = peer.ping_until_stuck(Duration::from_secs(2));
+    let (read, sent) = tokio::join!(reading, timeout(Duration::from_secs(60), pinging));
+    let sent = sent.expect("it was stuck");
+    assert!(read > 512 && sent > read, "{read} of {sent}");
+    // The server reads again, and all is as it was.
+    let rest = async { while peer.saw_pong().await {} };
+    let (event, _) = tokio::join!(conn.next(), timeout(Duration::from_secs(1), rest));
+    assert_eq!(event, Some(RawEvent::Ping));
 }
 
 #[tokio::test]

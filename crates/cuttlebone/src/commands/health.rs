@@ -20,7 +20,8 @@ pub(super) fn run(args: &HealthArgs) -> Result<ExitCode> {
     if status == "200" {
         return print("ready\n");
     }
-    if status.is_empty() {
+    // Whatever else stands there is not for a terminal.
+    if status.len() != 3 || !status.bytes().all(|byte| byte.is_ascii_digit()) {
         bail!("{} does not answer in HTTP", args.url);
     }
     if status == "401" {

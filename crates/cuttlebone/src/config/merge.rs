@@ -149,9 +149,15 @@ fn is_secret(key: &str) -> bool {
     ["credential", "_key", "secret", "secrets"].iter().any(|secret| name.ends_with(secret))
 }
 
-/// A type error in plain words. That of a secret does not show the value.
+/// A type error in plain words. It shows no text that stands where something else belongs: it may be a secret that is out of place.
 fn describe(key: &str, error: &toml::de::Error) -> String {
-    let text = error.message();
+    let text = match error.message().split_once(r#"string ""#) {
+        Some((before, rest)) => {
+            let expected = rest.rsplit_once(r#"", "#).map_or("expected something else", |(_, expected)| expected);
+            format!("{before}string, {expected}")
+        }
+        None => error.message().to_owned(),
+    };
     if is_secret(key) {
         return if key.ends_with("secrets") {
             "expected a list of texts in quotes"

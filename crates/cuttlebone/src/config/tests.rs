@@ -258,6 +258,11 @@ fn a_secret_is_in_no_message() {
         "[[ice.servers]]\nurls = [\"turn:a\"]\ncredential = \"31337\"\n",
         "[[ice.servers]]\nurls = [\"turn:a\"]\ncredential = \"31337\n",
         "[clients]\nresume_key = \"31337\"\n",
+        // Where they do not belong.
+        "[ice]\nservers = \"31337\"\n",
+        "[ice]\nservers = [\"a \\\"31337\\\", b\"]\n",
+        "clients = \"31337\"\n",
+        "[timeouts]\nping_ms = \"31337\"\n",
         "[clients]\nresume_key = 31337\n",
     ] {
         let text = faults(file);

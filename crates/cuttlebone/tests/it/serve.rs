@@ -1,6 +1,6 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::program::{Running, file, program, run, stderr, stdout};
 
@@ -53,6 +53,28 @@ fn health_asks_a_running_server() {
     let gone = run(&["health", "--url", &url]);
     assert_eq!(gone.status.code(), Some(1));
     assert!(stderr(&gone).contains("cannot reach"), "{}", stderr(&gone));
+}
+
+/// Whoever answers may be anybody, and what it says would be written to a terminal.
+#[test]
+fn health_shows_nothing_of_an_answer_that_is_none() {
+    for answer in
+        ["HTTP/1.1 \x1b]0;CANARY\x07 no\r\n\r\n", "HTTP/1.1 CANARY\r\n\r\n", "HTTP/1.1 2000 CANARY\r\n\r\n", "CANARY"]
+    {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("listens");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let asked = program(&["health", "--url", &url]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let asked = asked.expect("starts");
+        let (mut socket, _) = listener.accept().expect("it asks");
+        let mut request = [0; 1024];
+        assert!(socket.read(&mut request).expect("a request") > 0);
+        socket.write_all(answer.as_bytes()).expect("answered");
+        drop(socket);
+        let output = asked.wait_with_output().expect("ends");
+        assert_eq!(output.status.code(), Some(1));
+        let said = stdout(&output) + &stderr(&output);
+        assert!(said.contains("does not answer in HTTP") && !said.contains("CANARY"), "{said}");
+    }
 }
 
 #[test]

@@ -149,7 +149,7 @@ fn forbidden_device_is_as_one_that_is_absent() {
             panic!("it asks")
         };
         if hidden {
-            request.hide();
+            request.hide(true);
         }
         let Resolution::Answer(answer) = hub.resolve(Request::Attach(request), &config, 0) else { panic!("an answer") };
         client.seat.on_answer(answer, client.now);
@@ -275,11 +275,15 @@ fn device_with_a_prefix_is_found_by_its_whole_id_and_never_learns_of_it() {
     assert_eq!(Peer::attached(&hub).received(), [CONFIG], "there is no device of the short id");
 }
 
+/// Nor does what is refused tell how long the prefix is.
 #[test]
-fn id_that_is_too_long_with_its_prefix_is_no_id() {
+fn id_of_a_device_with_a_prefix_is_bounded_however_long_the_prefix_is() {
     let hub = registry(Settings::default());
-    for (length, is_good) in [(251, true), (252, false)] {
-        let mut device = prefixed(&hub, "a", "lab7/");
+    let longest = "p".repeat(128);
+    for (prefix, length, is_good) in
+        [("lab7/", 128, true), ("lab7/", 129, false), (longest.as_str(), 128, true), (longest.as_str(), 129, false)]
+    {
+        let mut device = prefixed(&hub, "a", prefix);
         let id = "x".repeat(length);
         device.send(&format!(r#"{{"message_type":"register","device_id":"{id}","device_info":1}}"#));
         let told = device.received();

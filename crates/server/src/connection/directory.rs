@@ -77,10 +77,9 @@ impl<C: Conn> Connection<C> {
             }
             Request::Attach(asked) => {
                 delay = self.delay_of_connect(asked);
-                if !caller.may_connect(asked.device_id()) {
-                    asked.hide();
-                    self.missed = Missed::Forbidden;
-                }
+                let is_forbidden = !caller.may_connect(asked.device_id());
+                asked.hide(is_forbidden);
+                self.missed = if is_forbidden { Missed::Forbidden } else { Missed::Nothing };
             }
             Request::Register(_) => {}
         }
@@ -123,17 +122,18 @@ impl<C: Conn> Connection<C> {
         delay
     }
 
-    /// Counts who goes without what it asked for. Only now, when it has had its answer: what the truth costs would tell it, for to
-    /// it what is forbidden is as what is absent.
+    /// Counts who goes without what it asked for. Only now, when it has had its answer, and with the same work for each: what the
+    /// truth costs would tell it, for to it what is forbidden is as what is absent.
     pub(super) fn note_missed(&self) {
         let ConnectionContext { app, peer, role, caller, .. } = &self.context;
-        if self.missed == Missed::Forbidden {
-            app.metrics.refused_with("device_forbidden");
-            let device_id = shown(&self.seat);
-            tracing::info!(%peer, role = role.name(), who = caller.name(), device_id, "the device id is not this one's to have");
-        }
-        if self.missed != Missed::Nothing
-            && *role == Role::Client
+        let (reason, why) = match self.missed {
+            Missed::Nothing => return,
+            Missed::Forbidden => ("device_forbidden", "the device id is not this one's to have"),
+            Missed::Absent => ("device_absent", "the device is not there"),
+        };
+        app.metrics.refused_with(reason);
+        tracing::info!(%peer, role = role.name(), who = caller.name(), device_id = shown(&self.seat), "{why}");
+        if *role == Role::Client
             && !self.told
             && let Some(account) = caller.guesser()
         {
@@ -227,7 +227,7 @@ impl Asker {
     }
 
     fn guest(&self) -> Guest<'_> {
-        Guest { kind: self.kind, caller: &self.caller, peer: self.peer, number: self.number }
+        Guest { kind: self.kind, caller: &self.caller, peer: self.peer, number: Some(self.number) }
     }
 }
 

@@ -90,6 +90,6 @@ impl<C: Conn> Connection<C> {
 impl ConnectionContext {
     /// The peer, as one who is greeted.
     pub(super) fn guest(&self) -> Guest<'_> {
-        Guest { kind: self.role.kind(), caller: &self.caller, peer: self.peer, number: self.goodbye.number() }
+        Guest { kind: self.role.kind(), caller: &self.caller, peer: self.peer, number: Some(self.goodbye.number()) }
     }
 }

@@ -29,9 +29,7 @@ pub(crate) async fn infra_config(
     }
     let is_client = caller.is_client() || !caller.is_device();
     let kind = if is_client { PeerKind::Client } else { PeerKind::Device };
-    // Each asker has a name of its own: a request is no connection, and many may come from one address.
-    let number = getrandom::u64().unwrap_or_default();
-    let guest = Guest { kind, caller: &caller, peer: link.peer, number };
+    let guest = Guest { kind, caller: &caller, peer: link.peer, number: None };
     let is_let_in = caller.is_client() || caller.is_device();
     if is_let_in {
         greeter::ask_providers(&app, &guest);

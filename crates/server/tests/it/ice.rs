@@ -123,6 +123,13 @@ async fn infra_config_has_credentials_for_whoever_may_be_a_device_or_a_client() 
         assert_eq!(urls(&config), expected);
     }
     assert_eq!(server.get("/infra_config").await.status, 401);
+    // Each request may have another credential, and nobody gets names by asking again: a relay counts by them.
+    let name_of = async |who| {
+        let config: Value = serde_json::from_str(&get(&server, "/infra_config", who).await.text()).expect("JSON");
+        user(&config).split_once(':').expect("expiry and name").1.to_owned()
+    };
+    let (one, again, other) = (name_of(&viewer).await, name_of(&viewer).await, name_of(&boss).await);
+    assert!(one == again && one != other, "{one} {again} {other}");
 }
 
 #[tokio::test]

@@ -250,6 +250,28 @@ async fn client_behind_the_proxy_protocol_is_not_believed_about_others() {
     }
 }
 
+/// Of whom the proxy does not know the address, it does not vouch for what comes either.
+#[tokio::test]
+async fn client_that_the_proxy_protocol_does_not_name_is_not_believed_about_itself() {
+    const OF_A_UNIX_SOCKET: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x31\0\0";
+    const UNSPECIFIED: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\0";
+    const OWN: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+    for header in [&b"PROXY UNKNOWN\r\n"[..], OF_A_UNIX_SOCKET, UNSPECIFIED, OWN] {
+        let server = Running::with(|settings| {
+            settings.proxy = behind(THIS_MACHINE, true);
+            settings.connections.per_address = Some(1);
+        });
+        let mut held = Vec::new();
+        for (forwarded, status) in [("9.9.9.1", 101), ("9.9.9.2", 429)] {
+            let mut peer = Peer::connect(server.addr).await;
+            peer.socket.write_all(header).await.expect("sent");
+            peer.send(&upgrade(&from(forwarded))).await;
+            assert_eq!(peer.head().await.status, status, "{header:?}");
+            held.push(peer);
+        }
+    }
+}
+
 #[tokio::test]
 async fn listed_proxy_without_its_header_is_hung_up_on_and_others_may_send_none() {
     let server = Running::with(|settings| {

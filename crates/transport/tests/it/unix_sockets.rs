@@ -5,6 +5,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
+use socket2::{Domain, SockAddr, Socket, Type};
+
 use cuttlebone_transport::{Accepted, Listener, Stream, UnixAddress};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -87,6 +89,29 @@ async fn file_that_was_left_is_replaced_and_one_that_listens_is_not() {
     assert_eq!(Listener::bind_unix(&place.address()).err().unwrap().kind(), ErrorKind::AddrInUse);
     drop(foreign);
     assert!(Listener::bind_unix(&place.address()).is_ok());
+}
+
+/// What is in the way may be there to hold a start up.
+#[tokio::test]
+async fn nothing_in_the_way_is_waited_for() {
+    let place = Place::new("waited");
+    let lock = place.path().with_extension("lock");
+    let made = std::process::Command::new("mkfifo").arg(&lock).status().unwrap();
+    assert!(made.success());
+    assert_eq!(Listener::bind_unix(&place.address()).err().unwrap().kind(), ErrorKind::AlreadyExists);
+    fs::remove_file(&lock).unwrap();
+
+    let full = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    full.bind(&SockAddr::unix(place.path()).unwrap()).unwrap();
+    full.listen(0).unwrap();
+    let connect = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        socket.connect(&SockAddr::unix(place.path()).unwrap()).map(|()| socket)
+    };
+    let queued: Vec<_> = std::iter::from_fn(|| connect().ok()).take(10).collect();
+    assert!(queued.len() < 10, "its queue is full");
+    assert_eq!(Listener::bind_unix(&place.address()).err().unwrap().kind(), ErrorKind::AddrInUse);
 }
 
 #[tokio::test]
