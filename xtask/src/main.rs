@@ -48,6 +48,8 @@ enum Task {
     },
     /// Run the transcripts against any server that speaks the protocol
     Conformance(Rest),
+    /// Try the systemd units in a Debian that is made and booted for it; needs root
+    Systemd,
     /// Put an optimized server under load and churn for a long time, and see whether it keeps anything
     Soak {
         /// Seconds of load
@@ -80,6 +82,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Sim(rest) => steps::sim::with(&rest.args)?,
         Task::Fuzz { seconds, targets } => steps::fuzz::with(seconds, &targets)?,
         Task::Conformance(rest) => steps::conformance::with(&rest.args)?,
+        Task::Systemd => steps::systemd::with()?,
         Task::Soak { seconds } => steps::soak::with(seconds)?,
     }
     Ok(ExitCode::SUCCESS)

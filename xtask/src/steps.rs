@@ -16,6 +16,7 @@ mod rust;
 mod scanners;
 pub(crate) mod sim;
 pub(crate) mod soak;
+pub(crate) mod systemd;
 mod tools;
 
 use anyhow::Result;

@@ -17,7 +17,7 @@ use axum::body::{Body, Bytes};
 use axum::response::Response;
 use cuttlebone_transport::Accepted;
 use http::header::{CONNECTION, STRICT_TRANSPORT_SECURITY};
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
@@ -25,7 +25,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::pin;
-use tokio::time::{sleep_until, timeout, timeout_at};
+use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -37,7 +37,7 @@ use crate::settings::Settings;
 use crate::stall::{Patience, StallGuard};
 use crate::{accept, headers, host, problem};
 
-/// How long a request that had begun when the server stops may take to be complete and answered.
+/// How long whoever was accepted and not answered yet, when the server stops, may take to send its first request.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// What is served on a socket, and until when.
@@ -58,9 +58,8 @@ pub(crate) async fn serve(accepted: Accepted, link: Arc<Link>, plan: Plan) {
     let _counted = metrics.connection(Peer::Http);
     let stopping = plan.stopping.clone();
     let Some((accepted, link, plan)) = Box::pin(known(accepted, link, plan)).await else { return };
-    // A handshake that is not done when the server stops is none of its business any more.
-    let handshake = stopping.run_until_cancelled(timeout_at(link.deadline, accepted.handshake()));
-    let Some(handshake) = handshake.await else { return };
+    let handshake = timeout_at(link.deadline, accepted.handshake());
+    let Some(handshake) = unless_stopped(&stopping, handshake).await else { return };
     match handshake {
         Ok(Ok(socket)) => {
             link.set_certificate(socket.peer_certificates());
@@ -72,6 +71,19 @@ pub(crate) async fn serve(accepted: Accepted, link: Arc<Link>, plan: Plan) {
     }
 }
 
+/// The outcome of `work`, or nothing if it is not there soon after the server stops.
+async fn unless_stopped<T>(stopping: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
+    let late = async {
+        stopping.cancelled().await;
+        sleep(LAST_REQUEST).await;
+    };
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = late => None,
+    }
+}
+
 /// Hears from a proxy that has to say it whose connection this is. Nothing if it does not, or if that one may not have it. Where it
 /// names nobody, what comes may be a client's own words all the same: it counts as the proxy's, and no header says otherwise.
 async fn known(mut accepted: Accepted, link: Arc<Link>, mut plan: Plan) -> Option<(Accepted, Arc<Link>, Plan)> {
@@ -80,7 +92,7 @@ async fn known(mut accepted: Accepted, link: Arc<Link>, mut plan: Plan) -> Optio
         return Some((accepted, link, plan));
     }
     let header = timeout_at(link.deadline, accepted.read_proxy_header());
-    let names_another = match plan.stopping.run_until_cancelled(header).await? {
+    let names_another = match unless_stopped(&plan.stopping, header).await? {
         Ok(Ok(names_another)) => names_another,
         Ok(Err(error)) => {
             tracing::debug!(peer = %link.peer, %error, "a proxy did not say whose connection it passes on");
@@ -134,9 +146,10 @@ pub(crate) async fn serve_http(
             biased;
             () = stopping.cancelled(), if !leaving => {
                 leaving = true;
-                connection.as_mut().graceful_shutdown();
-                if !link.has_responded() {
-                    // Half a request would hold the stop up for as long as it may take.
+                if link.has_responded() {
+                    connection.as_mut().graceful_shutdown();
+                } else {
+                    // What it is asked first, it answers, and says that this was the last.
                     first_response.as_mut().reset(link.deadline.min(clock::now() + LAST_REQUEST));
                 }
             }
@@ -220,7 +233,8 @@ async fn answer(request: Request<Incoming>, link: &Arc<Link>, plan: &Plan) -> Re
     if let Some(hsts) = hsts {
         response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
     }
-    if is_last || !is_well_formed {
+    let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if is_last || !is_well_formed || (plan.stopping.is_cancelled() && !is_upgrade) {
         // What was not read can't be told from a next request, and whoever is ambiguous once may be so again.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

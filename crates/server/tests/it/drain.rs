@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use cuttlebone_client::raw::RawEvent;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::client_certificates::support::{Asking, Authority};
 use crate::support::{LARGE_INFO, PATIENCE, Peer, Running, get, large_info};
 
 #[tokio::test]
@@ -98,6 +99,42 @@ async fn half_a_request_does_not_hold_the_server_up() {
     let summary = server.ended().await;
     assert_eq!(summary.aborted, 0);
     assert!(summary.took < Duration::from_secs(5), "{summary:?}");
+}
+
+/// It came before the stop, and its request does a moment later.
+#[tokio::test]
+async fn a_connection_that_was_taken_and_not_answered_yet_has_its_answer() {
+    let server = Running::start();
+    let [mut asking, mut upgrading] = [Peer::connect(server.addr).await, Peer::connect(server.addr).await];
+    server.until_metric(r#"cuttlebone_connections{role="http"}"#, |open| open >= 3).await;
+    server.stop();
+    asking.send("GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let answer = asking.answer().await;
+    assert_eq!((answer.status, answer.header("connection")), (200, "close"));
+    upgrading
+        .send(
+            "GET /connect_client HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        )
+        .await;
+    assert_eq!(upgrading.answer().await.status, 503);
+    assert_eq!(asking.socket.read(&mut [0]).await.unwrap_or_default(), 0, "that was the last");
+    assert_eq!(server.ended().await.aborted, 0);
+}
+
+#[tokio::test]
+async fn a_handshake_of_tls_that_had_begun_leads_to_an_answer() {
+    let authority = Authority::new();
+    let asking = Asking::new("drain", &authority, false);
+    let peer = authority.client("a.lab.example");
+    let tcp = TcpStream::connect(asking.server.addr).await.expect("accepted");
+    asking.server.until_metric(r#"cuttlebone_connections{role="http"}"#, |open| open >= 2).await;
+    asking.server.stop();
+    let mut stream = peer.connect_on(tcp).await.expect("the handshake goes on");
+    stream.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("read to its end");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
 #[tokio::test]

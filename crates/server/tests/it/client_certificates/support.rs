@@ -196,7 +196,10 @@ impl Identity {
     }
 
     pub(crate) async fn connect(&self, server: &Running) -> io::Result<TlsStream<TcpStream>> {
-        let tcp = TcpStream::connect(server.addr).await?;
+        self.connect_on(TcpStream::connect(server.addr).await?).await
+    }
+
+    pub(crate) async fn connect_on(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         self.0.connect(ServerName::try_from("localhost").expect("a name"), tcp).await
     }
 
