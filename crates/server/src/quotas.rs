@@ -105,8 +105,12 @@ mod tests {
     use cuttlebone_access::{Access, NewToken, Settings, StaticTokens, Token, TokenFields};
 
     fn principal(max_clients: Option<&str>) -> Arc<Principal> {
+        known(&TokenFields { max_clients, ..TokenFields::default() })
+    }
+
+    fn known(fields: &TokenFields<'_>) -> Arc<Principal> {
         let new = NewToken::from_random(&[7; 32]);
-        let fields = TokenFields { name: "w", role: "admin", max_clients, ..TokenFields::default() };
+        let fields = TokenFields { name: "w", role: "admin", ..*fields };
         let tokens = StaticTokens::parse(&new.line(&fields).expect("a line")).expect("good");
         let access = Access::new(Settings { tokens: Some(tokens), ..Settings::default() });
         access.authenticate(&Token::new(new.secret()).expect("a token"), 0).expect("known")
@@ -124,6 +128,18 @@ mod tests {
         assert!(quotas.try_take(&who, Role::Client).is_ok());
         drop(device);
         assert!(quotas.taken.lock().is_empty());
+    }
+
+    #[test]
+    fn who_is_of_two_tenants_has_places_in_each() {
+        let quotas = Quotas::new(QuotaSettings { clients: 1, ..QuotaSettings::default() });
+        let [none, one, two] = [None, Some("one"), Some("two")].map(|tenant| {
+            let who = known(&TokenFields { tenant, ..TokenFields::default() });
+            quotas.try_take(&who, Role::Client).map(|place| (who, place)).expect("its own")
+        });
+        for (who, _) in [&none, &one, &two] {
+            assert!(quotas.try_take(who, Role::Client).is_err(), "{who:?}");
+        }
     }
 
     #[test]
