@@ -59,6 +59,9 @@ import { StatsSampler } from './stats.js';
 /** How long a peer has to be connected until its loss is answered by a try without delay. */
 const STEADY_MS = 1000;
 
+/** So many peers are made because a device offers, and in so long. One that goes on and on would use up all that a browser has. */
+const OFFERED = { most: 10, withinMs: 10_000 };
+
 /** @extends {Emitter<ViewerEvents>} */
 export class ViewerSession extends Emitter {
   #signaling;
@@ -98,6 +101,8 @@ export class ViewerSession extends Emitter {
   #retryTimer = null;
   /** @type {Problem | null} */
   #problem = null;
+  /** @type {number[]} when peers were made because of offers, lately */
+  #offeredAt = [];
 
   /**
    * @param {SignalingClient} signaling not started yet
@@ -363,7 +368,7 @@ export class ViewerSession extends Emitter {
 
   /**
    * An offer of a device that started again, or that answers an earlier request late, comes from another end than
-   * the one the peer knows, and needs a peer of its own.
+   * the one the peer knows, and needs a peer of its own. Beyond a rate there is none.
    *
    * @param {string} sdp
    */
@@ -372,7 +377,12 @@ export class ViewerSession extends Emitter {
     const peers = this.#peerSession === this.#session ? [this.#next, this.#peer] : [this.#next];
     const known = peers.find((peer) => peer && peer.remoteEnd === from);
     if (known) return known;
-    return this.#next && !this.#next.remoteEnd ? this.#next : this.#newPeer();
+    if (this.#next && !this.#next.remoteEnd) return this.#next;
+    const now = Date.now();
+    this.#offeredAt = this.#offeredAt.filter((at) => now - at < OFFERED.withinMs);
+    if (this.#offeredAt.length >= OFFERED.most) return null;
+    this.#offeredAt.push(now);
+    return this.#newPeer();
   }
 
   /** @param {Problem} problem */

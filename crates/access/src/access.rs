@@ -115,7 +115,7 @@ impl Access {
     #[must_use]
     pub fn user(&self, user: u32, group: u32) -> Option<Arc<Principal>> {
         let principal = self.settings.users.find(user, group)?;
-        (!self.settings.revoked.has(principal)).then(|| Arc::clone(principal))
+        (!self.settings.revoked.has(&principal)).then(|| Arc::new(principal))
     }
 
     /// Whose certificate it is, of a peer that has shown in a handshake that it has the key. `now` is in seconds since 1970.
@@ -135,7 +135,7 @@ impl Access {
                 self.settings.tokens.as_ref().is_some_and(|tokens| tokens.still_has(hash, principal))
             }
             Origin::Signed(signed) => self.settings.jwt.as_ref().is_some_and(|jwt| jwt.still_accepts(signed)),
-            Origin::User(_) => self.settings.users.still_have(principal),
+            Origin::User(user, group) => self.settings.users.still_have((*user, *group), principal),
             Origin::Session(print) => {
                 self.settings.sessions.as_ref().is_some_and(|sessions| sessions.still_accepts(*print))
             }

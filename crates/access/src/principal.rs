@@ -14,7 +14,6 @@ use crate::prefix::Prefix;
 use crate::role::{Role, Roles};
 use crate::session::SessionPrint;
 use crate::tenant::Tenant;
-use crate::users::Who;
 
 /// One who has been recognised, by whatever kind of credential.
 #[derive(Clone, PartialEq, Eq)]
@@ -53,8 +52,8 @@ pub(crate) enum Origin {
     Static([u8; 32]),
     /// A signature.
     Signed(Arc<Signed>),
-    /// What the system says of a process of this machine.
-    User(Who),
+    /// What the system says of a process of this machine: its user and its group.
+    User(u32, u32),
     /// A session of ours, by rules of this print.
     Session(SessionPrint),
     /// The hook, for as long as this says.
@@ -85,13 +84,13 @@ impl Principal {
     }
 
     /// A user of this machine.
-    pub(crate) fn of_user(name: &str, who: Who, grant: Grant) -> Self {
+    pub(crate) fn of_user(name: &str, (user, group): (u32, u32), grant: Grant) -> Self {
         Self {
             identity: format!("user:{name}").into(),
             name_from: "user:".len(),
             shown: None,
             grant,
-            origin: Origin::User(who),
+            origin: Origin::User(user, group),
             acts_for: None,
         }
     }
@@ -262,7 +261,7 @@ impl Principal {
     #[must_use]
     pub fn is_over(&self, now: u64) -> bool {
         let until = match &self.origin {
-            Origin::Static(_) | Origin::User(_) | Origin::Session(_) => self.grant.expires_at,
+            Origin::Static(_) | Origin::User(..) | Origin::Session(_) => self.grant.expires_at,
             Origin::Signed(signed) => Some(signed.until()),
             Origin::Hook(standing) => Some(standing.until()).filter(|_| !standing.has_ended()),
             Origin::Certificate(shown) => Some(shown.until()),

@@ -53,7 +53,9 @@ impl Revoked {
         }
         let id = match principal.origin() {
             Origin::Signed(signed) => signed.id(),
-            Origin::Static(_) | Origin::User(_) | Origin::Session(_) | Origin::Hook(_) | Origin::Certificate(_) => None,
+            Origin::Static(_) | Origin::User(..) | Origin::Session(_) | Origin::Hook(_) | Origin::Certificate(_) => {
+                None
+            }
         };
         self.0.contains(principal.identity()) || id.is_some_and(|id| self.0.contains(id.as_str()))
     }

@@ -15,7 +15,8 @@ pub struct Users(Arc<[UserRule]>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserRule {
     who: Who,
-    principal: Arc<Principal>,
+    name: Box<str>,
+    grant: Grant,
 }
 
 /// A user, or all whose process has this as its group. The further groups of a user do not count.
@@ -82,7 +83,7 @@ impl UserRule {
         };
         let tenant = fields.tenant.map(|tenant| tenant.parse().map_err(UserFault::Tenant)).transpose()?;
         let grant = Grant { roles, devices, tenant, ..Grant::default() };
-        Ok(Self { who, principal: Arc::new(Principal::of_user(name, who, grant)) })
+        Ok(Self { who, name: name.into(), grant })
     }
 }
 
@@ -100,14 +101,15 @@ impl Users {
     }
 
     /// Whom the first rule stands for that is for this user or this group.
-    pub(crate) fn find(&self, user: u32, group: u32) -> Option<&Arc<Principal>> {
+    pub(crate) fn find(&self, user: u32, group: u32) -> Option<Principal> {
         let fits = |rule: &&UserRule| rule.who == Who::User(user) || rule.who == Who::Group(group);
-        self.0.iter().find(fits).map(|rule| &rule.principal)
+        let rule = self.0.iter().find(fits)?;
+        Some(Principal::of_user(&rule.name, (user, group), rule.grant.clone()))
     }
 
-    /// Whether the same rule still says the same.
-    pub(crate) fn still_have(&self, principal: &Principal) -> bool {
-        self.0.iter().any(|rule| *rule.principal == *principal)
+    /// Whether this user of this group is still the same: the first rule for it may be another one now.
+    pub(crate) fn still_have(&self, (user, group): (u32, u32), principal: &Principal) -> bool {
+        self.find(user, group).is_some_and(|now| now == *principal)
     }
 }
 
@@ -143,7 +145,8 @@ mod tests {
         let principal = before.user(7, 0).expect("known");
         assert!(before.is_still_good(&principal));
         assert!(access(vec![rule(Who::User(1), "x"), rule(Who::User(7), "host")]).is_still_good(&principal));
-        for now in [vec![], vec![rule(Who::User(8), "host")], vec![rule(Who::User(7), "other")]] {
+        let narrower = vec![rule(Who::Group(0), "guest"), rule(Who::User(7), "host")];
+        for now in [vec![], vec![rule(Who::User(8), "host")], vec![rule(Who::User(7), "other")], narrower] {
             assert!(!access(now).is_still_good(&principal));
         }
     }

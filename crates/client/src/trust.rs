@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
@@ -49,8 +50,10 @@ impl Trust {
             ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
         let pinned = |pin| Arc::new(Pinned::new(pin, Arc::clone(&provider)));
         let builder = match self {
-            Self::WebPki => builder.with_root_certificates(public_roots()),
-            Self::Pem(text) => builder.with_root_certificates(own_roots(text)?),
+            Self::WebPki => builder.dangerous().with_custom_certificate_verifier(by_roots(public_roots(), &provider)?),
+            Self::Pem(text) => {
+                builder.dangerous().with_custom_certificate_verifier(by_roots(own_roots(text)?, &provider)?)
+            }
             Self::Fingerprint(pin) => builder.dangerous().with_custom_certificate_verifier(pinned(Some(*pin))),
             Self::Insecure => builder.dangerous().with_custom_certificate_verifier(pinned(None)),
         };
@@ -60,6 +63,58 @@ impl Trust {
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Arc::new(config))
+    }
+}
+
+/// Believes whom these vouch for. The library looks for a path through everything that a server sends, in every order, and in one
+/// go: a dozen certificates of one name would keep it busy for seconds. So it is asked about short chains only.
+fn by_roots(roots: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Arc<ShortChains>, EndpointError> {
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
+    let verifier = verifier.map_err(|error| Error::General(error.to_string()))?;
+    Ok(Arc::new(ShortChains(verifier)))
+}
+
+/// The most certificates that a server may send beside its own.
+const MOST_INTERMEDIATES: usize = 6;
+
+#[derive(Debug)]
+struct ShortChains(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for ShortChains {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if intermediates.len() > MOST_INTERMEDIATES {
+            return Err(CertificateError::ApplicationVerificationFailure.into());
+        }
+        self.0.verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
     }
 }
 

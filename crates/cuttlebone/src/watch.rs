@@ -35,13 +35,16 @@ impl Watch {
         Self { paths, seen: told.clone(), told }
     }
 
-    /// Looks at the files. Whether they have changed since the last time that this said so, and not since the last look.
+    /// Looks at the files. Whether one of them has changed since the last time that this said so of it, and not since the last look.
     pub(crate) fn look(&mut self) -> bool {
         let now = stamps(&self.paths);
-        let stood_still = now == self.seen;
-        let is_new = stood_still && now != self.told;
-        if is_new {
-            self.told.clone_from(&now);
+        let mut is_new = false;
+        // Each by itself: one that never stands still holds up no other.
+        for ((now, seen), told) in now.iter().zip(&self.seen).zip(&mut self.told) {
+            if now == seen && now != told {
+                told.clone_from(now);
+                is_new = true;
+            }
         }
         self.seen = now;
         is_new
@@ -117,6 +120,23 @@ mod tests {
         assert!(!watch.look() && watch.look());
         fs::write(&path, "2").expect("writes");
         assert!(!watch.look() && watch.look());
+    }
+
+    #[test]
+    fn one_that_never_stands_still_holds_up_no_other() {
+        let dir = Dir::new("restless");
+        let [restless, quiet] = ["a", "b"].map(|name| dir.path(name));
+        fs::write(&restless, "").expect("writes");
+        fs::write(&quiet, "").expect("writes");
+        let mut watch = Watch::new(vec![restless.clone(), quiet.clone()]);
+        fs::write(&quiet, "1").expect("writes");
+        fs::write(&restless, "1").expect("writes");
+        assert!(!watch.look());
+        fs::write(&restless, "12").expect("writes");
+        assert!(watch.look(), "the quiet one");
+        fs::write(&restless, "123").expect("writes");
+        assert!(!watch.look());
+        assert!(watch.look(), "it stands still now");
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub struct LeaseWish<'a> {
 pub struct Leased {
     /// The lease.
     pub lease: Lease,
-    /// The one that it took the place of, if that was not over: its holder's own, or another's.
+    /// The one that it took the place of: its holder's own, another's, or one whose time was over, which nobody was told of yet.
     pub before: Option<Lease>,
 }
 

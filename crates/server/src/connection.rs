@@ -33,7 +33,7 @@ use cuttlebone_proto::{CloseCode, Reject};
 use cuttlebone_transport::{Conn, Incoming, Outgoing, Violation};
 use futures_util::FutureExt as _;
 use tokio::task::coop::has_budget_remaining;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 
 use crate::audit::Trail;
 use crate::clock;
@@ -181,22 +181,22 @@ impl<C: Conn> Connection<C> {
     }
 
     /// Tells the seat how the connection ended, unless it knows. Gives the time until which the seat is to be kept.
-    fn ended(&mut self, end: &End) -> Option<Instant> {
+    fn ended(&mut self, end: &End) -> Option<away::Stay> {
         let ConnectionContext { peer, role, .. } = &self.context;
         let reason = end.reason();
         self.note_missed();
         tracing::info!(%peer, role = role.name(), device_id = shown(&self.seat), reason, "connection ended");
         let stays = if *end == End::Left { None } else { self.seat.on_broken(clock::now().into_std()) };
-        let stays = stays.map(Into::into);
+        let stays = stays.and_then(|until| away::stay(&self.context, until.into()));
         if let Some(trail) = &mut self.trail {
-            trail.ended(end.word(), stays);
+            trail.ended(end.word(), stays.as_ref().map(|(until, _)| *until));
         }
         stays
     }
 
-    fn into_away(self, until: Instant) -> impl Future<Output = ()> + Send {
+    fn into_away(self, stay: away::Stay) -> impl Future<Output = ()> + Send {
         let Self { seat, context, trail, .. } = self;
-        away::keep(seat, until, context, trail)
+        away::keep(seat, stay, context, trail)
     }
 
     /// The order, and why: the order to stop first, or a busy connection would never hear it. A turn begins with what is

@@ -128,12 +128,12 @@ impl Greeter {
 
     fn name_of(&self, guest: &Guest<'_>) -> String {
         let Guest { kind, caller, peer, number } = guest;
-        let (tenant, name) = (caller.tenant().unwrap_or(""), caller.name().unwrap_or(""));
+        let account = caller.principal().map(|principal| principal.account()).unwrap_or_default();
         let from = match number {
             Some(number) => format!("{peer}\0{number}"),
             None => group(peer.ip()).to_string(),
         };
-        let who = format!("{kind:?}\0{tenant}\0{name}\0{from}");
+        let who = format!("{kind:?}\0{account}\0{from}");
         let tag = hmac::sign(&self.key, who.as_bytes());
         tag.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }

@@ -7,6 +7,7 @@
 //! new, and connections that are there go on; 3. after a reload no session of before is resumed, for what it stood on may not
 //! be good any more.
 
+mod chain;
 mod challenge;
 mod clients;
 mod error;
@@ -31,6 +32,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+pub use chain::ShortChains;
 pub use challenge::ChallengeGuard;
 use challenge::{Challenges, no_certificate};
 pub use clients::ClientSettings;

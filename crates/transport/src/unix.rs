@@ -6,9 +6,11 @@
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
@@ -52,10 +54,7 @@ pub(crate) fn bind(address: &UnixAddress) -> io::Result<(UnixListener, SocketFil
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
     let file = SocketFile { path: path.clone(), id: id(path)?, _lock: lock };
-    if group.is_some() {
-        chown(path, None, *group)?;
-    }
-    fs::set_permissions(path, Permissions::from_mode(*mode))?;
+    give(path, *mode, *group)?;
     // Until here whoever connects is refused.
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
@@ -101,6 +100,21 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         // It listens, or is too busy to say so, or is not ours to ask.
         _ => Err(io::ErrorKind::AddrInUse.into()),
     }
+}
+
+/// Gives the socket its mode and its group. Who may write in its folder could put a link in its place: so it is the socket that is
+/// changed, whatever its name leads to by then.
+fn give(path: &Path, mode: u32, group: Option<u32>) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if !file.metadata()?.file_type().is_socket() {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "somebody has put something else in its place"));
+    }
+    let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
+    if group.is_some() {
+        chown(&itself, None, group)?;
+    }
+    fs::set_permissions(&itself, Permissions::from_mode(mode))
 }
 
 fn id(path: &Path) -> io::Result<(u64, u64)> {

@@ -51,6 +51,28 @@ async fn the_certificate_of_the_fingerprint_is_believed() {
     assert!(is_believed(certificate.config, pin).await);
 }
 
+/// Nobody has to have signed them, and there are as many ways through a crowd as it has orders.
+#[tokio::test]
+async fn crowd_of_certificates_is_not_looked_through() {
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.distinguished_name.push(rcgen::DnType::CommonName, "anybody");
+    let key = || rcgen::KeyPair::generate().unwrap();
+    let crowd: Vec<_> = (0..11).map(|_| rcgen::CertifiedIssuer::self_signed(params.clone(), key()).unwrap()).collect();
+    let own = key();
+    let leaf = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().signed_by(&own, &crowd[0]).unwrap();
+    let chain = [leaf.der().clone()].into_iter().chain(crowd.iter().map(|issuer| issuer.der().clone())).collect();
+    let config = rustls::ServerConfig::builder_with_provider(ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, rustls::pki_types::PrivatePkcs8KeyDer::from(own.serialize_der()).into())
+        .unwrap();
+    let begun = std::time::Instant::now();
+    assert!(!is_believed(config, Trust::Pem(certificate().pem)).await);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
+}
+
 #[tokio::test]
 async fn another_certificate_is_not() {
     let pin = Trust::Fingerprint(sha256(&certificate().der));

@@ -5,15 +5,20 @@
 //! by its name sees the old file or the new one, for it is moved by renaming. One process writes a file; during a
 //! restart without a gap it may be two.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use super::Out;
 
 /// Nobody but the owner reads who connects from where.
 const MODE: u32 = 0o600;
+
+/// No link is followed, and nothing is waited for.
+const SAFELY: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits().cast_signed();
 
 /// The file.
 #[derive(Debug)]
@@ -86,20 +91,37 @@ pub(crate) fn check(path: &Path) -> Result<(), String> {
     }
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_symlink() => Err(format!("{} is a link, and has to be a file", path.display())),
-        Ok(metadata) if !metadata.is_file() => Err(format!("{} is no file", path.display())),
-        Ok(metadata) if metadata.mode() & 0o077 != 0 => {
-            let (mode, path) = (metadata.mode() & 0o777, path.display());
+        Ok(metadata) => judge(&metadata, path),
+        Err(_) => Ok(()),
+    }
+}
+
+/// What is wrong with a file: whoever else owns or may use it could read along.
+fn judge(metadata: &Metadata, path: &Path) -> Result<(), String> {
+    let path = path.display();
+    if !metadata.is_file() {
+        return Err(format!("{path} is no file"));
+    }
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(format!("{path} belongs to another user (number {})", metadata.uid()));
+    }
+    match metadata.mode() & 0o777 {
+        mode if mode & 0o077 != 0 => {
             Err(format!("{path}: others than its owner may use it (mode {mode:03o}). Do: chmod go= {path}"))
         }
-        Ok(_) | Err(_) => Ok(()),
+        _ => Ok(()),
     }
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    // To open a pipe would wait for whoever reads it.
-    check(path).map_err(|fault| io::Error::new(io::ErrorKind::InvalidInput, fault))?;
+    let refused = |fault| io::Error::new(io::ErrorKind::InvalidInput, fault);
+    check(path).map_err(refused)?;
     let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(MODE).open(path).map_err(named)?;
+    let mut options = OpenOptions::new();
+    // Whoever may write in the folder could put something else there in between: a link, or a pipe that would be waited for.
+    options.read(true).append(true).create(true).mode(MODE).custom_flags(SAFELY);
+    let mut file = options.open(path).map_err(named)?;
+    judge(&file.metadata()?, path).map_err(refused)?;
     if file.metadata()?.len() > 0 {
         let mut last = [0];
         file.seek(SeekFrom::End(-1))?;
@@ -250,5 +272,10 @@ mod tests {
         std::os::unix::fs::symlink(dir.log(), &link).expect("made");
         let fault = RotatingFile::open(&link, 100, 1).expect_err("a link").to_string();
         assert!(fault.ends_with("is a link, and has to be a file"), "{fault}");
+        // Only root can give a file away, and only root could open it then.
+        if std::os::unix::fs::chown(dir.log(), Some(65_534), None).is_ok() {
+            let fault = RotatingFile::open(&dir.log(), 100, 1).expect_err("of another").to_string();
+            assert!(fault.ends_with("belongs to another user (number 65534)"), "{fault}");
+        }
     }
 }

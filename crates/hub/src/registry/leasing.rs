@@ -48,7 +48,7 @@ impl Registry {
             until_ms: now_ms.saturating_add(ttl_ms),
         };
         let most = Most { of_holder: shared.settings.leases_per_holder, all: shared.settings.leases };
-        let before = leases.put(address, lease.clone(), most)?.filter(|before| now < before.until);
+        let before = leases.put(address, lease.clone(), most)?;
         shared.leased.store(leases.len(), Ordering::Release);
         shared.announce_lease(address, Some(&lease));
         drop(leases);

@@ -152,7 +152,10 @@ fn lease_is_renewed_by_its_holder_and_over_at_its_time() {
     assert_eq!(renewed.until_ms, 90_000);
     assert!(hub.end_leases(later(89)).is_empty());
     assert!(hub.lease_of(&device_d()).is_some());
-    take_of(&hub, &device_d(), "bob", false, 90).expect("over, though nobody has looked");
+    let bob = party("bob");
+    let wish = LeaseWish { party: &bob, name: "bob", ttl: MINUTE, force: false };
+    let taken = hub.lease(&device_d(), &wish, later(90), 90_000).expect("over, though nobody has looked");
+    assert_eq!(taken.before, Some(renewed), "of which somebody has to be told");
     let over = hub.end_leases(later(150));
     assert!(matches!(&over[..], [(address, lease)] if *address == device_d() && &*lease.name == "bob"), "{over:?}");
     assert!(hub.lease_of(&device_d()).is_none() && hub.counts().leases == 0);

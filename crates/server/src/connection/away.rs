@@ -12,9 +12,8 @@ use crate::context::ConnectionContext;
 use crate::metrics::Refusal;
 
 /// Keeps the seat until its time is over, its peer is back on another connection, or the server stops; and its trail as long.
-pub(super) async fn keep(mut seat: Seat, until: Instant, context: ConnectionContext, trail: Option<Box<Trail>>) {
-    let _trail = trail;
-    let Ok(_place) = place(&context) else { return context.app.metrics.refused(Refusal::AwayFull) };
+pub(super) async fn keep(mut seat: Seat, (until, place): Stay, context: ConnectionContext, trail: Option<Box<Trail>>) {
+    let (_trail, _place) = (trail, place);
     let ConnectionContext { app, goodbye, .. } = context;
     // Order: a stop first, for it decides what becomes of those who are attached.
     tokio::select! {
@@ -27,6 +26,18 @@ pub(super) async fn keep(mut seat: Seat, until: Instant, context: ConnectionCont
     if let Seat::Client(_) = seat {
         app.waves.all_told().cancelled().await;
     }
+}
+
+/// Until when a session is kept, and its place meanwhile.
+pub(super) type Stay = (Instant, ConnectionPermit);
+
+/// A place for a session that is to be kept until then; if there is none, it is over.
+pub(super) fn stay(context: &ConnectionContext, until: Instant) -> Option<Stay> {
+    let place = place(context);
+    if place.is_err() {
+        context.app.metrics.refused(Refusal::AwayFull);
+    }
+    Some((until, place.ok()?))
 }
 
 /// A place among those of the principal, or else among those of the address.

@@ -21,6 +21,7 @@ use crate::caller::Caller;
 use crate::clock;
 use crate::link::Link;
 use crate::problem::{self, problem};
+use crate::server::leases;
 use crate::settings::SHORTEST_LEASE;
 
 /// What may stand in the query.
@@ -85,9 +86,18 @@ pub(crate) async fn take(
     }
     let name = caller.name().unwrap_or_default();
     let wish = LeaseWish { party: &party, name: caller.shown_name().unwrap_or_default(), ttl, force: asked.force };
-    let lease = || app.registry.lease(&address, &wish, clock::now().into_std(), clock::unix_ms());
-    match app.lease_holders.note_if((&address, caller.principal()), lease) {
+    let (mut turn, now) = (app.lease_holders.in_turn(), clock::now().into_std());
+    match app.registry.lease(&address, &wish, now, clock::unix_ms()) {
         Ok(Leased { lease, before }) => {
+            if let Some(principal) = caller.principal() {
+                turn.note(&address, principal);
+            }
+            let (over, before) = before.map_or((None, None), |before| {
+                if before.until <= now { (Some(before), None) } else { (None, Some(before)) }
+            });
+            if let Some(over) = &over {
+                leases::note_end(&app, &address, over, "over");
+            }
             let before = before.as_ref().map(|before| &*before.identity);
             let what = match before {
                 None => "take",
@@ -122,6 +132,7 @@ pub(crate) async fn give_back(
         return too_often(&app);
     }
     let holder = Some(&*party.identity).filter(|_| !caller.is_admin());
+    let _turn = app.lease_holders.in_turn();
     match app.registry.release(&address, holder) {
         Ok(lease) => {
             let whom = Some(&*lease.identity).filter(|holder| **holder != *party.identity);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cuttlebone_access::Principal;
 use cuttlebone_hub::{Address, Lease};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::interval;
 
 use crate::app::App;
@@ -21,24 +21,25 @@ const EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(crate) struct Holders(Mutex<HashMap<Address, Arc<Principal>>>);
 
+/// As long as it is held, no lease is taken, given back or ended: what is noted of one stands in the order in which it came.
+pub(crate) struct InTurn<'a>(MutexGuard<'a, HashMap<Address, Arc<Principal>>>);
+
 impl Holders {
-    /// Notes who it was, if `lease` comes about. Nobody takes another meanwhile, so that what is noted is what came last.
-    pub(crate) fn note_if<T, E>(
-        &self,
-        (address, principal): (&Address, Option<&Arc<Principal>>),
-        lease: impl FnOnce() -> Result<T, E>,
-    ) -> Result<T, E> {
-        let mut holders = self.0.lock();
-        let taken = lease()?;
-        if let Some(principal) = principal {
-            holders.insert(address.clone(), Arc::clone(principal));
-        }
-        Ok(taken)
+    /// To be held while a lease changes, and while that is noted.
+    pub(crate) fn in_turn(&self) -> InTurn<'_> {
+        InTurn(self.0.lock())
+    }
+}
+
+impl InTurn<'_> {
+    /// Notes who it was.
+    pub(crate) fn note(&mut self, address: &Address, principal: &Arc<Principal>) {
+        self.0.insert(address.clone(), Arc::clone(principal));
     }
 
     /// Those of whom `is_gone` is true, who are forgotten.
-    fn take(&self, mut is_gone: impl FnMut(&Address, &Principal) -> bool) -> Vec<(Address, Arc<Principal>)> {
-        self.0.lock().extract_if(|address, principal| is_gone(address, principal)).collect()
+    fn take(&mut self, mut is_gone: impl FnMut(&Address, &Principal) -> bool) -> Vec<(Address, Arc<Principal>)> {
+        self.0.extract_if(|address, principal| is_gone(address, principal)).collect()
     }
 }
 
@@ -47,21 +48,26 @@ impl Holders {
 pub(crate) async fn run(app: &App) {
     let mut tick = interval(EVERY);
     while app.tasks.abort.run_until_cancelled(tick.tick()).await.is_some() {
-        for (address, lease) in app.registry.end_leases(clock::now().into_std()) {
-            note(app, &address, &lease, "over");
-        }
-        for (address, holder) in app.lease_holders.take(|_, principal| app.gate.is_taken_back(principal)) {
-            if let Ok(lease) = app.registry.release(&address, Some(holder.identity())) {
-                note(app, &address, &lease, "taken_back");
-            }
-        }
-        app.lease_holders.take(|address, principal| {
-            app.registry.lease_of(address).is_none_or(|lease| *lease.identity != *principal.identity())
-        });
+        end(app, &mut app.lease_holders.in_turn());
     }
 }
 
-fn note(app: &App, address: &Address, lease: &Lease, what: &'static str) {
+fn end(app: &App, turn: &mut InTurn<'_>) {
+    for (address, lease) in app.registry.end_leases(clock::now().into_std()) {
+        note_end(app, &address, &lease, "over");
+    }
+    for (address, holder) in turn.take(|_, principal| app.gate.is_taken_back(principal)) {
+        if let Ok(lease) = app.registry.release(&address, Some(holder.identity())) {
+            note_end(app, &address, &lease, "taken_back");
+        }
+    }
+    turn.take(|address, principal| {
+        app.registry.lease_of(address).is_none_or(|lease| *lease.identity != *principal.identity())
+    });
+}
+
+/// The audit log is told that a lease has ended by itself.
+pub(crate) fn note_end(app: &App, address: &Address, lease: &Lease, what: &'static str) {
     let entry = Entry::new(Event::Lease).outcome(Outcome::Expired).what(what);
     let entry = entry.device(Some(&address.device_id)).of_tenant(address.realm.tenant());
     app.audit.note(&entry.whom(Some(&lease.identity)));

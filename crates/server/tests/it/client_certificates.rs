@@ -33,6 +33,17 @@ async fn peer_is_whom_its_certificate_names() {
     device.expect("client_msg").await;
 }
 
+/// Nobody has to have signed them, and there are as many ways through a crowd as it has orders.
+#[tokio::test]
+async fn crowd_of_certificates_is_not_looked_through() {
+    let asking = Asking::new("crowd", &Authority::new(), false);
+    let begun = Instant::now();
+    for number in [11, 40] {
+        assert_eq!(Authority::crowd(number).status(&asking.server, WHOAMI, "").await, 0);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+}
+
 /// Both roles of the SDK, where a certificate is the only way in.
 #[tokio::test]
 async fn sdk_shows_its_certificate() {

@@ -2,11 +2,16 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use cuttlebone_server::{FetchError, FetchSettings, Fetcher};
 use http::{Request, Response, StatusCode};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -161,6 +166,32 @@ async fn answers_before_the_answer_are_bounded_too() {
     }
 }
 
+/// Whoever answers in place of one that is asked needs nobody who has signed them.
+#[tokio::test]
+async fn crowd_of_certificates_is_not_looked_through() {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "anybody");
+    let made = || CertifiedIssuer::self_signed(params.clone(), KeyPair::generate().expect("a key")).expect("signed");
+    let crowd: Vec<_> = (0..11).map(|_| made()).collect();
+    let key = KeyPair::generate().expect("a key");
+    let leaf =
+        CertificateParams::new(["localhost".to_owned()]).expect("a name").signed_by(&key, &crowd[0]).expect("signed");
+    let chain = [leaf.der().clone()].into_iter().chain(crowd.iter().map(|issuer| issuer.der().clone())).collect();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(chain, PrivateKeyDer::try_from(key.serialize_der()).expect("a key"))
+        .expect("a pair");
+    let (_, authority) = certified();
+    let other = Other::listen(HELLO, Some(TlsAcceptor::from(Arc::new(config))), Some(authority)).await;
+    let begun = tokio::time::Instant::now();
+    let error = other.ask(&other.url("https", "localhost")).await.expect_err("nobody vouches for it");
+    assert_eq!(error.label(), "failed", "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+}
+
 #[tokio::test]
 async fn without_tls_only_this_machine_is_asked() {
     let other = Other::listen(HELLO, None, None).await;
@@ -183,4 +214,9 @@ fn file_of_certificates_is_read_at_once() {
     let error = Fetcher::new(&FetchSettings { ca_file: Some(empty.clone()), ..limits() }).expect_err("empty");
     std::fs::remove_file(empty).expect("removes");
     assert!(error.to_string().ends_with("it has no certificate in it"), "{error}");
+    let pipe = std::env::temp_dir().join(format!("cuttlebone-fetch-pipe-{}", std::process::id()));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("runs").success());
+    let error = Fetcher::new(&FetchSettings { ca_file: Some(pipe.clone()), ..limits() }).expect_err("not waited for");
+    std::fs::remove_file(pipe).expect("removes");
+    assert!(error.to_string().contains("it is no file"), "{error}");
 }

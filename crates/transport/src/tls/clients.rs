@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 
-use super::{TlsError, pem};
+use super::{ShortChains, TlsError, pem};
 
 /// How clients are asked for a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +78,7 @@ impl Clients {
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).with_crls(self.revoked);
         let builder = if self.settings.required { builder } else { builder.allow_unauthenticated() };
         let last_read = self.settings.crl_file.as_ref().unwrap_or(ca_file);
-        builder.build().map_err(|error| unusable(last_read, error.to_string()))
+        let verifier = builder.build().map_err(|error| unusable(last_read, error.to_string()))?;
+        Ok(ShortChains::new(verifier))
     }
 }

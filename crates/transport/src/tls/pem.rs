@@ -1,7 +1,7 @@
 //! PEM files.
 
 use std::fs::{self, File, Metadata};
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -54,6 +54,7 @@ fn in_words(error: &pem::Error) -> &'static str {
 
 fn read_secret(path: &Path) -> Result<Vec<u8>, TlsError> {
     let cannot = |source| TlsError::Read { path: path.into(), source };
+    is_file(path).map_err(cannot)?;
     let mut file = File::open(path).map_err(cannot)?;
     let metadata = file.metadata().map_err(cannot)?;
     if !is_secret(&metadata) {
@@ -71,5 +72,13 @@ fn is_secret(metadata: &Metadata) -> bool {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|source| TlsError::Read { path: path.into(), source })
+    is_file(path).and_then(|()| fs::read(path)).map_err(|source| TlsError::Read { path: path.into(), source })
+}
+
+/// To open a pipe would wait for whoever writes to it.
+fn is_file(path: &Path) -> io::Result<()> {
+    if fs::metadata(path)?.is_file() {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file, but a folder, a pipe or a device"))
 }

@@ -45,6 +45,19 @@ fn good_files_are_loaded() {
     assert!(fingerprint.split(':').all(|byte| byte.len() == 2 && u8::from_str_radix(byte, 16).is_ok()));
 }
 
+/// Whoever may write where the certificate is could hold the server up, and every reload after it.
+#[test]
+fn pipe_in_the_place_of_a_file_is_not_waited_for() {
+    for name in ["cert.pem", "key.pem"] {
+        let dir = empty_dir(&format!("pipe-{name}"));
+        write_pair(&dir);
+        fs::remove_file(dir.join(name)).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(dir.join(name)).status().unwrap().success());
+        let error = files(&dir).load().unwrap_err();
+        assert!(matches!(&error, TlsError::Read { path, .. } if path.ends_with(name)), "{error}");
+    }
+}
+
 #[test]
 fn every_fault_names_its_file() {
     let dir = empty_dir("bad_files");

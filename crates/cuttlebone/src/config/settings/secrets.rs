@@ -17,6 +17,11 @@ pub(super) fn read(key: &str, secret: Option<&str>, file: Option<&str>, check: &
         }
         (None, Some(path)) => path,
     };
+    // To open a pipe would wait for whoever writes to it.
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        check.fault(&file_key, format!("{path} is no file, but a folder, a pipe or a device"));
+        return None;
+    }
     match std::fs::read_to_string(path) {
         Ok(text) => match text.lines().next().filter(|line| !line.is_empty()) {
             Some(line) => Some(line.to_owned()),

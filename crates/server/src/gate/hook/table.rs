@@ -67,6 +67,8 @@ struct Live {
     standing: Weak<Standing>,
     /// When it is to be asked about again; nothing while it is about to be.
     due: Option<Instant>,
+    /// Whether its time was over when it was looked at last.
+    is_over: bool,
 }
 
 /// What becomes of somebody who asks for an outcome.
@@ -178,7 +180,10 @@ impl Table {
             _ => self.keep(ask.hash, outcome, kept_until),
         }
         let due = Some(now.instant + self.settings.recheck);
-        self.live.insert(ask.hash, Live { token: ask.token, answer, standing: Arc::downgrade(&standing), due });
+        self.live.insert(
+            ask.hash,
+            Live { token: ask.token, answer, standing: Arc::downgrade(&standing), due, is_over: false },
+        );
         self.circuit.on_answer()
     }
 
@@ -229,9 +234,11 @@ impl Table {
                 }
             }
             let Some(standing) = live.standing.upgrade() else { return false };
+            // Somebody may still hold something by it, such as a lease: it is asked about as long as that is so.
             let is_over = standing.until() <= now.unix;
-            over += usize::from(is_over);
-            !is_over
+            over += usize::from(is_over && !live.is_over);
+            live.is_over = is_over;
+            true
         });
         (withdrawn, over)
     }
@@ -361,6 +368,14 @@ mod tests {
             }
         }
         assert_eq!(table.look(at(121)), (0, 1));
-        assert!(ann_is_here.is_over(at(121).unix) && table.live() == 0);
+        assert!(ann_is_here.is_over(at(121).unix));
+        // She may hold a lease by it: what the hook says of it concerns her still.
+        let asked = (122..400).find_map(|second| {
+            assert_eq!(table.look(at(second)), (0, 0), "it was counted once");
+            table.next(0, at(second).instant).map(|ask| (ask, second))
+        });
+        let (ask, second) = asked.expect("it is asked about");
+        table.on_denied(ask.hash, at(second));
+        assert_eq!((table.look(at(second)), table.live()), ((1, 0), 0));
     }
 }
