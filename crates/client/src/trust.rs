@@ -74,7 +74,7 @@ fn by_roots(roots: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Arc<
     Ok(Arc::new(ShortChains(verifier)))
 }
 
-/// The most certificates that a server may send beside its own.
+/// The most certificates that a server may send beside its own: as many as in the server's own `transport::tls`.
 const MOST_INTERMEDIATES: usize = 6;
 
 #[derive(Debug)]

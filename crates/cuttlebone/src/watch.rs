@@ -1,8 +1,8 @@
 //! Notices that files have changed on disk.
 //!
 //! Invariants: 1. a change that comes after [`Watch::new`] is noticed, also one in place that keeps the length; 2. it is told of
-//! when two looks in succession saw the same, so that a file is hardly ever read while it is being written; 3. one change is
-//! told of once.
+//! when two looks in succession saw the same of all files, so that none is read while it is being written; but a file that
+//! never stands still holds up no other for more than [`PATIENCE`] looks; 3. one change is told of once.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,9 @@ struct Stamp {
     changed: (i64, i64),
 }
 
+/// So many looks a change waits for other files to stand still.
+const PATIENCE: u32 = 3;
+
 /// `None` is a file that is not there.
 type Stamps = Vec<Option<Stamp>>;
 
@@ -26,28 +29,35 @@ pub(crate) struct Watch {
     paths: Vec<PathBuf>,
     told: Stamps,
     seen: Stamps,
+    /// Looks for which a change has waited.
+    waited: u32,
 }
 
 impl Watch {
     /// Begins to watch. To be called before the files are read, so that no change falls between.
     pub(crate) fn new(paths: Vec<PathBuf>) -> Self {
         let told = stamps(&paths);
-        Self { paths, seen: told.clone(), told }
+        Self { paths, seen: told.clone(), told, waited: 0 }
     }
 
     /// Looks at the files. Whether one of them has changed since the last time that this said so of it, and not since the last look.
     pub(crate) fn look(&mut self) -> bool {
         let now = stamps(&self.paths);
-        let mut is_new = false;
-        // Each by itself: one that never stands still holds up no other.
-        for ((now, seen), told) in now.iter().zip(&self.seen).zip(&mut self.told) {
-            if now == seen && now != told {
-                told.clone_from(now);
-                is_new = true;
-            }
-        }
+        let is_still: Vec<bool> = now.iter().zip(&self.seen).map(|(now, seen)| now == seen).collect();
         self.seen = now;
-        is_new
+        let mut changed: Vec<_> = self.seen.iter().zip(&mut self.told).zip(&is_still).collect();
+        changed.retain(|((seen, told), is_still)| **is_still && seen != told);
+        if changed.is_empty() {
+            self.waited = 0;
+            return false;
+        }
+        if is_still.contains(&false) && self.waited < PATIENCE {
+            self.waited += 1;
+            return false;
+        }
+        self.waited = 0;
+        changed.into_iter().for_each(|((seen, told), _)| told.clone_from(seen));
+        true
     }
 }
 
@@ -130,13 +140,14 @@ mod tests {
         fs::write(&quiet, "").expect("writes");
         let mut watch = Watch::new(vec![restless.clone(), quiet.clone()]);
         fs::write(&quiet, "1").expect("writes");
-        fs::write(&restless, "1").expect("writes");
-        assert!(!watch.look());
-        fs::write(&restless, "12").expect("writes");
-        assert!(watch.look(), "the quiet one");
-        fs::write(&restless, "123").expect("writes");
-        assert!(!watch.look());
-        assert!(watch.look(), "it stands still now");
+        let mut told = Vec::new();
+        for length in 1..10 {
+            fs::write(&restless, "x".repeat(length)).expect("writes");
+            told.push(watch.look());
+        }
+        assert_eq!(told.iter().position(|told| *told), Some(4), "the quiet one, in the end");
+        assert_eq!(told.iter().filter(|told| **told).count(), 1);
+        assert!(watch.look() && !watch.look(), "it stands still now");
     }
 
     #[test]

@@ -227,7 +227,7 @@ fn bytes_of(server: &IceServer) -> usize {
     texts.map(|text| written(text) + 64).sum()
 }
 
-/// How long a text is in JSON.
+/// How long a text is in JSON, at most.
 fn written(text: &str) -> usize {
     let bytes = text.bytes().map(|byte| match byte {
         b'"' | b'\\' => 2,

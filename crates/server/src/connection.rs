@@ -180,7 +180,7 @@ impl<C: Conn> Connection<C> {
         End::Fault
     }
 
-    /// Tells the seat how the connection ended, unless it knows. Gives the time until which the seat is to be kept.
+    /// Tells the seat how the connection ended, unless it knows. Gives how long the seat is to be kept, and its place meanwhile.
     fn ended(&mut self, end: &End) -> Option<away::Stay> {
         let ConnectionContext { peer, role, .. } = &self.context;
         let reason = end.reason();

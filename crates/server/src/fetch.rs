@@ -1,6 +1,6 @@
 //! Asks other servers: for keys, credentials and permissions.
 //!
-//! Invariants: 1. a whole exchange is bounded in time, and in bytes everything that comes in it; 2. no redirect is followed and no proxy of the
+//! Invariants: 1. a whole exchange is bounded in time, and so is every byte of HTTP that comes in it; 2. no redirect is followed and no proxy of the
 //! environment is used; 3. nothing is sent without TLS, but to this machine where that was allowed; 4. no private address is
 //! asked unless that was allowed, whatever a name resolves to; 5. no error has a path, a query, a user or a header in it.
 
@@ -272,9 +272,9 @@ fn tls(extra: &[CertificateDer<'static>]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(system.certs);
     roots.add_parsable_certificates(extra.iter().cloned());
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions().expect("ring has suites for the default versions");
     let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
+    let builder = builder.with_safe_default_protocol_versions().expect("ring has suites for the default versions");
     match WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build() {
         Ok(verifier) => builder.dangerous().with_custom_certificate_verifier(ShortChains::new(verifier)),
         // Nobody vouches for anybody here: nobody is believed.

@@ -37,7 +37,7 @@ use crate::settings::Settings;
 use crate::stall::{Patience, StallGuard};
 use crate::{accept, headers, host, problem};
 
-/// How long whoever was accepted and not answered yet, when the server stops, may take to send its first request.
+/// How long whoever was accepted and not answered yet, when the server stops, may take for each step up to its first answer.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// What is served on a socket, and until when.
@@ -235,7 +235,8 @@ async fn answer(request: Request<Incoming>, link: &Arc<Link>, plan: &Plan) -> Re
     }
     let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     if is_last || !is_well_formed || (plan.stopping.is_cancelled() && !is_upgrade) {
-        // What was not read can't be told from a next request, and whoever is ambiguous once may be so again.
+        // What was not read can't be told from a next request, and whoever is ambiguous once may be so again. One that stops
+        // answers no more.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     link.set_responded();

@@ -54,7 +54,7 @@ pub(crate) fn bind(address: &UnixAddress) -> io::Result<(UnixListener, SocketFil
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
     let file = SocketFile { path: path.clone(), id: id(path)?, _lock: lock };
-    give(path, *mode, *group)?;
+    give(&file, *mode, *group)?;
     // Until here whoever connects is refused.
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
@@ -70,7 +70,15 @@ fn lock(path: &Path) -> io::Result<File> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
     // Whoever may open it could hold it. A pipe that is only written to would be waited for.
-    let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&name)?;
+    let mut options = File::options();
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    let file = options.open(&name)?;
     if !file.metadata()?.is_file() {
         let text = format!("{} is no file", Path::new(&name).display());
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
@@ -102,12 +110,13 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Gives the socket its mode and its group. Who may write in its folder could put a link in its place: so it is the socket that is
-/// changed, whatever its name leads to by then.
-fn give(path: &Path, mode: u32, group: Option<u32>) -> io::Result<()> {
+/// Gives the socket its mode and its group. Who may write in its folder could put a link in its place: no link is followed, and
+/// nothing is changed but what was there after the bind, if that is a socket. Needs `/proc`.
+fn give(socket: &SocketFile, mode: u32, group: Option<u32>) -> io::Result<()> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    if !file.metadata()?.file_type().is_socket() {
+    let file = File::from(rustix::fs::open(&socket.path, flags, Mode::empty())?);
+    let metadata = file.metadata()?;
+    if !metadata.file_type().is_socket() || (metadata.dev(), metadata.ino()) != socket.id {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "somebody has put something else in its place"));
     }
     let itself = format!("/proc/self/fd/{}", file.as_raw_fd());

@@ -36,10 +36,14 @@ pub(crate) fn with() -> Result<()> {
     let folder = target().join("systemd");
     fs::create_dir_all(&folder)?;
     let base = folder.join("debian");
-    if !base.join("usr/bin/systemctl").exists() {
+    if !base.exists() {
+        // Half of one is not taken for a whole the next time.
+        let begun = folder.join("debian-begun");
+        run("rm", &["-rf", &begun.to_string_lossy()])?;
         let mut debian = command("debootstrap", &["--variant=minbase", "--include", PACKAGES, "bookworm"]);
-        debian.arg(&base);
+        debian.arg(&begun);
         run_command(debian)?;
+        fs::rename(&begun, &base)?;
     }
     let machine = folder.join("machine");
     run("rm", &["-rf", &machine.to_string_lossy()])?;

@@ -96,14 +96,11 @@ pub(crate) fn check(path: &Path) -> Result<(), String> {
     }
 }
 
-/// What is wrong with a file: whoever else owns or may use it could read along.
+/// What is wrong with a file: whoever else may use it could read along.
 fn judge(metadata: &Metadata, path: &Path) -> Result<(), String> {
     let path = path.display();
     if !metadata.is_file() {
         return Err(format!("{path} is no file"));
-    }
-    if metadata.uid() != rustix::process::geteuid().as_raw() {
-        return Err(format!("{path} belongs to another user (number {})", metadata.uid()));
     }
     match metadata.mode() & 0o777 {
         mode if mode & 0o077 != 0 => {
@@ -121,7 +118,12 @@ fn open(path: &Path) -> io::Result<File> {
     // Whoever may write in the folder could put something else there in between: a link, or a pipe that would be waited for.
     options.read(true).append(true).create(true).mode(MODE).custom_flags(SAFELY);
     let mut file = options.open(path).map_err(named)?;
-    judge(&file.metadata()?, path).map_err(refused)?;
+    let metadata = file.metadata()?;
+    judge(&metadata, path).map_err(refused)?;
+    // Its owner could read along. Only here: whoever checks a configuration may be another user than the one of the server.
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(refused(format!("{} belongs to another user (number {})", path.display(), metadata.uid())));
+    }
     if file.metadata()?.len() > 0 {
         let mut last = [0];
         file.seek(SeekFrom::End(-1))?;
@@ -276,6 +278,7 @@ mod tests {
         if std::os::unix::fs::chown(dir.log(), Some(65_534), None).is_ok() {
             let fault = RotatingFile::open(&dir.log(), 100, 1).expect_err("of another").to_string();
             assert!(fault.ends_with("belongs to another user (number 65534)"), "{fault}");
+            assert_eq!(check(&dir.log()), Ok(()), "who checks may be another user than the server");
         }
     }
 }

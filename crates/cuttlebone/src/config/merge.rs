@@ -151,10 +151,11 @@ fn is_secret(key: &str) -> bool {
 
 /// A type error in plain words. It shows no text that stands where something else belongs: it may be a secret that is out of place.
 fn describe(key: &str, error: &toml::de::Error) -> String {
-    let text = match error.message().split_once(r#"string ""#) {
+    let text = match error.message().split_once("invalid type: ") {
         Some((before, rest)) => {
-            let expected = rest.rsplit_once(r#"", "#).map_or("expected something else", |(_, expected)| expected);
-            format!("{before}string, {expected}")
+            let kind: String = rest.chars().take_while(|char| !['"', '`', ','].contains(char)).collect();
+            let expected = rest.rsplit_once(", expected ").map_or("something else", |(_, expected)| expected);
+            format!("{before}invalid type: {}, expected {expected}", kind.trim_end())
         }
         None => error.message().to_owned(),
     };

@@ -263,6 +263,8 @@ fn a_secret_is_in_no_message() {
         "[ice]\nservers = [\"a \\\"31337\\\", b\"]\n",
         "clients = \"31337\"\n",
         "[timeouts]\nping_ms = \"31337\"\n",
+        "clients = 31337\n",
+        "[log]\nformat = 31337\n",
         "[clients]\nresume_key = 31337\n",
     ] {
         let text = faults(file);

@@ -41,18 +41,25 @@ impl Drop for CaFile {
 
 /// TLS for this machine, by an authority of its own.
 pub(crate) fn certified() -> (TlsAcceptor, CaFile) {
+    padded(0)
+}
+
+/// The same, that sends so many other certificates along which have nothing to do with it.
+pub(crate) fn padded(number: usize) -> (TlsAcceptor, CaFile) {
     let mut params = CertificateParams::new([]).expect("no names");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("signs");
+    let made = || CertifiedIssuer::self_signed(params.clone(), KeyPair::generate().expect("a key")).expect("signs");
+    let issuer = made();
     let key = KeyPair::generate().expect("a key");
     let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
     let certificate = CertificateParams::new(names).expect("names").signed_by(&key, &issuer).expect("signs");
+    let chain = [certificate.der().clone()].into_iter().chain((0..number).map(|_| made().der().clone())).collect();
     let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key)
+        .with_single_cert(chain, key)
         .expect("a pair");
     let name = format!("cuttlebone-elsewhere-{}-{}.pem", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let ca_file = std::env::temp_dir().join(name);

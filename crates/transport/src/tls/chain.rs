@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
-/// The most certificates that a peer may send beside its own.
+/// The most certificates that a peer may send beside its own. As many as in `access` and `client`, which do not know this crate.
 const MOST: usize = 6;
 
 /// Asks another verifier, if the chain is short.

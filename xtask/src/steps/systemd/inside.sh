@@ -27,8 +27,11 @@ until_true() { # until_true SECONDS COMMAND…
     false
 }
 has_status() { [ "$(whoami_status)" = "$1" ]; }
-reloads() { # reloads EXPECTED: the file of tokens as it is now counts at once
-    systemctl reload cuttlebone.service && until_true 5 has_status "$1"
+times_reloaded() { journalctl -u cuttlebone --no-pager -o cat | grep -c 'reloaded log.level'; }
+has_reloaded() { [ "$(times_reloaded)" -gt "$1" ]; }
+reloads() { # reloads EXPECTED: the signal arrives, and the file of tokens as it is now counts
+    local before; before=$(times_reloaded)
+    systemctl reload cuttlebone.service && until_true 5 has_reloaded "$before" && has_status "$1"
 }
 refuses_nobody() { # while it is started anew
     for _ in $(seq 150); do curl -sk --max-time 10 -o /dev/null -w '%{http_code}\n' "$URL/livez"; done >/root/answers &
@@ -47,7 +50,8 @@ gives_up_on_a_bad_configuration() {
     echo 'nonsense = 1' >>/etc/cuttlebone/cuttlebone.toml
     systemctl restart cuttlebone.service
     sleep 3
-    [ "$(systemctl show -P ExecMainStatus cuttlebone.service)" = 78 ] && [ "$(pid)" = 0 ]
+    [ "$(systemctl show -P ExecMainStatus cuttlebone.service)" = 78 ] &&
+        [ "$(systemctl show -P ActiveState cuttlebone.service)" = failed ]
 }
 
 systemctl enable --now cuttlebone.socket cuttlebone.service

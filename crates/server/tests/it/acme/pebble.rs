@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use cuttlebone_server::{AcmeChallenge, AcmeSettings, Settings, TlsSettings};
@@ -48,9 +49,12 @@ pub(super) struct Pebble {
     running: Option<Program>,
 }
 
-/// A port that nobody has now.
+/// A port that nobody has now, and nobody is given who asks for any: those are above 32,767.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let begin = std::process::id() as u16 % 1_000 * 10;
+    let mut ports = std::iter::repeat_with(|| 20_000 + (begin + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000);
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("there are many")
 }
 
 impl Pebble {

@@ -12,9 +12,8 @@ use cuttlebone_server::{ClientSettings, Settings};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderName, HeaderValue};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, ExtendedKeyUsagePurpose,
+    IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -51,21 +50,15 @@ impl Authority {
         Identity::new(Some((vec![certificate.der().clone()], key)))
     }
 
-    /// A peer with one certificate, and so many that could be of who signed it.
-    pub(crate) fn crowd(number: usize) -> Identity {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        params.distinguished_name.push(DnType::CommonName, "anybody");
-        let made =
-            || CertifiedIssuer::self_signed(params.clone(), KeyPair::generate().expect("a key")).expect("signed");
-        let crowd: Vec<_> = (0..number).map(|_| made()).collect();
-        let mut leaf = CertificateParams::new(["a.lab.example".to_owned()]).expect("a name");
-        leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    /// One that is good, and sends so many others along that have nothing to do with it.
+    pub(crate) fn padded(&self, number: usize) -> Identity {
+        let mut params = CertificateParams::new(["a.lab.example".to_owned()]).expect("a name");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let key = KeyPair::generate().expect("a key");
-        let leaf = leaf.signed_by(&key, &crowd[0]).expect("signed");
-        let chain = [leaf.der().clone()].into_iter().chain(crowd.iter().map(|issuer| issuer.der().clone()));
-        Identity::new(Some((chain.collect(), PrivateKeyDer::try_from(key.serialize_der()).expect("a key"))))
+        let leaf = params.signed_by(&key, &self.0).expect("signed");
+        let others = (0..number).map(|_| Self::new().0.der().clone());
+        let chain = [leaf.der().clone()].into_iter().chain(others).collect();
+        Identity::new(Some((chain, PrivateKeyDer::try_from(key.serialize_der()).expect("a key"))))
     }
 
     /// The same for our SDK.
