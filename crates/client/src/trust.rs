@@ -48,15 +48,13 @@ impl Trust {
         let provider = Arc::new(ring::default_provider());
         let builder =
             ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-        let pinned = |pin| Arc::new(Pinned::new(pin, Arc::clone(&provider)));
-        let builder = match self {
-            Self::WebPki => builder.dangerous().with_custom_certificate_verifier(by_roots(public_roots(), &provider)?),
-            Self::Pem(text) => {
-                builder.dangerous().with_custom_certificate_verifier(by_roots(own_roots(text)?, &provider)?)
-            }
-            Self::Fingerprint(pin) => builder.dangerous().with_custom_certificate_verifier(pinned(Some(*pin))),
-            Self::Insecure => builder.dangerous().with_custom_certificate_verifier(pinned(None)),
+        let believed = match self {
+            Self::WebPki => by_roots(public_roots(), &provider)?,
+            Self::Pem(text) => by_roots(own_roots(text)?, &provider)?,
+            Self::Fingerprint(pin) => Believed::One(*pin),
+            Self::Insecure => Believed::Anybody,
         };
+        let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(Verifier { believed, provider }));
         let mut config = match certificate {
             Some(certificate) => builder.with_client_auth_cert(certificate.chain(), certificate.key())?,
             None => builder.with_no_client_auth(),
@@ -66,56 +64,23 @@ impl Trust {
     }
 }
 
-/// Believes whom these vouch for. The library looks for a path through everything that a server sends, in every order, and in one
-/// go: a dozen certificates of one name would keep it busy for seconds. So it is asked about short chains only.
-fn by_roots(roots: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Arc<ShortChains>, EndpointError> {
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
-    let verifier = verifier.map_err(|error| Error::General(error.to_string()))?;
-    Ok(Arc::new(ShortChains(verifier)))
+/// Whose certificate is believed.
+#[derive(Debug)]
+enum Believed {
+    /// That of whom these roots vouch for.
+    Vouched(Arc<WebPkiServerVerifier>),
+    /// The one with this SHA-256.
+    One([u8; 32]),
+    Anybody,
 }
 
-/// The most certificates that a server may send beside its own: as many as in the server's own `transport::tls`.
+/// The most certificates that a server may send beside its own: as many as in the server's own `transport::tls`. The library looks
+/// for a path through all of them, in every order, and in one go: a dozen of one name would keep it busy for seconds.
 const MOST_INTERMEDIATES: usize = 6;
 
-#[derive(Debug)]
-struct ShortChains(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for ShortChains {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        if intermediates.len() > MOST_INTERMEDIATES {
-            return Err(CertificateError::ApplicationVerificationFailure.into());
-        }
-        self.0.verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
+fn by_roots(roots: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Believed, EndpointError> {
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
+    Ok(Believed::Vouched(verifier.map_err(|error| Error::General(error.to_string()))?))
 }
 
 fn public_roots() -> RootCertStore {
@@ -133,33 +98,34 @@ fn own_roots(text: &str) -> Result<RootCertStore, EndpointError> {
     Ok(roots)
 }
 
-/// Believes one certificate, or any. The handshake's signature is checked in either case.
+/// Judges the certificate of a server. The handshake's signature is checked in any case.
 #[derive(Debug)]
-struct Pinned {
-    pin: Option<[u8; 32]>,
+struct Verifier {
+    believed: Believed,
     provider: Arc<CryptoProvider>,
 }
 
-impl Pinned {
-    fn new(pin: Option<[u8; 32]>, provider: Arc<CryptoProvider>) -> Self {
-        Self { pin, provider }
-    }
-}
-
-impl ServerCertVerifier for Pinned {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match self.pin {
-            Some(pin) if sha256(end_entity).as_deref() != Some(pin.as_slice()) => {
-                Err(CertificateError::ApplicationVerificationFailure.into())
+        let is_believed = match &self.believed {
+            Believed::Vouched(roots) if intermediates.len() <= MOST_INTERMEDIATES => {
+                return roots.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
             }
-            _ => Ok(ServerCertVerified::assertion()),
+            Believed::Vouched(_) => false,
+            Believed::One(pin) => sha256(end_entity).as_deref() == Some(pin.as_slice()),
+            Believed::Anybody => true,
+        };
+        if is_believed {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(CertificateError::ApplicationVerificationFailure.into())
         }
     }
 

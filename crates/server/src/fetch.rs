@@ -1,8 +1,9 @@
 //! Asks other servers: for keys, credentials and permissions.
 //!
-//! Invariants: 1. a whole exchange is bounded in time, and so is every byte of HTTP that comes in it; 2. no redirect is followed and no proxy of the
-//! environment is used; 3. nothing is sent without TLS, but to this machine where that was allowed; 4. no private address is
-//! asked unless that was allowed, whatever a name resolves to; 5. no error has a path, a query, a user or a header in it.
+//! Invariants: 1. a whole exchange is bounded in time, and all that comes of HTTP in it, in bytes; 2. no redirect is followed
+//! and no proxy of the environment is used; 3. nothing is sent without TLS, but to this machine where that was allowed; 4. no
+//! private address is asked unless that was allowed, whatever a name resolves to; 5. no error has a path, a query, a user or a
+//! header in it.
 
 mod address;
 mod bounded;
