@@ -8,6 +8,8 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use cuttlebone_transport::file;
+
 /// The longest file that is read.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -45,11 +47,7 @@ fn is_handed_over(path: &Path) -> bool {
 /// Reads a file. Errors: what is wrong, in words that name it and have nothing of what is in it.
 pub(crate) fn read(path: &Path, others: Others) -> Result<String, String> {
     let cannot = |error| format!("cannot read {}: {error}", path.display());
-    // To open a pipe would wait for whoever writes to it, and it can't be read again.
-    if !std::fs::metadata(path).map_err(cannot)?.is_file() {
-        return Err(format!("{} is no file, but a folder, a pipe or a device", path.display()));
-    }
-    read_open(&File::open(path).map_err(cannot)?, path, others)
+    read_open(&file::open(path).map_err(cannot)?, path, others)
 }
 
 /// Reads a file that is open; `path` is only shown. Errors as [`read`].
@@ -102,7 +100,7 @@ mod tests {
     fn what_is_no_file_is_not_opened() {
         for path in ["/", "/dev/null"] {
             let refused = read(Path::new(path), Others::MayRead).expect_err("refused");
-            assert!(refused.contains("is no file"), "{refused}");
+            assert!(refused.contains("it is no file"), "{refused}");
         }
     }
 

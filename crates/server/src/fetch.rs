@@ -9,12 +9,14 @@ mod address;
 mod bounded;
 mod resolver;
 
-use std::path::PathBuf;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use std::{fmt, io};
 
 use bytes::Bytes;
+use cuttlebone_transport::file;
 use cuttlebone_transport::tls::ShortChains;
 use http::header::USER_AGENT;
 use http::uri::Scheme;
@@ -150,7 +152,7 @@ impl Fetcher {
     /// # Errors
     /// [`FetchError::Ca`].
     pub fn new(settings: &FetchSettings) -> Result<Self, FetchError> {
-        let extra = settings.ca_file.as_ref().map(certificates).transpose()?.unwrap_or_default();
+        let extra = settings.ca_file.as_deref().map(certificates).transpose()?.unwrap_or_default();
         let FetchSettings { allow_private, max_bytes, timeout, .. } = *settings;
         let shared = Shared { allow_private, max_bytes, extra, client: OnceLock::new() };
         Ok(Self { shared: Arc::new(shared), timeout, max_bytes })
@@ -284,13 +286,10 @@ fn tls(extra: &[CertificateDer<'static>]) -> ClientConfig {
     .with_no_client_auth()
 }
 
-fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, FetchError> {
-    let fault = |reason: String| FetchError::Ca { path: path.clone(), reason };
-    // To open a pipe would wait for whoever writes to it.
-    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        return Err(fault("it is no file, but a folder, a pipe or a device".to_owned()));
-    }
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FetchError> {
+    let fault = |reason: String| FetchError::Ca { path: path.into(), reason };
+    let opened = file::open(path).map_err(|error| fault(error.to_string()))?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_reader_iter(BufReader::new(opened)).collect();
     // The library's own words have what stands in the file, and it may be the wrong one.
     let certificates = certificates.map_err(|error| match error {
         pem::Error::Io(error) => fault(error.to_string()),

@@ -6,7 +6,7 @@
 //!   blocks. [`ws::WsConn`] is the one implementation; a test may write another.
 //! - [`Listener`], which accepts connections of TCP and of a unix socket, hears from a proxy whose they are, and makes
 //!   TLS of them, in steps that the caller can put a deadline on.
-//! - [`tls`], which loads a certificate or makes a self-signed one.
+//! - [`tls`], which loads a certificate or makes a self-signed one, and [`file`](mod@file), which opens what it is loaded from.
 //!
 //! # Invariants
 //!
@@ -19,6 +19,7 @@
 //! are the caller's.
 
 mod conn;
+pub mod file;
 mod listener;
 mod proxy_protocol;
 mod rate;

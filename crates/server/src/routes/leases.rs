@@ -73,7 +73,7 @@ pub(crate) async fn take(
     };
     let Some(party) = caller.party() else { return needs_token(&app, &link, &caller) };
     if !may_lease_again(&app, &caller, &address) {
-        return too_often(&app);
+        return too_often(&app, told(&link, &caller, &address).what("take"));
     }
     if asked.force && !caller.is_admin() {
         return forbidden(&app, &link, &caller, "Only an administrator takes a device from somebody else");
@@ -129,7 +129,7 @@ pub(crate) async fn give_back(
     };
     let Some(party) = caller.party() else { return needs_token(&app, &link, &caller) };
     if !may_lease_again(&app, &caller, &address) {
-        return too_often(&app);
+        return too_often(&app, told(&link, &caller, &address).what("give_back"));
     }
     let holder = Some(&*party.identity).filter(|_| !caller.is_admin());
     let _turn = app.lease_holders.in_turn();
@@ -187,8 +187,9 @@ fn needs_token(app: &App, link: &Link, caller: &Caller) -> Response {
     problem(StatusCode::FORBIDDEN, "lease_needs_token", "A lease needs a token, which says who has the device")
 }
 
-fn too_often(app: &App) -> Response {
+fn too_often(app: &App, told: Entry<'_>) -> Response {
     app.metrics.refused_with("rate_limited");
+    app.audit.note(&told.refused("rate_limited"));
     problem::too_many("Too often: the rate is that of registrations, quotas.registrations_per_minute")
 }
 

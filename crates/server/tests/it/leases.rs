@@ -202,6 +202,24 @@ async fn leases_of_a_principal_are_bounded() {
     assert_eq!(server.metric(r#"cuttlebone_rejects_total{reason="too_many_leases"}"#).await, 1);
 }
 
+#[tokio::test]
+async fn lease_that_is_asked_for_too_often_is_refused_and_audited() {
+    let (camera, ann) = (known(1, "name=camera role=device devices=*"), known(2, "name=ann role=client devices=*"));
+    let server = Running::with(|settings| {
+        settings.access.access = access(&[&camera, &ann]);
+        (settings.quotas.registrations, settings.quotas.registrations_burst) = (1, 2);
+    });
+    let _device = device(&server, &camera, "d").await;
+    for method in ["POST", "DELETE"] {
+        assert!(matches!(send(&server, method, "/api/v1/devices/d/lease", &ann).await.status, 200 | 204), "{method}");
+    }
+    for (method, what) in [("POST", "take"), ("DELETE", "give_back")] {
+        let answer = send(&server, method, "/api/v1/devices/d/lease", &ann).await;
+        assert_eq!(code(&answer), (429, "rate_limited".into()));
+        server.until_audited("lease", &[("reason", "rate_limited".into()), ("what", what.into())]).await;
+    }
+}
+
 /// A page of another site has the browser send a request, and the cookie goes with it.
 #[tokio::test]
 async fn page_of_another_site_changes_nothing() {

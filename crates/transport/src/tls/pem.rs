@@ -1,6 +1,6 @@
 //! PEM files.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -9,6 +9,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 use super::TlsError;
+use crate::file;
 
 /// All certificates of a file, in their order; at least one.
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -54,15 +55,12 @@ fn in_words(error: &pem::Error) -> &'static str {
 
 fn read_secret(path: &Path) -> Result<Vec<u8>, TlsError> {
     let cannot = |source| TlsError::Read { path: path.into(), source };
-    is_file(path).map_err(cannot)?;
-    let mut file = File::open(path).map_err(cannot)?;
+    let file = file::open(path).map_err(cannot)?;
     let metadata = file.metadata().map_err(cannot)?;
     if !is_secret(&metadata) {
         return Err(TlsError::OpenKey { path: path.into(), mode: metadata.mode() & 0o777 });
     }
-    let mut content = Vec::new();
-    file.read_to_end(&mut content).map_err(cannot)?;
-    Ok(content)
+    all_of(file).map_err(cannot)
 }
 
 /// A file of root may be readable by its group: systems keep keys so for the services that are in it.
@@ -72,13 +70,11 @@ fn is_secret(metadata: &Metadata) -> bool {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    is_file(path).and_then(|()| fs::read(path)).map_err(|source| TlsError::Read { path: path.into(), source })
+    file::open(path).and_then(all_of).map_err(|source| TlsError::Read { path: path.into(), source })
 }
 
-/// To open a pipe would wait for whoever writes to it.
-fn is_file(path: &Path) -> io::Result<()> {
-    if fs::metadata(path)?.is_file() {
-        return Ok(());
-    }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file, but a folder, a pipe or a device"))
+fn all_of(mut file: File) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    file.read_to_end(&mut content)?;
+    Ok(content)
 }

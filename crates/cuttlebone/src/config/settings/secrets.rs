@@ -1,6 +1,10 @@
 //! Secrets: written in the configuration, or in a file of their own.
 
+use std::io;
+use std::path::Path;
+
 use cuttlebone_server::ResumeKey;
+use cuttlebone_transport::file;
 
 use super::super::raw::RawClients;
 use super::check::Check;
@@ -17,12 +21,7 @@ pub(super) fn read(key: &str, secret: Option<&str>, file: Option<&str>, check: &
         }
         (None, Some(path)) => path,
     };
-    // To open a pipe would wait for whoever writes to it.
-    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        check.fault(&file_key, format!("{path} is no file, but a folder, a pipe or a device"));
-        return None;
-    }
-    match std::fs::read_to_string(path) {
+    match file::open(Path::new(path)).and_then(io::read_to_string) {
         Ok(text) => match text.lines().next().filter(|line| !line.is_empty()) {
             Some(line) => Some(line.to_owned()),
             None => {
