@@ -352,6 +352,7 @@ export class ViewerSession extends Emitter {
     if (this.#link !== 'ready') return;
     const delay = this.#backoff.next();
     this.#retryAt = Date.now() + delay;
+    clearTimeout(this.#retryTimer);
     this.#retryTimer = setTimeout(() => {
       // No answer at all: it may be the connection to the server that is dead.
       if (code === 'no_offer') this.#signaling.renew();

@@ -128,7 +128,8 @@ pub async fn connect(endpoint: &Endpoint, path: &str, subprotocols: &[&str]) -> 
         builder = builder.add_header(name, value).map_err(upgrade_error)?;
     }
     let stream = ReadOn::new(Stream::open(endpoint).await?);
-    let (ws, response) = builder.connect_on(stream).await.map_err(upgrade_error)?;
+    let (mut ws, response) = builder.connect_on(stream).await.map_err(upgrade_error)?;
+    ws.get_mut().upgraded();
     let subprotocol =
         response.headers().get(SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok()).map(str::to_owned);
     Ok(RawConn { ws, subprotocol, dirty: false, pongs: 0, failure: None, is_violation: false })

@@ -27,7 +27,7 @@ use crate::origin::Scheme;
 use crate::problem::retry_after_seconds;
 use crate::pulse::Questions;
 use crate::tasks::Tasks;
-use crate::{clock, serve};
+use crate::{clock, logged, serve};
 
 /// How long the loop waits after a failure: the first time, and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -81,7 +81,7 @@ pub(crate) async fn run(door: Door, stop: CancellationToken) {
                 if kind == AcceptError::Aborted {
                     continue;
                 }
-                tracing::warn!(%error, ?backoff, "no connection can be accepted");
+                tracing::warn!(%error, wait_ms = logged::millis(backoff), "no connection can be accepted");
                 stop.run_until_cancelled(sleep(backoff)).await;
                 backoff = (backoff * 2).min(BACKOFF.1);
             }

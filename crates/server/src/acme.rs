@@ -2,7 +2,7 @@
 //!
 //! Invariants: 1. no failure ends the server or takes a certificate away that is there; 2. a start with a kept certificate that
 //! is good asks nobody; 3. the authority is asked again only after `acme.retry_ms`, and after failures later and later; 4. the
-//! keys are in files that nobody but their owner may read, and no file is ever half written; 5. what was issued is kept,
+//! keys are in files that nobody but their owner may read, and no file is ever half written; 5. what was issued and can be used is kept,
 //! and no other is ordered while none could be taken because of the files of `tls.client_*`.
 
 mod client;
@@ -10,10 +10,12 @@ mod order;
 mod state;
 mod tokens;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cuttlebone_transport::tls::{Tls, TlsError, TlsSettings};
+use futures_util::FutureExt as _;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -68,8 +70,7 @@ impl Acme {
                 }
                 continue;
             }
-            let Some(outcome) = stop.run_until_cancelled(timeout(LONGEST, self.obtain())).await else { return };
-            let failed = outcome.unwrap_or_else(|_| Err(Failure::Order("it took too long".to_owned()))).err();
+            let Some(failed) = stop.run_until_cancelled(self.attempt()).await else { return };
             failures = if failed.is_some() { failures + 1 } else { 0 };
             let pause = self.pause(failures);
             self.tell(failed, pause);
@@ -113,6 +114,19 @@ impl Acme {
         if failures == 0 { longest } else { longest.mul_f64(0.5 + random / 2.0) }
     }
 
+    /// Why there is no other certificate. What the authority says may be more than a library can bear: that is no end of this.
+    async fn attempt(&self) -> Option<Failure> {
+        let failed = |text: &str| Some(Failure::Order(text.to_owned()));
+        match timeout(LONGEST, AssertUnwindSafe(self.obtain()).catch_unwind()).await {
+            Ok(Ok(outcome)) => outcome.err(),
+            Ok(Err(_)) => {
+                self.app.metrics.panicked();
+                failed("a fault of the server (see above)")
+            }
+            Err(_) => failed("it took too long"),
+        }
+    }
+
     /// Takes what is kept, if it was not taken yet and is good enough; else gets a certificate, keeps it, and takes it.
     async fn obtain(&self) -> Result<(), Failure> {
         match self.keep_and_take(None).await? {
@@ -135,7 +149,15 @@ impl Acme {
         let (tls, app) = (self.tls.clone(), Arc::clone(&self.app));
         let work = tokio::task::spawn_blocking(move || {
             if let Some(issued) = issued {
-                state.keep_certificate(&domains, &issued)?;
+                state.keep_certificate(&domains, &issued, |candidate| {
+                    let new =
+                        TlsSettings::Kept { file: candidate.to_owned() }.load().map_err(|error| error.to_string())?;
+                    let now = clock::unix_ms() / 1000;
+                    if !new.is_good_at(now) && tls.is_good_at(now) {
+                        return Err("the certificate that was issued has expired, or is not valid yet".to_owned());
+                    }
+                    Ok(())
+                })?;
             }
             Ok(certificate::renew(&tls, &kept, &app))
         });

@@ -40,6 +40,8 @@ use address::Host;
 use bounded::TooMuch;
 use resolver::{PrivateAddress, Resolver};
 
+use crate::logged;
+
 const AGENT: HeaderValue = HeaderValue::from_static("cuttlebone");
 
 /// Connections to one host that are kept for the next request, and how long.
@@ -225,7 +227,8 @@ impl Fetcher {
                 reason = format!("{reason}: {error}");
             }
         }
-        FetchError::Failed { host: host.to_owned(), reason }
+        // What is wrong with a certificate may be as long as the certificate.
+        FetchError::Failed { host: host.to_owned(), reason: logged::cut(&reason).to_owned() }
     }
 }
 

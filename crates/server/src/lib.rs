@@ -31,6 +31,7 @@ mod ids;
 mod line_ends;
 mod link;
 mod listing;
+mod logged;
 mod login;
 mod memory;
 mod metrics;

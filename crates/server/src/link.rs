@@ -1,5 +1,6 @@
 //! What is known of one accepted socket while HTTP is spoken on it, and of one request if it came through a proxy.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -37,7 +38,23 @@ pub(crate) struct Link {
     responded: AtomicBool,
     held: AtomicBool,
     upgraded: AtomicBool,
-    endless: AtomicBool,
+    endless: Mutex<Option<Endless>>,
+}
+
+/// A stream that ends when the server stops, or when whoever reads it may not be there any more.
+pub(crate) struct Endless(Box<dyn Fn() -> bool + Send + Sync>);
+
+impl Endless {
+    /// `may_stay` is asked when the reader is slow: then the stream itself is not.
+    pub(crate) fn new(may_stay: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Box::new(may_stay))
+    }
+}
+
+impl fmt::Debug for Endless {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Endless")
+    }
 }
 
 impl Link {
@@ -55,7 +72,7 @@ impl Link {
             responded: AtomicBool::new(false),
             held: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
-            endless: AtomicBool::new(false),
+            endless: Mutex::default(),
         }
     }
 
@@ -96,11 +113,10 @@ impl Link {
     /// A request begins. Gives until when it has to wait, if more came than may: on this socket, or from the address behind a
     /// proxy; or that this would be too long.
     pub(crate) fn begin_request(&self, rate: Rate) -> Result<Option<Instant>, Refusal> {
-        if let Some(socket) = &self.socket {
-            socket.endless.store(false, Ordering::Relaxed);
+        *self.socket().endless.lock() = None;
+        if self.socket.is_some() {
             return self.permit.begin_request();
         }
-        self.endless.store(false, Ordering::Relaxed);
         let now = clock::now().saturating_duration_since(self.accepted).as_nanos();
         let now = u64::try_from(now).unwrap_or(u64::MAX);
         let mut bucket = self.requests.lock();
@@ -138,13 +154,18 @@ impl Link {
         self.socket().upgraded.store(true, Ordering::Relaxed);
     }
 
-    /// True while the response is a stream that only the server's stop ends.
+    /// True while the response is a stream without an end of its own.
     pub(crate) fn is_endless(&self) -> bool {
-        self.socket().endless.load(Ordering::Relaxed)
+        self.socket().endless.lock().is_some()
     }
 
-    pub(crate) fn set_endless(&self) {
-        self.socket().endless.store(true, Ordering::Relaxed);
+    /// True if the response is a stream whose reader may not be there any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.socket().endless.lock().as_ref().is_some_and(|Endless(may_stay)| !may_stay())
+    }
+
+    pub(crate) fn set_endless(&self, endless: Endless) {
+        *self.socket().endless.lock() = Some(endless);
     }
 
     fn socket(&self) -> &Self {

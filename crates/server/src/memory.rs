@@ -31,6 +31,16 @@ enum Pressure {
     LetGo,
 }
 
+impl Pressure {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Refuse => "no new connections",
+            Self::LetGo => "clients that wait are let go",
+        }
+    }
+}
+
 /// What watches, and what it may do about it.
 pub(crate) struct Watch {
     limit: u64,
@@ -79,7 +89,7 @@ impl Watch {
             tracing::warn!(
                 resident_bytes = resident,
                 limit_bytes = self.limit,
-                ?pressure,
+                pressure = pressure.word(),
                 "the share of memory changed"
             );
             self.pressure = pressure;

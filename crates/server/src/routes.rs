@@ -20,9 +20,6 @@ use http::{HeaderValue, StatusCode};
 
 use crate::problem;
 
-/// How much of a peer's text a log line shows, in characters.
-const LOGGED_CHARS: usize = 256;
-
 /// The `{id}` of a path, whatever it is. One that is no text is as a path that is not there.
 pub(crate) struct PathId(String);
 
@@ -47,9 +44,4 @@ fn no_content() -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-/// Text of a peer as a log shows it: escaped by the log, and cut.
-fn cut(text: &str) -> tracing::field::DebugValue<String> {
-    tracing::field::debug(text.chars().take(LOGGED_CHARS).collect())
 }

@@ -35,7 +35,7 @@ use crate::link::Link;
 use crate::metrics::{Metrics, Paused, Peer, Refusal, Timeout};
 use crate::settings::Settings;
 use crate::stall::{Patience, StallGuard};
-use crate::{accept, headers, host, problem};
+use crate::{accept, headers, host, logged, problem};
 
 /// How long whoever was accepted and not answered yet, when the server stops, may take for each step up to its first answer.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
@@ -66,7 +66,10 @@ pub(crate) async fn serve(accepted: Accepted, link: Arc<Link>, plan: Plan) {
             // Boxed by itself, so that the handshake above does not keep its size.
             Box::pin(serve_http(socket, link, plan)).await;
         }
-        Ok(Err(error)) => tracing::debug!(peer = %link.peer, %error, "no TLS came about"),
+        // What is wrong with a certificate may be as long as the certificate.
+        Ok(Err(error)) => {
+            tracing::debug!(peer = %link.peer, error = logged::cut(&error.to_string()), "no TLS came about");
+        }
         Err(_) => metrics.timed_out(Timeout::Handshake),
     }
 }

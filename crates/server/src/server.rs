@@ -18,7 +18,6 @@ use thiserror::Error;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::accept::{self, Door};
 use crate::acme::Acme;
@@ -34,8 +33,8 @@ use crate::memory::{self, Watch};
 use crate::metrics::{Metrics, Timeout};
 use crate::resume_key::ResumeKey;
 use crate::settings::{Fault, Settings};
-use crate::tasks::Tasks;
-use crate::{certificate, clock, descriptors, router};
+use crate::tasks::{Services, Tasks};
+use crate::{certificate, clock, descriptors, logged, router};
 use doors::{Listeners, metrics_door, redirect_door};
 
 /// Connections to the metrics listener at once.
@@ -301,7 +300,7 @@ impl Server {
         let tasks = Arc::clone(&app.tasks);
         let stopped = (tasks.stopping.clone().drop_guard(), AbortOnDrop(Arc::clone(&tasks)));
         let metrics_stopped = metrics.as_ref().map(|door| AbortOnDrop(Arc::clone(&door.tasks)));
-        let services = TaskTracker::new();
+        let services = Services::new(&app.metrics);
         let watch = Watch::new(app.settings.memory, &public.admission, &app.registry, &app.metrics);
         let starts = Entry::new(Event::Start).serving(local_addr, tls.is_some(), app.settings.access.anonymous);
         app.audit.note(&starts);
@@ -323,7 +322,9 @@ impl Server {
         services.spawn(async move { auditing.audit.run(&auditing.tasks.abort).await });
         services.spawn(async move { feeding.feed.run(&feeding.registry, &feeding.tasks.abort).await });
         let fetching = Arc::clone(&app);
-        services.spawn(async move { fetching.tasks.abort.run_until_cancelled(jwks::run(&fetching)).await });
+        services.spawn(async move {
+            fetching.tasks.abort.run_until_cancelled(jwks::run(&fetching)).await;
+        });
         let asking = Arc::clone(&app);
         services.spawn(async move {
             if let Some(hook) = &asking.gate.hook {
@@ -338,9 +339,8 @@ impl Server {
         tasks.stopping.cancel();
         let summary = drain(&app, accepting).await;
         drop((stopped, metrics_stopped));
-        services.close();
-        services.wait().await;
-        let took_ms = u64::try_from(summary.took.as_millis()).unwrap_or(u64::MAX);
+        services.ended().await;
+        let took_ms = logged::millis(summary.took);
         app.audit.note(&Entry::new(Event::Stop).took_ms(took_ms));
         summary
     }
@@ -378,7 +378,7 @@ async fn drain(app: &App, accepting: Vec<JoinHandle<()>>) -> Summary {
         let _ = timeout(ABORTING, app.tasks.ended()).await;
     }
     let summary = Summary { open, aborted, took: clock::now() - begun };
-    tracing::info!(open, aborted, took_ms = summary.took.as_millis(), "stopped");
+    tracing::info!(open, aborted, took_ms = logged::millis(summary.took), "stopped");
     summary
 }
 
@@ -399,7 +399,12 @@ fn shares(wanted: usize) -> Shares {
     let shares = Shares::within(limit, all);
     let most = shares.connections;
     if most < wanted {
-        tracing::warn!(wanted, most, open_files = limit, "the limit of open files allows fewer connections");
+        tracing::warn!(
+            wanted,
+            most,
+            open_files = limit,
+            "the limit of open files allows fewer connections than connections.max: raise it (ulimit -n, LimitNOFILE=)"
+        );
     } else {
         tracing::info!(most, open_files = limit, "connections");
     }

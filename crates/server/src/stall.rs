@@ -9,7 +9,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -18,6 +18,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::clock;
 use crate::line_ends::LineEnds;
 use crate::link::Link;
+
+/// How often it is looked whether the reader of a stream may still be there, while that one does not read.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How long a peer may take to read.
 #[derive(Debug, Clone, Copy)]
@@ -33,10 +36,18 @@ pub(crate) struct StallGuard<S> {
     socket: S,
     link: Arc<Link>,
     patience: Patience,
-    stuck: Option<Pin<Box<Sleep>>>,
+    stuck: Option<Stuck>,
     /// When all that has waited must be written.
     due: Option<Due>,
     line_ends: LineEnds,
+}
+
+/// A write that has to wait.
+struct Stuck {
+    /// When it is given up.
+    until: Instant,
+    /// When there is something to look at.
+    timer: Pin<Box<Sleep>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -52,14 +63,33 @@ impl<S> StallGuard<S> {
 
     /// Passes a finished write on; for one that is stuck, waits as long as there is patience.
     fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() || self.link.is_upgraded() {
+        if self.link.is_upgraded() {
             self.stuck = None;
             return written;
         }
-        let until = self.until();
-        let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep_until(until)));
-        ready!(stuck.as_mut().poll(cx));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        if self.due.is_some() && self.link.is_over() {
+            return Poll::Ready(Err(io::ErrorKind::PermissionDenied.into()));
+        }
+        if written.is_ready() {
+            self.stuck = None;
+            return written;
+        }
+        let mut stuck = self.stuck.take().unwrap_or_else(|| {
+            let until = self.until();
+            Stuck { until, timer: Box::pin(sleep_until(until.min(clock::now() + LOOK))) }
+        });
+        while stuck.timer.as_mut().poll(cx).is_ready() {
+            let now = clock::now();
+            if now >= stuck.until {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            if self.link.is_over() {
+                return Poll::Ready(Err(io::ErrorKind::PermissionDenied.into()));
+            }
+            stuck.timer.as_mut().reset(stuck.until.min(now + LOOK));
+        }
+        self.stuck = Some(stuck);
+        Poll::Pending
     }
 
     /// When a write that is stuck from now on is given up.
@@ -126,6 +156,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::Endless;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio::time::sleep;
 
@@ -201,7 +232,7 @@ mod tests {
     async fn stream_without_an_end_may_be_read_slowly_but_not_never() {
         let (socket, mut peer) = duplex(16);
         let link = Link::for_test(clock::now());
-        link.set_endless();
+        link.set_endless(Endless::new(|| true));
         let mut guard = StallGuard::new(socket, link, PATIENCE);
         tokio::select! {
             written = guard.write_all(&[0; 1024]) => written.expect("never stuck"),
@@ -209,6 +240,31 @@ mod tests {
         }
         let error = guard.write_all(&[0; 1024]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    /// It does not read, or slowly, and its token is taken back: a stream that can't write does not see it.
+    #[tokio::test(start_paused = true)]
+    async fn stream_whose_reader_may_not_be_there_any_more_ends_however_slowly_it_is_read() {
+        for pace in [LIMIT * 2, LIMIT / 100] {
+            let (socket, mut peer) = duplex(16);
+            let link = Link::for_test(clock::now());
+            let over = clock::now() + Duration::from_secs(2);
+            link.set_endless(Endless::new(move || clock::now() < over));
+            let mut guard = StallGuard::new(socket, link, PATIENCE);
+            let read = async {
+                let mut buf = [0; 1];
+                loop {
+                    sleep(pace).await;
+                    let _ = peer.read(&mut buf).await;
+                }
+            };
+            let error = tokio::select! {
+                written = guard.write_all(&[0; 1024]) => written.unwrap_err(),
+                () = read => unreachable!(),
+            };
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+            assert!(clock::now() <= over + LOOK, "{pace:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

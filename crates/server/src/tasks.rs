@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -56,7 +56,7 @@ impl Tasks {
         let place = Running::join(&self.running);
         let key = place.key;
         // Boxed by itself: whatever is around a future has room for it once more.
-        let task = Contained { connection: Box::pin(connection), metrics: Arc::clone(&self.metrics), _place: place };
+        let task = Contained { task: Box::pin(connection), metrics: Arc::clone(&self.metrics), _place: place };
         self.running.put(key, &self.tracker.spawn(task).abort_handle());
     }
 
@@ -112,23 +112,45 @@ impl Drop for Place {
     }
 }
 
-/// A connection whose panic is counted. The runtime ends a task that panics, and no other. What is upgraded sees to its own
-/// panics first, so that its session can go on (see [`crate::connection`]).
-struct Contained<F> {
-    connection: Pin<Box<F>>,
+/// What runs beside the connections, as long as the server does. The end of one by a panic reaches nobody else, and is counted.
+pub(crate) struct Services {
+    tracker: TaskTracker,
     metrics: Arc<Metrics>,
-    _place: Place,
 }
 
-impl<F: Future<Output = ()>> Future for Contained<F> {
-    type Output = ();
+impl Services {
+    pub(crate) fn new(metrics: &Arc<Metrics>) -> Self {
+        Self { tracker: TaskTracker::new(), metrics: Arc::clone(metrics) }
+    }
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.connection.as_mut().poll(cx)
+    pub(crate) fn spawn(&self, service: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        self.tracker.spawn(Contained { task: Box::pin(service), metrics: Arc::clone(&self.metrics), _place: () })
+    }
+
+    /// Waits until the last one has ended.
+    pub(crate) async fn ended(self) {
+        self.tracker.close();
+        self.tracker.wait().await;
     }
 }
 
-impl<F> Drop for Contained<F> {
+/// A task whose panic is counted. The runtime ends a task that panics, and no other. What is upgraded sees to its own
+/// panics first, so that its session can go on (see [`crate::connection`]).
+struct Contained<F, P> {
+    task: Pin<Box<F>>,
+    metrics: Arc<Metrics>,
+    _place: P,
+}
+
+impl<F: Future<Output = ()>, P: Unpin> Future for Contained<F, P> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.task.as_mut().poll(cx)
+    }
+}
+
+impl<F, P> Drop for Contained<F, P> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.metrics.panicked();
@@ -154,8 +176,13 @@ mod tests {
         tasks.spawn(async { panic!("a fault made by a test") });
         tasks.spawn(async {});
         tasks.ended().await;
+        let services = Services::new(&tasks.metrics);
+        let fault = services.spawn(async { panic!("a fault made by a test") });
+        let good = services.spawn(async {});
+        services.ended().await;
+        assert!(fault.await.is_err() && good.await.is_ok());
         let now = cuttlebone_hub::Counts { devices: 0, clients: 0, waiting: 0, leases: 0, queued_bytes: 0 };
-        assert!(tasks.metrics.render(now).contains("cuttlebone_panics_total 1\n"));
+        assert!(tasks.metrics.render(now).contains("cuttlebone_panics_total 2\n"));
         assert_eq!(entries(&tasks), 0);
     }
 

@@ -29,7 +29,7 @@ use crate::rate::Rate;
 pub struct Settings {
     /// What a message may be.
     pub limits: Limits,
-    /// How many pings and pongs may come; more are a violation.
+    /// How many pings may come, and pongs that nobody asked for; more are a violation.
     pub control: Rate,
     /// How much may come; more has to wait.
     pub data: DataRates,
@@ -170,7 +170,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> WsConn<IO> {
         let incoming = match event {
             Event::Text => Incoming::Text,
             Event::Binary => Incoming::Binary,
-            Event::Ping | Event::Pong if !self.meter.take_control() => Incoming::Violation(Violation::ControlFlood),
+            Event::Ping if !self.meter.take_ping() => Incoming::Violation(Violation::ControlFlood),
+            Event::Pong if !self.meter.take_pong() => Incoming::Violation(Violation::ControlFlood),
             Event::Ping => {
                 self.outbox.owe_pong(self.decoder.control());
                 Incoming::Ping
@@ -186,6 +187,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> WsConn<IO> {
             self.discard();
         }
         incoming
+    }
+
+    fn ping(&mut self, payload: &[u8]) {
+        if self.outbox.push_ping(payload) {
+            self.meter.on_asked();
+        }
     }
 
     /// Frees what is of no use while nothing comes.
@@ -256,8 +263,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Conn for WsConn<IO> {
         }
         match out {
             Outgoing::Text(text) => self.outbox.push_text(text),
-            Outgoing::Ping { mark: None } => self.outbox.push_ping(&[]),
-            Outgoing::Ping { mark: Some(mark) } => self.outbox.push_ping(&mark.to_be_bytes()),
+            Outgoing::Ping { mark: None } => self.ping(&[]),
+            Outgoing::Ping { mark: Some(mark) } => self.ping(&mark.to_be_bytes()),
             Outgoing::Close { code, reason } => self.outbox.push_close(Some(code.value()), reason),
         }
     }

@@ -62,3 +62,35 @@ test('a device that offers as another end again and again does not use up the pe
   assert.equal(made, 11, 'ten more, and the rest is not answered');
   session.close();
 });
+
+test('a device whose offers can not be used leaves no timer behind', async context => {
+  context.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  let made = 0;
+  const signaling = /** @type {any} */ (new FakeSignaling());
+  const session = new ViewerSession(signaling, {
+    newPeerConnection: () => {
+      made += 1;
+      const peer = new FakePeerConnection();
+      peer.setRemoteDescription = async () => {
+        throw new Error('of a test');
+      };
+      return /** @type {any} */ (peer);
+    },
+  });
+  session.start();
+  signaling.emit('config', { iceServers: [] });
+  signaling.emit('deviceInfo', { deviceInfo: {} });
+  for (let end = 0; end < 10; end += 1) {
+    signaling.emit('message', offer(end));
+    for (let turn = 0; turn < 10; turn += 1) await setImmediate();
+  }
+  const before = made;
+  assert.ok(before > 2, 'offers that can not be used were tried');
+  // Only one timer is left, whatever has failed before.
+  context.mock.timers.tick(60_000);
+  assert.ok(made <= before + 1, `${made - before} further attempts at once`);
+  session.close();
+  const closed = made;
+  context.mock.timers.tick(600_000);
+  assert.equal(made, closed);
+});

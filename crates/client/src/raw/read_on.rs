@@ -1,7 +1,7 @@
-//! A stream whose failed writes do not end its reading.
+//! A stream whose failed writes do not end its reading, and whose answer to the upgrade has a bound.
 //!
 //! The WebSocket library reads nothing more once a write has failed. A server that closes says why before it hangs up, and
-//! a write that comes too late must not cost what it said.
+//! a write that comes too late must not cost what it said. It also reads a head of any length, again and again from its beginning.
 
 use std::io;
 use std::pin::Pin;
@@ -14,11 +14,21 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(super) struct ReadOn<S> {
     inner: S,
     fault: Option<(io::ErrorKind, String)>,
+    /// Bytes that may still come before the connection is upgraded; nothing once it is.
+    head: Option<usize>,
 }
+
+/// The longest answer to an upgrade.
+const HEAD_BYTES: usize = 64 * 1024;
 
 impl<S> ReadOn<S> {
     pub(super) fn new(inner: S) -> Self {
-        Self { inner, fault: None }
+        Self { inner, fault: None, head: Some(HEAD_BYTES) }
+    }
+
+    /// The answer was there: what follows are frames, which the library bounds.
+    pub(super) fn upgraded(&mut self) {
+        self.head = None;
     }
 
     /// Why nothing can be written any more.
@@ -37,7 +47,15 @@ impl<S> ReadOn<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for ReadOn<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
+        let Some(left) = self.head else { return Pin::new(&mut self.inner).poll_read(cx, buf) };
+        if left == 0 {
+            let fault = format!("the answer to the upgrade is longer than {HEAD_BYTES} bytes");
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, fault)));
+        }
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, buf);
+        self.head = Some(left.saturating_sub(buf.filled().len() - before));
+        read
     }
 }
 

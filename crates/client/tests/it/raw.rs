@@ -3,6 +3,8 @@ use std::time::Duration;
 use cuttlebone_client::Endpoint;
 use cuttlebone_client::raw::{self, ConnectError, RawEvent};
 
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use crate::fake::FakeServer;
@@ -87,6 +89,25 @@ async fn server_that_pings_and_reads_nothing_is_read_no_further() {
     let rest = async { while peer.saw_pong().await {} };
     let (event, _) = tokio::join!(conn.next(), timeout(Duration::from_secs(1), rest));
     assert_eq!(event, Some(RawEvent::Ping));
+}
+
+#[tokio::test]
+async fn head_of_an_answer_without_end_is_not_read_on() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = Endpoint::parse(&format!("ws://{}", listener.local_addr().unwrap())).unwrap();
+    let endless = async {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut sent = 0;
+        let mut piece = &b"HTTP/1.1 101 Switching Protocols\r\nx: "[..];
+        while socket.write_all(piece).await.is_ok() {
+            piece = &[b'a'; 4096];
+            sent += piece.len();
+            assert!(sent < 64 << 20, "it is read on and on");
+        }
+    };
+    let (conn, ()) = tokio::join!(raw::connect(&endpoint, "/x", &[]), endless);
+    let error = conn.unwrap_err();
+    assert!(error.to_string().contains("longer than 65536 bytes"), "{error}");
 }
 
 #[tokio::test]

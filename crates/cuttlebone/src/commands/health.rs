@@ -3,6 +3,8 @@
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -15,7 +17,14 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_ANSWER: u64 = 16 * 1024;
 
 pub(super) fn run(args: &HealthArgs) -> Result<ExitCode> {
-    let answer = get(&args.url)?;
+    // By itself, so that all of it has one bound, also where the answer comes in pieces. It ends with the process.
+    let (send, answer) = mpsc::channel();
+    let url = args.url.clone();
+    thread::spawn(move || send.send(get(&url)));
+    let Ok(answer) = answer.recv_timeout(TIMEOUT) else {
+        bail!("{} did not answer in {} seconds", args.url, TIMEOUT.as_secs());
+    };
+    let answer = answer?;
     let status = answer.split_ascii_whitespace().nth(1).unwrap_or_default();
     if status == "200" {
         return print("ready\n");
@@ -46,9 +55,7 @@ fn get(url: &str) -> Result<String> {
     };
     let address = target.to_socket_addrs().with_context(|| format!("cannot find {host}"))?.next();
     let address = address.with_context(|| format!("{host} has no address"))?;
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).with_context(|| format!("cannot reach {url}"))?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
+    let mut stream = TcpStream::connect(address).with_context(|| format!("cannot reach {url}"))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER).read_to_end(&mut answer).with_context(|| format!("{url} did not answer"))?;

@@ -1,6 +1,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::program::{Running, file, program, run, stderr, stdout};
 
@@ -56,6 +57,23 @@ fn health_asks_a_running_server() {
 }
 
 /// Whoever answers may be anybody, and what it says would be written to a terminal.
+#[test]
+fn health_waits_for_an_answer_no_longer_because_it_comes_in_pieces() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("listens");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    let asked = program(&["health", "--url", &url]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let asked = asked.expect("starts");
+    let (mut socket, _) = listener.accept().expect("it asks");
+    let mut pieces = 0;
+    while socket.write_all(b"H").is_ok() {
+        pieces += 1;
+        assert!(pieces < 300, "it waits on and on");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let output = asked.wait_with_output().expect("ends");
+    assert!(!output.status.success() && stderr(&output).contains("did not answer"), "{}", stderr(&output));
+}
+
 #[test]
 fn health_shows_nothing_of_an_answer_that_is_none() {
     for answer in

@@ -12,14 +12,12 @@ use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use super::Acme;
 use super::client::Client;
 use super::tokens::TokenGuard;
+use crate::logged;
 use crate::settings::AcmeChallenge;
 
 /// How the authority is asked whether it is done. All of it has a bound of its own.
 const POLL: RetryPolicy =
     RetryPolicy::new().initial_delay(Duration::from_millis(500)).backoff(1.5).timeout(Duration::from_secs(120));
-
-/// The longest text of an authority that is logged.
-const SHOWN: usize = 500;
 
 /// A chain and its key, as PEM.
 pub(super) struct Issued {
@@ -153,5 +151,5 @@ fn words(error: &Error) -> String {
 }
 
 fn shorten(text: &str) -> String {
-    text.chars().take(SHOWN).collect()
+    logged::cut(text).to_owned()
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cuttlebone_transport::tls::keep_secret;
 use instant_acme::AccountCredentials;
@@ -45,11 +45,19 @@ impl State {
         read.is_ok() && line.trim_end().strip_prefix(FIRST_LINE) == Some(&domains.join(", "))
     }
 
-    /// Error: what went wrong, in words.
-    pub(super) fn keep_certificate(&self, domains: &[String], issued: &Issued) -> Result<(), String> {
+    /// Keeps what was issued in the place of what there was, if the file passes `check`. Error: what went wrong, in words.
+    pub(super) fn keep_certificate(
+        &self,
+        domains: &[String],
+        issued: &Issued,
+        check: impl FnOnce(&Path) -> Result<(), String>,
+    ) -> Result<(), String> {
         let Issued { chain, key } = issued;
         let text = format!("{FIRST_LINE}{}\n{}\n{}", domains.join(", "), chain.trim_end(), key);
-        keep_secret(&self.certificate, &text).map_err(|error| cannot_write(&self.certificate, &error))
+        let candidate = self.certificate.with_extension("new.pem");
+        keep_secret(&candidate, &text).map_err(|error| cannot_write(&candidate, &error))?;
+        check(&candidate).inspect_err(|_| drop(fs::remove_file(&candidate)))?;
+        fs::rename(&candidate, &self.certificate).map_err(|error| cannot_write(&self.certificate, &error))
     }
 
     /// The account at this authority, if there is one that can be used.
@@ -66,6 +74,6 @@ impl State {
     }
 }
 
-fn cannot_write(path: &std::path::Path, error: &io::Error) -> String {
+fn cannot_write(path: &Path, error: &io::Error) -> String {
     format!("cannot write {}: {error}", path.display())
 }

@@ -13,6 +13,7 @@ use super::{Audit, Entry, Event, Outcome, Previous};
 use crate::caller::Caller;
 use crate::clock;
 use crate::context::Role;
+use crate::logged::millis;
 use crate::tables;
 
 /// Which connection has which device, and where it came from. Each connection writes itself in once the hub has
@@ -166,8 +167,4 @@ impl Drop for Trail {
         }
         self.release();
     }
-}
-
-fn millis(time: std::time::Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -17,9 +17,7 @@ use crate::caller::Caller;
 use crate::clock;
 use crate::context::{ConnectionContext, Role};
 use crate::greeter::{self, Guest};
-
-/// How much of a device id a log line shows, in characters.
-const LOGGED_CHARS: usize = 64;
+use crate::logged;
 
 /// What comes of something that takes its time.
 #[derive(Debug)]
@@ -231,9 +229,7 @@ impl Asker {
     }
 }
 
-/// The device id as a log shows it: escaped by the log, and cut.
-pub(super) fn shown(seat: &Seat) -> Option<tracing::field::DebugValue<&str>> {
-    let id = seat.device_id()?.as_str();
-    let end = id.char_indices().nth(LOGGED_CHARS).map_or(id.len(), |(at, _)| at);
-    Some(tracing::field::debug(id.get(..end).unwrap_or(id)))
+/// The device id as a log shows it.
+pub(super) fn shown(seat: &Seat) -> Option<&str> {
+    seat.device_id().map(|id| logged::cut(id.as_str()))
 }

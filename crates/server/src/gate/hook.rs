@@ -182,20 +182,20 @@ impl Hook {
         metrics.set_hook_tokens(self.table.lock().live());
     }
 
-    fn next(&self, running: usize) -> Option<Ask> {
-        self.table.lock().next(running, clock::now())
+    fn next(&self) -> Option<Ask> {
+        self.table.lock().next(clock::now())
     }
 
     fn end(&self, ask: Ask, answer: Result<Option<HookAnswer>, NoAnswer>, metrics: &Metrics) {
         let mut table = self.table.lock();
         let (counted, turn, error) = match answer {
             Ok(Some(answer)) => (HookOutcome::Recognised, table.on_recognised(ask, answer, now()), None),
-            Ok(None) => (HookOutcome::Denied, table.on_denied(ask.hash, now()), None),
+            Ok(None) => (HookOutcome::Denied, table.on_denied(&ask, now()), None),
             Err(error) if error.is_about_the_token() => {
-                let is_news = table.on_unusable(ask.hash, now());
+                let is_news = table.on_unusable(&ask, now());
                 (HookOutcome::Failed, if is_news { Turn::Worse } else { Turn::Same }, Some(error))
             }
-            Err(error) => (HookOutcome::Failed, table.on_failed(ask.hash, now()), Some(error)),
+            Err(error) => (HookOutcome::Failed, table.on_failed(&ask, now()), Some(error)),
         };
         drop(table);
         metrics.hook_answered(counted);
@@ -214,7 +214,7 @@ pub(crate) async fn run(app: &App, hook: &Hook) {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        while let Some(ask) = hook.next(running.len()) {
+        while let Some(ask) = hook.next() {
             running.push(async {
                 let answer = send(&fetcher, &hook.settings.url, &ask).await;
                 (ask, answer)

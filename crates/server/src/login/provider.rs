@@ -37,6 +37,9 @@ use crate::clock;
 use crate::fetch::{FetchError, Fetcher};
 use crate::metrics::LoginOutcome;
 
+/// How far the provider's clock may be ahead.
+const LEEWAY: Duration = Duration::from_secs(60);
+
 /// How long a provider that could not be asked is left alone.
 const AGAIN: Duration = Duration::from_secs(5);
 /// How old what it says of itself is at least, when it is asked again for the sake of a token that is signed with an unknown key.
@@ -272,6 +275,12 @@ impl Client {
             _ => Unverified::Bad("it is not as it should be"),
         })?;
         let claims = claims(&token.to_string()).ok_or(Unverified::Bad("its claims can't be read"))?;
+        // `openidconnect` looks at neither.
+        let soon = Duration::from_millis(clock::unix_ms()) + LEEWAY;
+        let is_later = |time: &Value| time.as_f64().is_none_or(|time| time > soon.as_secs_f64());
+        if ["nbf", "iat"].iter().filter_map(|name| claims.get(*name)).any(is_later) {
+            return Err(Unverified::Bad("it is not good yet: is a clock wrong?"));
+        }
         // OpenID Connect Core 3.1.3.7, 5: `openidconnect` leaves it to us.
         match claims.get("azp") {
             Some(party) if party.as_str() != Some(self.client_id.as_str()) => {

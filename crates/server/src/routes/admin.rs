@@ -10,13 +10,14 @@ use cuttlebone_proto::Reject;
 use http::StatusCode;
 use serde::Deserialize;
 
+use super::PathId;
 use super::devices::device_not_found;
 use super::leases::controlled;
-use super::{PathId, cut};
 use crate::app::App;
 use crate::audit::{Entry, Event, Outcome};
 use crate::caller::Caller;
 use crate::link::Link;
+use crate::logged;
 use crate::problem::{self, problem};
 
 /// The longest identity that there can be, in bytes, and more.
@@ -42,7 +43,7 @@ pub(crate) async fn close_device(
         Ok(address) if app.registry.close(&address, Reject::ClosedByAdmin) => {
             let done = told(&link, &caller, "close_device").outcome(Outcome::Ok);
             app.audit.note(&done.device(Some(&address.device_id)));
-            tracing::info!(who = caller.name(), device_id = cut(&id), "device closed by an administrator");
+            tracing::info!(who = caller.name(), device_id = logged::cut(&id), "device closed by an administrator");
             super::no_content()
         }
         Ok(_) => device_not_found(&id),
@@ -74,7 +75,7 @@ pub(crate) async fn shut_out(
     }
     app.tell_who_may_come();
     app.audit.note(&told(&link, &caller, "shut_out").outcome(Outcome::Ok).whom(Some(&identity)));
-    tracing::info!(who = caller.name(), identity = cut(&identity), "shut out by an administrator");
+    tracing::info!(who = caller.name(), identity = logged::cut(&identity), "shut out by an administrator");
     super::no_content()
 }
 

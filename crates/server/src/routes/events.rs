@@ -23,7 +23,7 @@ use crate::audit::{Entry, Event};
 use crate::caller::{Caller, View};
 use crate::clock;
 use crate::feed::Change;
-use crate::link::Link;
+use crate::link::{Endless, Link};
 use crate::metrics::{Counted, Refusal};
 use crate::problem;
 
@@ -45,7 +45,8 @@ pub(crate) async fn stream(
         app.audit.note(&refusal.from(link.peer).who(&caller));
         return problem::unavailable("too_many_event_streams", "Too many streams of events");
     };
-    link.set_endless();
+    let (gate, reader) = (Arc::clone(&app), caller.clone());
+    link.set_endless(Endless::new(move || gate.gate.is_still_good(&reader)));
     let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")];
     let stream = EventStream::new(app, caller, place);
     (headers, Body::from_stream(stream::unfold(stream, EventStream::next))).into_response()

@@ -14,12 +14,13 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::devices::{address, device_not_found, forbidden, may_not_list};
-use super::{PathId, cut, json};
+use super::{PathId, json};
 use crate::app::App;
 use crate::audit::{Entry, Event, Outcome};
 use crate::caller::Caller;
 use crate::clock;
 use crate::link::Link;
+use crate::logged;
 use crate::problem::{self, problem};
 use crate::server::leases;
 use crate::settings::SHORTEST_LEASE;
@@ -106,7 +107,7 @@ pub(crate) async fn take(
             };
             let whom = before.filter(|_| what == "take_over");
             app.audit.note(&told(&link, &caller, &address).outcome(Outcome::Ok).what(what).whom(whom));
-            tracing::info!(who = name, device_id = cut(&id), until_ms = lease.until_ms, what, "leased");
+            tracing::info!(who = name, device_id = logged::cut(&id), until_ms = lease.until_ms, what, "leased");
             shown(&caller, &address, &lease)
         }
         Err(refusal) => {
@@ -137,7 +138,12 @@ pub(crate) async fn give_back(
         Ok(lease) => {
             let whom = Some(&*lease.identity).filter(|holder| **holder != *party.identity);
             app.audit.note(&told(&link, &caller, &address).outcome(Outcome::Ok).what("give_back").whom(whom));
-            tracing::info!(who = caller.name(), device_id = cut(&id), holder = &*lease.name, "lease given back");
+            tracing::info!(
+                who = caller.name(),
+                device_id = logged::cut(&id),
+                holder = &*lease.name,
+                "lease given back"
+            );
             super::no_content()
         }
         Err(Some(held)) => {

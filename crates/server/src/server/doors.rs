@@ -111,13 +111,13 @@ fn listen_unix(settings: &Settings, socket: Option<UnixListener>) -> Result<Opti
         (Some(socket), _) => {
             let path = socket.local_addr().ok().and_then(|address| address.as_pathname().map(PathBuf::from));
             let path = path.unwrap_or_default();
-            tracing::info!(?path, "listening on a unix socket that was handed over");
+            tracing::info!(path = path.to_str(), "listening on a unix socket that was handed over");
             let listener = Listener::inherit_unix(socket).map_err(fault(path))?;
             Ok(Some((listener, true)))
         }
         (None, Some(address)) => {
             let listener = Listener::bind_unix(address).map_err(fault(address.path.clone()))?;
-            tracing::info!(path = ?address.path, "listening on a unix socket");
+            tracing::info!(path = address.path.to_str(), "listening on a unix socket");
             Ok(Some((listener, false)))
         }
         (None, None) => Ok(None),

@@ -146,7 +146,7 @@ impl Settings {
         faults.time("hook.stale_ms", hook.stale);
         let is_long = hook.stale >= hook.recheck && hook.stale >= hook.cache;
         faults.check(is_long, "hook.stale_ms", || "must be at least hook.recheck_ms and hook.cache_ms".into());
-        faults.within("hook.concurrent", hook.asks, 1..=1_000);
+        faults.within("hook.concurrent", hook.asks, 2..=1_000);
         faults.within("hook.waiting", hook.waiting, 1..=100_000);
         faults.within("hook.kept", hook.kept, 2..=10_000_000);
     }

@@ -2,7 +2,7 @@
 //!
 //! Invariants: 1. the clock is read once for each read from the socket, and once whenever somebody asks while the peer is
 //! held back; with all rates off never; 2. nothing is allocated; 3. what has come is never refused, only what follows waits:
-//! except pings and pongs, of which too many are a violation.
+//! except pings, and pongs that answer none of ours, of which too many are a violation.
 
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub(super) struct Meter {
     bytes: Bucket,
     frames: Bucket,
     control: Bucket,
+    /// Pings of ours that no pong has come for.
+    asked: u32,
     /// When the clock was read last.
     now: u64,
     held: Option<Held>,
@@ -73,6 +75,7 @@ impl Meter {
             bytes: Bucket::default(),
             frames: Bucket::default(),
             control: Bucket::default(),
+            asked: 0,
             now: 0,
             held: None,
             behind_since: None,
@@ -121,9 +124,21 @@ impl Meter {
         }
     }
 
-    /// A ping or a pong came; false if that is one too many.
-    pub(super) fn take_control(&mut self) -> bool {
+    /// A ping of ours is on its way: the pong that answers it is not the peer's own doing.
+    pub(super) fn on_asked(&mut self) {
+        self.asked = self.asked.saturating_add(1);
+    }
+
+    /// A ping came; false if that is one too many.
+    pub(super) fn take_ping(&mut self) -> bool {
         self.control.take(self.control_rate, self.now)
+    }
+
+    /// A pong came; false if it answers no ping of ours and is one too many.
+    pub(super) fn take_pong(&mut self) -> bool {
+        let Some(asked) = self.asked.checked_sub(1) else { return self.take_ping() };
+        self.asked = asked;
+        true
     }
 
     /// Until when the peer is not read.

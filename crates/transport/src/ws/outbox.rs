@@ -67,11 +67,14 @@ impl Outbox {
         self.push(|bytes| encode::binary(bytes, payload));
     }
 
-    pub(super) fn push_ping(&mut self, payload: &[u8]) {
-        if !self.has_ping {
+    /// Gives whether it will be sent: while one waits, another is left out.
+    pub(super) fn push_ping(&mut self, payload: &[u8]) -> bool {
+        let is_sent = !self.has_ping;
+        if is_sent {
             self.has_ping = true;
             self.push(|bytes| encode::ping(bytes, payload));
         }
+        is_sent
     }
 
     pub(super) fn push_close(&mut self, code: Option<u16>, reason: &str) {

@@ -20,6 +20,25 @@ async fn control_frames_beyond_the_budget_are_a_violation() {
     }
 }
 
+/// Others can have us ask a peer whether it is there, as often as they like: who registers its id.
+#[tokio::test(start_paused = true)]
+async fn answer_to_a_ping_of_ours_is_of_no_budget() {
+    let (mut conn, mut peer) = raw_pair(1 << 20);
+    let mut sent = [0; 2];
+    for _ in 0..1000 {
+        conn.queue(Outgoing::Ping { mark: None });
+        conn.flush().await.unwrap();
+        peer.read_exact(&mut sent).await.unwrap();
+        peer.write_all(&frame(PONG, b"")).await.unwrap();
+        assert_eq!(conn.next().await, Incoming::Pong { mark: None });
+    }
+    peer.write_all(&frame(PONG, b"").repeat(51)).await.unwrap();
+    for _ in 0..50 {
+        assert_eq!(conn.next().await, Incoming::Pong { mark: None });
+    }
+    assert_eq!(conn.next().await, Incoming::Violation(Violation::ControlFlood));
+}
+
 #[tokio::test(start_paused = true)]
 async fn control_frames_within_the_budget_go_on_for_ever() {
     let (mut conn, mut peer) = raw_pair(1 << 20);

@@ -45,11 +45,27 @@ pub(super) struct Table {
     live: HashMap<TokenHash, Live>,
     /// Those of them that are to be asked about again now.
     again: VecDeque<TokenHash>,
+    running: Running,
     circuit: Circuit,
     /// Tokens that were taken back since the last look.
     withdrawn: usize,
     /// When an answer was last told of that can't be used.
     unusable_told: Option<Instant>,
+}
+
+/// How many the hook is being asked about.
+#[derive(Debug, Clone, Copy, Default)]
+struct Running {
+    newcomers: usize,
+    /// Because of those who are here.
+    again: usize,
+}
+
+impl Running {
+    fn count(&mut self, is_again: bool, difference: isize) {
+        let count = if is_again { &mut self.again } else { &mut self.newcomers };
+        *count = count.saturating_add_signed(difference);
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -92,6 +108,7 @@ impl Table {
             queue: VecDeque::new(),
             live: HashMap::new(),
             again: VecDeque::new(),
+            running: Running::default(),
             circuit: Circuit::default(),
             withdrawn: 0,
             unusable_told: None,
@@ -126,17 +143,28 @@ impl Table {
         Begun::Waits(outcome)
     }
 
-    /// The next to ask the hook about, where it is being asked about `running` others. Those who came first, and then those
-    /// who are here: these take no more than half of the
-    /// places, and the last quarter where all others are taken.
-    pub(super) fn next(&mut self, running: usize, now: Instant) -> Option<Ask> {
-        if running >= self.settings.asks {
+    /// The next to ask the hook about, until [`Self::on_recognised`] or another of them has its answer. Those who came first, and
+    /// then those who are here. Neither keeps the other out: newcomers leave a quarter of the places to those who are here, where
+    /// some are due, and these never take more than half.
+    pub(super) fn next(&mut self, now: Instant) -> Option<Ask> {
+        let Running { newcomers, again } = self.running;
+        if newcomers + again >= self.settings.asks {
             return None;
         }
-        // Newcomers leave the last quarter to those who are here, where some are due: else a storm of them would keep what was
-        // withdrawn good.
-        let is_full = running >= self.settings.asks - self.settings.asks / 4 && !self.again.is_empty();
-        while let Some(ask) = if is_full { None } else { self.queue.pop_front() } {
+        let kept_free = if self.again.is_empty() { 0 } else { (self.settings.asks / 4).max(1) };
+        let mut next = None;
+        if newcomers + kept_free < self.settings.asks {
+            next = self.next_newcomer(now);
+        }
+        if next.is_none() && again < self.settings.asks / 2 {
+            next = self.next_again(now);
+        }
+        self.running.count(next.as_ref()?.is_again, 1);
+        next
+    }
+
+    fn next_newcomer(&mut self, now: Instant) -> Option<Ask> {
+        while let Some(ask) = self.queue.pop_front() {
             if self.flights.get(&ask.hash).is_none_or(|flight| flight.is_closed()) {
                 self.flights.remove(&ask.hash);
             } else if self.circuit.take(now) {
@@ -145,20 +173,28 @@ impl Table {
                 self.tell(&ask.hash, Outcome::Failed);
             }
         }
-        let is_half_full = running >= self.settings.asks.div_ceil(2) && !is_full;
-        if is_half_full || self.circuit.is_closed(now) {
-            return None;
-        }
+        None
+    }
+
+    fn next_again(&mut self, now: Instant) -> Option<Ask> {
         while let Some(hash) = self.again.pop_front() {
-            // Where somebody else asks, the answer says when it is due next: the queue is empty, so it is with the hook.
-            let Some(live) = self.live.get(&hash).filter(|_| !self.flights.contains_key(&hash)) else { continue };
+            let Some(live) = self.live.get(&hash) else { continue };
+            let queued = self.queue.iter().position(|ask| ask.hash == hash);
+            if queued.is_none() && self.flights.contains_key(&hash) {
+                // The hook is being asked because of somebody else: the answer says when it is due next.
+                continue;
+            }
             let ask = Ask { hash, token: live.token.clone(), address: None, is_again: true };
             if !self.circuit.take(now) {
                 self.again.push_front(hash);
                 return None;
             }
-            // Whoever comes with it meanwhile waits for this.
-            self.flights.insert(hash, watch::channel(None).0);
+            if let Some(at) = queued {
+                // Who waits may hang up, and would not be asked about then.
+                self.queue.remove(at);
+            }
+            // Whoever comes with it meanwhile waits for this, as who has come.
+            self.flights.entry(hash).or_insert_with(|| watch::channel(None).0);
             return Some(ask);
         }
         None
@@ -166,6 +202,7 @@ impl Table {
 
     /// The hook recognises the token.
     pub(super) fn on_recognised(&mut self, ask: Ask, answer: HookAnswer, now: Now) -> Turn {
+        self.running.count(ask.is_again, -1);
         let ends = answer.expires_at(now.unix);
         // A second more, for the one that has begun.
         let stale = now.unix.saturating_add(self.settings.stale.as_secs()).saturating_add(1);
@@ -188,14 +225,18 @@ impl Table {
     }
 
     /// The hook does not recognise it.
-    pub(super) fn on_denied(&mut self, hash: TokenHash, now: Now) -> Turn {
+    pub(super) fn on_denied(&mut self, ask: &Ask, now: Now) -> Turn {
+        self.running.count(ask.is_again, -1);
+        let hash = ask.hash;
         self.end(&hash);
         self.keep(hash, Outcome::Denied, now.instant + self.settings.denied_cache);
         self.circuit.on_answer()
     }
 
     /// The hook says nothing, or nothing that can be read. Whoever is here stays for now.
-    pub(super) fn on_failed(&mut self, hash: TokenHash, now: Now) -> Turn {
+    pub(super) fn on_failed(&mut self, ask: &Ask, now: Now) -> Turn {
+        self.running.count(ask.is_again, -1);
+        let hash = ask.hash;
         if let Some(live) = self.live.get_mut(&hash) {
             live.due = Some(now.instant + self.settings.recheck);
         }
@@ -205,7 +246,9 @@ impl Table {
 
     /// The hook answers, and nothing that can be used: that is about this token, and not about the hook. It is not asked about it
     /// again for a while. Gives whether that is news.
-    pub(super) fn on_unusable(&mut self, hash: TokenHash, now: Now) -> bool {
+    pub(super) fn on_unusable(&mut self, ask: &Ask, now: Now) -> bool {
+        self.running.count(ask.is_again, -1);
+        let hash = ask.hash;
         if let Some(live) = self.live.get_mut(&hash) {
             live.due = Some(now.instant + self.settings.recheck);
         }
@@ -310,7 +353,7 @@ mod tests {
     /// Asks about it, and has it recognised.
     fn recognised(table: &mut Table, text: &str, now: Now) -> Arc<Principal> {
         let Begun::Waits(outcome) = table.begin(&token(text), None, now) else { panic!("known already") };
-        let ask = table.next(0, now.instant).expect("it is asked about");
+        let ask = table.next(now.instant).expect("it is asked about");
         table.on_recognised(ask, ann(), now);
         let Some(Outcome::Recognised(principal)) = outcome.borrow().clone() else { panic!("not told") };
         principal
@@ -321,12 +364,12 @@ mod tests {
         let mut table = table(|_| ());
         let ann_is_here = recognised(&mut table, "a", at(0));
         assert_eq!(table.look(at(59)), (0, 0));
-        assert!(table.next(0, at(59).instant).is_none());
+        assert!(table.next(at(59).instant).is_none());
         for minute in 1..30 {
             let now = at(minute * 60);
             assert_eq!(table.look(now), (0, 0));
-            let ask = table.next(0, now.instant).expect("due");
-            assert!(table.next(1, now.instant).is_none(), "once");
+            let ask = table.next(now.instant).expect("due");
+            assert!(table.next(now.instant).is_none(), "once");
             assert!(matches!(table.begin(&token("a"), None, now), Begun::Waits(_)), "whoever comes now waits for it");
             table.on_recognised(ask, ann(), now);
             assert!(!ann_is_here.is_over(now.unix));
@@ -339,22 +382,69 @@ mod tests {
         let mut table = table(|settings| (settings.asks, settings.waiting) = (4, 2));
         let here: Vec<_> = (0..8).map(|number| recognised(&mut table, &format!("t{number}"), at(0))).collect();
         table.look(at(60));
-        let asked: Vec<Ask> = (0..8).map_while(|running| table.next(running, at(60).instant)).collect();
+        let asked: Vec<Ask> = std::iter::from_fn(|| table.next(at(60).instant)).collect();
         assert_eq!(asked.len(), 2);
         let come = |table: &mut Table, text: &str| table.begin(&token(text), None, at(60));
         let waiting: Vec<_> = (0..4).map(|number| come(&mut table, &format!("new{number}"))).collect();
         assert!(waiting.iter().all(|begun| matches!(begun, Begun::Waits(_))));
         assert!(matches!(come(&mut table, "more"), Begun::Busy));
-        assert!(table.next(2, at(60).instant).is_some_and(|ask| !ask.is_again));
+        assert!(table.next(at(60).instant).is_some_and(|ask| !ask.is_again));
         drop(waiting);
-        let next = table.next(3, at(60).instant);
+        let next = table.next(at(60).instant);
         assert!(next.is_none_or(|ask| ask.is_again), "those who gave up are not asked about");
         drop(here);
         for ask in asked {
-            table.on_failed(ask.hash, at(61));
+            table.on_failed(&ask, at(61));
         }
         table.look(at(62));
         assert_eq!(table.live(), 0);
+    }
+
+    /// So many come that nobody else asks about, and as many of them as may are asked about.
+    fn storm(table: &mut Table, size: usize) -> (Vec<watch::Receiver<Option<Outcome>>>, Vec<Ask>) {
+        let come = |number: usize| match table.begin(&token(&format!("junk{number}")), None, at(60)) {
+            Begun::Waits(outcome) => outcome,
+            _ => panic!("does not wait"),
+        };
+        let waiting = (0..size).map(come).collect();
+        (waiting, std::iter::from_fn(|| table.next(at(60).instant)).collect())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn newcomers_of_any_number_leave_a_place_to_who_is_here() {
+        for asks in [2, 3, 4, 32] {
+            for size in 0..=asks + 2 {
+                let mut table = table(|settings| settings.asks = asks);
+                let _here = recognised(&mut table, "a", at(0));
+                let (_waiting, asked) = storm(&mut table, size);
+                assert_eq!(asked.len(), size.min(asks), "nobody is due");
+                table.look(at(60));
+                // If all places are taken, the first that is free is for who is here.
+                for ask in asked.iter().skip(asks - 1) {
+                    table.on_denied(ask, at(60));
+                }
+                let next = table.next(at(60).instant).expect("a place is free");
+                assert!(next.is_again || size < asks, "{size} of {asks}");
+                let is_asked = next.is_again || table.next(at(60).instant).is_some_and(|ask| ask.is_again);
+                assert!(is_asked, "{size} of {asks}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_in_the_queue_and_hangs_up_is_asked_about_again_all_the_same() {
+        let mut table = table(|settings| (settings.asks, settings.cache) = (4, Duration::from_secs(1)));
+        let _here = recognised(&mut table, "a", at(0));
+        let (_waiting, asked) = storm(&mut table, 10);
+        assert_eq!(asked.len(), 4);
+        let Begun::Waits(outcome) = table.begin(&token("a"), None, at(60)) else { panic!("known still") };
+        table.look(at(60));
+        table.on_denied(&asked[0], at(60));
+        let next = table.next(at(60).instant).expect("a place is free");
+        assert!(next.hash == token("a").hash() && next.is_again);
+        drop(outcome);
+        table.on_denied(&next, at(61));
+        assert_eq!(table.look(at(61)), (1, 0));
     }
 
     #[tokio::test(start_paused = true)]
@@ -363,8 +453,8 @@ mod tests {
         let ann_is_here = recognised(&mut table, "a", at(0));
         for second in 1..=120 {
             assert_eq!(table.look(at(second)), (0, 0), "{second}");
-            if let Some(ask) = table.next(0, at(second).instant) {
-                table.on_failed(ask.hash, at(second));
+            if let Some(ask) = table.next(at(second).instant) {
+                table.on_failed(&ask, at(second));
             }
         }
         assert_eq!(table.look(at(121)), (0, 1));
@@ -372,10 +462,10 @@ mod tests {
         // She may hold a lease by it: what the hook says of it concerns her still.
         let asked = (122..400).find_map(|second| {
             assert_eq!(table.look(at(second)), (0, 0), "it was counted once");
-            table.next(0, at(second).instant).map(|ask| (ask, second))
+            table.next(at(second).instant).map(|ask| (ask, second))
         });
         let (ask, second) = asked.expect("it is asked about");
-        table.on_denied(ask.hash, at(second));
+        table.on_denied(&ask, at(second));
         assert_eq!((table.look(at(second)), table.live()), ((1, 0), 0));
     }
 }

@@ -46,6 +46,8 @@ async fn id_token_that_is_not_good_signs_nobody_in() {
         json!({"exp": now - 1}),
         json!({"exp": null}),
         json!({"exp": now.to_string()}),
+        json!({"nbf": now + 300}),
+        json!({"iat": now + 300}),
         json!({"sub": null}),
     ] {
         provider.change(|plan| plan.claims = claims.clone());

@@ -38,7 +38,7 @@ async fn r1_thousand_registrations_of_a_taken_id_leave_it_to_its_device() {
 async fn r1_registration_of_an_id_whose_holder_answers_leaves_it_to_its_device() {
     let server = Running::start();
     let mut held = RawWs::device(&server, "cvd-1").await;
-    for _ in 0..20 {
+    for _ in 0..200 {
         let mut thief = RawWs::open(&server, "/register_device").await;
         thief.text(r#"{"message_type":"register","device_id":"cvd-1"}"#).await;
         assert_eq!(held.next().await, Sent::Ping);
