@@ -1,5 +1,6 @@
-//! A certificate from an authority: Pebble.
+//! A certificate from an authority: Pebble. What Pebble never says, another says in its place ([`mad`]).
 
+mod mad;
 mod pebble;
 
 use std::fs;
@@ -10,6 +11,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use crate::client_certificates::support::{Authority, Identity};
 use crate::support::{Running, get, request};
+use mad::{MadAuthority, Madness};
 use pebble::{NAME, Pebble};
 
 const ISSUED: &str = r#"cuttlebone_acme_orders_total{outcome="issued"}"#;
@@ -111,6 +113,55 @@ async fn what_the_authority_does_not_take_is_tried_again_and_the_kept_certificat
     assert_eq!(server.metric(ISSUED).await, 0);
     assert_eq!(certificate(&server).await, Some(first), "it is better than none");
     assert_eq!(get(server.metrics, "/readyz").await.status, 200);
+}
+
+/// A certificate that is good and due.
+async fn due(test: &str) -> Pebble {
+    let mut pebble = Pebble::new(test);
+    pebble.start().await;
+    let server = Running::with(|settings| pebble.configure(settings, AcmeChallenge::TlsAlpn01));
+    server.until_metric(ISSUED, |count| count == 1).await;
+    pebble.stop();
+    server.stop();
+    server.ended().await;
+    pebble
+}
+
+/// Only the names are others, so that it is asked for one at once.
+fn configure_mad(settings: &mut Settings, pebble: &Pebble, mad: &MadAuthority) {
+    pebble.configure(settings, AcmeChallenge::TlsAlpn01);
+    mad.configure(settings);
+    settings.acme.as_mut().expect("it is set").domains.push("other.example.org".to_owned());
+}
+
+#[tokio::test]
+async fn what_was_issued_and_can_not_be_used_takes_the_place_of_none() {
+    let of_another_key =
+        rcgen::generate_simple_self_signed(["signal.example.org".to_owned()]).expect("made").cert.pem();
+    for (name, issued) in [("nonsense", "<html>maintenance</html>".to_owned()), ("another-key", of_another_key)] {
+        let pebble = due(name).await;
+        let before = fs::read(pebble.state("acme.pem")).expect("kept");
+        let mad = MadAuthority::start(Madness::Issues(issued)).await;
+        let server = Running::with(|settings| configure_mad(settings, &pebble, &mad));
+        server.until_metric(FAILED, |count| count >= 2).await;
+        assert_eq!(server.metric(ISSUED).await, 0, "{name}");
+        assert!(has_name(&certificate(&server).await.expect("a handshake")), "{name}");
+        assert_eq!(fs::read(pebble.state("acme.pem")).expect("kept"), before, "{name}");
+        let files = fs::read_dir(pebble.state("")).expect("there").count();
+        assert!(files <= 3, "{name}: nothing of it is left: {files} files");
+    }
+}
+
+/// It ends the library that is used, and not what uses it.
+#[tokio::test]
+async fn authority_that_asks_for_patience_without_end_is_tried_again() {
+    let pebble = due("retry-after").await;
+    let mad = MadAuthority::start(Madness::RetryAfter("18446744073709551615")).await;
+    let server = Running::with(|settings| configure_mad(settings, &pebble, &mad));
+    server.until_metric(FAILED, |count| count >= 2).await;
+    assert!(mad.orders() >= 2);
+    assert!(server.metric("cuttlebone_panics_total").await >= 2);
+    assert!(certificate(&server).await.is_some());
 }
 
 #[tokio::test]
