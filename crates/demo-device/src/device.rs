@@ -109,7 +109,10 @@ async fn serve(
             DeviceEvent::ClientDisconnected { client_id } => viewers.on_disconnected(client_id),
             DeviceEvent::ServerError { text, .. } => tracing::warn!(device = %device_id, %text, "the server objects"),
             DeviceEvent::Lost { reason: lost, retry_in } => {
-                tracing::warn!(device = %device_id, reason = %lost, ?retry_in, "the server is lost");
+                // What is wrong with a certificate may be as long as the certificate.
+                let why = format!("{lost:.500}");
+                let retry_ms = retry_in.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
+                tracing::warn!(device = %device_id, reason = why, retry_ms, "the server is lost");
                 reason = lost;
             }
         }

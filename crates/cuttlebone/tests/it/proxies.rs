@@ -242,6 +242,21 @@ async fn passes_on_what_it_must(behind: &mut Behind, proxy: SocketAddr) {
     assert!(answer.starts_with("HTTP/1.1 204") && !signing_in(&answer), "this port has no TLS: {answer}");
 }
 
+/// Who begins a handshake, or a request, and does not go on is hung up on: the server does not see them, and can't.
+async fn hangs_up_on_who_is_slow(proxy: SocketAddr, begun: &[u8]) {
+    let mut stream = connect(proxy).await;
+    stream.write_all(begun).await.expect("sent");
+    // What it says before, it may say.
+    let ended = timeout(LONGEST_HALF, stream.read_to_end(&mut Vec::new())).await;
+    assert!(ended.is_ok(), "{begun:?} is waited on");
+}
+
+/// Ten seconds, and some for a busy machine.
+const LONGEST_HALF: Duration = Duration::from_secs(25);
+/// The beginning of a TLS handshake.
+const HALF_HELLO: &[u8] = &[0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03];
+const HALF_HEAD: &[u8] = b"GET / HTTP/1.1\r\nhost: signal.example\r\nx-half: ";
+
 /// A directory for what a proxy writes.
 fn directory(name: &str) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -303,6 +318,7 @@ async fn nginx_passes_on_what_it_must() {
     let (_nginx, [tls, plain]) = nginx("nginx", &certificate, &behind.address.to_string()).await;
     talk(&behind, tls, &fingerprint, "by-nginx").await;
     passes_on_what_it_must(&mut behind, plain).await;
+    tokio::join!(hangs_up_on_who_is_slow(tls, HALF_HELLO), hangs_up_on_who_is_slow(plain, HALF_HEAD));
 }
 
 #[tokio::test]
@@ -341,6 +357,7 @@ async fn haproxy_passes_on_what_it_must() {
     let (_haproxy, [tls, plain]) = Proxy::start(start).await;
     talk(&behind, tls, &fingerprint, "by-haproxy").await;
     passes_on_what_it_must(&mut behind, plain).await;
+    hangs_up_on_who_is_slow(plain, HALF_HEAD).await;
 }
 
 #[tokio::test]
@@ -387,19 +404,22 @@ async fn caddy_passes_on_what_it_must() {
         let config = deployed(
             "caddy/Caddyfile",
             &[
+                // One block of options only.
+                ("\tservers {", "\tadmin off\n\tauto_https off\n\tservers {"),
                 ("127.0.0.1:8080", &behind.address.to_string()),
                 // With a name it would ask for a certificate, which nobody gives here.
                 ("signal.example {", &format!("http://:{plain} {{\n\tbind 127.0.0.1")),
             ],
         );
         let path = directory.join("Caddyfile");
-        std::fs::write(&path, format!("{{\n\tadmin off\n\tauto_https off\n}}\n{config}")).expect("written");
+        std::fs::write(&path, config).expect("written");
         let mut caddy = command("caddy");
         caddy.args(["run", "--adapter", "caddyfile", "--config"]).arg(path).env("HOME", &directory);
         caddy
     };
     let (_caddy, [plain]) = Proxy::start(start).await;
     passes_on_what_it_must(&mut behind, plain).await;
+    hangs_up_on_who_is_slow(plain, HALF_HEAD).await;
 }
 
 #[tokio::test]
@@ -430,6 +450,7 @@ async fn envoy_passes_on_what_it_must() {
     let (_second, [plain]) = Proxy::start(|[port]: [u16; 1]| envoy("plain.yaml", port, false)).await;
     talk(&behind, tls, &fingerprint, "by-envoy").await;
     passes_on_what_it_must(&mut behind, plain).await;
+    tokio::join!(hangs_up_on_who_is_slow(tls, HALF_HELLO), hangs_up_on_who_is_slow(plain, HALF_HEAD));
 }
 
 fn backend(address: SocketAddr) -> String {
@@ -438,7 +459,7 @@ fn backend(address: SocketAddr) -> String {
 
 /// A listener of Envoy without what makes it speak TLS.
 fn without_tls(config: &str) -> String {
-    let (before, rest) = config.split_once("        - transport_socket:\n").expect("it has TLS");
+    let (before, rest) = config.split_once("        - transport_socket_connect_timeout: 10s\n").expect("it has TLS");
     let (_, after) = rest.split_once("          filters:\n").expect("it has filters");
     format!("{before}        - filters:\n{after}")
 }
