@@ -322,7 +322,13 @@ impl<C: Conn> Connection<C> {
                 self.stage = Stage::Cut;
                 self.seat.on_cut(clock::now().into_std())
             }
-            Wake::Urgent(Urgent::Notice(notice)) => self.seat.on_notice(notice),
+            Wake::Urgent(Urgent::Notice(notice)) => {
+                let next = self.seat.on_notice(notice);
+                if self.is_held_up() {
+                    self.seat.on_alive();
+                }
+                next
+            }
             Wake::Outcome(outcome) => {
                 self.on_outcome(outcome);
                 return None;
@@ -468,6 +474,12 @@ impl<C: Conn> Connection<C> {
             self.conn.discard();
         }
         self.clocks.closing(clock::now());
+    }
+
+    /// Whether the peer can't answer a ping in time because of what it was sent, or because it is not read. Whether it is there will
+    /// be seen when a write, or its message, takes too long: until then it is not taken for gone.
+    fn is_held_up(&self) -> bool {
+        self.conn.queued_bytes() > 0 || self.conn.pause().is_some() || self.conn.waits_for_others()
     }
 
     fn ping(&mut self) {

@@ -309,7 +309,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FetchError>
 fn host_of(uri: &Uri) -> String {
     let scheme = uri.scheme_str().unwrap_or("?");
     let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{scheme}://{}{port}", uri.host().unwrap_or("?"))
+    format!("{scheme}://{}{port}", logged::cut(uri.host().unwrap_or("?")))
 }
 
 /// Whether an error is one of this type, or what the library of the system says of such a one.

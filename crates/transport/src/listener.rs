@@ -12,6 +12,9 @@ use crate::stream::Stream;
 use crate::tls::Tls;
 use crate::unix::{self, SocketFile, UnixAddress};
 
+/// Bytes of a connection that the system takes before they can be sent.
+const UNSENT: u32 = 16 * 1024;
+
 pub(crate) const BACKLOG: i32 = 4096;
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
@@ -114,13 +117,18 @@ impl Listener {
     }
 
     /// How much the system may keep for a peer that does not read, in bytes, on connections accepted from now on. Linux
-    /// keeps twice as much, its own needs included. Without this it grows to several MiB a connection.
+    /// keeps twice as much, its own needs included. Without this it grows to several MiB a connection. Of that, little is what it
+    /// has not sent yet: a ping does not stand behind the rest, and that a slow peer reads is seen.
     ///
     /// # Errors
     /// Those of the system.
     pub fn set_send_buffer(&self, bytes: usize) -> io::Result<()> {
         match &self.socket {
-            Listening::Tcp(tcp) => SockRef::from(tcp).set_send_buffer_size(bytes),
+            Listening::Tcp(tcp) => {
+                let socket = SockRef::from(tcp);
+                socket.set_send_buffer_size(bytes)?;
+                socket.set_tcp_notsent_lowat(UNSENT)
+            }
             // What is accepted does not take it over, and does not grow by itself.
             Listening::Unix { .. } => Ok(()),
         }

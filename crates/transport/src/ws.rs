@@ -53,6 +53,8 @@ pub struct WsConn<IO> {
     reading: Reading,
     part: Part,
     waits_for_others: bool,
+    /// Pings of ours that no pong has come for.
+    asked: u16,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +81,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> WsConn<IO> {
             reading: Reading::Messages,
             part: Part::default(),
             waits_for_others: false,
+            asked: 0,
         }
     }
 
@@ -170,8 +173,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> WsConn<IO> {
         let incoming = match event {
             Event::Text => Incoming::Text,
             Event::Binary => Incoming::Binary,
-            Event::Ping if !self.meter.take_ping() => Incoming::Violation(Violation::ControlFlood),
-            Event::Pong if !self.meter.take_pong() => Incoming::Violation(Violation::ControlFlood),
+            Event::Ping if !self.meter.take_control() => Incoming::Violation(Violation::ControlFlood),
+            Event::Pong if !self.take_pong() => Incoming::Violation(Violation::ControlFlood),
             Event::Ping => {
                 self.outbox.owe_pong(self.decoder.control());
                 Incoming::Ping
@@ -191,8 +194,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> WsConn<IO> {
 
     fn ping(&mut self, payload: &[u8]) {
         if self.outbox.push_ping(payload) {
-            self.meter.on_asked();
+            self.asked = self.asked.saturating_add(1);
         }
+    }
+
+    /// A pong came; false if it is one too many. One that answers a ping of ours is not the peer's own doing.
+    fn take_pong(&mut self) -> bool {
+        let Some(asked) = self.asked.checked_sub(1) else { return self.meter.take_control() };
+        self.asked = asked;
+        true
     }
 
     /// Frees what is of no use while nothing comes.

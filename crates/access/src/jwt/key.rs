@@ -16,6 +16,9 @@ const MOST_KEYS: usize = 64;
 const MOST_TRIED: usize = 4;
 /// The largest text with keys, in bytes.
 pub(super) const TEXT_BYTES: usize = 65_536;
+
+/// Keys that can't be used, as a fault names them.
+const SHOWN: usize = 3;
 /// The least and the most bits of an RSA key.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=8_192;
 /// What an RSA key without `alg` is for.
@@ -341,6 +344,11 @@ fn check_size(text: &str) -> Result<(), KeyFault> {
     if text.len() > TEXT_BYTES { Err(KeyFault::TooLong) } else { Ok(()) }
 }
 
+/// The first of them, and how many there are more: an issuer may have any number.
 fn list(skipped: &[SkippedKey]) -> String {
-    skipped.iter().map(|key| format!("; {key}")).collect()
+    let mut list: String = skipped.iter().take(SHOWN).map(|key| format!("; {key}")).collect();
+    if let Some(more) = skipped.len().checked_sub(SHOWN + 1) {
+        list.push_str(&format!("; and {} more", more + 1));
+    }
+    list
 }

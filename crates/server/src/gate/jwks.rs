@@ -46,6 +46,9 @@ impl Default for JwksSettings {
     }
 }
 
+/// Keys of one answer that can't be used, as the log names them.
+const SKIPPED_SHOWN: usize = 16;
+
 /// The keys at all URLs.
 #[derive(Debug)]
 pub(crate) struct Jwks {
@@ -202,7 +205,7 @@ impl Jwks {
         let issuers = format!("{:?}", remote.issuers);
         let is_new = match outcome {
             Ok(keys) => {
-                for key in keys.skipped() {
+                for key in keys.skipped().iter().take(SKIPPED_SHOWN) {
                     tracing::debug!(issuers, %key, "a key is not used");
                 }
                 let number = keys.len();

@@ -50,8 +50,6 @@ pub(super) struct Meter {
     bytes: Bucket,
     frames: Bucket,
     control: Bucket,
-    /// Pings of ours that no pong has come for.
-    asked: u32,
     /// When the clock was read last.
     now: u64,
     held: Option<Held>,
@@ -75,7 +73,6 @@ impl Meter {
             bytes: Bucket::default(),
             frames: Bucket::default(),
             control: Bucket::default(),
-            asked: 0,
             now: 0,
             held: None,
             behind_since: None,
@@ -124,21 +121,9 @@ impl Meter {
         }
     }
 
-    /// A ping of ours is on its way: the pong that answers it is not the peer's own doing.
-    pub(super) fn on_asked(&mut self) {
-        self.asked = self.asked.saturating_add(1);
-    }
-
-    /// A ping came; false if that is one too many.
-    pub(super) fn take_ping(&mut self) -> bool {
+    /// A ping came, or a pong that answers none of ours; false if that is one too many.
+    pub(super) fn take_control(&mut self) -> bool {
         self.control.take(self.control_rate, self.now)
-    }
-
-    /// A pong came; false if it answers no ping of ours and is one too many.
-    pub(super) fn take_pong(&mut self) -> bool {
-        let Some(asked) = self.asked.checked_sub(1) else { return self.take_ping() };
-        self.asked = asked;
-        true
     }
 
     /// Until when the peer is not read.

@@ -49,6 +49,7 @@ async fn the_send_buffer_is_bounded_on_what_is_accepted() {
     let Stream::Plain(tcp) = accepted.handshake().await.unwrap() else { panic!("no TLS here") };
     let bytes = SockRef::from(&tcp).send_buffer_size().unwrap();
     assert!((50_000..=100_000).contains(&bytes), "{bytes}");
+    assert_eq!(SockRef::from(&tcp).tcp_notsent_lowat().unwrap(), 16 * 1024, "little of it lies before a ping");
 }
 
 #[tokio::test]

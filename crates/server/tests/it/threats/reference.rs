@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::net::TcpSocket;
 use tokio::time::timeout;
 
 use crate::access::{self, client, device, expect_end, known, open, register};
@@ -48,6 +49,33 @@ async fn r1_registration_of_an_id_whose_holder_answers_leaves_it_to_its_device()
     let mut viewer = RawWs::client(&server, "cvd-1").await;
     viewer.text(r#"{"message_type":"forward","payload":7}"#).await;
     held.expect_type("client_msg").await;
+}
+
+/// What others send it lies before the ping: its answer comes late, and that is not its doing.
+#[tokio::test]
+async fn r1_holder_that_is_flooded_by_its_client_is_not_taken_for_gone() {
+    const MESSAGES: usize = 40;
+    let server = Running::with(|settings| settings.connections.send_buffer = 4096);
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("set");
+    let socket = socket.connect(server.addr).await.expect("accepted");
+    let mut held = RawWs::over(Peer::from(socket), "/register_device").await;
+    held.text(r#"{"message_type":"register","device_id":"cvd-1"}"#).await;
+    held.expect_type("config").await;
+    let mut viewer = RawWs::client(&server, "cvd-1").await;
+    let message = format!(r#"{{"message_type":"forward","payload":"{}"}}"#, "x".repeat(16_000));
+    for _ in 0..MESSAGES {
+        viewer.text(&message).await;
+    }
+    // More than one batch: the socket takes nothing more.
+    server.until_metric("cuttlebone_queued_bytes", |bytes| bytes > 100_000).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut thief = RawWs::open(&server, "/register_device").await;
+    thief.text(r#"{"message_type":"register","device_id":"cvd-1"}"#).await;
+    thief.expect_refused("device_id_taken", 1008).await;
+    for _ in 0..MESSAGES {
+        held.expect_type("client_msg").await;
+    }
 }
 
 /// What is sent becomes part of no JSON of ours but as a text.
