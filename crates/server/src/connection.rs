@@ -28,7 +28,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use cuttlebone_hub::{Item, Next, Received, Seat, SeatOptions, Urgent};
+use cuttlebone_hub::{Item, Next, Notice, Received, Seat, SeatOptions, Urgent};
 use cuttlebone_proto::{CloseCode, Reject};
 use cuttlebone_transport::{Conn, Incoming, Outgoing, Violation};
 use futures_util::FutureExt as _;
@@ -322,13 +322,7 @@ impl<C: Conn> Connection<C> {
                 self.stage = Stage::Cut;
                 self.seat.on_cut(clock::now().into_std())
             }
-            Wake::Urgent(Urgent::Notice(notice)) => {
-                let next = self.seat.on_notice(notice);
-                if self.is_held_up() {
-                    self.seat.on_alive();
-                }
-                next
-            }
+            Wake::Urgent(Urgent::Notice(notice)) => self.on_notice(notice),
             Wake::Outcome(outcome) => {
                 self.on_outcome(outcome);
                 return None;
@@ -385,7 +379,7 @@ impl<C: Conn> Connection<C> {
                     self.conn.queue(Outgoing::Text(text));
                 }
                 Item::Notice(notice) => {
-                    let next = self.seat.on_notice(notice);
+                    let next = self.on_notice(notice);
                     self.go_on(next);
                 }
                 Item::Close(code) => {
@@ -394,6 +388,14 @@ impl<C: Conn> Connection<C> {
                 }
             }
         }
+    }
+
+    fn on_notice(&mut self, notice: Notice) -> Next {
+        let next = self.seat.on_notice(notice);
+        if self.is_held_up() {
+            self.seat.on_alive();
+        }
+        next
     }
 
     fn on_timer(&mut self) -> Option<End> {

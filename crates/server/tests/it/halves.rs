@@ -61,3 +61,20 @@ async fn message_that_had_to_wait_for_others_goes_on_when_they_are_gone() {
     last.expect_refused("invalid_json", 1008).await;
     server.until_metric(HELD, |bytes| bytes == 0).await;
 }
+
+/// It is not read, and can't be heard: a registration of its id is no better a moment.
+#[tokio::test]
+async fn r1_device_whose_message_waits_for_others_is_not_taken_for_gone() {
+    let (server, mut halves) = with_halves(Duration::from_secs(60)).await;
+    let mut held = RawWs::device(&server, "cvd-1").await;
+    held.send(&[header(TEXT, WHOLE as u64), vec![b'x'; HALF]].concat()).await;
+    // It has begun, and is not read further by now.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut thief = RawWs::open(&server, "/register_device").await;
+    thief.text(r#"{"message_type":"register","device_id":"cvd-1"}"#).await;
+    thief.expect_refused("device_id_taken", 1008).await;
+    halves.clear();
+    held.send(&[b'x'; WHOLE - HALF]).await;
+    // All of it has come: only now it is no JSON.
+    held.expect_refused("invalid_json", 1008).await;
+}
