@@ -174,7 +174,8 @@ pub(crate) async fn recognise(
 /// that says which page it is from, it counts for ours only. Devices are none, and say nothing of the kind.
 fn certificate(app: &App, link: Option<&Link>, headers: &HeaderMap) -> Option<Result<Caller, Unrecognised>> {
     let chain = link.and_then(Link::certificate)?;
-    if !origin::is_allowed(headers, &app.settings.allowed_origins, Scheme::Https) {
+    let names_no_page = !headers.contains_key(ORIGIN) && origin::is_of_another_site(headers);
+    if names_no_page || !origin::is_allowed(headers, &app.settings.allowed_origins, Scheme::Https) {
         return None;
     }
     let principal = app.gate.access().authenticate_certificate(chain, clock::unix_ms() / 1000);

@@ -3,10 +3,12 @@
 //! A browser lets any page open a WebSocket to any server that it reaches, those of its own machine included, and says in
 //! `Origin` where the page is from.
 
-use http::HeaderMap;
 use http::header::{HOST, ORIGIN};
+use http::{HeaderMap, HeaderName};
 
 use crate::host;
+
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Where a page is from: `https://console.example`, and the port if it is not that of the scheme.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +49,11 @@ impl Origin {
             is_of_scheme && (host.as_str(), port) == (self.host.as_str(), self.port)
         })
     }
+}
+
+/// Whether a browser says that it is another site whose page makes it ask. It says so where it names no `Origin`, too.
+pub(crate) fn is_of_another_site(headers: &HeaderMap) -> bool {
+    headers.get(FETCH_SITE).is_some_and(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"))
 }
 
 /// The scheme that the server's own site has, as a browser sees it.

@@ -47,12 +47,11 @@ fn cookie(headers: &HeaderMap, scheme: Scheme) -> Option<Token> {
     cookie_of(headers, SECURE_COOKIE).or_else(plain).and_then(Token::new)
 }
 
-/// The value of a cookie.
+/// The value of a cookie. What others beside it have in theirs is of no matter: pages of the same host, on any port, can set some.
 pub(crate) fn cookie_of<'h>(headers: &'h HeaderMap, wanted: &str) -> Option<&'h str> {
-    let pairs =
-        headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
-    let mut pairs = pairs.filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value)
+    let mut pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    let value = pairs.find_map(|pair| pair.trim_ascii().strip_prefix(wanted.as_bytes())?.strip_prefix(b"="))?;
+    std::str::from_utf8(value).ok()
 }
 
 /// The token that somebody put into a request.
@@ -108,6 +107,22 @@ mod tests {
         assert_eq!(presented(&[(SEC_WEBSOCKET_PROTOCOL, "bearer, x")], None), Ok(false));
         assert_eq!(presented(&[], Some("a=b&access_token=abc")), Ok(true));
         assert_eq!(presented(&[], Some("xaccess_token=abc")), Ok(false));
+    }
+
+    #[test]
+    fn cookie_is_found_beside_those_of_others_whatever_they_have_in_them() {
+        for (line, value) in [
+            ("t=\u{e9}; wanted=a; u=\u{e9}", Some("a")),
+            ("wantedx=b; xwanted=c;\twanted=a ", Some("a")),
+            ("wanted", None),
+            ("\u{2000}wanted=a", None),
+            ("wanted=\u{e9}=;wanted=b", Some("\u{e9}=")),
+        ] {
+            let value_of = HeaderValue::from_bytes(line.as_bytes()).expect("a value");
+            assert_eq!(cookie_of(&HeaderMap::from_iter([(COOKIE, value_of)]), "wanted"), value, "{line}");
+        }
+        let not_text = HeaderValue::from_bytes(b"wanted=\xff").expect("a value");
+        assert_eq!(cookie_of(&HeaderMap::from_iter([(COOKIE, not_text)]), "wanted"), None);
     }
 
     #[test]

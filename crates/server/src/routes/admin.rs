@@ -62,11 +62,14 @@ pub(crate) async fn shut_out(
     if !caller.is_admin() {
         return not_admin(&app, &told(&link, &caller, "shut_out"));
     }
+    let bad_query = |text| problem(StatusCode::BAD_REQUEST, "invalid_query", text);
     let Some(Query(Whom { identity })) = whom.ok().filter(|whom| (1..=IDENTITY_BYTES).contains(&whom.identity.len()))
     else {
-        let text = "Say who: ?identity=token:NAME, or jwt:ISSUER%23SUBJECT";
-        return problem(StatusCode::BAD_REQUEST, "invalid_query", text);
+        return bad_query("Say who: ?identity=token:NAME, or jwt:ISSUER%23SUBJECT");
     };
+    if identity.starts_with("jti:") {
+        return bad_query("One token of somebody is shut out by a line in access.revoked_file");
+    }
     let identity = Revoked::spelled(identity);
     if app.gate.shut_out(&identity, caller.view()).is_err() {
         app.metrics.refused_with("too_many_shut_out");

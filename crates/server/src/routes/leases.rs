@@ -10,6 +10,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Query, State};
 use axum::response::Response;
 use cuttlebone_hub::{Address, Lease, LeaseRefusal, LeaseWish, Leased};
+use cuttlebone_proto::DeviceId;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
@@ -167,7 +168,13 @@ pub(super) enum NotTheirs {
 impl NotTheirs {
     pub(super) fn response(self, app: &App, (link, caller): (&Link, &Caller), id: &str) -> Response {
         match self {
-            Self::Absent => device_not_found(id),
+            Self::Absent => {
+                // Whether it is there or not: who tries ids that are not theirs is told of.
+                let device_id = DeviceId::new(id).ok();
+                let refusal = Entry::new(Event::Refusal).refused("device_forbidden").device(device_id.as_ref());
+                app.audit.note(&refusal.from(link.peer).who(caller));
+                device_not_found(id)
+            }
             Self::NotControlled => forbidden(app, link, caller, "This token may not control the device"),
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::extract::{Extension, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, LOCATION, SET_COOKIE};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::json;
 use url::Url;
 use url::form_urlencoded;
@@ -20,10 +20,9 @@ use crate::gate::{self, LOGIN_COOKIES, cookie_of};
 use crate::link::Link;
 use crate::login::{Answer, Login, Page};
 use crate::metrics::LoginOutcome;
+use crate::origin;
 use crate::problem;
 use crate::routes::session;
-
-const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// `GET /api/v1/login/provider`: whether there is one, and what people call it. Whoever is to sign in is not recognised yet.
 pub(crate) async fn provider(State(app): State<Arc<App>>) -> Response {
@@ -40,7 +39,7 @@ pub(crate) async fn begin(
 ) -> Response {
     let Some(login) = &app.login else { return problem::not_found().await };
     let page = page(query.as_deref());
-    if is_of_another_site(&headers) {
+    if origin::is_of_another_site(&headers) {
         return to(&login.url(&page, None));
     }
     // The provider may take longer than a request of us.
@@ -103,7 +102,7 @@ pub(crate) async fn end(
     headers: HeaderMap,
 ) -> Response {
     let Some(login) = &app.login else { return problem::not_found().await };
-    if is_of_another_site(&headers) {
+    if origin::is_of_another_site(&headers) {
         return to(&login.url(&Page::default(), None));
     }
     link.set_held();
@@ -111,11 +110,6 @@ pub(crate) async fn end(
         Ok(url) => to(&url),
         Err(outcome) => to(&login.url(&Page::default(), Some(counted(&app, &link, outcome)))),
     }
-}
-
-/// Nobody is signed in or out because of a page of somebody else.
-fn is_of_another_site(headers: &HeaderMap) -> bool {
-    headers.get(FETCH_SITE).is_some_and(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"))
 }
 
 /// The cookie of the session of whom the provider has vouched for.

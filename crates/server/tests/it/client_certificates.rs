@@ -134,6 +134,12 @@ async fn t01_certificate_counts_for_our_own_pages_only() {
         settings.allowed_origins = cuttlebone_server::Origin::new("https://console.example").into_iter().collect();
     });
     let (peer, own) = (authority.client("a.lab.example"), asking.server.addr);
+    // An image, or a link, names no origin.
+    for (site, name) in
+        [("none", "a.lab.example"), ("same-origin", "a.lab.example"), ("same-site", ""), ("cross-site", "")]
+    {
+        assert_eq!(peer.name(&asking.server, &format!("sec-fetch-site: {site}\r\n")).await, name, "{site}");
+    }
     for (origin, counts) in [
         (format!("https://{own}"), true),
         ("https://console.example".to_owned(), true),

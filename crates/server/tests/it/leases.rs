@@ -85,6 +85,8 @@ async fn who_may_not_control_a_device_takes_no_lease_and_learns_of_none() {
             assert_eq!(code(&answer), (expected.0, expected.1.into()), "{method} {id} {}", who.line);
         }
     }
+    let tried = [("reason", "device_forbidden".into()), ("device_id", "lab8/d".into())];
+    server.until_audited("refusal", &tried).await;
     let shown = get(&server, "/api/v1/devices/lab8%2Fd/lease", &ann).await;
     assert_eq!(code(&shown), (404, "device_not_found".into()));
     for query in ["ttl_ms=999", "ttl_ms=43200001", "ttl_ms=x", "ttl_ms=-1", "force=x"] {
@@ -257,6 +259,8 @@ async fn t20_who_is_shut_out_is_closed_and_does_not_come_back() {
     let mut gone = device(&server, &one, "d").await;
     let mut stays = device(&server, &other, "e").await;
     assert_eq!(send(&server, "DELETE", "/api/v1/sessions?identity=token:h1", &foreign).await.status, 204);
+    // It would be said to be done, and is not.
+    assert_eq!(send(&server, "DELETE", "/api/v1/sessions?identity=jti:h%2377", &root).await.status, 400);
     assert_eq!(get(&server, "/devices", &one).await.status, 200, "another tenant's administrator reaches nobody");
     assert_eq!(send(&server, "DELETE", "/api/v1/sessions?identity=token:h1", &other).await.status, 403);
     assert_eq!(send(&server, "DELETE", "/api/v1/sessions", &root).await.status, 400);
