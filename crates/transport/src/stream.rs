@@ -8,6 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
+use crate::tls::BelowTls;
+
 /// A connection whose TLS handshake, if any, is done.
 #[derive(Debug)]
 pub enum Stream {
@@ -16,7 +18,7 @@ pub enum Stream {
     /// A unix socket.
     Unix(UnixStream),
     /// TLS over TCP. Boxed, because it is many times larger.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<BelowTls>>),
 }
 
 impl Stream {
@@ -42,7 +44,12 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_read(cx, buf),
             Self::Unix(io) => Pin::new(io).poll_read(cx, buf),
-            Self::Tls(io) => Pin::new(io).poll_read(cx, buf),
+            Self::Tls(io) => {
+                let before = buf.filled().len();
+                let read = Pin::new(&mut *io).poll_read(cx, buf);
+                io.get_mut().0.on_data(buf.filled().len() - before);
+                read
+            }
         }
     }
 }

@@ -7,6 +7,7 @@
 //! new, and connections that are there go on; 3. after a reload no session of before is resumed, for what it stood on may not
 //! be good any more.
 
+mod below;
 mod chain;
 mod challenge;
 mod clients;
@@ -32,6 +33,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+pub use below::BelowTls;
 pub use chain::ShortChains;
 pub use challenge::ChallengeGuard;
 use challenge::{Challenges, no_certificate};
@@ -184,7 +186,8 @@ impl Tls {
     ///
     /// # Errors
     /// The peer spoke no TLS, or none that is accepted here, or hung up.
-    pub(crate) async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream<BelowTls>> {
+        let tcp = BelowTls::new(tcp);
         let config = self.current.read().config.clone();
         if !self.challenges.are_none() {
             return self.challenges.accept(tcp, config).await;

@@ -16,9 +16,10 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::server::{Acceptor, ClientHello};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
+
+use super::below::BelowTls;
 
 const PROTOCOL: &[u8] = b"acme-tls/1";
 
@@ -59,9 +60,9 @@ impl Challenges {
     /// Does a handshake with `otherwise`, unless it is one for a challenge: that comes to nothing.
     pub(super) async fn accept(
         &self,
-        tcp: TcpStream,
+        tcp: BelowTls,
         otherwise: Option<Arc<ServerConfig>>,
-    ) -> io::Result<TlsStream<TcpStream>> {
+    ) -> io::Result<TlsStream<BelowTls>> {
         let start = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
         if !is_challenge(&start.client_hello()) {
             return start.into_stream(otherwise.ok_or_else(no_certificate)?).await;

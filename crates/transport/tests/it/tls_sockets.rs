@@ -9,7 +9,7 @@ use futures_util::{FutureExt, SinkExt, StreamExt};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -160,6 +160,68 @@ async fn half_a_handshake_holds_nobody_up() {
     assert!(stream.is_ok() && peer.is_ok());
     drop(slow);
     assert!(stuck.await.is_err());
+}
+
+/// Nobody has to be known for it, and nothing above TLS sees it.
+#[tokio::test]
+async fn changes_of_keys_without_end_end_the_connection() {
+    let server = Server::new("keys");
+    let (stream, peer) =
+        tokio::join!(server.accept(), server.connect(&rustls::version::TLS13, "localhost", b"http/1.1"));
+    let (mut stream, mut peer) = (stream.unwrap(), peer.unwrap());
+    let changing = async {
+        for round in 0..20_000 {
+            for _ in 0..30 {
+                peer.get_mut().1.refresh_traffic_keys().expect("TLS 1.3");
+            }
+            // The library takes some in a row, and then wants to see data.
+            if peer.write_all(b"x").await.is_err() || peer.flush().await.is_err() {
+                return round;
+            }
+        }
+        panic!("it is read on and on");
+    };
+    let reading = async {
+        let mut data = Vec::new();
+        let fault = stream.read_to_end(&mut data).await.unwrap_err();
+        drop(stream);
+        (fault, data.len())
+    };
+    let ((fault, read), _) = tokio::join!(reading, changing);
+    assert!(fault.to_string().contains("no data"), "{fault}");
+    assert!((200..2000).contains(&read), "{read}");
+}
+
+/// Records with a byte each are many times longer than what is in them.
+#[tokio::test]
+async fn data_in_small_pieces_is_read_to_its_end() {
+    let server = Server::new("pieces");
+    let (stream, peer) =
+        tokio::join!(server.accept(), server.connect(&rustls::version::TLS13, "localhost", b"http/1.1"));
+    let (mut stream, mut peer) = (stream.unwrap(), peer.unwrap());
+    let sending = async {
+        for _ in 0..5_000 {
+            peer.write_all(b"x").await.unwrap();
+            peer.flush().await.unwrap();
+        }
+        for _ in 0..100 {
+            peer.write_all(&[b'x'; 100_000]).await.unwrap();
+        }
+        peer.shutdown().await.unwrap();
+    };
+    let reading = async {
+        // As much at once as there is scratch for.
+        let mut piece = vec![0; 64 * 1024];
+        let mut read = 0;
+        loop {
+            match stream.read(&mut piece).await.unwrap() {
+                0 => return read,
+                count => read += count,
+            }
+        }
+    };
+    let (read, ()) = tokio::join!(reading, sending);
+    assert_eq!(read, 10_005_000);
 }
 
 #[tokio::test]
