@@ -14,6 +14,11 @@ impl<C: Conn> Connection<C> {
         {
             self.context.app.metrics.rate_paused(pause.by);
         }
-        self.clocks.waits_for_others(self.conn.waits_for_others());
+        let waits_for_others = self.conn.waits_for_others();
+        self.clocks.waits_for_others(waits_for_others);
+        if waits_for_others || pause.is_some() {
+            // It was asked before whether it is there, and its answer can't be heard now.
+            self.seat.on_alive();
+        }
     }
 }

@@ -73,6 +73,13 @@ async fn r1_device_whose_message_waits_for_others_is_not_taken_for_gone() {
     let mut thief = RawWs::open(&server, "/register_device").await;
     thief.text(r#"{"message_type":"register","device_id":"cvd-1"}"#).await;
     thief.expect_refused("device_id_taken", 1008).await;
+    // Another, that is asked before its message begins.
+    let mut other = RawWs::device(&server, "cvd-2").await;
+    let mut thief = RawWs::open(&server, "/register_device").await;
+    thief.text(r#"{"message_type":"register","device_id":"cvd-2"}"#).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    other.send(&[header(TEXT, WHOLE as u64), vec![b'x'; HALF]].concat()).await;
+    thief.expect_refused("device_id_taken", 1008).await;
     halves.clear();
     held.send(&[b'x'; WHOLE - HALF]).await;
     // All of it has come: only now it is no JSON.
