@@ -28,7 +28,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use cuttlebone_hub::{Item, Next, Notice, Received, Seat, SeatOptions, Urgent};
+use cuttlebone_hub::{Item, Next, Received, Seat, SeatOptions, Urgent};
 use cuttlebone_proto::{CloseCode, Reject};
 use cuttlebone_transport::{Conn, Incoming, Outgoing, Violation};
 use futures_util::FutureExt as _;
@@ -227,6 +227,9 @@ impl<C: Conn> Connection<C> {
         if !has_begun && let Poll::Ready(wake) = self.poll_read(cx) {
             return Poll::Ready(wake);
         }
+        if self.is_held_up() {
+            self.seat.on_alive();
+        }
         // Set only now: a message that has just begun, or a write that is stuck, has a deadline of its own.
         let due = self.due();
         if due < timer.deadline() || (timer.is_elapsed() && due != timer.deadline()) {
@@ -242,10 +245,7 @@ impl<C: Conn> Connection<C> {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Wake::WriteFailed),
                 Poll::Pending => {
-                    if self.clocks.writing(self.conn.queued_bytes()) {
-                        // It reads, be it slowly: a sign of life as good as any.
-                        self.seat.on_alive();
-                    }
+                    self.clocks.writing(self.conn.queued_bytes());
                     if self.stage != Stage::Cut {
                         return if matches!(self.stage, Stage::Closed | Stage::Parting) {
                             Poll::Pending
@@ -322,7 +322,7 @@ impl<C: Conn> Connection<C> {
                 self.stage = Stage::Cut;
                 self.seat.on_cut(clock::now().into_std())
             }
-            Wake::Urgent(Urgent::Notice(notice)) => self.on_notice(notice),
+            Wake::Urgent(Urgent::Notice(notice)) => self.seat.on_notice(notice),
             Wake::Outcome(outcome) => {
                 self.on_outcome(outcome);
                 return None;
@@ -379,7 +379,7 @@ impl<C: Conn> Connection<C> {
                     self.conn.queue(Outgoing::Text(text));
                 }
                 Item::Notice(notice) => {
-                    let next = self.on_notice(notice);
+                    let next = self.seat.on_notice(notice);
                     self.go_on(next);
                 }
                 Item::Close(code) => {
@@ -388,14 +388,6 @@ impl<C: Conn> Connection<C> {
                 }
             }
         }
-    }
-
-    fn on_notice(&mut self, notice: Notice) -> Next {
-        let next = self.seat.on_notice(notice);
-        if self.is_held_up() {
-            self.seat.on_alive();
-        }
-        next
     }
 
     fn on_timer(&mut self) -> Option<End> {
@@ -476,12 +468,6 @@ impl<C: Conn> Connection<C> {
             self.conn.discard();
         }
         self.clocks.closing(clock::now());
-    }
-
-    /// Whether the peer can't answer a ping in time because of what it was sent, or because it is not read. Whether it is there will
-    /// be seen when a write, or its message, takes too long: until then it is not taken for gone.
-    fn is_held_up(&self) -> bool {
-        self.conn.queued_bytes() > 0 || self.conn.pause().is_some() || self.conn.waits_for_others()
     }
 
     fn ping(&mut self) {

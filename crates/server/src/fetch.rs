@@ -227,7 +227,6 @@ impl Fetcher {
                 reason = format!("{reason}: {error}");
             }
         }
-        // What is wrong with a certificate may be as long as the certificate.
         FetchError::Failed { host: host.to_owned(), reason: logged::cut(&reason).to_owned() }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The longest text of a peer in a line.
 const CHARS: usize = 500;
 
-/// Text of a peer, cut. To be given to the log as text, which the log escapes.
+/// Text of a peer, or about one, cut: what is wrong with a certificate may be as long as the certificate. To be given to the log as text, which the log escapes.
 pub(crate) fn cut(text: &str) -> &str {
     text.char_indices().nth(CHARS).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }

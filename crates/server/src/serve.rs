@@ -66,7 +66,6 @@ pub(crate) async fn serve(accepted: Accepted, link: Arc<Link>, plan: Plan) {
             // Boxed by itself, so that the handshake above does not keep its size.
             Box::pin(serve_http(socket, link, plan)).await;
         }
-        // What is wrong with a certificate may be as long as the certificate.
         Ok(Err(error)) => {
             tracing::debug!(peer = %link.peer, error = logged::cut(&error.to_string()), "no TLS came about");
         }

@@ -83,9 +83,6 @@ impl<S> StallGuard<S> {
             if now >= stuck.until {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
-            if self.link.is_over() {
-                return Poll::Ready(Err(io::ErrorKind::PermissionDenied.into()));
-            }
             stuck.timer.as_mut().reset(stuck.until.min(now + LOOK));
         }
         self.stuck = Some(stuck);

@@ -347,8 +347,9 @@ fn check_size(text: &str) -> Result<(), KeyFault> {
 /// The first of them, and how many there are more: an issuer may have any number.
 fn list(skipped: &[SkippedKey]) -> String {
     let mut list: String = skipped.iter().take(SHOWN).map(|key| format!("; {key}")).collect();
-    if let Some(more) = skipped.len().checked_sub(SHOWN + 1) {
-        list.push_str(&format!("; and {} more", more + 1));
+    let more = skipped.len().saturating_sub(SHOWN);
+    if more > 0 {
+        list.push_str(&format!("; and {more} more"));
     }
     list
 }

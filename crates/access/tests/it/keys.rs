@@ -20,6 +20,13 @@ fn unfit_pem(pem: &str, algorithm: Option<Algorithm>) -> KeyFault {
 }
 
 #[test]
+fn fault_names_some_of_the_keys_that_can_not_be_used_and_how_many_there_are() {
+    let said = |number: usize| KeySet::from_jwks(&jwks(&vec![json!(1); number])).expect_err("none fits").to_string();
+    assert_eq!(said(3).matches("; ").count(), 3, "{}", said(3));
+    assert!(said(10_000).ends_with("; and 9997 more") && said(10_000).len() < 300, "{}", said(10_000));
+}
+
+#[test]
 fn key_of_each_kind_verifies_from_either_form() {
     for signer in Signer::public() {
         let named = signer.jwk_with(json!({"alg": signer.alg, "use": "sig", "key_ops": ["verify"], "kid": "k"}));

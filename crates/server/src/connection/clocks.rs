@@ -149,15 +149,14 @@ impl Clocks {
         self.look_at = waits.then(|| self.look_at.unwrap_or_else(|| clock::now() + LOOK_AGAIN));
     }
 
-    /// A write did not end; `unwritten` bytes are left. Gives whether some of it went since it got stuck.
-    pub(super) fn writing(&mut self, unwritten: usize) -> bool {
+    /// A write did not end; `unwritten` bytes are left.
+    pub(super) fn writing(&mut self, unwritten: usize) {
         let unwritten = u32::try_from(unwritten).unwrap_or(u32::MAX);
         let is_progress = self.write_until.is_some() && unwritten < self.unwritten;
         if self.write_until.is_none() || (is_progress && !self.closing) {
             self.write_until = Some(clock::now() + self.settings.timeouts.write);
         }
         self.unwritten = unwritten;
-        is_progress
     }
 
     /// Everything is written.

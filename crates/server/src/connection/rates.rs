@@ -1,4 +1,4 @@
-//! A peer that the transport does not read for a while.
+//! A peer that the transport does not read for a while, or that does not read.
 
 use cuttlebone_transport::Conn;
 
@@ -14,11 +14,12 @@ impl<C: Conn> Connection<C> {
         {
             self.context.app.metrics.rate_paused(pause.by);
         }
-        let waits_for_others = self.conn.waits_for_others();
-        self.clocks.waits_for_others(waits_for_others);
-        if waits_for_others || pause.is_some() {
-            // It was asked before whether it is there, and its answer can't be heard now.
-            self.seat.on_alive();
-        }
+        self.clocks.waits_for_others(self.conn.waits_for_others());
+    }
+
+    /// Whether the peer can't answer a ping in time because of what it was sent, or because it is not read. Whether it is there will
+    /// be seen when a write, or its message, takes too long: until then it is not taken for gone. Once what is queued was tried.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.conn.queued_bytes() > 0 || self.conn.pause().is_some() || self.conn.waits_for_others()
     }
 }

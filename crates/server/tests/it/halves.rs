@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cuttlebone_server::LimitSettings;
 
-use crate::frames::{RawWs, TEXT, header};
+use crate::frames::{RawWs, Sent, TEXT, header};
 use crate::support::Running;
 
 const KIB: usize = 1024;
@@ -68,8 +68,7 @@ async fn r1_device_whose_message_waits_for_others_is_not_taken_for_gone() {
     let (server, mut halves) = with_halves(Duration::from_secs(60)).await;
     let mut held = RawWs::device(&server, "cvd-1").await;
     held.send(&[header(TEXT, WHOLE as u64), vec![b'x'; HALF]].concat()).await;
-    // It has begun, and is not read further by now.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // Whether it has begun when the server asks, or not yet.
     let mut thief = RawWs::open(&server, "/register_device").await;
     thief.text(r#"{"message_type":"register","device_id":"cvd-1"}"#).await;
     thief.expect_refused("device_id_taken", 1008).await;
@@ -77,7 +76,7 @@ async fn r1_device_whose_message_waits_for_others_is_not_taken_for_gone() {
     let mut other = RawWs::device(&server, "cvd-2").await;
     let mut thief = RawWs::open(&server, "/register_device").await;
     thief.text(r#"{"message_type":"register","device_id":"cvd-2"}"#).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(other.next().await, Sent::Ping);
     other.send(&[header(TEXT, WHOLE as u64), vec![b'x'; HALF]].concat()).await;
     thief.expect_refused("device_id_taken", 1008).await;
     halves.clear();

@@ -66,6 +66,12 @@ impl Server {
     async fn accept(&self) -> io::Result<Stream> {
         self.listener.accept().await?.handshake().await
     }
+
+    /// Both ends of a connection.
+    async fn pair(&self, version: &'static SupportedProtocolVersion) -> (Stream, TlsStream<TcpStream>) {
+        let (stream, peer) = tokio::join!(self.accept(), self.connect(version, "localhost", b"http/1.1"));
+        (stream.unwrap(), peer.unwrap())
+    }
 }
 
 #[tokio::test]
@@ -74,8 +80,7 @@ async fn both_versions_carry_messages() {
     for (version, expected) in
         [(&rustls::version::TLS12, ProtocolVersion::TLSv1_2), (&rustls::version::TLS13, ProtocolVersion::TLSv1_3)]
     {
-        let (stream, peer) = tokio::join!(server.accept(), server.connect(version, "localhost", b"http/1.1"));
-        let (stream, peer) = (stream.unwrap(), peer.unwrap());
+        let (stream, peer) = server.pair(version).await;
         assert!(stream.is_tls());
         let (_, session) = peer.get_ref();
         assert_eq!(session.protocol_version(), Some(expected));
@@ -165,10 +170,7 @@ async fn half_a_handshake_holds_nobody_up() {
 /// Nobody has to be known for it, and nothing above TLS sees it.
 #[tokio::test]
 async fn changes_of_keys_without_end_end_the_connection() {
-    let server = Server::new("keys");
-    let (stream, peer) =
-        tokio::join!(server.accept(), server.connect(&rustls::version::TLS13, "localhost", b"http/1.1"));
-    let (mut stream, mut peer) = (stream.unwrap(), peer.unwrap());
+    let (mut stream, mut peer) = Server::new("keys").pair(&rustls::version::TLS13).await;
     let changing = async {
         for round in 0..20_000 {
             for _ in 0..30 {
@@ -195,10 +197,7 @@ async fn changes_of_keys_without_end_end_the_connection() {
 /// Records with a byte each are many times longer than what is in them.
 #[tokio::test]
 async fn data_in_small_pieces_is_read_to_its_end() {
-    let server = Server::new("pieces");
-    let (stream, peer) =
-        tokio::join!(server.accept(), server.connect(&rustls::version::TLS13, "localhost", b"http/1.1"));
-    let (mut stream, mut peer) = (stream.unwrap(), peer.unwrap());
+    let (mut stream, mut peer) = Server::new("pieces").pair(&rustls::version::TLS13).await;
     let sending = async {
         for _ in 0..5_000 {
             peer.write_all(b"x").await.unwrap();

@@ -1,6 +1,8 @@
 //! Holes of the servers that were there before (security.md 1), by their numbers. Those that are tests of an attack as well stand
 //! with it: docs/SECURITY_TESTS.md says where.
 
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -68,8 +70,9 @@ async fn r1_holder_that_is_flooded_by_its_client_is_not_taken_for_gone() {
         viewer.text(&message).await;
     }
     // More than one batch: the socket takes nothing more.
-    server.until_metric("cuttlebone_queued_bytes", |bytes| bytes > 100_000).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let last = AtomicU64::new(0);
+    let is_stuck = |bytes| bytes > 100_000 && last.swap(bytes, Relaxed) == bytes;
+    server.until_metric("cuttlebone_queued_bytes", is_stuck).await;
     let mut thief = RawWs::open(&server, "/register_device").await;
     thief.text(r#"{"message_type":"register","device_id":"cvd-1"}"#).await;
     thief.expect_refused("device_id_taken", 1008).await;
