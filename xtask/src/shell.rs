@@ -17,10 +17,11 @@ pub(crate) fn tools() -> PathBuf {
     target().join("tools")
 }
 
-/// A program at the root, without standard input, that finds our tools first.
+/// A program at the root, without standard input, that finds our tools first. What cargo builds for it is built once:
+/// what would make a second build faster takes more of the disk than all the rest.
 pub(crate) fn command(program: &str, args: &[&str]) -> Command {
     let mut command = Command::new(program);
-    command.args(args).current_dir(root()).stdin(Stdio::null()).env("PATH", path());
+    command.args(args).current_dir(root()).stdin(Stdio::null()).env("PATH", path()).env("CARGO_INCREMENTAL", "0");
     command
 }
 

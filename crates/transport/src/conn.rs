@@ -120,8 +120,9 @@ pub trait Conn: Send + Unpin {
     /// Puts something into the outbound buffer. Never blocks, never writes.
     fn queue(&mut self, out: Outgoing);
 
-    /// Bytes that are not written yet, a pong that is owed included. More than 0 as long as
-    /// [`Self::poll_flush`] has something to do.
+    /// Bytes that are not written yet. More than 0 as long as [`Self::poll_flush`] has something to do. From one pending
+    /// flush to the next it gets less only by what was written: an owed pong, which a shorter one may replace, counts
+    /// only while nothing else waits.
     fn queued_bytes(&self) -> usize;
 
     /// Writes what is queued. Ready when all of it has left. Cancel safe.

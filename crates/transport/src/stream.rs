@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
@@ -44,14 +44,29 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_read(cx, buf),
             Self::Unix(io) => Pin::new(io).poll_read(cx, buf),
-            Self::Tls(io) => {
-                let before = buf.filled().len();
-                let read = Pin::new(&mut *io).poll_read(cx, buf);
-                io.get_mut().0.on_data(buf.filled().len() - before);
-                read
-            }
+            Self::Tls(io) => poll_read_tls(io, cx, buf),
         }
     }
+}
+
+/// Reads as much as there is room for, a record at a time: so the socket below hears of the data in one before it reads the
+/// next. A fault after some data is met again by the next read.
+fn poll_read_tls(io: &mut TlsStream<BelowTls>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    let before = buf.filled().len();
+    while buf.remaining() > 0 {
+        let data = match Pin::new(&mut *io).poll_fill_buf(cx) {
+            Poll::Ready(Ok([])) => break,
+            Poll::Ready(Ok(data)) => data,
+            Poll::Ready(Err(_)) | Poll::Pending if buf.filled().len() > before => break,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => return Poll::Pending,
+        };
+        let count = data.len().min(buf.remaining());
+        buf.put_slice(&data[..count]);
+        Pin::new(&mut *io).consume(count);
+        io.get_mut().0.on_data(count);
+    }
+    Poll::Ready(Ok(()))
 }
 
 impl AsyncWrite for Stream {

@@ -12,11 +12,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-/// Bytes that may come beside data in the long run, for each second: as many as 3,000 records have around them.
-const PER_SECOND: u64 = 64 * 1024;
+/// Bytes that may come beside data in the long run, for each second: as many as 700 records have around them.
+const PER_SECOND: u64 = 16 * 1024;
 
-/// The same at once. A handshake is far shorter, and so is what is read of data before it is seen: as much as there is room for above.
-const MOST: u64 = 256 * 1024;
+/// The same at once. A handshake is far shorter. Of data, TLS reads a record or two before it shows them.
+const MOST: u64 = 64 * 1024;
 
 /// A socket of which no more than this is read.
 #[derive(Debug)]

@@ -90,10 +90,14 @@ impl Outbox {
     }
 
     pub(super) fn queued_bytes(&self) -> usize {
+        let waiting = self.bytes.len() - self.written as usize + self.large.len() - self.large_written as usize;
+        if waiting > 0 {
+            // Without the owed pong: a shorter one may take its place, and that would look as if something was written.
+            return waiting;
+        }
         let pong = if self.has_close { 0 } else { self.pong.encoded_len() };
-        let waiting = self.bytes.len() - self.written as usize + self.large.len() - self.large_written as usize + pong;
         // TLS may hold some of what it took: it is not gone before the flush is done.
-        waiting.max(usize::from(self.unflushed))
+        pong.max(usize::from(self.unflushed))
     }
 
     pub(super) fn heap_bytes(&self) -> usize {

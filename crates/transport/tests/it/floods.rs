@@ -73,6 +73,25 @@ async fn pings_of_a_peer_that_does_not_read_cost_no_memory() {
     assert!(conn.heap_bytes() < 1024, "{}", conn.heap_bytes());
 }
 
+/// Who is owed a shorter answer than before has read nothing for that.
+#[tokio::test]
+async fn pings_of_changing_lengths_do_not_look_as_if_their_answers_were_read() {
+    let (mut conn, mut peer) = raw_pair(300);
+    let mut most = 0;
+    for round in 0..40 {
+        peer.write_all(&frame(PING, &vec![7; if round % 2 == 0 { 125 } else { 0 }])).await.unwrap();
+        // A new budget of the runtime: without one, nothing is read.
+        tokio::task::yield_now().await;
+        assert_eq!(conn.next().await, Incoming::Ping);
+        let is_stuck = conn.flush().now_or_never().is_none();
+        assert!(is_stuck || round < 8, "the pipe is full");
+        if is_stuck {
+            assert!(conn.queued_bytes() >= most, "{} after {most}", conn.queued_bytes());
+            most = conn.queued_bytes();
+        }
+    }
+}
+
 #[tokio::test]
 async fn connection_that_is_about_to_wait_keeps_what_is_unread_and_unwritten_and_no_more() {
     let (mut conn, mut peer) = raw_pair(1 << 20);

@@ -191,7 +191,7 @@ async fn changes_of_keys_without_end_end_the_connection() {
     };
     let ((fault, read), _) = tokio::join!(reading, changing);
     assert!(fault.to_string().contains("no data"), "{fault}");
-    assert!((200..2000).contains(&read), "{read}");
+    assert!((50..500).contains(&read), "{read}");
 }
 
 /// Records with a byte each are many times longer than what is in them.
@@ -199,7 +199,7 @@ async fn changes_of_keys_without_end_end_the_connection() {
 async fn data_in_small_pieces_is_read_to_its_end() {
     let (mut stream, mut peer) = Server::new("pieces").pair(&rustls::version::TLS13).await;
     let sending = async {
-        for _ in 0..5_000 {
+        for _ in 0..2_200 {
             peer.write_all(b"x").await.unwrap();
             peer.flush().await.unwrap();
         }
@@ -220,7 +220,7 @@ async fn data_in_small_pieces_is_read_to_its_end() {
         }
     };
     let (read, ()) = tokio::join!(reading, sending);
-    assert_eq!(read, 10_005_000);
+    assert_eq!(read, 10_002_200);
 }
 
 #[tokio::test]
