@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use cuttlebone_transport::tls::{TlsError, TlsSettings};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustix::fs::{CWD, Mode, mkfifoat};
 
 /// An empty directory of this test's own.
 pub(crate) fn empty_dir(name: &str) -> PathBuf {
@@ -52,7 +53,7 @@ fn pipe_in_the_place_of_a_file_is_not_waited_for() {
         let dir = empty_dir(&format!("pipe-{name}"));
         write_pair(&dir);
         fs::remove_file(dir.join(name)).unwrap();
-        assert!(std::process::Command::new("mkfifo").arg(dir.join(name)).status().unwrap().success());
+        mkfifoat(CWD, dir.join(name), Mode::RUSR | Mode::WUSR).unwrap();
         let error = files(&dir).load().unwrap_err();
         assert!(matches!(&error, TlsError::Read { path, .. } if path.ends_with(name)), "{error}");
     }
