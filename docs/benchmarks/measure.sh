@@ -57,7 +57,7 @@ register() { serve; measure register register --url $plain --pid $server --devic
 curve() { serve; measure curve curve --url $plain --pid $server --counts 10,100,1000,8500 --rate 5000 --connect-rate 2000 --duration 5 --rounds 3; stop; }
 saturate() { serve; measure saturate saturate --url $plain --pid $server --pairs 50 --sizes session --rounds 3 --duration 6; stop; }
 hostile() { # a server that has just started, and the same again
-    local attack=(--connections 1000 --duration 20 --beside-pairs 10 --recover 60)
+    local attack=(--connections 1000 --pace-ms 400 --quiet 20 --duration 20 --beside-pairs 10 --recover 60)
     serve
     measure hostile hostile --url $plain --pid $server "${attack[@]}"
     measure hostile-again hostile --url $plain --pid $server "${attack[@]}"
