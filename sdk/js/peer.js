@@ -25,7 +25,12 @@ export const CONTROL_CHANNEL = 'device-control';
 
 const MAX_EARLY_CANDIDATES = 256;
 
+/** The streams of one peer in its life; of those that a device names beyond, nobody hears. */
+const MAX_STREAMS = 32;
+
 /** @typedef {'no_offer' | 'no_path' | 'bad_offer' | 'device_error' | 'path_lost' | 'device_left' | 'signaling_failed'} Death */
+
+/** @typedef {{ id: string, stream: MediaStream, kind: string }} Stream */
 
 /**
  * @typedef {object} PeerEvents
@@ -33,7 +38,7 @@ const MAX_EARLY_CANDIDATES = 256;
  * @property {{ silent: boolean }} silence nothing comes from the device any more, or does again
  * @property {{ reason: Death, text: string | null }} dead
  * @property {{ text: string }} fault the device reports one, but the connection stands
- * @property {{ id: string, stream: MediaStream, kind: string }} stream
+ * @property {Stream} stream
  * @property {{ label: string, data: any }} channelMessage
  * @property {{}} controlOpen
  */
@@ -59,8 +64,8 @@ export class Peer extends Emitter {
   #control = null;
   /** @type {RTCIceCandidateInit[]} */
   #early = [];
-  /** @type {Set<string>} */
-  #streams = new Set();
+  /** @type {Map<string, Stream>} by kind and id */
+  #streams = new Map();
   #work = Promise.resolve();
   /** @type {any} */
   #deadline = null;
@@ -96,13 +101,9 @@ export class Peer extends Emitter {
     return endOf(this.#pc.remoteDescription?.sdp ?? '');
   }
 
-  /**
-   * The ids of its streams so far.
-   *
-   * @returns {ReadonlySet<string>}
-   */
+  /** Its streams so far: one for each kind of track in them. */
   get streams() {
-    return this.#streams;
+    return [...this.#streams.values()];
   }
 
   /** The device's control channel, once it is open. */
@@ -260,8 +261,10 @@ export class Peer extends Emitter {
   /** @param {RTCTrackEvent} event */
   #onTrack({ streams, track }) {
     for (const stream of streams) {
-      this.#streams.add(stream.id);
-      this.emit('stream', { id: stream.id, stream, kind: track.kind });
+      const [key, found] = [`${track.kind} ${stream.id}`, { id: stream.id, stream, kind: track.kind }];
+      if (this.#streams.size >= MAX_STREAMS && !this.#streams.has(key)) return;
+      this.#streams.set(key, found);
+      this.emit('stream', found);
     }
   }
 

@@ -39,9 +39,10 @@ import { StatsSampler } from './stats.js';
  * @typedef {object} ViewerEvents
  * @property {State} state
  * @property {{ deviceInfo: any }} deviceInfo
- * @property {{ id: string, stream: MediaStream, kind: string }} stream a new one of the same id replaces the old
- * @property {{ streams: ReadonlySet<string> }} picture a peer is connected, and has these streams; more may follow, all
- *   others are gone
+ * @property {import('./peer.js').Stream} stream of the peer that is connected, 32 at most; a new one of the same id replaces
+ *   the old
+ * @property {{ streams: ReadonlySet<string> }} picture a peer is connected, and has these streams, which follow; more may follow
+ *   later, all others are gone
  * @property {{ label: string, data: any }} channelMessage
  * @property {{}} controlOpen
  * @property {Problem} problem
@@ -290,7 +291,8 @@ export class ViewerSession extends Emitter {
     peer.on('dead', ({ reason, text }) => this.#onDead(peer, { code: reason, text }));
     peer.on('fault', ({ text }) => this.emit('problem', { code: 'device_error', text }));
     peer.on('silence', ({ silent }) => peer === this.#peer && this.#onSilence(silent));
-    peer.on('stream', (stream) => this.emit('stream', stream));
+    // Those of one that is never connected are nothing to show.
+    peer.on('stream', (stream) => peer === this.#peer && this.emit('stream', stream));
     peer.on('channelMessage', (message) => this.emit('channelMessage', message));
     peer.on('controlOpen', () => this.emit('controlOpen', {}));
     this.#next = peer;
@@ -313,7 +315,8 @@ export class ViewerSession extends Emitter {
     this.#next = null;
     this.#sampler = new StatsSampler();
     this.#relayed = null;
-    this.emit('picture', { streams: peer.streams });
+    this.emit('picture', { streams: new Set(peer.streams.map(({ id }) => id)) });
+    for (const stream of peer.streams) this.emit('stream', stream);
     this.#steadyTimer = setTimeout(() => {
       this.#steady = true;
       this.#backoff.reset();

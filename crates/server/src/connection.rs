@@ -403,6 +403,10 @@ impl<C: Conn> Connection<C> {
                 self.look_at_credential();
                 None
             }
+            Some(clocks::Due::Ask) => {
+                self.ping();
+                None
+            }
             // While the seat waits for room, an error would go before what it waits with: the time begins again.
             Some(clocks::Due::Message) if self.stage == Stage::Open && self.paused.is_none() => {
                 self.context.app.metrics.timed_out(Timeout::Message);
@@ -433,7 +437,12 @@ impl<C: Conn> Connection<C> {
                 self.paused.get_or_insert_with(|| self.context.app.metrics.paused_client());
             }
             Next::Await(request) => self.ask(request),
-            Next::Ping => self.ping(),
+            // However many ask for its device.
+            Next::Ping => {
+                if self.clocks.ask(self.turn.now()) {
+                    self.ping();
+                }
+            }
             Next::Draining => {
                 self.stage = Stage::Draining;
                 self.clocks.parting(clock::now() + LAST_WRITE);

@@ -115,12 +115,12 @@ pub struct ConnectionSettings {
 }
 
 impl ConnectionSettings {
-    /// The defaults, with what `auto` means for each bound of one address: there is none on loopback, where all have one
-    /// address, unless a proxy there says of whom they are.
+    /// The defaults, with what `auto` means for each bound of one address: there is none where all that is listened on is
+    /// loopback, where all have one address, unless a proxy there says of whom they are.
     #[must_use]
-    pub fn auto(listen: SocketAddr, proxy: &ProxySettings) -> Self {
+    pub fn auto(listen: &[SocketAddr], proxy: &ProxySettings) -> Self {
         let defaults = Self::default();
-        if is_loopback(listen) && !proxy.is_used() {
+        if listen.iter().copied().all(is_loopback) && !proxy.is_used() {
             return defaults;
         }
         let rate = Rate { per_second: AUTO_PER_ADDRESS_PER_SECOND, ..defaults.rate_per_address };

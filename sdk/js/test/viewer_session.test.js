@@ -319,6 +319,25 @@ timed('each peer that takes the place of another says which streams there are no
   assert.deepEqual(pictures, [['picture of AA'], ['picture of BB']]);
 });
 
+timed('streams are those of the peer that is connected, and however many a device names, there is an end', async () => {
+  const { session, signaling, pcs, pc } = start();
+  /** @type {string[]} */
+  const streams = [];
+  session.on('stream', ({ id }) => streams.push(id));
+  signaling.deviceArrives();
+  await signaling.offers('AA');
+  for (let number = 0; number < 1000; number += 1) pc().adds(`AA ${number}`);
+  await signaling.offers('BB');
+  pcs[1].adds('BB');
+  assert.deepEqual(streams, [], 'nobody is connected');
+  pcs[1].becomes('connected');
+  assert.deepEqual(streams, ['BB']);
+  for (let number = 0; number < 1000; number += 1) pcs[1].adds(`BB ${number}`);
+  assert.deepEqual([streams.length, streams.at(-1)], [32, 'BB 30']);
+  pcs[1].adds('BB');
+  assert.equal(streams.at(-1), 'BB', 'one that is known may come anew');
+});
+
 timed('a fault that the device reports while there is a picture is told, and no more', async () => {
   const { session, signaling, pcs, pc } = await connected();
   /** @type {any[]} */

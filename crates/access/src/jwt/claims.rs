@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use serde_json::{Map, Value};
 
-use super::issuer::{IssuerSettings, TenantFrom};
+use super::issuer::{IssuerSettings, ROLES, TenantFrom};
 use crate::denied::Denied;
 use crate::pattern::Patterns;
 use crate::principal::Grant;
@@ -113,19 +113,21 @@ pub(crate) fn grant(claims: &Claims, rules: &IssuerSettings, expires_at: u64) ->
     })
 }
 
-/// A string may have several names in it. A string of an array is one name, where it is one of the issuer's: the group
-/// "all but lab-admins" is not `lab-admins`.
+/// A string of an array is one name: the group "all but lab-admins" is not `lab-admins`. So is a string by itself, which the
+/// holder of the account may have chosen, if the claim is not made of words.
 fn roles(claims: &Claims, rules: &IssuerSettings) -> Result<Roles, Denied> {
     let is_list = matches!(claim(claims, &rules.roles_claim), Some(Value::Array(_)));
-    let names = strings(claims, &rules.roles_claim)?.unwrap_or_default();
-    let words = |names: &Vec<&str>| -> Vec<String> {
-        names.iter().flat_map(|names| names.split([' ', ','])).map(ToOwned::to_owned).collect()
+    let separators: &[char] = match rules.roles_claim.as_str() {
+        ROLES if !is_list => &[' ', ','],
+        "scope" | "scp" if !is_list => &[' '],
+        _ => &[],
     };
+    let names = strings(claims, &rules.roles_claim)?.unwrap_or_default();
+    let names = names.iter().flat_map(|name| name.split(separators));
     if rules.role_names.is_empty() {
-        return Ok(words(&names).iter().filter_map(|name| name.parse::<Role>().ok()).collect());
+        return Ok(names.filter_map(|name| name.parse::<Role>().ok()).collect());
     }
-    let names = if is_list { names.into_iter().map(ToOwned::to_owned).collect() } else { words(&names) };
-    Ok(names.iter().filter_map(|name| rules.role_names.get(name)).flat_map(|roles| roles.iter()).collect())
+    Ok(names.filter_map(|name| rules.role_names.get(name)).flat_map(|roles| roles.iter()).collect())
 }
 
 fn tenant(claims: &Claims, rules: &IssuerSettings) -> Result<Option<Tenant>, Denied> {
@@ -320,7 +322,7 @@ mod tests {
             (json!("client"), Ok("client")),
             (json!("openid client,device"), Ok("device,client")),
             (json!(["offline_access", "observer"]), Ok("observer")),
-            (json!(["observer admin"]), Ok("observer,admin")),
+            (json!(["observer admin"]), Err(Denied::NoRole)),
             (json!("Client root"), Err(Denied::NoRole)),
             (json!([]), Err(Denied::NoRole)),
             (json!(null), Err(Denied::NoRole)),
@@ -438,6 +440,7 @@ mod tests {
             (json!(["lab users", "lab-admins"]), Ok("client,admin")),
             (json!("x lab-admins,lab-users"), Ok("client,admin")),
             (json!(["all but lab-admins"]), Err(Denied::NoRole)),
+            (json!(["x,lab-admins", "lab-users,"]), Err(Denied::NoRole)),
             (json!(["Lab-Admins"]), Err(Denied::NoRole)),
             (json!(["admin", "client"]), Err(Denied::NoRole)),
             (json!("admin"), Err(Denied::NoRole)),
@@ -445,6 +448,34 @@ mod tests {
             let claims = claims(&json!({"cuttlebone_roles": roles}));
             let given = check(&claims, &rules, NOW).map(|accepted| accepted.grant.roles.to_string());
             assert_eq!(given, expected.map(str::to_owned), "{roles}");
+        }
+    }
+
+    /// Elsewhere it may be the holder of the account who wrote it: an address of e-mail, the name of a group.
+    #[test]
+    fn only_a_claim_of_words_has_several_names_in_a_string() {
+        let ours = rules();
+        let theirs = named(&[("client", Role::Client), ("admin", Role::Admin)]);
+        for (claim, value, expected) in [
+            ("cuttlebone_roles", json!("client, admin"), Ok("client,admin")),
+            ("scope", json!("openid client admin"), Ok("client,admin")),
+            ("scp", json!("client"), Ok("client")),
+            ("scope", json!("openid,admin"), Err(Denied::NoRole)),
+            ("email", json!("\"eve admin x\"@evil.example"), Err(Denied::NoRole)),
+            ("email", json!("\"eve,admin,x\"@evil.example"), Err(Denied::NoRole)),
+            ("groups", json!("friends of admin"), Err(Denied::NoRole)),
+            ("groups", json!("admin"), Ok("admin")),
+            ("/realm/roles", json!("not admin"), Err(Denied::NoRole)),
+            ("cuttlebone_roles", json!(["no admin"]), Err(Denied::NoRole)),
+            ("scope", json!(["no admin"]), Err(Denied::NoRole)),
+            ("groups", json!(["no admin", "client"]), Ok("client")),
+        ] {
+            for rules in [&ours, &theirs] {
+                let rules = IssuerSettings { roles_claim: claim.into(), ..rules.clone() };
+                let claims = claims(&json!({claim: value, "realm": {"roles": value}}));
+                let given = check(&claims, &rules, NOW).map(|accepted| accepted.grant.roles.to_string());
+                assert_eq!(given, expected.map(str::to_owned), "{claim} {value}");
+            }
         }
     }
 

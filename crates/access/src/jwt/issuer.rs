@@ -10,6 +10,8 @@ use crate::tenant::Tenant;
 
 /// The longest name of an issuer, an audience or a claim, in bytes.
 const NAME_BYTES: usize = 256;
+/// The claim with the roles, by default.
+pub(super) const ROLES: &str = "cuttlebone_roles";
 /// The most audiences of an issuer.
 const MOST_AUDIENCES: usize = 16;
 /// The largest leeway, in seconds: more would not be a clock that is wrong, but a longer life for every token.
@@ -28,8 +30,9 @@ pub struct IssuerSettings {
     pub leeway: u64,
     /// How old a token may be, in seconds since its `iat`, which it then needs. It expires then at the latest.
     pub max_age: Option<u64>,
-    /// The claim with the roles: a string with spaces or commas between them, or an array of strings. The name of a claim that
-    /// begins with `/` is a JSON Pointer (RFC 6901), here and below: `/realm_access/roles` is within `realm_access`.
+    /// The claim with the roles: an array of strings, or a string, which is one name; in `cuttlebone_roles`, `scope` and `scp`
+    /// it may have several, with spaces between them, in the first also commas. The name of a claim that begins with `/` is a
+    /// JSON Pointer (RFC 6901), here and below: `/realm_access/roles` is within `realm_access`.
     pub roles_claim: String,
     /// What the issuer calls our roles. Where there are any, no other names count, ours neither: `admin` may mean something
     /// else there.
@@ -109,7 +112,7 @@ impl IssuerSettings {
             audiences: Vec::new(),
             leeway: 60,
             max_age: None,
-            roles_claim: "cuttlebone_roles".into(),
+            roles_claim: ROLES.into(),
             role_names: BTreeMap::new(),
             devices_claim: "cuttlebone_devices".into(),
             devices: None,

@@ -56,7 +56,8 @@ async fn together<S>(
 
 fn server_settings(listen: SocketAddr) -> Settings {
     let mut settings = Settings { listen, metrics_listen: None, ..Settings::default() };
-    settings.connections = ConnectionSettings { max: CONNECTIONS, ..ConnectionSettings::auto(listen, &settings.proxy) };
+    settings.connections =
+        ConnectionSettings { max: CONNECTIONS, ..ConnectionSettings::auto(&[listen], &settings.proxy) };
     settings.timeouts.drain = DRAIN;
     settings
 }

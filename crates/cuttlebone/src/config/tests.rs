@@ -296,6 +296,17 @@ fn an_address_that_is_not_loopback_must_be_meant() {
     assert_eq!((connections.rate_per_address.per_second, connections.rate_per_address.burst), (20, 100));
 }
 
+/// What comes by it counts among all connections.
+#[test]
+fn port_that_redirects_on_a_network_has_the_bounds_of_one() {
+    for (redirect, expected) in [("0.0.0.0:80", Some(128)), ("127.0.0.1:80", None), ("", None)] {
+        let file = format!("[tls]\nmode = \"self-signed\"\nstate_dir = \"state\"\nredirect_listen = {redirect:?}\n");
+        let connections = load(&file, &[], Vec::new()).expect("no fault").settings.connections;
+        assert_eq!(connections.per_address, expected, "{redirect}");
+        assert_eq!(connections.pending_per_address.is_some(), expected.is_some(), "{redirect}");
+    }
+}
+
 #[test]
 fn proxy_on_this_machine_makes_loopback_a_network() {
     let file = "[proxy]\ntrusted = [\"127.0.0.1\"]\n";

@@ -117,6 +117,40 @@ fn who_has_a_token_is_let_in_until_its_line_is_gone() {
     assert_eq!(device(&address, &bearer(&ours)).expect_err("revoked"), "401");
 }
 
+/// Otherwise a relay is of use to whoever is shut out, for as long as its credential is good.
+#[test]
+fn who_is_shut_out_is_not_told_of_the_relay_that_comes_at_the_same_time() {
+    let (_, tokens) = config_with("relay", "");
+    let ours = token("cam-7", "device", &tokens);
+    let with_relay = |url: &str| {
+        let server = format!("[[ice.servers]]\nurls = [\"turn:{url}\"]\nusername = \"u\"\ncredential = \"c\"\n");
+        file("relay.toml", &format!("[access]\ntokens_file = {tokens:?}\n{server}"))
+    };
+    let (mut running, address) = serve(&with_relay("old.example"));
+    let mut devices: Vec<TcpStream> = (0..20).map(|_| device(&address, &bearer(&ours)).expect("let in")).collect();
+    for (number, device) in devices.iter_mut().enumerate() {
+        let text = format!(r#"{{"message_type":"register","device_id":"cam-{number:02}"}}"#);
+        device.write_all(&[0x81, 0x80 | text.len() as u8, 0, 0, 0, 0]).expect("writes");
+        device.write_all(text.as_bytes()).expect("writes");
+        let mut told = Vec::new();
+        while !told.ends_with(b"}]}") {
+            let mut byte = [0];
+            device.read_exact(&mut byte).expect("answers");
+            told.extend(byte);
+        }
+        assert!(String::from_utf8_lossy(&told).contains("turn:old.example"));
+    }
+    without_line_of("cam-7", &tokens);
+    with_relay("new.example");
+    running.signal("-HUP");
+    running.log_line("reloaded log.level");
+    for mut device in devices {
+        let mut last = Vec::new();
+        device.read_to_end(&mut last).expect("closed");
+        assert!(!String::from_utf8_lossy(&last).contains("turn:"), "{}", String::from_utf8_lossy(&last));
+    }
+}
+
 #[test]
 fn file_that_changes_is_read_without_a_signal_and_a_bad_one_keeps_the_old() {
     let (config, tokens) = config_with("watched", "");

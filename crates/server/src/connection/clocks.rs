@@ -14,11 +14,16 @@ use crate::settings::Settings;
 /// How often to look whether a message may go on that others hold up.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// How long a peer that was asked whether it lives is not asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
+
 /// What a timer is due for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     /// Ping the peer.
     Ping,
+    /// Ping the peer: somebody wants to know whether it lives.
+    Ask,
     /// The peer began a message and does not end it.
     Message,
     /// Nothing came from the peer for too long.
@@ -27,19 +32,36 @@ pub(super) enum Due {
     Write,
 }
 
+/// Whether the peer lives.
+#[derive(Debug)]
+struct Asked {
+    /// When it was asked last.
+    last: Instant,
+    /// Whether somebody wants to know since.
+    again: bool,
+}
+
+impl Asked {
+    fn at(&self) -> Instant {
+        self.last + ASK_AGAIN
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Clocks {
     settings: Arc<Settings>,
     /// When something came last, or when the peer is read again: from then on it is silent.
     heard: Instant,
+    /// Boxed: most are never asked.
+    asked: Option<Box<Asked>>,
     /// Nothing is read from the peer, so that it can't be heard.
     deaf: bool,
     ping_at: Instant,
     message_until: Option<Instant>,
     /// When the peer is read again, if the transport holds it back.
     read_at: Option<Instant>,
-    /// When to look whether a message may go on that others hold up.
-    look_at: Option<Instant>,
+    /// When to look whether a message may go on that others hold up. Boxed: most never are.
+    look_at: Option<Box<Instant>>,
     write_until: Option<Instant>,
     unwritten: u32,
     closing: bool,
@@ -51,6 +73,7 @@ impl Clocks {
         Self {
             settings,
             heard: now,
+            asked: None,
             deaf: false,
             ping_at,
             message_until: None,
@@ -71,8 +94,9 @@ impl Clocks {
         if self.closing {
             due = far(self.heard);
         }
+        let ask_at = self.asked.as_ref().filter(|asked| asked.again && !self.closing).map(|asked| asked.at());
         let seat = if self.closing { None } else { seat.deadline().map(Instant::from_std) };
-        [seat, self.message_until, self.read_at, self.look_at, self.write_until]
+        [seat, self.message_until, self.read_at, self.look_at.as_deref().copied(), ask_at, self.write_until]
             .into_iter()
             .flatten()
             .fold(due, Instant::min)
@@ -87,7 +111,7 @@ impl Clocks {
             // Being awake is all that this one is for.
             self.read_at = None;
         }
-        if self.look_at.is_some_and(|at| at <= now) {
+        if self.look_at.as_deref().is_some_and(|at| *at <= now) {
             self.look_at = None;
         }
         if self.closing {
@@ -100,6 +124,10 @@ impl Clocks {
             self.message_until = None;
             return Some(Due::Message);
         }
+        if let Some(asked) = self.asked.as_mut().filter(|asked| asked.again && asked.at() <= now) {
+            **asked = Asked { last: now, again: false };
+            return Some(Due::Ask);
+        }
         if self.ping_at <= now {
             self.ping_at = now + jittered(self.settings.timeouts.ping);
             return Some(Due::Ping);
@@ -111,6 +139,17 @@ impl Clocks {
     pub(super) fn heard(&mut self, now: Instant) {
         self.deaf = false;
         self.heard = self.heard.max(now);
+    }
+
+    /// Somebody wants to know whether the peer lives. Gives whether it is to be asked now; else it will be in a moment, for all
+    /// who want to know by then.
+    pub(super) fn ask(&mut self, now: Instant) -> bool {
+        if let Some(asked) = self.asked.as_mut().filter(|asked| asked.at() > now) {
+            asked.again = true;
+            return false;
+        }
+        self.asked = Some(Box::new(Asked { last: now, again: false }));
+        true
     }
 
     /// The peer was asked for more: `assembling` if it is in the middle of a message, `is_message` if one was complete.
@@ -146,7 +185,7 @@ impl Clocks {
     /// Whether the message that the peer has begun waits for those of others. It has no more time for that: all hold
     /// memory, and time is what ends them.
     pub(super) fn waits_for_others(&mut self, waits: bool) {
-        self.look_at = waits.then(|| self.look_at.unwrap_or_else(|| clock::now() + LOOK_AGAIN));
+        self.look_at = waits.then(|| self.look_at.take().unwrap_or_else(|| Box::new(clock::now() + LOOK_AGAIN)));
     }
 
     /// A write did not end; `unwritten` bytes are left.
@@ -204,6 +243,26 @@ mod tests {
     use cuttlebone_hub::SeatOptions;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn peer_is_asked_now_and_then_however_many_want_to_know() {
+        let app = App::for_test(Settings::default());
+        let mut clocks = Clocks::new(Arc::clone(&app.settings), clock::now());
+        let (mut asked, mut waits) = (0, 0);
+        for _ in 0..1000 {
+            asked += usize::from(clocks.ask(clock::now()));
+            waits += usize::from(!clocks.ask(clock::now()));
+            tokio::time::advance(Duration::from_millis(1)).await;
+            asked += usize::from(clocks.on_timer(clock::now()) == Some(Due::Ask));
+        }
+        assert_eq!((asked, waits), (51, 1000), "at once, and fifty times a second");
+        assert!(!clocks.ask(clock::now()));
+        tokio::time::advance(ASK_AGAIN).await;
+        assert_eq!(clocks.on_timer(clock::now()), Some(Due::Ask), "whoever waits");
+        assert_eq!(clocks.on_timer(clock::now()), None);
+        tokio::time::advance(ASK_AGAIN).await;
+        assert!(clocks.ask(clock::now()), "at once again");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn peer_that_is_held_back_wakes_the_task_once() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Extension, State};
 use axum::response::Response;
+use cuttlebone_access::Denied;
 use cuttlebone_hub::{Address, ConfigFor, DeviceSummary};
 use cuttlebone_ice::PeerKind;
 use cuttlebone_proto::DeviceId;
@@ -14,6 +15,7 @@ use super::{PathId, json};
 use crate::app::App;
 use crate::audit::{Entry, Event};
 use crate::caller::Caller;
+use crate::gate::{self, Unrecognised};
 use crate::greeter::{self, Guest};
 use crate::link::Link;
 use crate::{listing, problem};
@@ -34,6 +36,10 @@ pub(crate) async fn infra_config(
     if is_let_in {
         greeter::ask_providers(&app, &guest);
         app.greeter.ready(&guest).await;
+        // That may have taken a while.
+        if !app.gate.is_still_good(&caller) {
+            return gate::unauthenticated(&app, Some(&link), Unrecognised::Denied(Denied::Revoked)).await;
+        }
     }
     json(app.greeter.config(&guest, ConfigFor { is_let_in, asks_ice_policy: false }, &app.metrics))
 }

@@ -312,6 +312,27 @@ async fn provider_is_asked_once_for_all_who_come_and_they_wait_for_its_answer() 
     assert!(infra.contains("turn:p"), "{infra}");
 }
 
+/// It waits for the provider, and meanwhile the token is taken back.
+#[tokio::test]
+async fn infra_config_has_no_credentials_for_who_was_shut_out_meanwhile() {
+    let provider = Provider::new(NOTHING_YET).await;
+    let viewer = known(1, "name=viewer role=client devices=*");
+    let server = Running::with(|settings| {
+        settings.fetch.allow_private = true;
+        settings.access.access = access(&[&viewer]);
+        settings.access.anonymous = false;
+        settings.ice = provider.settings();
+    });
+    let taken_back = async {
+        provider.until_asked(1).await;
+        server.handle.set_access(access(&[]));
+        provider.answer.send_replace(SOLD);
+    };
+    let (answer, ()) = tokio::join!(get(&server, "/infra_config", &viewer), taken_back);
+    assert_eq!(answer.status, 401);
+    assert!(!answer.text().contains("turn:p"), "{}", answer.text());
+}
+
 #[tokio::test]
 async fn provider_that_fails_keeps_nobody_waiting_and_is_left_out() {
     let provider = Provider::new(REFUSAL).await;

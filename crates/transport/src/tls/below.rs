@@ -12,46 +12,58 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-/// Bytes that may come beside data in the long run, for each second: as many as 700 records have around them.
+/// Bytes that may come beside data in the long run, for each second: 700 records with nothing in them.
 const PER_SECOND: u64 = 16 * 1024;
 
-/// The same at once. A handshake is far shorter. Of data, TLS reads a record or two before it shows them.
-const MOST: u64 = 64 * 1024;
+/// What is around the data of a record, at most: 5 bytes before it, 8 of a number (TLS 1.2), 16 after it.
+const AROUND: u64 = 29;
+
+/// The same at once, less what a second forgives. A handshake is far shorter. Of data, TLS reads a record or two before it shows them.
+const MOST: u64 = 48 * 1024;
 
 /// A socket of which no more than this is read.
 #[derive(Debug)]
 pub struct BelowTls {
     tcp: TcpStream,
-    /// Bytes that came, less twice those of the data in them, less what time has forgiven.
-    beside_data: u64,
-    since: Instant,
+    beside: BesideData,
 }
 
 impl BelowTls {
     pub(super) fn new(tcp: TcpStream) -> Self {
-        Self { tcp, beside_data: 0, since: Instant::now() }
+        Self { tcp, beside: BesideData::new() }
     }
 
-    /// So much of what came was data. A record of more than a few bytes leaves nothing to forgive.
+    /// A record with so much data came: that, and what is around it, is not beside data.
     pub(crate) fn on_data(&mut self, bytes: usize) {
-        self.beside_data = self.beside_data.saturating_sub(2 * bytes as u64);
+        self.beside.bytes = self.beside.bytes.saturating_sub(bytes as u64 + AROUND);
+    }
+}
+
+/// What came beside data.
+#[derive(Debug)]
+struct BesideData {
+    /// Bytes that came, less those of records with data, less what time has forgiven.
+    bytes: u64,
+    /// When time last forgave something. The clock is read only where there is much to forgive.
+    since: Instant,
+}
+
+impl BesideData {
+    fn new() -> Self {
+        Self { bytes: 0, since: Instant::now() }
     }
 
-    /// The clock is read only where there is much to forgive.
-    fn on_read(&mut self, bytes: usize) -> io::Result<()> {
-        self.beside_data += bytes as u64;
-        if self.beside_data <= MOST {
-            return Ok(());
+    /// So many bytes came, of which it is not known yet whether there are data in them. Gives whether that was not too much. Time
+    /// forgives no more than a second's worth at once: whoever sent nothing for long has nothing to be forgiven for it.
+    fn on_read(&mut self, bytes: usize) -> bool {
+        self.bytes += bytes as u64;
+        if self.bytes > MOST {
+            let now = Instant::now();
+            let passed = now.saturating_duration_since(self.since).min(Duration::from_secs(1));
+            self.since = now;
+            self.bytes = self.bytes.saturating_sub(passed.as_millis() as u64 * PER_SECOND / 1000);
         }
-        let now = Instant::now();
-        let passed = now.saturating_duration_since(self.since).min(Duration::from_secs(MOST / PER_SECOND));
-        self.since = now;
-        let forgiven = passed.as_millis() as u64 * PER_SECOND / 1000;
-        self.beside_data = self.beside_data.saturating_sub(forgiven);
-        if self.beside_data <= MOST {
-            return Ok(());
-        }
-        Err(io::Error::new(io::ErrorKind::InvalidData, "too much that is no data comes by TLS"))
+        self.bytes <= MOST
     }
 }
 
@@ -60,7 +72,10 @@ impl AsyncRead for BelowTls {
         let below = self.get_mut();
         let before = buf.filled().len();
         ready!(Pin::new(&mut below.tcp).poll_read(cx, buf))?;
-        Poll::Ready(below.on_read(buf.filled().len() - before))
+        if below.beside.on_read(buf.filled().len() - before) {
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "too much that is no data comes by TLS")))
     }
 }
 
@@ -87,5 +102,39 @@ impl AsyncWrite for BelowTls {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().tcp).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How much came, in pieces, before it was too much.
+    fn at_once(beside: &mut BesideData) -> usize {
+        (0..).take_while(|_| beside.on_read(256)).count() * 256
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_much_at_once_however_long_nothing_came_before() {
+        let mut beside = BesideData::new();
+        assert_eq!(at_once(&mut beside), 48 * 1024);
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        assert_eq!(at_once(&mut beside), 16 * 1024 - 256, "the last was too much");
+        let mut beside = BesideData::new();
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        assert_eq!(at_once(&mut beside), 64 * 1024);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_much_a_second_for_ever() {
+        for (each, passes) in [(1600, true), (1800, false)] {
+            let mut beside = BesideData::new();
+            let mut passed = 0;
+            while passed < 10_000 && beside.on_read(each) {
+                passed += 1;
+                tokio::time::advance(Duration::from_millis(100)).await;
+            }
+            assert_eq!(passed == 10_000, passes, "{each} ten times a second: {passed}");
+        }
     }
 }

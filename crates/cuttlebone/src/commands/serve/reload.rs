@@ -127,13 +127,14 @@ impl Reload {
     async fn take(&mut self, mut config: Box<Config>) {
         let keys = config::needs_restart(&self.running.started, &config.raw);
         self.keep_provider(&mut config).await;
+        // First: whoever is shut out is not told of the new servers.
+        self.take_access(&config.known);
         let ice = config.settings.ice;
         let has_new_servers = ice != self.running.ice;
         if has_new_servers {
             self.handle.set_ice(ice.clone());
             self.running.ice = ice;
         }
-        self.take_access(&config.known);
         let Known { tokens, issuers, certificates, .. } = config.known;
         let level = config.log.level;
         let ice = has_new_servers;

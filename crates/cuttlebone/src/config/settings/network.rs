@@ -1,6 +1,7 @@
 //! Addresses, TLS, and how many may connect.
 
 use std::ffi::OsString;
+use std::iter;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -40,6 +41,8 @@ pub(super) fn network(
         text => Some(address("server.metrics_listen", text, check)),
     };
     let (tls, acme) = tls::certificate(raw, listen, check, variables);
+    let https = tls::https(&raw.tls, check);
+    let listens: Vec<SocketAddr> = iter::once(listen).chain(https.redirect_listen).collect();
     Network {
         listen,
         listen_unix: listen_unix(&raw.server, check),
@@ -47,8 +50,8 @@ pub(super) fn network(
         metrics_listen,
         tls,
         acme,
-        https: tls::https(&raw.tls, check),
-        connections: connections(&raw.connections, listen, proxy, check),
+        https,
+        connections: connections(&raw.connections, &listens, proxy, check),
     }
 }
 
@@ -130,7 +133,7 @@ pub(super) fn origins(raw: &[String], check: &mut Check<'_>) -> Vec<Origin> {
 
 fn connections(
     raw: &RawConnections,
-    listen: SocketAddr,
+    listen: &[SocketAddr],
     proxy: &ProxySettings,
     check: &mut Check<'_>,
 ) -> ConnectionSettings {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::net::TcpSocket;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::access::{self, client, device, expect_end, known, open, register};
 use crate::frames::{RawWs, Sent};
@@ -41,13 +41,28 @@ async fn r1_thousand_registrations_of_a_taken_id_leave_it_to_its_device() {
 async fn r1_registration_of_an_id_whose_holder_answers_leaves_it_to_its_device() {
     let server = Running::start();
     let mut held = RawWs::device(&server, "cvd-1").await;
-    for _ in 0..200 {
-        let mut thief = RawWs::open(&server, "/register_device").await;
-        thief.text(r#"{"message_type":"register","device_id":"cvd-1"}"#).await;
-        assert_eq!(held.next().await, Sent::Ping);
-        held.send(&crate::frames::frame(crate::frames::PONG, b"")).await;
-        thief.expect_refused("device_id_taken", 1008).await;
-    }
+    let answers = async {
+        let mut pings = 0;
+        while held.next().await == Sent::Ping {
+            pings += 1;
+            held.send(&crate::frames::frame(crate::frames::PONG, b"")).await;
+        }
+        pings
+    };
+    let began = Instant::now();
+    let thieves = async {
+        for _ in 0..200 {
+            let mut thief = RawWs::open(&server, "/register_device").await;
+            thief.text(r#"{"message_type":"register","device_id":"cvd-1"}"#).await;
+            thief.expect_refused("device_id_taken", 1008).await;
+        }
+        let took = began.elapsed();
+        let mut viewer = RawWs::client(&server, "cvd-1").await;
+        viewer.text(r#"{"message_type":"forward","payload":7}"#).await;
+        took
+    };
+    let (pings, took) = tokio::join!(answers, thieves);
+    assert!((1..=1 + took.as_millis() / 20).contains(&pings), "{pings} pings in {took:?}: it is asked now and then");
     let mut viewer = RawWs::client(&server, "cvd-1").await;
     viewer.text(r#"{"message_type":"forward","payload":7}"#).await;
     held.expect_type("client_msg").await;
