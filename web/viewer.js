@@ -124,8 +124,13 @@ function screenFor(session, id) {
  * @param {ReadonlySet<string>} streams that there are now
  */
 function dropScreens(streams) {
+  removeScreens((id, screen) => !streams.has(id) && screen.hasStream);
+}
+
+/** @param {(id: string, screen: Screen) => boolean} isGone */
+function removeScreens(isGone) {
   for (const [id, screen] of screens) {
-    if (streams.has(id) || !screen.hasStream) continue;
+    if (!isGone(id, screen)) continue;
     screens.delete(id);
     screen.remove();
   }
@@ -137,15 +142,17 @@ function countScreens() {
 }
 
 /**
- * Gives the screens their shape before the first picture.
+ * Gives the screens their shape before the first picture. Those of displays that there are no more, and that have none, go.
  *
  * @param {ViewerSession} session
  * @param {any} deviceInfo
  */
 function shapeScreens(session, deviceInfo) {
-  const displays = Array.isArray(deviceInfo?.displays) ? deviceInfo.displays.slice(0, 16) : [];
+  const described = Array.isArray(deviceInfo?.displays) ? deviceInfo.displays.slice(0, 16) : [];
+  const displays = described.filter((/** @type {any} */ display) => isDisplayName(display?.stream_id));
+  const names = new Set(displays.map((/** @type {any} */ { stream_id: id }) => id));
+  removeScreens((id, screen) => !names.has(id) && !screen.hasStream);
   for (const display of displays) {
-    if (!isDisplayName(display?.stream_id)) continue;
     const { x_res: width, y_res: height } = display;
     const screen = screenFor(session, display.stream_id);
     if (typeof width === 'number' && typeof height === 'number') screen.shape(width, height);

@@ -64,6 +64,8 @@ impl Certificates {
         let leaf = Leaf::read(chain.leaf(), is_constrained).ok_or(Denied::Certificate)?;
         let found = self.0.rules.iter().find_map(|rule| rule.find(&leaf).map(|(name, devices)| (rule, name, devices)));
         let (rule, name, devices) = found.ok_or(Denied::CertificateName)?;
+        // Nothing is given for a name that makes no pattern. Later rules are for others.
+        let devices = devices.map_err(|_| Denied::CertificateName)?;
         let expires_at = Some(good.end - 1);
         let tenant = rule.tenant.clone();
         let grant = Grant { roles: rule.roles, devices, tenant, expires_at, ..Grant::default() };

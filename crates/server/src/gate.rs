@@ -171,11 +171,15 @@ pub(crate) async fn recognise(
 }
 
 /// Who showed a certificate. A browser shows it for any page that makes it ask, and no `SameSite` keeps it from that: of a request
-/// that says which page it is from, it counts for ours only. Devices are none, and say nothing of the kind.
+/// that says which page it is from, it counts for ours only, and those of HTTPS. Devices are none, and say nothing of the kind.
 fn certificate(app: &App, link: Option<&Link>, headers: &HeaderMap) -> Option<Result<Caller, Unrecognised>> {
     let chain = link.and_then(Link::certificate)?;
-    let names_no_page = !headers.contains_key(ORIGIN) && origin::is_of_another_site(headers);
-    if names_no_page || !origin::is_allowed(headers, &app.settings.allowed_origins, Scheme::Https) {
+    let is_of_ours = if headers.contains_key(ORIGIN) {
+        origin::is_of_https(headers) && origin::is_allowed(headers, &app.settings.allowed_origins, Scheme::Https)
+    } else {
+        !origin::is_of_another_site(headers)
+    };
+    if !is_of_ours {
         return None;
     }
     let principal = app.gate.access().authenticate_certificate(chain, clock::unix_ms() / 1000);

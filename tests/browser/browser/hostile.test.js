@@ -100,3 +100,16 @@ test('what a device answers is only ever data', async () => {
   device.answer({ type: 'error', error: '<img src=x onerror=window.P=1>' });
   await tab.page.locator('#notice-said', { hasText: '<img src=x onerror=window.P=1>' }).waitFor();
 });
+
+test('a device that describes other displays each time it comes has the screens of the last', async () => {
+  tab = await newPage(browser);
+  const shown = () => tab.page.locator('#screens > *').count();
+  for (const round of [1, 2, 3]) {
+    const displays = [0, 1].map((at) => ({ stream_id: `display_${round * 10 + at}`, x_res: 8, y_res: 8 }));
+    const device = await RawDevice.register(server, 'restless', { displays });
+    if (round === 1) await tab.page.goto(server.viewer('restless'));
+    await until('its request', () => device.payloads.length > 0);
+    await until('two screens', async () => (await shown()) === 2);
+    await device.close();
+  }
+});

@@ -66,15 +66,14 @@ impl CertificateRule {
         faults
     }
 
-    /// The first name that fits, and the devices that it gives.
-    pub(super) fn find<'a>(&self, leaf: &'a Leaf) -> Option<(&'a str, Patterns)> {
+    /// The first name that fits, and the devices that it gives; a fault if it makes no pattern.
+    pub(super) fn find<'a>(&self, leaf: &'a Leaf) -> Option<(&'a str, Result<Patterns, InvalidPattern>)> {
         let name = leaf.of(self.kind).find(|name| self.name.matches(name))?;
         let star = self.name.as_str().split_once('*').and_then(|(before, after)| {
             let inner = name.strip_prefix(before)?;
             inner.strip_suffix(after)
         });
-        // A name that makes no pattern is one that nothing is given for.
-        Some((name, self.devices_of(name, star.unwrap_or_default()).ok()?))
+        Some((name, self.devices_of(name, star.unwrap_or_default())))
     }
 
     fn devices_of(&self, name: &str, star: &str) -> Result<Patterns, InvalidPattern> {

@@ -161,6 +161,25 @@ fn first_rule_that_fits_counts() {
     assert!(recognise(&issuer, rules, &chain).expect("recognised").has(Role::Admin));
 }
 
+/// A rule may be there to give somebody less than the next one gives everybody.
+#[test]
+fn rule_that_fits_and_makes_no_pattern_leaves_its_name_to_no_other() {
+    let issuer = authority("ours");
+    let mut params = client(&[]);
+    params.distinguished_name.push(DnType::CommonName, format!("guest-{}", "x".repeat(245)));
+    let chain = sign(&params, &issuer);
+    let guests = |devices: &str| rule(NameKind::CommonName, "guest-*", Role::Client, &[devices]);
+    let everybody = || rule(NameKind::CommonName, "*", Role::Admin, &["*"]);
+    let found = recognise(&issuer, vec![guests("{name}"), everybody()], &chain).expect("251 bytes");
+    assert!(!found.has(Role::Admin));
+    let found = recognise(&issuer, vec![guests("of/{name}/here"), everybody()], &chain);
+    assert_eq!(found.err(), Some(Denied::CertificateName), "a pattern has 256 bytes");
+    let mut params = client(&[]);
+    params.distinguished_name.push(DnType::CommonName, "guest-");
+    let found = recognise(&issuer, vec![guests("{*}"), everybody()], &sign(&params, &issuer));
+    assert_eq!(found.err(), Some(Denied::CertificateName), "an empty one is none");
+}
+
 /// A name becomes part of a pattern of device ids.
 #[test]
 fn name_with_a_star_in_it_stands_for_nobody() {

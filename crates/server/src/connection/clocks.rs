@@ -14,7 +14,7 @@ use crate::settings::Settings;
 /// How often to look whether a message may go on that others hold up.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// How long a peer that was asked whether it lives is not asked again.
+/// How long a peer that was asked whether it lives is not asked again, or a tenth of the time it has to answer.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What a timer is due for.
@@ -35,16 +35,10 @@ pub(super) enum Due {
 /// Whether the peer lives.
 #[derive(Debug)]
 struct Asked {
-    /// When it was asked last.
-    last: Instant,
+    /// Until when it is not asked again.
+    until: Instant,
     /// Whether somebody wants to know since.
     again: bool,
-}
-
-impl Asked {
-    fn at(&self) -> Instant {
-        self.last + ASK_AGAIN
-    }
 }
 
 #[derive(Debug)]
@@ -94,7 +88,7 @@ impl Clocks {
         if self.closing {
             due = far(self.heard);
         }
-        let ask_at = self.asked.as_ref().filter(|asked| asked.again && !self.closing).map(|asked| asked.at());
+        let ask_at = self.asked.as_ref().filter(|asked| asked.again && !self.closing).map(|asked| asked.until);
         let seat = if self.closing { None } else { seat.deadline().map(Instant::from_std) };
         [seat, self.message_until, self.read_at, self.look_at.as_deref().copied(), ask_at, self.write_until]
             .into_iter()
@@ -124,8 +118,9 @@ impl Clocks {
             self.message_until = None;
             return Some(Due::Message);
         }
-        if let Some(asked) = self.asked.as_mut().filter(|asked| asked.again && asked.at() <= now) {
-            **asked = Asked { last: now, again: false };
+        if self.asked.as_ref().is_some_and(|asked| asked.again && asked.until <= now) {
+            self.asked = None;
+            self.ask(now);
             return Some(Due::Ask);
         }
         if self.ping_at <= now {
@@ -144,11 +139,12 @@ impl Clocks {
     /// Somebody wants to know whether the peer lives. Gives whether it is to be asked now; else it will be in a moment, for all
     /// who want to know by then.
     pub(super) fn ask(&mut self, now: Instant) -> bool {
-        if let Some(asked) = self.asked.as_mut().filter(|asked| asked.at() > now) {
+        if let Some(asked) = self.asked.as_mut().filter(|asked| asked.until > now) {
             asked.again = true;
             return false;
         }
-        self.asked = Some(Box::new(Asked { last: now, again: false }));
+        let until = now + ASK_AGAIN.min(self.settings.hub.probe / 10);
+        self.asked = Some(Box::new(Asked { until, again: false }));
         true
     }
 

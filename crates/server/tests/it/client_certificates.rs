@@ -131,7 +131,8 @@ async fn where_anybody_is_served_a_certificate_of_nobody_is_no_reason_to_turn_a_
 async fn t01_certificate_counts_for_our_own_pages_only() {
     let authority = Authority::new();
     let asking = Asking::with("origins", &authority, false, |settings| {
-        settings.allowed_origins = cuttlebone_server::Origin::new("https://console.example").into_iter().collect();
+        let origins = ["https://console.example", "http://old.example"];
+        settings.allowed_origins = origins.into_iter().filter_map(cuttlebone_server::Origin::new).collect();
     });
     let (peer, own) = (authority.client("a.lab.example"), asking.server.addr);
     // An image, or a link, names no origin.
@@ -140,6 +141,8 @@ async fn t01_certificate_counts_for_our_own_pages_only() {
     {
         assert_eq!(peer.name(&asking.server, &format!("sec-fetch-site: {site}\r\n")).await, name, "{site}");
     }
+    // One that may ask, and comes by no TLS: whoever is on the way can change it.
+    assert_eq!(peer.name(&asking.server, "origin: http://old.example\r\n").await, "");
     for (origin, counts) in [
         (format!("https://{own}"), true),
         ("https://console.example".to_owned(), true),
