@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::certificates::{Certificates, Chain};
+use crate::certificates::{CertificateTrust, Certificates, Chain};
 use crate::denied::Denied;
 use crate::jwt::{Jwt, Keys, WantedKey};
 use crate::principal::{Origin, Principal};
@@ -29,6 +29,9 @@ pub struct Settings {
     pub sessions: Option<Sessions>,
     /// Certificates of clients.
     pub certificates: Option<Certificates>,
+    /// Who vouches for the certificate without which nobody gets a TLS connection, whatever else it has; none where it can
+    /// do without.
+    pub required: Option<CertificateTrust>,
     /// Who is not accepted all the same.
     pub revoked: Revoked,
     /// How many signed tokens are remembered whose signature was found good.
@@ -43,6 +46,7 @@ impl Default for Settings {
             users: Users::default(),
             sessions: None,
             certificates: None,
+            required: None,
             revoked: Revoked::default(),
             verified: 10_000,
         }
@@ -54,6 +58,8 @@ pub struct Access {
     settings: Settings,
     /// Signed tokens and certificates whose signatures were found good.
     verified: Recent<Verified>,
+    /// When those are good that are needed for a connection.
+    vouched: Recent<Range<u64>>,
 }
 
 /// What is good during this time.
@@ -67,7 +73,8 @@ impl Access {
     /// Accepts what the settings say.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { verified: Recent::new(settings.verified), settings }
+        let recent = settings.verified;
+        Self { verified: Recent::new(recent), vouched: Recent::new(recent), settings }
     }
 
     /// Whether there is no kind of credential at all.
@@ -178,6 +185,26 @@ impl Access {
     #[must_use]
     pub fn remembered(&self) -> (usize, u64) {
         (self.verified.len(), self.verified.forgotten())
+    }
+
+    /// Whether nobody gets a TLS connection without a certificate.
+    #[must_use]
+    pub fn needs_certificate(&self) -> bool {
+        self.settings.required.is_some()
+    }
+
+    /// Whether a certificate is good for a connection, where one is needed. `now` is in seconds since 1970.
+    #[must_use]
+    pub fn vouches_for(&self, chain: &Chain, now: u64) -> bool {
+        let Some(trust) = &self.settings.required else { return true };
+        if self.vouched.find(chain.hash()).is_some_and(|good| good.contains(&now)) {
+            return true;
+        }
+        let good = trust.good(chain, now);
+        if let Some(good) = &good {
+            self.vouched.keep(*chain.hash(), good.clone());
+        }
+        good.is_some()
     }
 
     fn by_static_token(&self, token: &Token, now: u64) -> Result<Arc<Principal>, Denied> {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use cuttlebone_access::{Prefix, Principal, Role, Tenant};
+use cuttlebone_access::{Chain, Prefix, Principal, Role, Tenant};
 use cuttlebone_hub::{Address, Party, Realm};
 use cuttlebone_proto::DeviceId;
 
@@ -12,7 +12,11 @@ const TENANT: &str = "tenant=";
 
 /// One who was recognised; or anybody, where the server serves anybody: then everything is allowed.
 #[derive(Debug, Clone)]
-pub(crate) struct Caller(Option<Arc<Principal>>);
+pub(crate) struct Caller {
+    principal: Option<Arc<Principal>>,
+    /// The certificate of its connection, if nobody gets one without.
+    chain: Option<Chain>,
+}
 
 /// The devices that one may know of, as far as they are told apart by whose they are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -29,11 +33,21 @@ pub(crate) struct OtherTenant;
 
 impl Caller {
     /// Nobody in particular.
-    pub(crate) const ANYBODY: Self = Self(None);
+    pub(crate) const ANYBODY: Self = Self { principal: None, chain: None };
 
     /// One who was recognised.
     pub(crate) fn known(principal: Arc<Principal>) -> Self {
-        Self(Some(principal))
+        Self { principal: Some(principal), chain: None }
+    }
+
+    /// By a connection that needs this certificate.
+    pub(crate) fn by(self, chain: Chain) -> Self {
+        Self { chain: Some(chain), ..self }
+    }
+
+    /// What its connection needs to be good.
+    pub(crate) fn chain(&self) -> Option<&Chain> {
+        self.chain.as_ref()
     }
 
     /// As the query of a request says that an operator means it: `tenant=NAME`. Anybody else may name its own tenant only.
@@ -48,27 +62,27 @@ impl Caller {
         if self.tenant() == Some(tenant.as_str()) {
             return Ok(self);
         }
-        let acting = self.0.as_ref().and_then(|principal| principal.acting_for(tenant));
-        acting.map(|acting| Self(Some(Arc::new(acting)))).ok_or(OtherTenant)
+        let acting = self.principal.as_ref().and_then(|principal| principal.acting_for(tenant));
+        acting.map(|acting| Self { principal: Some(Arc::new(acting)), ..self }).ok_or(OtherTenant)
     }
 
     pub(crate) fn principal(&self) -> Option<&Arc<Principal>> {
-        self.0.as_ref()
+        self.principal.as_ref()
     }
 
     /// Whether the devices of every tenant are its own.
     pub(crate) fn is_operator(&self) -> bool {
-        self.0.as_ref().is_some_and(|principal| principal.is_operator())
+        self.principal.as_ref().is_some_and(|principal| principal.is_operator())
     }
 
     /// Whether it administers. Nobody in particular does not.
     pub(crate) fn is_admin(&self) -> bool {
-        self.0.as_ref().is_some_and(|principal| principal.has(Role::Admin))
+        self.principal.as_ref().is_some_and(|principal| principal.has(Role::Admin))
     }
 
     /// For logs.
     pub(crate) fn name(&self) -> Option<&str> {
-        self.0.as_ref().map(|principal| principal.name())
+        self.principal.as_ref().map(|principal| principal.name())
     }
 
     /// Whether it may do anything at all.
@@ -78,7 +92,7 @@ impl Caller {
 
     /// What people call it.
     pub(crate) fn shown_name(&self) -> Option<&str> {
-        let principal = self.0.as_ref()?;
+        let principal = self.principal.as_ref()?;
         Some(principal.shown_name().unwrap_or(principal.name()))
     }
 
@@ -132,33 +146,33 @@ impl Caller {
     }
 
     pub(crate) fn tenant(&self) -> Option<&str> {
-        Some(self.0.as_ref()?.tenant()?.as_str())
+        Some(self.principal.as_ref()?.tenant()?.as_str())
     }
 
     /// As the hub knows it.
     pub(crate) fn party(&self) -> Option<Arc<Party>> {
-        let principal = self.0.as_ref()?;
+        let principal = self.principal.as_ref()?;
         let prefix = principal.prefix().map(Prefix::to_shared);
         Some(Arc::new(Party { identity: principal.identity().into(), realm: self.realm(), prefix }))
     }
 
     /// Its account, if it could find out by guessing what no list shows it.
     pub(crate) fn guesser(&self) -> Option<Cow<'_, str>> {
-        self.0.as_ref().filter(|principal| !principal.sees_all()).map(|principal| principal.account())
+        self.principal.as_ref().filter(|principal| !principal.sees_all()).map(|principal| principal.account())
     }
 
     /// When what it came with expires, in seconds since 1970.
     pub(crate) fn expires_at(&self) -> Option<u64> {
-        self.0.as_ref()?.expires_at()
+        self.principal.as_ref()?.expires_at()
     }
 
     /// Whether the time of what it came with is over, in seconds since 1970.
     pub(crate) fn is_over(&self, now: u64) -> bool {
-        self.0.as_ref().is_some_and(|principal| principal.is_over(now))
+        self.principal.as_ref().is_some_and(|principal| principal.is_over(now))
     }
 
     fn allows(&self, rule: impl FnOnce(&Principal) -> bool) -> bool {
-        self.0.as_ref().is_none_or(|principal| rule(principal))
+        self.principal.as_ref().is_none_or(|principal| rule(principal))
     }
 }
 

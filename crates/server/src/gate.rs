@@ -167,6 +167,13 @@ pub(crate) async fn recognise(
         (Err(Unrecognised::Missing), Some(Err(reason))) | (Err(reason), _) => Err(reason),
     };
     let caller = app.gate.or_user(recognised, link)?;
+    let caller = match link.and_then(Link::certificate).filter(|_| app.gate.access().needs_certificate()) {
+        Some(chain) => caller.by(chain.clone()),
+        None => caller,
+    };
+    if !app.gate.vouches_for(&caller) {
+        return Err(Unrecognised::Denied(Denied::Certificate));
+    }
     if app.gate.is_shut_out(&caller) { Err(Unrecognised::Denied(Denied::Revoked)) } else { Ok(caller) }
 }
 
@@ -339,8 +346,9 @@ impl Gate {
         self.changed.send_replace(());
     }
 
-    /// Lets an identity of this view in no more. Those who watch are to be told by [`App::tell_who_may_come`].
-    pub(crate) fn shut_out(&self, identity: &str, of: View) -> Result<(), TooMany> {
+    /// Lets an identity of this view in no more, and gives whether that is news. Those who watch are to be told by
+    /// [`App::tell_who_may_come`].
+    pub(crate) fn shut_out(&self, identity: &str, of: View) -> Result<bool, TooMany> {
         self.revocations.add(identity, of)
     }
 
@@ -360,16 +368,22 @@ impl Gate {
         self.changed.subscribe()
     }
 
+    /// Whether the certificate that the caller's connection needs is good.
+    fn vouches_for(&self, caller: &Caller) -> bool {
+        caller.chain().is_none_or(|chain| self.access.read().vouches_for(chain, clock::unix_ms() / 1000))
+    }
+
     /// Whether what the caller came with would be accepted now as it was then.
     pub(crate) fn is_still_good(&self, caller: &Caller) -> bool {
-        match caller.principal() {
-            None => true,
-            Some(principal) => {
-                !principal.is_over(clock::unix_ms() / 1000)
-                    && self.access.read().is_still_good(principal)
-                    && !self.revocations.has(principal)
+        self.vouches_for(caller)
+            && match caller.principal() {
+                None => true,
+                Some(principal) => {
+                    !principal.is_over(clock::unix_ms() / 1000)
+                        && self.access.read().is_still_good(principal)
+                        && !self.revocations.has(principal)
+                }
             }
-        }
     }
 }
 

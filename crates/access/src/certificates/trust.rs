@@ -89,6 +89,11 @@ impl CertificateTrust {
         Ok(Self(Arc::new(Inner { anchors: self.0.anchors.clone(), revoked })))
     }
 
+    /// When the chain is good, if it is now.
+    pub(crate) fn good(&self, chain: &Chain, now: u64) -> Option<Range<u64>> {
+        self.verify(chain, now).map(|vouched| vouched.good)
+    }
+
     /// What is to be known of the chain, if it is good now.
     pub(super) fn verify(&self, chain: &Chain, now: u64) -> Option<Vouched> {
         let mut good = validity(chain.leaf())?;

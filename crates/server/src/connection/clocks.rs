@@ -32,6 +32,14 @@ pub(super) enum Due {
     Write,
 }
 
+/// What few connections ever wait for.
+#[derive(Debug, Default)]
+struct Rare {
+    /// When to look whether a message may go on that others hold up.
+    look_at: Option<Instant>,
+    asked: Option<Asked>,
+}
+
 /// Whether the peer lives.
 #[derive(Debug)]
 struct Asked {
@@ -46,16 +54,14 @@ pub(super) struct Clocks {
     settings: Arc<Settings>,
     /// When something came last, or when the peer is read again: from then on it is silent.
     heard: Instant,
-    /// Boxed: most are never asked.
-    asked: Option<Box<Asked>>,
     /// Nothing is read from the peer, so that it can't be heard.
     deaf: bool,
     ping_at: Instant,
     message_until: Option<Instant>,
     /// When the peer is read again, if the transport holds it back.
     read_at: Option<Instant>,
-    /// When to look whether a message may go on that others hold up. Boxed: most never are.
-    look_at: Option<Box<Instant>>,
+    /// Boxed: most connections never have any of it.
+    rare: Option<Box<Rare>>,
     write_until: Option<Instant>,
     unwritten: u32,
     closing: bool,
@@ -67,12 +73,11 @@ impl Clocks {
         Self {
             settings,
             heard: now,
-            asked: None,
             deaf: false,
             ping_at,
             message_until: None,
             read_at: None,
-            look_at: None,
+            rare: None,
             write_until: None,
             unwritten: 0,
             closing: false,
@@ -88,9 +93,12 @@ impl Clocks {
         if self.closing {
             due = far(self.heard);
         }
-        let ask_at = self.asked.as_ref().filter(|asked| asked.again && !self.closing).map(|asked| asked.until);
+        let rare = self.rare.as_deref();
+        let look_at = rare.and_then(|rare| rare.look_at);
+        let asked = rare.and_then(|rare| rare.asked.as_ref()).filter(|asked| asked.again && !self.closing);
+        let ask_at = asked.map(|asked| asked.until);
         let seat = if self.closing { None } else { seat.deadline().map(Instant::from_std) };
-        [seat, self.message_until, self.read_at, self.look_at.as_deref().copied(), ask_at, self.write_until]
+        [seat, self.message_until, self.read_at, look_at, ask_at, self.write_until]
             .into_iter()
             .flatten()
             .fold(due, Instant::min)
@@ -105,8 +113,8 @@ impl Clocks {
             // Being awake is all that this one is for.
             self.read_at = None;
         }
-        if self.look_at.as_deref().is_some_and(|at| *at <= now) {
-            self.look_at = None;
+        if let Some(rare) = &mut self.rare {
+            rare.look_at = rare.look_at.filter(|at| *at > now);
         }
         if self.closing {
             return None;
@@ -118,8 +126,8 @@ impl Clocks {
             self.message_until = None;
             return Some(Due::Message);
         }
-        if self.asked.as_ref().is_some_and(|asked| asked.again && asked.until <= now) {
-            self.asked = None;
+        let asked = self.rare.as_ref().and_then(|rare| rare.asked.as_ref());
+        if asked.is_some_and(|asked| asked.again && asked.until <= now) {
             self.ask(now);
             return Some(Due::Ask);
         }
@@ -139,12 +147,13 @@ impl Clocks {
     /// Somebody wants to know whether the peer lives. Gives whether it is to be asked now; else it will be in a moment, for all
     /// who want to know by then.
     pub(super) fn ask(&mut self, now: Instant) -> bool {
-        if let Some(asked) = self.asked.as_mut().filter(|asked| asked.until > now) {
+        let asked = &mut self.rare.get_or_insert_default().asked;
+        if let Some(asked) = asked.as_mut().filter(|asked| asked.until > now) {
             asked.again = true;
             return false;
         }
         let until = now + ASK_AGAIN.min(self.settings.hub.probe / 10);
-        self.asked = Some(Box::new(Asked { until, again: false }));
+        *asked = Some(Asked { until, again: false });
         true
     }
 
@@ -181,7 +190,11 @@ impl Clocks {
     /// Whether the message that the peer has begun waits for those of others. It has no more time for that: all hold
     /// memory, and time is what ends them.
     pub(super) fn waits_for_others(&mut self, waits: bool) {
-        self.look_at = waits.then(|| self.look_at.take().unwrap_or_else(|| Box::new(clock::now() + LOOK_AGAIN)));
+        if waits {
+            self.rare.get_or_insert_default().look_at.get_or_insert_with(|| clock::now() + LOOK_AGAIN);
+        } else if let Some(rare) = &mut self.rare {
+            rare.look_at = None;
+        }
     }
 
     /// A write did not end; `unwritten` bytes are left.
@@ -214,7 +227,7 @@ impl Clocks {
             self.write_until = Some(now + self.settings.timeouts.write);
             self.message_until = None;
             self.read_at = None;
-            self.look_at = None;
+            self.rare = None;
         }
     }
 }

@@ -48,10 +48,11 @@ fn cookie(headers: &HeaderMap, scheme: Scheme) -> Option<Token> {
 }
 
 /// The value of a cookie. What others beside it have in theirs is of no matter: pages of the same host, on any port, can set some.
+/// Of several with the name it is the last: browsers put those for a part of our paths before those for all, as ours are.
 pub(crate) fn cookie_of<'h>(headers: &'h HeaderMap, wanted: &str) -> Option<&'h str> {
-    let mut pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
-    let value = pairs.find_map(|pair| pair.trim_ascii().strip_prefix(wanted.as_bytes())?.strip_prefix(b"="))?;
-    std::str::from_utf8(value).ok()
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    let mut values = pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(wanted.as_bytes())?.strip_prefix(b"="));
+    std::str::from_utf8(values.next_back()?).ok()
 }
 
 /// The token that somebody put into a request.
@@ -116,7 +117,8 @@ mod tests {
             ("wantedx=b; xwanted=c;\twanted=a ", Some("a")),
             ("wanted", None),
             ("\u{2000}wanted=a", None),
-            ("wanted=\u{e9}=;wanted=b", Some("\u{e9}=")),
+            ("wanted=\u{e9}=", Some("\u{e9}=")),
+            ("wanted=of /api; x=y; wanted=b", Some("b")),
         ] {
             let value_of = HeaderValue::from_bytes(line.as_bytes()).expect("a value");
             assert_eq!(cookie_of(&HeaderMap::from_iter([(COOKIE, value_of)]), "wanted"), value, "{line}");

@@ -20,16 +20,17 @@ pub(crate) struct TooMany;
 pub(super) struct Revocations(RwLock<HashMap<Box<str>, Vec<View>>>);
 
 impl Revocations {
-    pub(super) fn add(&self, identity: &str, of: View) -> Result<(), TooMany> {
+    /// Gives whether that is news.
+    pub(super) fn add(&self, identity: &str, of: View) -> Result<bool, TooMany> {
         let mut revoked = self.0.write();
         if revoked.get(identity).is_some_and(|views| views.contains(&of)) {
-            return Ok(());
+            return Ok(false);
         }
         if revoked.values().filter(|views| views.contains(&of)).count() >= MOST {
             return Err(TooMany);
         }
         revoked.entry(identity.into()).or_default().push(of);
-        Ok(())
+        Ok(true)
     }
 
     pub(super) fn has(&self, principal: &Principal) -> bool {
@@ -80,7 +81,7 @@ mod tests {
             revocations.add(&number.to_string(), View::All).expect("room");
         }
         assert_eq!(revocations.add("x", View::All), Err(TooMany));
-        assert_eq!(revocations.add("0", View::All), Ok(()));
-        assert_eq!(revocations.add("x", View::Of(Realm::Common)), Ok(()), "others have their own room");
+        assert_eq!(revocations.add("0", View::All), Ok(false));
+        assert_eq!(revocations.add("x", View::Of(Realm::Common)), Ok(true), "others have their own room");
     }
 }

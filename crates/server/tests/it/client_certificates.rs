@@ -9,7 +9,7 @@ use cuttlebone_client::{ClientEvent, ClientOptions, DeviceEvent, DeviceOptions, 
 use rcgen::{ExtendedKeyUsagePurpose, SerialNumber, date_time_ymd};
 use tokio::time::Instant;
 
-use support::{Asking, Authority, Identity, access, from_now, unix_now};
+use support::{Asking, Authority, Identity, access, from_now, needing, unix_now};
 
 const WHOAMI: &str = "GET /api/v1/whoami";
 
@@ -178,6 +178,32 @@ async fn t20_another_authority_closes_those_who_are_there_within_five_seconds() 
     assert!(error.contains("credential_expired") && code == 4003, "{error} {code}");
     assert_eq!(goes.status(&asking.server, WHOAMI, "").await, 0);
     assert_eq!(stays.status(&asking.server, WHOAMI, "").await, 200);
+}
+
+/// T20, T40: the same where a certificate is needed beside whatever else says who somebody is; here nothing does.
+#[tokio::test]
+async fn t20_certificate_that_is_needed_has_to_stay_good() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let asking = Asking::with("needed", &old, true, |settings| {
+        settings.access.access = needing(&old);
+        settings.access.anonymous = true;
+        settings.timeouts.ping = Duration::from_millis(100);
+    });
+    let (end, until) = from_now(Duration::from_secs(3));
+    let (ends, stays) = (old.sign("a.lab.example", until), old.client("b.lab.example"));
+    let (mut first, mut second) = (ends.device(&asking.server, "a").await, stays.device(&asking.server, "b").await);
+    assert_eq!(ends.status(&asking.server, WHOAMI, "").await, 200);
+    let (error, code) = first.close().await;
+    assert!(error.contains("credential_expired") && code == 4003, "{error} {code}");
+    assert!(unix_now() >= end, "not before");
+    // By a session of TLS that began before, or not at all.
+    assert_ne!(ends.status(&asking.server, WHOAMI, "").await, 200);
+    assert_eq!(stays.status(&asking.server, WHOAMI, "").await, 200);
+    // Nothing but who is asked after the handshake.
+    asking.server.handle.set_access(needing(&new));
+    let (error, code) = second.close().await;
+    assert!(error.contains("credential_expired") && code == 4003, "{error} {code}");
+    assert_eq!(stays.status(&asking.server, WHOAMI, "").await, 401);
 }
 
 #[tokio::test]

@@ -274,6 +274,16 @@ async fn t20_who_is_shut_out_is_closed_and_does_not_come_back() {
         .until_audited("admin", &[("what", "shut_out".into()), ("whom", "token:h1".into()), ("outcome", "ok".into())])
         .await;
     server.until_audited("admin", &[("what", "shut_out".into()), ("reason", "forbidden".into())]).await;
+    // Once more is nothing new.
+    for identity in ["token:h1", "token:other"] {
+        let path = format!("/api/v1/sessions?identity={identity}");
+        assert_eq!(send(&server, "DELETE", &path, &root).await.status, 204);
+    }
+    server.until_audited("admin", &[("whom", "token:other".into())]).await;
+    let lines = server.audit.all();
+    let said =
+        lines.iter().filter(|line| line["whom"] == "token:h1" && line["who"]["identity"] == "token:root").count();
+    assert_eq!(said, 1, "{lines:#?}");
     server.handle.set_access(access(&[&one, &other, &far, &root, &foreign]));
     assert_eq!(get(&server, "/devices", &one).await.status, 401, "a file that is read again lets nobody in again");
     stays.send_text("{}").await.expect("sent");

@@ -15,9 +15,6 @@ use tokio::time::Instant;
 /// Bytes that may come beside data in the long run, for each second: 700 records with nothing in them.
 const PER_SECOND: u64 = 16 * 1024;
 
-/// What is around the data of a record, at most: 5 bytes before it, 8 of a number (TLS 1.2), 16 after it.
-const AROUND: u64 = 29;
-
 /// The same at once, less what a second forgives. A handshake is far shorter. Of data, TLS reads a record or two before it shows them.
 const MOST: u64 = 48 * 1024;
 
@@ -33,9 +30,9 @@ impl BelowTls {
         Self { tcp, beside: BesideData::new() }
     }
 
-    /// A record with so much data came: that, and what is around it, is not beside data.
-    pub(crate) fn on_data(&mut self, bytes: usize) {
-        self.beside.bytes = self.beside.bytes.saturating_sub(bytes as u64 + AROUND);
+    /// A record of so many bytes came, with data in it: it is not beside data.
+    pub(crate) fn on_record(&mut self, bytes: usize) {
+        self.beside.bytes = self.beside.bytes.saturating_sub(bytes as u64);
     }
 }
 

@@ -194,33 +194,61 @@ async fn changes_of_keys_without_end_end_the_connection() {
     assert!((50..500).contains(&read), "{read}");
 }
 
-/// Records with a byte each are many times longer than what is in them.
+/// Nor do records with a byte each pay for them.
 #[tokio::test]
-async fn data_in_small_pieces_is_read_to_its_end() {
-    let (mut stream, mut peer) = Server::new("pieces").pair(&rustls::version::TLS13).await;
-    let sending = async {
-        for _ in 0..20_000 {
-            peer.write_all(b"x").await.unwrap();
-            peer.flush().await.unwrap();
-        }
-        for _ in 0..100 {
-            peer.write_all(&[b'x'; 100_000]).await.unwrap();
-        }
-        peer.shutdown().await.unwrap();
-    };
-    let reading = async {
-        // As much at once as there is scratch for.
-        let mut piece = vec![0; 64 * 1024];
-        let mut read = 0;
-        loop {
-            match stream.read(&mut piece).await.unwrap() {
-                0 => return read,
-                count => read += count,
+async fn data_between_changes_of_keys_do_not_pay_for_them() {
+    let (mut stream, mut peer) = Server::new("paid").pair(&rustls::version::TLS13).await;
+    let changing = async {
+        for round in 0..20_000 {
+            peer.get_mut().1.refresh_traffic_keys().expect("TLS 1.3");
+            for _ in 0..4 {
+                if peer.write_all(b"x").await.is_err() || peer.flush().await.is_err() {
+                    return round;
+                }
             }
         }
+        panic!("it is read on and on");
     };
-    let (read, ()) = tokio::join!(reading, sending);
-    assert_eq!(read, 10_020_000);
+    let reading = async {
+        let fault = stream.read_to_end(&mut Vec::new()).await.unwrap_err();
+        drop(stream);
+        fault
+    };
+    let (fault, _) = tokio::join!(reading, changing);
+    assert!(fault.to_string().contains("no data"), "{fault}");
+}
+
+/// Records with a byte each are many times longer than what is in them. However many come, a read ends.
+#[tokio::test]
+async fn data_in_small_pieces_is_read_to_its_end() {
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let (mut stream, mut peer) = Server::new("pieces").pair(version).await;
+        let sending = async {
+            for _ in 0..20_000 {
+                peer.write_all(b"x").await.unwrap();
+                peer.flush().await.unwrap();
+            }
+            for _ in 0..100 {
+                peer.write_all(&[b'x'; 100_000]).await.unwrap();
+            }
+            peer.shutdown().await.unwrap();
+        };
+        let reading = async {
+            // As much at once as there is scratch for.
+            let mut piece = vec![0; 64 * 1024];
+            let mut read = 0;
+            loop {
+                let count = stream.read(&mut piece).await.unwrap();
+                assert!(count <= 256 || read + 256 > 20_000, "{count} after {read}");
+                read += count;
+                if count == 0 {
+                    return read;
+                }
+            }
+        };
+        let (read, ()) = tokio::join!(reading, sending);
+        assert_eq!(read, 10_020_000);
+    }
 }
 
 #[tokio::test]

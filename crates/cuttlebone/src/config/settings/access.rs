@@ -8,7 +8,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cuttlebone_access::{Access, Certificates, KeySet, LineFault, Revoked, Sessions, Settings, StaticTokens, Users};
+use cuttlebone_access::{
+    Access, CertificateTrust, Certificates, KeySet, LineFault, Revoked, Sessions, Settings, StaticTokens, Users,
+};
 use cuttlebone_server::{AccessSettings, HookSettings};
 
 use super::super::raw::{RawAccess, RawConfig, RawTls};
@@ -51,6 +53,7 @@ struct Files {
     keys: Vec<KeySet>,
     /// Those who vouch, and what was withdrawn.
     certificates: Option<Certificates>,
+    required: Option<CertificateTrust>,
     /// Not of a file of ours, but names are looked up in those of the system.
     users: Option<Users>,
 }
@@ -76,7 +79,7 @@ pub(super) fn files(raw: &RawAccess, tls: &RawTls) -> Vec<PathBuf> {
     let own = [&raw.tokens_file, &raw.revoked_file].into_iter().filter(|path| !path.is_empty());
     let jwt = raw.jwt.iter().flat_map(|issuer| [&issuer.keys_file, &issuer.secret_file]).flatten();
     let trust = [&tls.client_ca_file, &tls.client_crl_file].into_iter();
-    let trust = trust.filter(|path| !raw.certificate.is_empty() && !path.is_empty());
+    let trust = trust.filter(|path| certificate::is_looked_at(&raw.certificate, tls) && !path.is_empty());
     own.chain(jwt).chain(trust).map(PathBuf::from).collect()
 }
 
@@ -87,9 +90,10 @@ pub(super) fn known(raw: &RawConfig, old: Option<&Known>, check: &mut Check<'_>)
     let tokens = lines("access.tokens_file", &raw.tokens_file, StaticTokens::parse, check).or(old.tokens);
     let revoked = lines("access.revoked_file", &raw.revoked_file, Revoked::parse, check).or(old.revoked);
     let issuers = jwt::issuers(&raw.jwt, &old.keys, check);
-    let certificates = certificate::certificates(&raw.certificate, tls, check).or(old.certificates);
+    let (certificates, required) = certificate::certificates(&raw.certificate, tls, check);
+    let (certificates, required) = (certificates.or(old.certificates), required.or(old.required));
     let users = user::users(&raw.user, check).or(old.users);
-    let files = Files { tokens, revoked, keys: issuers.keys, certificates, users };
+    let files = Files { tokens, revoked, keys: issuers.keys, certificates, required, users };
     let sessions = oidc::sessions(oidc, check);
     let settings = Settings {
         tokens: files.tokens.clone(),
@@ -97,6 +101,7 @@ pub(super) fn known(raw: &RawConfig, old: Option<&Known>, check: &mut Check<'_>)
         users: files.users.clone().unwrap_or_default(),
         sessions: sessions.clone(),
         certificates: files.certificates.clone(),
+        required: files.required.clone(),
         revoked: files.revoked.clone().unwrap_or_default(),
         verified: verified(raw.verified_tokens, check),
     };

@@ -345,7 +345,8 @@ fn file_at_fault_of_those_who_vouch_for_clients_is_told_by_its_key_and_once() {
         load(&format!("{tls}client_crl_file = {crl:?}\n"), &home, Vec::new())
     };
     let refused = |ca: &str, crl: &str| load(ca, crl).expect_err("a fault").to_string();
-    assert!(load(authority.path(), lists.path()).is_ok());
+    let config = load(authority.path(), lists.path()).expect("good");
+    assert!(config.settings.access.access.needs_certificate(), "it is looked at after the handshake, too");
     for (text, key, part) in [
         (refused(authority.path(), "Cargo.toml"), "tls.client_crl_file: ", "Cargo.toml has no list"),
         (refused("Cargo.toml", lists.path()), "tls.client_ca_file: ", "Cargo.toml has no certificate"),

@@ -175,6 +175,12 @@ pub(crate) fn access(authority: &str, tokens: &str) -> Arc<Access> {
     Arc::new(Access::new(cuttlebone_access::Settings { certificates, tokens, ..Default::default() }))
 }
 
+/// Recognises nobody by certificate, and needs one of that authority for each connection.
+pub(crate) fn needing(authority: &Authority) -> Arc<Access> {
+    let required = Some(CertificateTrust::new(&authority.pem()).expect("an authority"));
+    Arc::new(Access::new(cuttlebone_access::Settings { required, ..Default::default() }))
+}
+
 /// A peer with a certificate, or without. It resumes sessions of TLS where it can.
 pub(crate) struct Identity(TlsConnector);
 

@@ -13,8 +13,31 @@ use crate::files::{self, Others};
 /// The key of the list.
 const KEY: &str = "access.certificate";
 
-/// Whose certificates are taken for whom; `None` where there is no rule.
-pub(super) fn certificates(raw: &[RawCertificate], tls: &RawTls, check: &mut Check<'_>) -> Option<Certificates> {
+/// Whether it is looked at who vouches for a certificate after the handshake, too.
+pub(super) fn is_looked_at(rules: &[RawCertificate], tls: &RawTls) -> bool {
+    !rules.is_empty() || is_required(tls)
+}
+
+fn is_required(tls: &RawTls) -> bool {
+    tls.client_auth == "required"
+}
+
+/// Whose certificates are taken for whom, `None` where there is no rule; and who vouches for those that everybody needs.
+pub(super) fn certificates(
+    raw: &[RawCertificate],
+    tls: &RawTls,
+    check: &mut Check<'_>,
+) -> (Option<Certificates>, Option<CertificateTrust>) {
+    let trust = is_looked_at(raw, tls).then(|| trust(tls, check)).flatten();
+    (by_rules(raw, trust.as_ref(), tls, check), trust.filter(|_| is_required(tls)))
+}
+
+fn by_rules(
+    raw: &[RawCertificate],
+    trust: Option<&CertificateTrust>,
+    tls: &RawTls,
+    check: &mut Check<'_>,
+) -> Option<Certificates> {
     if raw.is_empty() {
         return None;
     }
@@ -23,7 +46,7 @@ pub(super) fn certificates(raw: &[RawCertificate], tls: &RawTls, check: &mut Che
         check.fault(KEY, "needs tls.client_auth = \"optional\" or \"required\": nobody is asked for a certificate");
         return None;
     }
-    let trust = trust(tls, check)?;
+    let trust = trust?.clone();
     // What is faulty was noted, and leaves nothing to judge.
     let rules = rules.into_iter().collect::<Option<Vec<_>>>()?;
     match Certificates::new(trust, rules) {
