@@ -98,11 +98,11 @@ impl Audit {
         Some(Box::new(Trail::new(Arc::clone(self), number, peer, role, caller.clone())))
     }
 
-    /// Writes a line; one that tells of a refusal only while there are few of them.
+    /// Writes a line; one that anybody can cause only while there are few of them.
     pub(crate) fn note(&self, entry: &Entry<'_>) {
         let Some(sink) = &self.sink else { return };
         let now_ms = clock::unix_ms();
-        if entry.is_refusal() {
+        if entry.is_for_nothing() {
             let verdict = self.flood.lock().admit(now_ms / 1000, entry.address().map(group));
             self.tell(sink, verdict.untold(), now_ms);
             if let Verdict::LeaveOut { .. } = verdict {

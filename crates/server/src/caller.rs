@@ -14,7 +14,7 @@ const TENANT: &str = "tenant=";
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     principal: Option<Arc<Principal>>,
-    /// The certificate of its connection, if nobody gets one without.
+    /// The certificate of its connection, which may be needed beside all else.
     chain: Option<Chain>,
 }
 
@@ -40,12 +40,12 @@ impl Caller {
         Self { principal: Some(principal), chain: None }
     }
 
-    /// By a connection that needs this certificate.
+    /// By a connection that was begun with this certificate.
     pub(crate) fn by(self, chain: Chain) -> Self {
         Self { chain: Some(chain), ..self }
     }
 
-    /// What its connection needs to be good.
+    /// What its connection was begun with.
     pub(crate) fn chain(&self) -> Option<&Chain> {
         self.chain.as_ref()
     }

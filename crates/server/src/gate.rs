@@ -167,7 +167,7 @@ pub(crate) async fn recognise(
         (Err(Unrecognised::Missing), Some(Err(reason))) | (Err(reason), _) => Err(reason),
     };
     let caller = app.gate.or_user(recognised, link)?;
-    let caller = match link.and_then(Link::certificate).filter(|_| app.gate.access().needs_certificate()) {
+    let caller = match link.and_then(Link::certificate_of_socket) {
         Some(chain) => caller.by(chain.clone()),
         None => caller,
     };
@@ -301,9 +301,13 @@ impl Gate {
     }
 
     /// Whether one was taken back that was recognised: by a file, an issuer, or an administrator. That a credential has expired is
-    /// not that.
-    pub(crate) fn is_taken_back(&self, principal: &Principal) -> bool {
-        !self.access.read().is_still_good(principal) || self.revocations.has(principal)
+    /// not that, and neither is it of a certificate that was good when it was `seen`, in seconds since 1970.
+    pub(crate) fn is_taken_back(&self, caller: &Caller, seen: u64) -> bool {
+        let access = self.access();
+        caller.chain().is_some_and(|chain| !access.vouches_for(chain, seen))
+            || caller
+                .principal()
+                .is_some_and(|principal| !access.is_still_good(principal) || self.revocations.has(principal))
     }
 
     /// Whether an administrator has shut the caller out.
@@ -368,9 +372,9 @@ impl Gate {
         self.changed.subscribe()
     }
 
-    /// Whether the certificate that the caller's connection needs is good.
+    /// Whether the certificate of the caller's connection is good, where one is needed.
     fn vouches_for(&self, caller: &Caller) -> bool {
-        caller.chain().is_none_or(|chain| self.access.read().vouches_for(chain, clock::unix_ms() / 1000))
+        caller.chain().is_none_or(|chain| self.access().vouches_for(chain, clock::unix_ms() / 1000))
     }
 
     /// Whether what the caller came with would be accepted now as it was then.

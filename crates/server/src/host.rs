@@ -3,7 +3,7 @@
 //! A web page can give its own name the address of a listener that only this machine reaches, and read it as its own site
 //! (DNS rebinding). The browser still sends that name.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
@@ -84,6 +84,15 @@ pub(crate) fn split(value: &[u8]) -> Option<(String, Option<u16>)> {
 pub(crate) fn is_for_localhost(headers: &HeaderMap) -> bool {
     let named = headers.get(HOST).and_then(|value| authority(value.as_bytes()));
     named.is_some_and(|authority| is_localhost(authority.host()))
+}
+
+/// Whether the request names this machine: browsers take for safe what comes by plain HTTP from there.
+pub(crate) fn is_for_this_machine(headers: &HeaderMap) -> bool {
+    let named = headers.get(HOST).and_then(|value| split(value.as_bytes()));
+    named.is_some_and(|(host, _)| {
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        is_localhost(&host) || address.is_ok_and(|address| address.is_loopback())
+    })
 }
 
 fn authority(value: &[u8]) -> Option<Authority> {

@@ -103,6 +103,11 @@ impl Link {
         self.certificate.get()
     }
 
+    /// The certificate of the socket: behind a proxy that of the proxy.
+    pub(crate) fn certificate_of_socket(&self) -> Option<&Chain> {
+        self.socket().certificate()
+    }
+
     /// The handshake is done. A longer chain than any has is none.
     pub(crate) fn set_certificate<'a>(&self, shown: impl IntoIterator<Item = &'a [u8]>) {
         if let Some(chain) = Chain::new(shown) {

@@ -276,8 +276,9 @@ impl<'a> Entry<'a> {
     }
 
     /// Whether it tells that somebody did not get what they asked for.
-    pub(super) fn is_refusal(&self) -> bool {
-        self.outcome == Some(Outcome::Refused)
+    /// Whether anybody can cause as many as they like: a refusal, or that somebody signed in who may do nothing here.
+    pub(super) fn is_for_nothing(&self) -> bool {
+        self.outcome == Some(Outcome::Refused) || (self.event == Event::SignIn && self.reason.is_some())
     }
 
     pub(super) fn address(&self) -> Option<IpAddr> {
@@ -354,6 +355,15 @@ mod tests {
 
     fn id(text: &str) -> DeviceId {
         DeviceId::new(text).expect("valid")
+    }
+
+    #[test]
+    fn sign_in_for_nothing_is_bounded_as_a_refusal_is() {
+        let sign_in = || Entry::new(Event::SignIn).outcome(Outcome::Ok);
+        assert!(!sign_in().is_for_nothing());
+        assert!(sign_in().reason("token_no_role").is_for_nothing());
+        assert!(Entry::new(Event::SignIn).refused("token_revoked").is_for_nothing());
+        assert!(!Entry::new(Event::Connect).outcome(Outcome::Ok).reason("resumed").is_for_nothing());
     }
 
     #[test]

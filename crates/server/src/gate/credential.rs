@@ -5,6 +5,7 @@ use cuttlebone_access::Token;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
 
+use crate::host;
 use crate::origin::Scheme;
 
 const SCHEME: &[u8] = b"bearer ";
@@ -40,11 +41,15 @@ pub(super) fn of(headers: &HeaderMap, query: Option<&str>, scheme: Scheme) -> Re
     Ok(cookie(headers, scheme).map_or(Presented::Nothing, Presented::Cookie))
 }
 
-/// Of several, the one that only this host can have set. The other may be of anybody who has a page of plain HTTP near by, and
-/// counts only where there is nothing else.
+/// Of the two, the one that only this host can have set. The other may be of anybody who has a page of plain HTTP near by, and
+/// counts only where there is nothing else. On this machine any such page can set the first, and not overwrite the second.
 fn cookie(headers: &HeaderMap, scheme: Scheme) -> Option<Token> {
-    let plain = || cookie_of(headers, PLAIN_COOKIE).filter(|_| !scheme.is_https(headers));
-    cookie_of(headers, SECURE_COOKIE).or_else(plain).and_then(Token::new)
+    let is_https = scheme.is_https(headers);
+    let secure = cookie_of(headers, SECURE_COOKIE);
+    let plain = cookie_of(headers, PLAIN_COOKIE).filter(|_| !is_https);
+    let is_of_this_machine = !is_https && host::is_for_this_machine(headers);
+    let found = if is_of_this_machine { plain.or(secure) } else { secure.or(plain) };
+    found.and_then(Token::new)
 }
 
 /// The value of a cookie. What others beside it have in theirs is of no matter: pages of the same host, on any port, can set some.
@@ -87,7 +92,7 @@ fn after<'v>(value: &'v [u8], prefix: &[u8]) -> Option<&'v [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::header::ORIGIN;
+    use http::header::{HOST, ORIGIN};
     use http::{HeaderName, HeaderValue};
 
     fn presented(lines: &[(HeaderName, &str)], query: Option<&str>) -> Result<bool, Malformed> {
@@ -145,6 +150,32 @@ mod tests {
         assert!(matches!(of_tls(PLAIN_COOKIE), Presented::Nothing));
         assert!(matches!(of_tls(SECURE_COOKIE), Presented::Cookie(_)));
         assert!(matches!(of(&[cookie, (AUTHORIZATION, "Bearer x")]), Presented::Explicit(_)));
+    }
+
+    #[test]
+    fn cookie_that_others_can_not_have_set_counts() {
+        let of = |host: &str, scheme| {
+            let value = |text: &str| HeaderValue::from_str(text).expect("a value");
+            let lines = [(HOST, value(host)), (COOKIE, value("__Host-cuttlebone=of-tls; cuttlebone=plain"))];
+            match super::of(&lines.into_iter().collect(), None, scheme).expect("readable") {
+                Presented::Cookie(token) => token.as_str().to_owned(),
+                _ => String::new(),
+            }
+        };
+        for host in ["localhost:8080", "LocalHost", "127.0.0.1:8080", "127.7.7.7", "[::1]:8080"] {
+            assert_eq!(
+                (of(host, Scheme::Any).as_str(), of(host, Scheme::Https).as_str()),
+                ("plain", "of-tls"),
+                "{host}"
+            );
+        }
+        for host in ["lab.example", "192.0.2.7:8080", "localhost.example", "[2001:db8::1]"] {
+            assert_eq!(
+                (of(host, Scheme::Any).as_str(), of(host, Scheme::Https).as_str()),
+                ("of-tls", "of-tls"),
+                "{host}"
+            );
+        }
     }
 
     #[test]

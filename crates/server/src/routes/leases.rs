@@ -91,9 +91,7 @@ pub(crate) async fn take(
     let (mut turn, now) = (app.lease_holders.in_turn(), clock::now().into_std());
     match app.registry.lease(&address, &wish, now, clock::unix_ms()) {
         Ok(Leased { lease, before }) => {
-            if let Some(principal) = caller.principal() {
-                turn.note(&address, principal);
-            }
+            turn.note(&address, &caller);
             let (over, before) = before.map_or((None, None), |before| {
                 if before.until <= now { (Some(before), None) } else { (None, Some(before)) }
             });

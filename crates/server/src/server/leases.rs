@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cuttlebone_access::Principal;
 use cuttlebone_hub::{Address, Lease};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::interval;
 
 use crate::app::App;
 use crate::audit::{Entry, Event, Outcome};
+use crate::caller::Caller;
 use crate::clock;
 
 /// How often it is looked.
@@ -19,10 +19,24 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Who took or renewed each lease last, as it was recognised then: of two who have one identity, the credential of one may be
 /// taken back and that of the other not. As many as there are leases, and were a moment ago.
 #[derive(Debug, Default)]
-pub(crate) struct Holders(Mutex<HashMap<Address, Arc<Principal>>>);
+pub(crate) struct Holders(Mutex<HashMap<Address, Holder>>);
+
+/// One who holds a lease.
+#[derive(Debug)]
+struct Holder {
+    caller: Caller,
+    /// In seconds since 1970.
+    seen: u64,
+}
+
+impl Holder {
+    fn identity(&self) -> Option<&str> {
+        self.caller.principal().map(|principal| principal.identity())
+    }
+}
 
 /// As long as it is held, no lease is taken, given back or ended: what is noted of one stands in the order in which it came.
-pub(crate) struct InTurn<'a>(MutexGuard<'a, HashMap<Address, Arc<Principal>>>);
+pub(crate) struct InTurn<'a>(MutexGuard<'a, HashMap<Address, Holder>>);
 
 impl Holders {
     /// To be held while a lease changes, and while that is noted.
@@ -33,13 +47,14 @@ impl Holders {
 
 impl InTurn<'_> {
     /// Notes who it was.
-    pub(crate) fn note(&mut self, address: &Address, principal: &Arc<Principal>) {
-        self.0.insert(address.clone(), Arc::clone(principal));
+    pub(crate) fn note(&mut self, address: &Address, caller: &Caller) {
+        let holder = Holder { caller: caller.clone(), seen: clock::unix_ms() / 1000 };
+        self.0.insert(address.clone(), holder);
     }
 
     /// Those of whom `is_gone` is true, who are forgotten.
-    fn take(&mut self, mut is_gone: impl FnMut(&Address, &Principal) -> bool) -> Vec<(Address, Arc<Principal>)> {
-        self.0.extract_if(|address, principal| is_gone(address, principal)).collect()
+    fn take(&mut self, mut is_gone: impl FnMut(&Address, &Holder) -> bool) -> Vec<(Address, Holder)> {
+        self.0.extract_if(|address, holder| is_gone(address, holder)).collect()
     }
 }
 
@@ -56,13 +71,14 @@ fn end(app: &App, turn: &mut InTurn<'_>) {
     for (address, lease) in app.registry.end_leases(clock::now().into_std()) {
         note_end(app, &address, &lease, "over");
     }
-    for (address, holder) in turn.take(|_, principal| app.gate.is_taken_back(principal)) {
-        if let Ok(lease) = app.registry.release(&address, Some(holder.identity())) {
+    for (address, holder) in turn.take(|_, holder| app.gate.is_taken_back(&holder.caller, holder.seen)) {
+        let Some(identity) = holder.identity() else { continue };
+        if let Ok(lease) = app.registry.release(&address, Some(identity)) {
             note_end(app, &address, &lease, "taken_back");
         }
     }
-    turn.take(|address, principal| {
-        app.registry.lease_of(address).is_none_or(|lease| *lease.identity != *principal.identity())
+    turn.take(|address, holder| {
+        app.registry.lease_of(address).is_none_or(|lease| holder.identity() != Some(&*lease.identity))
     });
 }
 

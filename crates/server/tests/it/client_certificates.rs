@@ -9,7 +9,7 @@ use cuttlebone_client::{ClientEvent, ClientOptions, DeviceEvent, DeviceOptions, 
 use rcgen::{ExtendedKeyUsagePurpose, SerialNumber, date_time_ymd};
 use tokio::time::Instant;
 
-use support::{Asking, Authority, Identity, access, from_now, needing, unix_now};
+use support::{Asking, Authority, Identity, access, from_now, needing, needing_with, unix_now};
 
 const WHOAMI: &str = "GET /api/v1/whoami";
 
@@ -199,11 +199,53 @@ async fn t20_certificate_that_is_needed_has_to_stay_good() {
     // By a session of TLS that began before, or not at all.
     assert_ne!(ends.status(&asking.server, WHOAMI, "").await, 200);
     assert_eq!(stays.status(&asking.server, WHOAMI, "").await, 200);
-    // Nothing but who is asked after the handshake.
+    // Nothing but what is asked after the handshake. It counts for who was here before it was needed, and for proxies.
     asking.server.handle.set_access(needing(&new));
     let (error, code) = second.close().await;
     assert!(error.contains("credential_expired") && code == 4003, "{error} {code}");
     assert_eq!(stays.status(&asking.server, WHOAMI, "").await, 401);
+}
+
+/// A lease of who came with a token as well.
+#[tokio::test]
+async fn t20_lease_ends_with_the_certificate_that_is_needed() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let token = NewToken::from_random(&[1; 32]);
+    let fields = TokenFields { name: "ann", role: "device,client", devices: Some("*"), ..TokenFields::default() };
+    let line = token.line(&fields).expect("a line");
+    let asking = Asking::with("leased", &old, true, |settings| {
+        settings.access.access = needing_with(&old, &line);
+        settings.access.anonymous = true;
+    });
+    let (ann, device) = (old.client("ann"), old.client("device"));
+    let bearer = format!("authorization: Bearer {}\r\n", token.secret());
+    let _device = device.device(&asking.server, "x").await;
+    assert_eq!(ann.status(&asking.server, "POST /api/v1/devices/x/lease", &bearer).await, 200);
+    asking.server.handle.set_access(needing_with(&new, &line));
+    asking.server.until_audited("lease", &[("what", "taken_back".into()), ("whom", "token:ann".into())]).await;
+}
+
+/// It may have been one certificate of many, before; and behind a proxy it is the proxy's.
+#[tokio::test]
+async fn t20_certificate_is_needed_of_who_was_there_before_and_of_proxies() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let asking = Asking::with("later", &old, true, |settings| {
+        settings.access.access = access(&old.pem(), "");
+        settings.access.anonymous = true;
+        settings.proxy = cuttlebone_server::ProxySettings {
+            trusted: vec![cuttlebone_server::Network::new("127.0.0.1").expect("a network")],
+            ..Default::default()
+        };
+    });
+    let proxy = old.client("proxy");
+    let mut device = proxy.device(&asking.server, "a").await;
+    assert_eq!(proxy.status(&asking.server, WHOAMI, "x-forwarded-for: 192.0.2.7\r\n").await, 200);
+    asking.server.handle.set_access(needing(&old));
+    assert_eq!(proxy.status(&asking.server, WHOAMI, "x-forwarded-for: 192.0.2.7\r\n").await, 200);
+    asking.server.handle.set_access(needing(&new));
+    let (error, code) = device.close().await;
+    assert!(error.contains("credential_expired") && code == 4003, "{error} {code}");
+    assert_eq!(proxy.status(&asking.server, WHOAMI, "x-forwarded-for: 192.0.2.7\r\n").await, 401);
 }
 
 #[tokio::test]

@@ -177,8 +177,14 @@ pub(crate) fn access(authority: &str, tokens: &str) -> Arc<Access> {
 
 /// Recognises nobody by certificate, and needs one of that authority for each connection.
 pub(crate) fn needing(authority: &Authority) -> Arc<Access> {
+    needing_with(authority, "")
+}
+
+/// The same, and the tokens of these lines.
+pub(crate) fn needing_with(authority: &Authority, tokens: &str) -> Arc<Access> {
     let required = Some(CertificateTrust::new(&authority.pem()).expect("an authority"));
-    Arc::new(Access::new(cuttlebone_access::Settings { required, ..Default::default() }))
+    let tokens = Some(StaticTokens::parse(tokens).expect("lines"));
+    Arc::new(Access::new(cuttlebone_access::Settings { required, tokens, ..Default::default() }))
 }
 
 /// A peer with a certificate, or without. It resumes sessions of TLS where it can.
