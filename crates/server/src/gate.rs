@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cuttlebone_access::{Access, Denied, NewSession, Principal, SessionKey, Token};
+use cuttlebone_access::{Access, Denied, NewSession, SessionKey, Token};
 use cuttlebone_transport::PeerUser;
 use http::header::ORIGIN;
 use http::{HeaderMap, Uri};

@@ -1,7 +1,6 @@
 //! The end of leases: because their time is over, or because their holder may not come any more.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use cuttlebone_hub::{Address, Lease};
