@@ -262,7 +262,7 @@ export class Peer extends Emitter {
   #onTrack({ streams, track }) {
     for (const stream of streams) {
       const [key, found] = [`${track.kind} ${stream.id}`, { id: stream.id, stream, kind: track.kind }];
-      if (this.#streams.size >= MAX_STREAMS && !this.#streams.has(key)) return;
+      if (this.#streams.size >= MAX_STREAMS && !this.#streams.has(key)) continue;
       this.#streams.set(key, found);
       this.emit('stream', found);
     }

@@ -181,10 +181,10 @@ impl Access {
         self.settings.jwt.as_ref()?.wanted_key(token.as_str())
     }
 
-    /// How many signed tokens are remembered, and how many were forgotten to make room.
+    /// How many signed tokens and certificates are remembered, and how many were forgotten to make room.
     #[must_use]
     pub fn remembered(&self) -> (usize, u64) {
-        (self.verified.len(), self.verified.forgotten())
+        (self.verified.len() + self.vouched.len(), self.verified.forgotten() + self.vouched.forgotten())
     }
 
     /// Whether nobody gets a TLS connection without a certificate.

@@ -178,7 +178,8 @@ impl Metrics {
                 .one("failed_addresses", "Addresses whose failures to be recognised are remembered"),
             forgotten_addresses: declare
                 .one("failed_addresses_forgotten", "Addresses that were forgotten early, for want of room"),
-            verified_tokens: declare.one("verified_tokens", "Tokens that are remembered after they were verified"),
+            verified_tokens: declare
+                .one("verified_tokens", "Tokens and certificates that are remembered after they were verified"),
             forgotten_tokens: declare
                 .one("verified_tokens_forgotten", "Verified tokens that were forgotten for want of room"),
             key_fetches: declare.each("issuer_keys_fetches", "Fetches of the keys of issuers, by what came of them"),

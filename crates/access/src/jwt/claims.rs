@@ -2,15 +2,17 @@
 //!
 //! A claim that is `null` counts as missing. Of a claim that is there twice the last one counts (RFC 7519, 4).
 
+mod roles;
+
 use std::ops::Range;
 
 use serde_json::{Map, Value};
 
-use super::issuer::{IssuerSettings, ROLES, TenantFrom};
+use self::roles::roles;
+use super::issuer::{IssuerSettings, TenantFrom};
 use crate::denied::Denied;
 use crate::pattern::Patterns;
 use crate::principal::Grant;
-use crate::role::{Role, Roles};
 use crate::tenant::Tenant;
 
 /// The longest `sub` and `jti`, in bytes.
@@ -113,23 +115,6 @@ pub(crate) fn grant(claims: &Claims, rules: &IssuerSettings, expires_at: u64) ->
     })
 }
 
-/// A string of an array is one name: the group "all but lab-admins" is not `lab-admins`. So is a string by itself, which the
-/// holder of the account may have chosen, if the claim is not made of words.
-fn roles(claims: &Claims, rules: &IssuerSettings) -> Result<Roles, Denied> {
-    let is_list = matches!(claim(claims, &rules.roles_claim), Some(Value::Array(_)));
-    let separators: &[char] = match rules.roles_claim.as_str() {
-        ROLES if !is_list => &[' ', ','],
-        "scope" | "scp" if !is_list => &[' '],
-        _ => &[],
-    };
-    let names = strings(claims, &rules.roles_claim)?.unwrap_or_default();
-    let names = names.iter().flat_map(|name| name.split(separators));
-    if rules.role_names.is_empty() {
-        return Ok(names.filter_map(|name| name.parse::<Role>().ok()).collect());
-    }
-    Ok(names.filter_map(|name| rules.role_names.get(name)).flat_map(|roles| roles.iter()).collect())
-}
-
 fn tenant(claims: &Claims, rules: &IssuerSettings) -> Result<Option<Tenant>, Denied> {
     match &rules.tenant {
         TenantFrom::Fixed(tenant) => Ok(Some(tenant.clone())),
@@ -202,6 +187,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::role::{Role, Roles};
 
     const NOW: u64 = 1_800_000_000;
 
@@ -317,25 +303,6 @@ mod tests {
     }
 
     #[test]
-    fn roles_are_those_that_are_known() {
-        for (roles, expected) in [
-            (json!("client"), Ok("client")),
-            (json!("openid client,device"), Ok("device,client")),
-            (json!(["offline_access", "observer"]), Ok("observer")),
-            (json!(["observer admin"]), Err(Denied::NoRole)),
-            (json!("Client root"), Err(Denied::NoRole)),
-            (json!([]), Err(Denied::NoRole)),
-            (json!(null), Err(Denied::NoRole)),
-            (json!([["client"]]), Err(Denied::Claims)),
-            (json!({"client": true}), Err(Denied::Claims)),
-        ] {
-            let claims = claims(&json!({"cuttlebone_roles": roles}));
-            let given = check(&claims, &rules(), NOW).map(|accepted| accepted.grant.roles.to_string());
-            assert_eq!(given, expected.map(str::to_owned), "{roles}");
-        }
-    }
-
-    #[test]
     fn devices_are_needed_by_who_registers_or_reaches_them() {
         for (changes, expected) in [
             (json!({"cuttlebone_devices": ["a", "b*"]}), Ok("[\"a\", \"b*\"]")),
@@ -425,58 +392,6 @@ mod tests {
         let accepted = check(&claims, &rules, NOW).expect("good");
         assert_eq!(accepted.grant.roles, Roles::NONE.with(Role::Observer));
         assert_eq!(accepted.grant.devices, Patterns::new(["a"]).expect("patterns"));
-    }
-
-    fn named(names: &[(&str, Role)]) -> IssuerSettings {
-        let names = names.iter().map(|(name, role)| ((*name).to_owned(), Roles::NONE.with(*role)));
-        IssuerSettings { role_names: names.collect(), ..rules() }
-    }
-
-    #[test]
-    fn names_that_stand_for_roles_are_the_only_ones_that_count() {
-        let rules = named(&[("lab-admins", Role::Admin), ("lab users", Role::Client), ("lab-users", Role::Client)]);
-        for (roles, expected) in [
-            (json!(["lab-admins", "other"]), Ok("admin")),
-            (json!(["lab users", "lab-admins"]), Ok("client,admin")),
-            (json!("x lab-admins,lab-users"), Ok("client,admin")),
-            (json!(["all but lab-admins"]), Err(Denied::NoRole)),
-            (json!(["x,lab-admins", "lab-users,"]), Err(Denied::NoRole)),
-            (json!(["Lab-Admins"]), Err(Denied::NoRole)),
-            (json!(["admin", "client"]), Err(Denied::NoRole)),
-            (json!("admin"), Err(Denied::NoRole)),
-        ] {
-            let claims = claims(&json!({"cuttlebone_roles": roles}));
-            let given = check(&claims, &rules, NOW).map(|accepted| accepted.grant.roles.to_string());
-            assert_eq!(given, expected.map(str::to_owned), "{roles}");
-        }
-    }
-
-    /// Elsewhere it may be the holder of the account who wrote it: an address of e-mail, the name of a group.
-    #[test]
-    fn only_a_claim_of_words_has_several_names_in_a_string() {
-        let ours = rules();
-        let theirs = named(&[("client", Role::Client), ("admin", Role::Admin)]);
-        for (claim, value, expected) in [
-            ("cuttlebone_roles", json!("client, admin"), Ok("client,admin")),
-            ("scope", json!("openid client admin"), Ok("client,admin")),
-            ("scp", json!("client"), Ok("client")),
-            ("scope", json!("openid,admin"), Err(Denied::NoRole)),
-            ("email", json!("\"eve admin x\"@evil.example"), Err(Denied::NoRole)),
-            ("email", json!("\"eve,admin,x\"@evil.example"), Err(Denied::NoRole)),
-            ("groups", json!("friends of admin"), Err(Denied::NoRole)),
-            ("groups", json!("admin"), Ok("admin")),
-            ("/realm/roles", json!("not admin"), Err(Denied::NoRole)),
-            ("cuttlebone_roles", json!(["no admin"]), Err(Denied::NoRole)),
-            ("scope", json!(["no admin"]), Err(Denied::NoRole)),
-            ("groups", json!(["no admin", "client"]), Ok("client")),
-        ] {
-            for rules in [&ours, &theirs] {
-                let rules = IssuerSettings { roles_claim: claim.into(), ..rules.clone() };
-                let claims = claims(&json!({claim: value, "realm": {"roles": value}}));
-                let given = check(&claims, &rules, NOW).map(|accepted| accepted.grant.roles.to_string());
-                assert_eq!(given, expected.map(str::to_owned), "{claim} {value}");
-            }
-        }
     }
 
     #[test]

@@ -271,6 +271,13 @@ mod tests {
         assert_eq!(clocks.on_timer(clock::now()), None);
         tokio::time::advance(ASK_AGAIN).await;
         assert!(clocks.ask(clock::now()), "at once again");
+        // Whoever has little time to answer is asked well within it.
+        let mut settings = Settings::default();
+        settings.hub.probe = Duration::from_millis(50);
+        let mut clocks = Clocks::new(Arc::clone(&App::for_test(settings).settings), clock::now());
+        assert!(clocks.ask(clock::now()) && !clocks.ask(clock::now()));
+        tokio::time::advance(Duration::from_millis(5)).await;
+        assert_eq!(clocks.on_timer(clock::now()), Some(Due::Ask));
     }
 
     #[tokio::test(start_paused = true)]

@@ -288,6 +288,13 @@ impl Socket {
         assert!(text.contains(&format!(r#""message_type":"{message_type}""#)), "{text}");
     }
 
+    /// The server says that what it came with is not good any more, and closes.
+    pub(crate) async fn expect_taken_back(&mut self) {
+        // In all: it is pinged meanwhile.
+        let (error, code) = timeout(PATIENCE, self.close()).await.expect("in time");
+        assert!(error.contains("credential_expired") && code == 4003, "{error} {code}");
+    }
+
     /// Reads until the close; the text before it and its code.
     pub(crate) async fn close(&mut self) -> (String, u16) {
         let mut before = String::new();
