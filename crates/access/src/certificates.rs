@@ -21,6 +21,7 @@ pub use rule::{CertificateRule, RuleFault};
 pub use trust::{CertificateTrust, TrustFault};
 
 use names::Leaf;
+use rule::Unclear;
 use trust::Vouched;
 
 /// Which certificates are accepted, and what they give. Cheap to clone.
@@ -45,7 +46,8 @@ impl Certificates {
     /// The most rules.
     pub const MOST_RULES: usize = 1000;
 
-    /// Takes those that `trust` vouches for; of the rules the first that fits one of its names says what it gives.
+    /// Takes those that `trust` vouches for; of the rules the first that fits one of its names says what it gives. Where that is not
+    /// clear, nothing is given: later rules are for others.
     ///
     /// # Errors
     /// All faults, each with the number of its rule.
@@ -62,10 +64,9 @@ impl Certificates {
     pub(crate) fn recognise(&self, chain: &Chain, now: u64) -> Result<(Principal, Range<u64>), Denied> {
         let Vouched { good, is_constrained } = self.0.trust.verify(chain, now).ok_or(Denied::Certificate)?;
         let leaf = Leaf::read(chain.leaf(), is_constrained).ok_or(Denied::Certificate)?;
-        let found = self.0.rules.iter().find_map(|rule| rule.find(&leaf).map(|(name, devices)| (rule, name, devices)));
-        let (rule, name, devices) = found.ok_or(Denied::CertificateName)?;
-        // Nothing is given for a name that makes no pattern. Later rules are for others.
-        let devices = devices.map_err(|_| Denied::CertificateName)?;
+        let found = self.0.rules.iter().find_map(|rule| rule.find(&leaf).map(|found| (rule, found)));
+        let (rule, found) = found.ok_or(Denied::CertificateName)?;
+        let (name, devices) = found.map_err(|Unclear| Denied::CertificateName)?;
         let expires_at = Some(good.end - 1);
         let tenant = rule.tenant.clone();
         let grant = Grant { roles: rule.roles, devices, tenant, expires_at, ..Grant::default() };

@@ -50,9 +50,11 @@ pub(crate) fn reload(
     app: &App,
 ) -> Result<bool, TlsError> {
     let mut in_force = app.tls_clients.lock();
-    let changed = take(tls, settings, clients, app)?;
-    *in_force = clients.cloned();
-    Ok(changed)
+    let changed = take(tls, settings, clients, app);
+    if !matches!(changed, Err(TlsError::Clients { .. })) {
+        *in_force = clients.cloned();
+    }
+    changed
 }
 
 /// As [`reload`], with the clients of the last one.

@@ -30,7 +30,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::app::App;
-use crate::caller::{Caller, View};
+use crate::caller::{Caller, Shown, View};
 use crate::clock;
 use crate::link::Link;
 use crate::login::LoginSettings;
@@ -167,11 +167,8 @@ pub(crate) async fn recognise(
         (Err(Unrecognised::Missing), Some(Err(reason))) | (Err(reason), _) => Err(reason),
     };
     let caller = app.gate.or_user(recognised, link)?;
-    let caller = match link.and_then(Link::certificate_of_socket) {
-        Some(chain) => caller.by(chain.clone()),
-        None => caller,
-    };
-    if !app.gate.vouches_for(&caller) {
+    let caller = caller.by(link.map_or(Shown::NotAsked, Link::shown));
+    if !app.gate.takes_certificate_of(&caller) {
         return Err(Unrecognised::Denied(Denied::Certificate));
     }
     if app.gate.is_shut_out(&caller) { Err(Unrecognised::Denied(Denied::Revoked)) } else { Ok(caller) }
@@ -304,7 +301,7 @@ impl Gate {
     /// not that, and neither is it of a certificate that was good when it was `seen`, in seconds since 1970.
     pub(crate) fn is_taken_back(&self, caller: &Caller, seen: u64) -> bool {
         let access = self.access();
-        caller.chain().is_some_and(|chain| !access.vouches_for(chain, seen))
+        !caller.shown().is_good(&access, seen)
             || caller
                 .principal()
                 .is_some_and(|principal| !access.is_still_good(principal) || self.revocations.has(principal))
@@ -373,13 +370,13 @@ impl Gate {
     }
 
     /// Whether the certificate of the caller's connection is good, where one is needed.
-    fn vouches_for(&self, caller: &Caller) -> bool {
-        caller.chain().is_none_or(|chain| self.access().vouches_for(chain, clock::unix_ms() / 1000))
+    fn takes_certificate_of(&self, caller: &Caller) -> bool {
+        caller.shown().is_good(&self.access(), clock::unix_ms() / 1000)
     }
 
     /// Whether what the caller came with would be accepted now as it was then.
     pub(crate) fn is_still_good(&self, caller: &Caller) -> bool {
-        self.vouches_for(caller)
+        self.takes_certificate_of(caller)
             && match caller.principal() {
                 None => true,
                 Some(principal) => {

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::admission::ConnectionPermit;
+use crate::caller::Shown;
 use crate::clock;
 use crate::metrics::Refusal;
 use crate::origin::Scheme;
@@ -103,9 +104,14 @@ impl Link {
         self.certificate.get()
     }
 
-    /// The certificate of the socket: behind a proxy that of the proxy.
-    pub(crate) fn certificate_of_socket(&self) -> Option<&Chain> {
-        self.socket().certificate()
+    /// What the socket was begun with: behind a proxy, what the proxy showed.
+    pub(crate) fn shown(&self) -> Shown {
+        let socket = self.socket();
+        match (socket.certificate(), socket.scheme) {
+            (Some(chain), _) => Shown::Certificate(chain.clone()),
+            (None, Scheme::Https) => Shown::Nothing,
+            (None, Scheme::Http | Scheme::Any) => Shown::NotAsked,
+        }
     }
 
     /// The handshake is done. A longer chain than any has is none.

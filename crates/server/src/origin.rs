@@ -93,8 +93,8 @@ pub(crate) fn is_allowed(headers: &HeaderMap, also: &[Origin], scheme: Scheme) -
         (Some(only), None) => {
             let origin = only.to_str().ok().and_then(Origin::new);
             origin.is_some_and(|origin| {
-                // A host that is named is named with its scheme and port.
-                let is_named = also.iter().any(|named| named.host == origin.host);
+                // A host that is named with HTTPS has no other page of ours. One of plain HTTP may be a neighbour.
+                let is_named = also.iter().any(|named| named.is_https && named.host == origin.host);
                 also.contains(&origin) || (!is_named && origin.is_asked_for(headers, scheme))
             })
         }
@@ -171,6 +171,15 @@ mod tests {
         for origin in ["https://console.example", "HTTPS://Console.Example:443"] {
             assert!(is_allowed("127.0.0.1:8080", &[origin], false), "{origin}");
         }
+    }
+
+    #[test]
+    fn page_of_a_neighbour_that_is_named_leaves_ours_as_it_is() {
+        let of = |origin: &str| {
+            let also = Origin::new("http://localhost:3000").expect("an origin");
+            super::is_allowed(&headers(&[(HOST, "localhost:8080"), (ORIGIN, origin)]), &[also], Scheme::Any)
+        };
+        assert!(of("http://localhost:3000") && of("http://localhost:8080") && !of("http://localhost:4000"));
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl ServerHandle {
     /// handshakes from now on are done with it, and connections that are there go on. A server without TLS has none.
     ///
     /// # Errors
-    /// It can't be used: the old one is kept.
+    /// It can't be used: the old one is kept. Who vouches for clients is taken all the same, unless it is [`TlsError::Clients`].
     pub fn reload_tls(&self, settings: &TlsSettings, clients: Option<&ClientSettings>) -> Result<bool, TlsError> {
         let Some(tls) = &self.tls else { return Ok(false) };
         certificate::reload(tls, settings, clients, &self.app)

@@ -5,7 +5,7 @@
 //!
 //! Invariants: 1. what can't be used never takes the place of what is in use; 2. a handshake that begins after a reload has the
 //! new, and connections that are there go on; 3. after a reload no session of before is resumed, for what it stood on may not
-//! be good any more.
+//! be good any more; 4. who vouches for clients waits for no certificate of our own.
 
 mod below;
 mod chain;
@@ -27,8 +27,9 @@ use ring::digest::{Context, SHA256};
 use rustls::ServerConfig;
 use rustls::crypto::ring as provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -74,12 +75,19 @@ pub struct Tls {
 }
 
 /// What is in use.
+#[derive(Clone, Default)]
 struct Current {
     config: Option<Arc<ServerConfig>>,
     fingerprint: Option<Arc<str>>,
     validity: Option<Validity>,
     cert_file: PathBuf,
-    /// Of everything that was read.
+    /// Of all that was read: of this server, and of who vouches for clients.
+    digests: ([u8; 32], [u8; 32]),
+}
+
+/// Who vouches for clients.
+struct Vouching {
+    verifier: Arc<dyn ClientCertVerifier>,
     digest: [u8; 32],
 }
 
@@ -105,8 +113,9 @@ impl TlsSettings {
     /// # Errors
     /// As [`Self::load`].
     pub fn load_with(&self, clients: Option<&ClientSettings>) -> Result<Tls, TlsError> {
-        let current = Current::read(self, clients)?;
-        Ok(Tls { current: Arc::new(RwLock::new(current)), challenges: Challenges::default() })
+        let current = Current::read(self, &Vouching::read(clients)?)?;
+        let current = Arc::new(RwLock::new(current.unwrap_or_default()));
+        Ok(Tls { current, challenges: Challenges::default() })
     }
 
     fn read(&self) -> Result<Option<Identity>, TlsError> {
@@ -150,7 +159,7 @@ impl Tls {
     /// Without a certificate.
     #[must_use]
     pub fn without_certificate() -> Self {
-        Self { current: Arc::new(RwLock::new(Current::none())), challenges: Challenges::default() }
+        Self { current: Arc::default(), challenges: Challenges::default() }
     }
 
     /// Answers the challenge of an authority for one of our names, which may come by any connection, until the guard is
@@ -167,19 +176,24 @@ impl Tls {
     /// in seconds since 1970. Blocks for as long as the disk does.
     ///
     /// # Errors
-    /// [`TlsError`]: what was there goes on. A certificate that is not good now takes the place of none that is.
+    /// [`TlsError::Clients`]: all that was there goes on. Any other: the certificate that was there does, with what `clients` name
+    /// now. One that is not good now takes the place of none that is.
     pub fn reload(&self, settings: &TlsSettings, clients: Option<&ClientSettings>, now: u64) -> Result<bool, TlsError> {
-        let new = Current::read(settings, clients)?;
+        let vouching = Vouching::read(clients)?;
+        let read = Current::read(settings, &vouching);
         let mut current = self.current.write();
-        // A kept certificate whose file is gone is still there.
-        if new.digest == current.digest || new.config.is_none() {
-            return Ok(false);
+        let (new, fault) = match read {
+            Ok(Some(new)) if new.is_good_at(now) || !current.is_good_at(now) => (new, None),
+            Ok(Some(new)) => (current.with(&vouching)?, Some(TlsError::NotNow { path: new.cert_file })),
+            // A kept certificate whose file is gone is still there.
+            Ok(None) => (current.with(&vouching)?, None),
+            Err(fault) => (current.with(&vouching)?, Some(fault)),
+        };
+        let is_another = new.digests != current.digests;
+        if is_another {
+            *current = new;
         }
-        if !new.is_good_at(now) && current.is_good_at(now) {
-            return Err(TlsError::NotNow { path: new.cert_file });
-        }
-        *current = new;
-        Ok(true)
+        fault.map_or(Ok(is_another), Err)
     }
 
     /// Does a handshake. The caller sets the deadline.
@@ -233,27 +247,32 @@ impl fmt::Debug for Tls {
 }
 
 impl Current {
-    fn read(settings: &TlsSettings, clients: Option<&ClientSettings>) -> Result<Self, TlsError> {
-        let clients = clients.map(ClientSettings::read).transpose()?;
-        settings.read()?.map_or_else(|| Ok(Self::none()), |identity| Self::new(identity, clients))
+    fn read(settings: &TlsSettings, vouching: &Vouching) -> Result<Option<Self>, TlsError> {
+        settings.read()?.map(|identity| Self::new(identity, vouching)).transpose()
     }
 
-    fn none() -> Self {
-        Self { config: None, fingerprint: None, validity: None, cert_file: PathBuf::new(), digest: [0; 32] }
-    }
-
-    fn new(identity: Identity, clients: Option<Clients>) -> Result<Self, TlsError> {
-        let digest = digest(&identity, clients.as_ref());
-        let verifier = clients.map_or_else(|| Ok(WebPkiClientVerifier::no_client_auth()), Clients::verifier)?;
+    fn new(identity: Identity, vouching: &Vouching) -> Result<Self, TlsError> {
         let Identity { chain, key, cert_file, key_file } = identity;
+        let own = digest(chain.iter().map(AsRef::as_ref).chain([key.secret_der()]));
         let fingerprint = chain.first().map(|cert| fingerprint::sha256(cert).into());
         let validity = chain.first().and_then(|cert| Validity::of(cert));
-        let config = server_config(chain, key, verifier).map_err(|source| TlsError::Unusable {
-            cert: cert_file.clone(),
-            key: key_file,
-            source,
+        let certified = CertifiedKey::from_der(chain, key, &provider::default_provider());
+        let config = certified
+            .and_then(|certified| server_config(Arc::new(SingleCertAndKey::from(certified)), vouching))
+            .map_err(|source| TlsError::Unusable { cert: cert_file.clone(), key: key_file, source })?;
+        Ok(Self { config: Some(Arc::new(config)), fingerprint, validity, cert_file, digests: (own, vouching.digest) })
+    }
+
+    /// The same certificate, if there is one, with who vouches for clients now.
+    fn with(&self, vouching: &Vouching) -> Result<Self, TlsError> {
+        let Some(config) = self.config.as_ref().filter(|_| self.digests.1 != vouching.digest) else {
+            return Ok(self.clone());
+        };
+        let config = server_config(Arc::clone(&config.cert_resolver), vouching).map_err(|source| {
+            TlsError::Unusable { cert: self.cert_file.clone(), key: self.cert_file.clone(), source }
         })?;
-        Ok(Self { config: Some(Arc::new(config)), fingerprint, validity, cert_file, digest })
+        let digests = (self.digests.0, vouching.digest);
+        Ok(Self { config: Some(Arc::new(config)), digests, ..self.clone() })
     }
 
     fn is_good_at(&self, now: u64) -> bool {
@@ -261,11 +280,19 @@ impl Current {
     }
 }
 
+impl Vouching {
+    fn read(clients: Option<&ClientSettings>) -> Result<Self, TlsError> {
+        let clients = clients.map(ClientSettings::read).transpose()?;
+        let digest = digest(clients.iter().flat_map(Clients::parts));
+        let verifier = clients.map_or_else(|| Ok(WebPkiClientVerifier::no_client_auth()), Clients::verifier)?;
+        Ok(Self { verifier, digest })
+    }
+}
+
 /// Tells what was read from what was read before.
-fn digest(identity: &Identity, clients: Option<&Clients>) -> [u8; 32] {
+fn digest<'a>(parts: impl Iterator<Item = &'a [u8]>) -> [u8; 32] {
     let mut context = Context::new(&SHA256);
-    let own = identity.chain.iter().map(AsRef::as_ref).chain([identity.key.secret_der()]);
-    for part in own.chain(clients.into_iter().flat_map(Clients::parts)) {
+    for part in parts {
         context.update(&part.len().to_be_bytes());
         context.update(part);
     }
@@ -274,15 +301,11 @@ fn digest(identity: &Identity, clients: Option<&Clients>) -> [u8; 32] {
     digest
 }
 
-fn server_config(
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-    verifier: Arc<dyn ClientCertVerifier>,
-) -> Result<ServerConfig, rustls::Error> {
+fn server_config(own: Arc<dyn ResolvesServerCert>, vouching: &Vouching) -> Result<ServerConfig, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider::default_provider()))
         .with_safe_default_protocol_versions()?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key)?;
+        .with_client_cert_verifier(Arc::clone(&vouching.verifier))
+        .with_cert_resolver(own);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     // Sessions are resumed by tickets that the peer keeps, so that none are kept here. The keys of tickets are of this config.
     config.ticketer = provider::Ticketer::new()?;

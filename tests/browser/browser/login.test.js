@@ -194,8 +194,15 @@ test('over TLS the cookies are of this host only', async () => {
   const cookies = await kept(page);
   assert.deepEqual(
     cookies.map(({ name, httpOnly, sameSite, secure }) => ({ name, httpOnly, sameSite, secure })),
-    [{ name: '__Host-cuttlebone', httpOnly: true, sameSite: 'Strict', secure: true }],
+    [{ name: '__Host-Http-cuttlebone', httpOnly: true, sameSite: 'Strict', secure: true }],
   );
+  // A script puts none in its place, and none beside it: this one could be that of a neighbour on another port.
+  await page.evaluate(() => {
+    for (const more of ['', '; Partitioned', '; Max-Age=0']) {
+      document.cookie = `__Host-Http-cuttlebone=another; Secure; Path=/; SameSite=None${more}`;
+    }
+  });
+  assert.deepEqual(await kept(page), cookies);
   const opened = page.waitForEvent('websocket');
   await page.goto(server.viewer('cvd-1'));
   assert.match((await opened).url(), /^wss:/);

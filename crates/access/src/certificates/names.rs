@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
-use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::der::asn1::ObjectIdentifier;
+use x509_cert::ext::pkix::name::{DirectoryString, GeneralName};
 use x509_cert::ext::pkix::{NameConstraints, SubjectAltName};
 
 /// The longest name that is looked at, in bytes.
@@ -21,7 +22,7 @@ pub enum NameKind {
     Uri,
     /// A mail address among them.
     Email,
-    /// The first common name of the subject.
+    /// The first common name of the subject. A second one is none that can be read.
     CommonName,
 }
 
@@ -60,8 +61,12 @@ impl fmt::Display for NameKind {
     }
 }
 
-/// What is read of the certificate of a peer.
-pub(super) struct Leaf(Vec<(NameKind, String)>);
+/// Where in a subject a common name stands.
+const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+
+/// What is read of the certificate of a peer: its names, and `None` for one that is none for us. Nobody knows then which rule it
+/// was meant for.
+pub(super) struct Leaf(Vec<(NameKind, Option<String>)>);
 
 impl Leaf {
     /// `None` if it can't be read. Where an authority may vouch for some names only (`is_constrained`), nothing keeps it to them in
@@ -71,24 +76,27 @@ impl Leaf {
         let certificate = certificate.tbs_certificate();
         let alternative = certificate.get_extension::<SubjectAltName>().ok()?.map(|(_, names)| names.0);
         let mut names: Vec<_> = alternative.unwrap_or_default().iter().filter_map(of_general).collect();
-        if !is_constrained && let Ok(Some(name)) = certificate.subject().common_name() {
-            names.push((NameKind::CommonName, name.value().into_owned()));
+        if !is_constrained {
+            let parts = certificate.subject().iter().filter(|part| part.oid == COMMON_NAME);
+            names.extend(parts.enumerate().map(|(at, part)| {
+                let name = DirectoryString::try_from(&part.value).ok().filter(|_| at == 0);
+                (NameKind::CommonName, name.map(|name| name.value().into_owned()))
+            }));
         }
-        names.retain(|(_, name)| is_plain(name));
-        Some(Self(names))
+        Some(Self(names.into_iter().map(|(kind, name)| (kind, name.filter(|name| is_plain(name)))).collect()))
     }
 
     /// Its names of a kind, in their order.
-    pub(super) fn of(&self, wanted: NameKind) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(move |(kind, _)| *kind == wanted).map(|(_, name)| name.as_str())
+    pub(super) fn of(&self, wanted: NameKind) -> impl Iterator<Item = Option<&str>> {
+        self.0.iter().filter(move |(kind, _)| *kind == wanted).map(|(_, name)| name.as_deref())
     }
 }
 
-fn of_general(name: &GeneralName) -> Option<(NameKind, String)> {
+fn of_general(name: &GeneralName) -> Option<(NameKind, Option<String>)> {
     match name {
-        GeneralName::DnsName(name) => Some((NameKind::Dns, name.as_str().to_ascii_lowercase())),
-        GeneralName::UniformResourceIdentifier(name) => Some((NameKind::Uri, name.as_str().to_owned())),
-        GeneralName::Rfc822Name(name) => Some((NameKind::Email, name.as_str().to_owned())),
+        GeneralName::DnsName(name) => Some((NameKind::Dns, Some(name.as_str().to_ascii_lowercase()))),
+        GeneralName::UniformResourceIdentifier(name) => Some((NameKind::Uri, Some(name.as_str().to_owned()))),
+        GeneralName::Rfc822Name(name) => Some((NameKind::Email, Some(name.as_str().to_owned()))),
         _ => None,
     }
 }

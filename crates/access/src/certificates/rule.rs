@@ -26,6 +26,10 @@ pub struct CertificateRule {
     pub tenant: Option<Tenant>,
 }
 
+/// A rule fits and gives nothing that can be said, or whether it fits can't be: a name of its kind can't be read.
+#[derive(Debug)]
+pub(super) struct Unclear;
+
 /// What is wrong with a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RuleFault {
@@ -66,14 +70,17 @@ impl CertificateRule {
         faults
     }
 
-    /// The first name that fits, and the devices that it gives; a fault if it makes no pattern.
-    pub(super) fn find<'a>(&self, leaf: &'a Leaf) -> Option<(&'a str, Result<Patterns, InvalidPattern>)> {
-        let name = leaf.of(self.kind).find(|name| self.name.matches(name))?;
+    /// The first name that fits, and the devices that it gives.
+    pub(super) fn find<'a>(&self, leaf: &'a Leaf) -> Option<Result<(&'a str, Patterns), Unclear>> {
+        let Some(name) = leaf.of(self.kind).flatten().find(|name| self.name.matches(name)) else {
+            return leaf.of(self.kind).any(|name| name.is_none()).then_some(Err(Unclear));
+        };
         let star = self.name.as_str().split_once('*').and_then(|(before, after)| {
             let inner = name.strip_prefix(before)?;
             inner.strip_suffix(after)
         });
-        Some((name, self.devices_of(name, star.unwrap_or_default())))
+        let devices = self.devices_of(name, star.unwrap_or_default());
+        Some(devices.map(|devices| (name, devices)).map_err(|_| Unclear))
     }
 
     fn devices_of(&self, name: &str, star: &str) -> Result<Patterns, InvalidPattern> {

@@ -8,7 +8,7 @@ use cuttlebone_access::{
 };
 use cuttlebone_proto::DeviceId;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, DnValue,
     ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, NameConstraints,
     RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
@@ -178,6 +178,37 @@ fn rule_that_fits_and_makes_no_pattern_leaves_its_name_to_no_other() {
     params.distinguished_name.push(DnType::CommonName, "guest-");
     let found = recognise(&issuer, vec![guests("{*}"), everybody()], &sign(&params, &issuer));
     assert_eq!(found.err(), Some(Denied::CertificateName), "an empty one is none");
+}
+
+/// Whether the first rule is for it nobody can say; the second is for others.
+#[test]
+fn name_that_can_not_be_read_leaves_its_certificate_to_no_later_rule() {
+    let issuer = authority("ours");
+    let rules = || {
+        let guests = rule(NameKind::CommonName, "guest-*", Role::Client, &["a"]);
+        vec![guests, rule(NameKind::Dns, "*.lab.example", Role::Admin, &["*"])]
+    };
+    let named = |values: Vec<(DnType, DnValue)>| {
+        let mut params = client(&[dns("*.lab.example"), dns("d.lab.example")]);
+        values.into_iter().for_each(|(kind, value)| params.distinguished_name.push(kind, value));
+        sign(&params, &issuer)
+    };
+    let recognise = |chain: &Chain| recognise(&issuer, rules(), chain).map(|principal| principal.identity().to_owned());
+    let second = DnType::CustomDnType(vec![2, 5, 4, 3]);
+    for (what, chain) in [
+        ("ASCII", named(vec![(DnType::CommonName, DnValue::Ia5String("guest-1".try_into().expect("ASCII")))])),
+        ("long", named(vec![(DnType::CommonName, DnValue::Utf8String(format!("guest-{}", "x".repeat(248))))])),
+        ("a star", named(vec![(DnType::CommonName, "guest-*".into())])),
+        ("the second", named(vec![(DnType::CommonName, "x".into()), (second.clone(), "guest-1".into())])),
+    ] {
+        assert_eq!(recognise(&chain), Err(Denied::CertificateName), "{what}");
+    }
+    // What fits, fits beside others that can't be read.
+    for (name, identity) in [("guest-1", "cert:common_name:guest-1"), ("x", "cert:dns:d.lab.example")] {
+        assert_eq!(recognise(&named(vec![(DnType::CommonName, name.into())])).as_deref(), Ok(identity));
+    }
+    let both = named(vec![(DnType::CommonName, "guest-1".into()), (second, "x".into())]);
+    assert_eq!(recognise(&both).as_deref(), Ok("cert:common_name:guest-1"));
 }
 
 /// A name becomes part of a pattern of device ids.

@@ -12,12 +12,13 @@ const SCHEME: &[u8] = b"bearer ";
 const SUBPROTOCOL: &[u8] = b"bearer.";
 const PARAMETER: &str = "access_token=";
 
-/// The cookie where the page came by TLS: the browser takes it from no other host and sends it nowhere else.
-pub(crate) const SECURE_COOKIE: &str = "__Host-cuttlebone";
+/// The cookie where the page came by TLS: a browser takes it from no other host and sends it nowhere else, and takes it from no
+/// script if it knows what `Http-` says.
+pub(crate) const SECURE_COOKIE: &str = "__Host-Http-cuttlebone";
 /// The cookie where it did not.
 pub(crate) const PLAIN_COOKIE: &str = "cuttlebone";
 /// The cookies of an attempt to sign in at a provider: where the page did not come by TLS, and where it did.
-pub(crate) const LOGIN_COOKIES: [&str; 2] = ["cuttlebone-login", "__Host-cuttlebone-login"];
+pub(crate) const LOGIN_COOKIES: [&str; 2] = ["cuttlebone-login", "__Host-Http-cuttlebone-login"];
 
 /// Several credentials, or one that is none.
 #[derive(Debug, PartialEq, Eq)]
@@ -141,7 +142,7 @@ mod tests {
         };
         let cookie = (COOKIE, "a=b; cuttlebone=abc; c");
         assert!(matches!(of(std::slice::from_ref(&cookie)), Presented::Cookie(_)));
-        assert!(matches!(of(&[(COOKIE, "x__Host-cuttlebone=abc; acuttlebone=x; cuttlebone=")]), Presented::Nothing));
+        assert!(matches!(of(&[(COOKIE, "x__Host-Http-cuttlebone=abc; acuttlebone=x; cuttlebone=")]), Presented::Nothing));
         assert!(matches!(of(&[cookie.clone(), (ORIGIN, "https://x")]), Presented::Nothing));
         let of_tls = |name: &str| {
             let headers = [(COOKIE, HeaderValue::from_str(&format!("{name}=abc")).expect("a value"))];
@@ -156,7 +157,7 @@ mod tests {
     fn cookie_that_others_can_not_have_set_counts() {
         let of = |host: &str, scheme| {
             let value = |text: &str| HeaderValue::from_str(text).expect("a value");
-            let lines = [(HOST, value(host)), (COOKIE, value("__Host-cuttlebone=of-tls; cuttlebone=plain"))];
+            let lines = [(HOST, value(host)), (COOKIE, value("__Host-Http-cuttlebone=of-tls; cuttlebone=plain"))];
             match super::of(&lines.into_iter().collect(), None, scheme).expect("readable") {
                 Presented::Cookie(token) => token.as_str().to_owned(),
                 _ => String::new(),

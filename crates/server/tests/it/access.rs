@@ -401,9 +401,9 @@ async fn page_signs_in_with_a_token_and_is_recognised_by_the_cookie_until_it_sig
     let gone: Vec<_> =
         signed_out.headers.get_all("set-cookie").iter().map(|value| value.to_str().expect("text")).collect();
     let plain = "cuttlebone=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0";
-    assert_eq!(gone, ["__Host-cuttlebone=; Path=/; HttpOnly; SameSite=Strict; Secure; Max-Age=0", plain]);
+    assert_eq!(gone, ["__Host-Http-cuttlebone=; Path=/; HttpOnly; SameSite=Strict; Secure; Max-Age=0", plain]);
     let https = ask(&server, "POST", "/api/v1/session", &format!("{authorization}origin: https://{addr}\r\n")).await;
-    assert!(https.header("set-cookie").starts_with("__Host-cuttlebone="), "{https:?}");
+    assert!(https.header("set-cookie").starts_with("__Host-Http-cuttlebone="), "{https:?}");
     assert!(https.header("set-cookie").ends_with("; Secure"), "{https:?}");
 }
 

@@ -31,7 +31,7 @@ impl Pair {
         &self.0
     }
 
-    fn write(&self, (cert, key): &(String, String)) {
+    pub(crate) fn write(&self, (cert, key): &(String, String)) {
         fs::write(self.0.join("cert.pem"), cert).expect("writes");
         fs::write(self.0.join("key.pem"), key).expect("writes");
         self.set_mode(0o600);
@@ -55,8 +55,13 @@ impl Drop for Pair {
 
 /// A certificate and its key, good until the first day of that year.
 fn certificate(until: i32) -> (String, String) {
+    certificate_of(2020, until)
+}
+
+/// The same, from the first day of one year until that of another.
+pub(crate) fn certificate_of(from: i32, until: i32) -> (String, String) {
     let mut params = CertificateParams::new(["localhost".to_owned()]).expect("a name");
-    params.not_before = date_time_ymd(2020, 1, 1);
+    params.not_before = date_time_ymd(from, 1, 1);
     params.not_after = date_time_ymd(until, 1, 1);
     let key = KeyPair::generate().expect("a key");
     (params.self_signed(&key).expect("a certificate").pem(), key.serialize_pem())

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use cuttlebone_access::{NewToken, TokenFields};
 use cuttlebone_client::{ClientEvent, ClientOptions, DeviceEvent, DeviceOptions, Endpoint, Trust, client, device};
+use cuttlebone_server::TlsError;
 use rcgen::{ExtendedKeyUsagePurpose, SerialNumber, date_time_ymd};
 use tokio::time::Instant;
 
+use crate::certificates::certificate_of;
 use support::{Asking, Authority, Identity, access, from_now, needing, needing_with, unix_now};
 
 const WHOAMI: &str = "GET /api/v1/whoami";
@@ -103,7 +105,7 @@ async fn token_goes_before_the_certificate_and_that_before_the_cookie() {
     });
     let (bearer, cookie) = (
         format!("authorization: Bearer {}\r\n", new.secret()),
-        format!("cookie: __Host-cuttlebone={}\r\n", new.secret()),
+        format!("cookie: __Host-Http-cuttlebone={}\r\n", new.secret()),
     );
     let peer = authority.client("a.lab.example");
     assert_eq!(peer.name(&asking.server, &bearer).await, "token");
@@ -242,6 +244,46 @@ async fn t20_certificate_is_needed_of_who_was_there_before_and_of_proxies() {
     asking.server.handle.set_access(needing(&new));
     device.expect_taken_back().await;
     assert_eq!(proxy.status(&asking.server, WHOAMI, "x-forwarded-for: 192.0.2.7\r\n").await, 401);
+}
+
+/// The handshake did not ask for one then.
+#[tokio::test]
+async fn t20_who_showed_no_certificate_goes_when_one_is_needed() {
+    let authority = Authority::new();
+    let asking = Asking::with("none", &authority, false, |settings| settings.access.anonymous = true);
+    let (nobody, peer) = (Identity::none(), authority.client("peer"));
+    let mut bare = nobody.device(&asking.server, "a").await;
+    let mut vouched = peer.device(&asking.server, "b").await;
+    asking.server.handle.set_access(needing(&authority));
+    bare.expect_taken_back().await;
+    assert_eq!(nobody.status(&asking.server, WHOAMI, "").await, 401);
+    assert_eq!(peer.status(&asking.server, WHOAMI, "").await, 200);
+    let mut client = peer.websocket(&asking.server, "/connect_client", None).await.expect("upgraded");
+    client.send(r#"{"message_type":"connect","device_id":"b"}"#).await;
+    client.expect("config").await;
+    client.expect("device_info").await;
+    client.send(r#"{"message_type":"forward","payload":1}"#).await;
+    vouched.expect("client_msg").await;
+}
+
+/// A certificate of the server that can't be used yet, or not at all, keeps nobody's verifier in force.
+#[tokio::test]
+async fn t41_who_vouches_for_clients_waits_for_no_certificate_of_the_server() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let nonsense = ("nonsense".to_owned(), certificate_of(2020, 2049).1);
+    for (name, pair) in [("late", certificate_of(2040, 2049)), ("bad", nonsense)] {
+        let asking = Asking::with(name, &old, true, |settings| {
+            settings.access.access = access(&old.pem(), "");
+            settings.access.anonymous = true;
+        });
+        let (before, after) = (old.client("a.lab.example"), new.client("b.lab.example"));
+        assert_eq!(before.status(&asking.server, WHOAMI, "").await, 200);
+        let error = asking.trust_beside_a_bad_pair(&new, &pair);
+        assert_eq!(matches!(error, TlsError::NotNow { .. }), name == "late", "{error}");
+        assert_eq!(before.status(&asking.server, WHOAMI, "").await, 0, "{name}: the handshake fails");
+        assert_ne!(after.status(&asking.server, WHOAMI, "").await, 0, "{name}");
+        assert_eq!(Identity::none().status(&asking.server, WHOAMI, "").await, 0, "{name}");
+    }
 }
 
 #[tokio::test]

@@ -258,7 +258,7 @@ async fn pages_that_come_by_tls_have_cookies_of_their_own_host_only() {
         settings.access.login.as_mut().expect("there is one").public_url = "https://devices.example".to_owned();
     });
     let begun = get(&server, "/api/v1/login", "").await;
-    let attempt = cookies(&begun)["__Host-cuttlebone-login"].clone();
+    let attempt = cookies(&begun)["__Host-Http-cuttlebone-login"].clone();
     assert!(attempt.ends_with("; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=600"), "{attempt}");
     let to = Url::parse(begun.header("location")).expect("a URL");
     let query: HashMap<_, _> = to.query_pairs().into_owned().collect();
@@ -266,11 +266,11 @@ async fn pages_that_come_by_tls_have_cookies_of_their_own_host_only() {
     let path = format!("/api/v1/login/callback?code=c&state={}", query["state"]);
     let planted = get(&server, &path, &format!("cookie: cuttlebone-login={}\r\n", value(&attempt))).await;
     assert_eq!(planted.header("location"), "https://devices.example/#login=lost");
-    let back = get(&server, &path, &format!("cookie: __Host-cuttlebone-login={}\r\n", value(&attempt))).await;
+    let back = get(&server, &path, &format!("cookie: __Host-Http-cuttlebone-login={}\r\n", value(&attempt))).await;
     assert_eq!(back.header("location"), "https://devices.example/");
-    let kept = &cookies(&back)["__Host-cuttlebone"];
+    let kept = &cookies(&back)["__Host-Http-cuttlebone"];
     assert!(kept.ends_with("; Path=/; HttpOnly; SameSite=Strict; Secure"), "{kept}");
-    let cookie = format!("cookie: __Host-cuttlebone={}\r\n", value(kept));
+    let cookie = format!("cookie: __Host-Http-cuttlebone={}\r\n", value(kept));
     assert_eq!(get(&server, "/devices", &cookie).await.status, 200);
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cuttlebone_access::{Access, CertificateRule, CertificateTrust, Certificates, NameKind, Role, Roles, StaticTokens};
 use cuttlebone_client::ClientCertificate;
-use cuttlebone_server::{ClientSettings, Settings};
+use cuttlebone_server::{ClientSettings, Settings, TlsError};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderName, HeaderValue};
 use rcgen::{
@@ -145,6 +145,14 @@ impl Asking {
         let clients = self.clients(None);
         self.server.handle.set_access(access(&authority.pem(), ""));
         assert!(self.server.handle.reload_tls(&self.pair.settings(), Some(&clients)).expect("good"));
+    }
+
+    /// The same, where the server's own certificate can't be used.
+    pub(crate) fn trust_beside_a_bad_pair(&self, authority: &Authority, pair: &(String, String)) -> TlsError {
+        fs::write(&self.ca_file, authority.pem()).expect("writes");
+        self.pair.write(pair);
+        let clients = self.clients(None);
+        self.server.handle.reload_tls(&self.pair.settings(), Some(&clients)).expect_err("they are bad")
     }
 
     /// This list counts from now on, in the handshake alone: who recognises certificates has none.

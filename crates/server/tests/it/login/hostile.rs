@@ -127,7 +127,7 @@ async fn answer_to_an_attempt_of_another_browser_signs_nobody_in() {
         ("no attempt", String::new()),
         ("another attempt", victim.header()),
         ("an attempt that was made up", "cookie: cuttlebone-login=AAAA\r\n".to_owned()),
-        ("the cookie of another kind of page", format!("cookie: __Host-cuttlebone-login={}\r\n", attacker.cookie)),
+        ("the cookie of another kind of page", format!("cookie: __Host-Http-cuttlebone-login={}\r\n", attacker.cookie)),
     ] {
         let answer = get(&server, &path, &headers).await;
         assert_outcome(&answer, "lost", why);
