@@ -103,7 +103,7 @@ impl App {
             lacks_certificate: AtomicBool::new(false),
             tls_clients: Mutex::new(settings.https.clients.clone()),
             feed: Feed::new(settings.hub.event_buffer),
-            listings: Listings::default(),
+            listings: Listings::new(memory::lists(settings.memory)),
             assembly: Assembly::new(memory::assembling(settings.memory)),
             event_streams: Arc::new(Semaphore::new(settings.http.event_streams)),
             away: Admission::new(Bounds::of(settings.connections.max, settings.connections.per_address)),

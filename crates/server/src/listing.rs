@@ -1,9 +1,13 @@
 //! Devices as the HTTP API shows them, one and all.
 //!
 //! Invariants: 1. what is written without letting others work is bounded in entries and in bytes; 2. one listing is written at
-//! a time, and everybody who sees everything in the same view, and asked before it was begun, gets the same one.
+//! a time, and everybody who sees everything in the same view, and asked before it was begun, gets the same one; 3. what is written and
+//! still there, because it is not read or is kept, is bounded in bytes.
+
+mod budget;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use cuttlebone_hub::{DeviceSummary, Lease, Realm, Registry};
@@ -12,6 +16,7 @@ use serde::Serialize;
 use tokio::task::yield_now;
 
 use crate::caller::{Caller, View};
+use budget::{Budget, Reader, Share};
 
 /// How many entries are written before other tasks get a turn.
 const ENTRIES_AT_ONCE: usize = 256;
@@ -92,26 +97,43 @@ pub(crate) fn tenant_in<'a>(view: &View, realm: &'a Realm) -> Option<&'a str> {
 }
 
 /// The entry and `registration_info`, which is what the device registered with, byte for byte.
-pub(crate) fn detail(device: &DeviceSummary) -> String {
+fn detail(device: &DeviceSummary) -> String {
     let mut text = serde_json::to_string(&Entry::of(device)).unwrap_or_default();
     text.pop();
-    text.push_str(",\"registration_info\":");
+    let name = ",\"registration_info\":";
+    text.reserve_exact(name.len() + device.info.len() + 1);
+    text.push_str(name);
     text.push_str(&device.info);
     text.push('}');
     text
 }
 
 /// The listings of the moment, each shared by all who see the same.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Listings {
     newest: Mutex<HashMap<View, (u64, Listing)>>,
     turn: tokio::sync::Mutex<()>,
+    budget: Arc<Budget>,
 }
 
+/// As many listings are not read yet as there may be.
+#[derive(Debug)]
+pub(crate) struct TooManyUnread;
+
 impl Listings {
+    /// Those that are there may come to so many bytes.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { newest: Mutex::default(), turn: tokio::sync::Mutex::default(), budget: Budget::new(most) }
+    }
+
+    /// What those that are there come to, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.budget.bytes()
+    }
+
     /// The devices that the caller may know of, at least as new as the call. Those who see everything in their view share a
     /// listing; for anybody else one is written each time.
-    pub(crate) async fn seen_by(&self, caller: &Caller, registry: &Registry) -> Listing {
+    pub(crate) async fn seen_by(&self, caller: &Caller, registry: &Registry) -> Result<Listing, TooManyUnread> {
         let view = caller.view();
         if caller.sees_all() {
             return self.current(view, registry).await;
@@ -119,28 +141,47 @@ impl Listings {
         let _turn = self.turn.lock().await;
         let mut devices = registry.list();
         devices.retain(|device| caller.may_see(&device.address));
-        Listing::of(&devices, &view).await
+        let text = write(&devices, &view).await;
+        self.within_budget(Reader::of(caller), text).map(Listing)
+    }
+
+    /// One device, with what it registered with.
+    pub(crate) fn one(&self, caller: &Caller, device: &DeviceSummary) -> Result<Bytes, TooManyUnread> {
+        self.within_budget(Reader::of(caller), detail(device).into_bytes())
     }
 
     /// All devices in a view.
     ///
     /// Relies on [`Registry::version`] growing before the change that it stands for can be seen to be complete: what is
     /// listed after reading a version has all that the version counts. Cancel safe.
-    async fn current(&self, view: View, registry: &Registry) -> Listing {
+    async fn current(&self, view: View, registry: &Registry) -> Result<Listing, TooManyUnread> {
         let wanted = registry.version();
         if let Some(listing) = self.known(&view, wanted) {
-            return listing;
+            return Ok(listing);
         }
         let _turn = self.turn.lock().await;
         if let Some(listing) = self.known(&view, wanted) {
-            return listing;
+            return Ok(listing);
         }
         let version = registry.version();
         let mut devices = registry.list();
         devices.retain(|device| view.has(&device.address.realm));
-        let listing = Listing::of(&devices, &view).await;
+        let text = write(&devices, &view).await;
+        // It takes the place of the one before.
+        self.newest.lock().remove(&view);
+        let listing = Listing(self.within_budget(Reader::All(view.clone()), text)?);
         self.keep(view, version, &listing);
-        listing
+        Ok(listing)
+    }
+
+    /// Those that are kept make room.
+    fn within_budget(&self, reader: Reader, text: Vec<u8>) -> Result<Bytes, TooManyUnread> {
+        let mut share = self.budget.take(reader.clone(), text.capacity());
+        if share.is_none() {
+            self.newest.lock().clear();
+            share = self.budget.take(reader, text.capacity());
+        }
+        share.map(|share| Bytes::from_owner(Text { text, _share: share })).ok_or(TooManyUnread)
     }
 
     fn known(&self, view: &View, wanted: u64) -> Option<Listing> {
@@ -159,29 +200,43 @@ impl Listings {
     }
 }
 
+/// Writes the event of a listing, in the order of the devices.
+async fn write(devices: &[DeviceSummary], view: &View) -> Vec<u8> {
+    let mut text = format!("{HEAD}[").into_bytes();
+    let mut turn = (0, 0);
+    for (index, device) in devices.iter().enumerate() {
+        if index > 0 {
+            text.push(b',');
+        }
+        text.extend_from_slice(&serde_json::to_vec(&Entry::seen_in(device, view)).unwrap_or_default());
+        if index - turn.0 >= ENTRIES_AT_ONCE || text.len() - turn.1 >= BYTES_AT_ONCE {
+            turn = (index, text.len());
+            yield_now().await;
+        }
+    }
+    text.push(b']');
+    text.extend_from_slice(TAIL.as_bytes());
+    text.shrink_to_fit();
+    text
+}
+
+/// A text, and what it takes of the budget until the last who reads it is done.
+struct Text {
+    text: Vec<u8>,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Text {
+    fn as_ref(&self) -> &[u8] {
+        &self.text
+    }
+}
+
 /// All devices as text, in the order of their ids. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Listing(Bytes);
 
 impl Listing {
-    async fn of(devices: &[DeviceSummary], view: &View) -> Self {
-        let mut text = format!("{HEAD}[").into_bytes();
-        let mut turn = (0, 0);
-        for (index, device) in devices.iter().enumerate() {
-            if index > 0 {
-                text.push(b',');
-            }
-            text.extend_from_slice(&serde_json::to_vec(&Entry::seen_in(device, view)).unwrap_or_default());
-            if index - turn.0 >= ENTRIES_AT_ONCE || text.len() - turn.1 >= BYTES_AT_ONCE {
-                turn = (index, text.len());
-                yield_now().await;
-            }
-        }
-        text.push(b']');
-        text.extend_from_slice(TAIL.as_bytes());
-        Self(text.into())
-    }
-
     /// A JSON array of all entries.
     pub(crate) fn array(&self) -> Bytes {
         self.0.slice(HEAD.len()..self.0.len() - TAIL.len())
@@ -237,15 +292,15 @@ mod tests {
     #[tokio::test]
     async fn a_listing_is_shared_while_nothing_changes() {
         let app = App::for_test(Settings::default());
-        let listing = app.listings.current(COMMON, &app.registry).await;
+        let listing = app.listings.current(COMMON, &app.registry).await.expect("room");
         let (array, block) = (listing.array(), listing.block());
-        let again = app.listings.current(COMMON, &app.registry).await;
+        let again = app.listings.current(COMMON, &app.registry).await.expect("room");
         assert_eq!((array.as_ptr(), block.as_ptr()), (again.array().as_ptr(), again.block().as_ptr()));
     }
 
     #[test]
     fn an_older_listing_is_not_what_is_wanted() {
-        let listings = Listings::default();
+        let listings = Listings::new(usize::MAX);
         listings.keep(COMMON, 7, &Listing(Bytes::from_static(b"old")));
         assert!(listings.known(&COMMON, 6).is_some() && listings.known(&COMMON, 7).is_some());
         assert!(listings.known(&COMMON, 8).is_none() && listings.known(&View::All, 6).is_none());
@@ -253,11 +308,34 @@ mod tests {
 
     #[test]
     fn listings_that_are_kept_are_bounded() {
-        let listings = Listings::default();
+        let listings = Listings::new(usize::MAX);
         let view = |number: usize| View::Of(Realm::Tenant(number.to_string().into()));
         (0..100).for_each(|number| listings.keep(view(number), number as u64, &Listing(Bytes::new())));
         assert_eq!(listings.newest.lock().len(), KEPT);
         assert!(listings.known(&view(99), 0).is_some() && listings.known(&view(0), 0).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_read_is_bounded_and_what_is_kept_makes_room() {
+        let app = App::for_test(Settings::default());
+        let write = || write(&[], &COMMON);
+        let one = write().await.capacity();
+        let listings = Listings::new(one * 4);
+        let kept = listings.current(COMMON, &app.registry).await.expect("room");
+        drop(kept);
+        assert_eq!(listings.bytes(), one);
+        let readers = || "abcd".chars().map(|name| Reader::One(name.to_string().into()));
+        let mut unread = Vec::new();
+        for reader in readers() {
+            unread.push(listings.within_budget(reader, write().await).expect("the kept one goes"));
+        }
+        assert!(listings.bytes() == one * 4 && listings.newest.lock().is_empty());
+        assert!(listings.current(COMMON, &app.registry).await.is_err());
+        // What is left of it is all that is read.
+        let part = unread.remove(0).slice(1..2);
+        assert!(listings.current(COMMON, &app.registry).await.is_err());
+        drop(part);
+        assert!(listings.current(COMMON, &app.registry).await.is_ok());
     }
 
     #[test]
@@ -271,7 +349,7 @@ mod tests {
 
     /// How often others get a turn while this is written.
     fn turns(devices: &[DeviceSummary]) -> usize {
-        let mut written = pin!(Listing::of(devices, &COMMON));
+        let mut written = pin!(write(devices, &COMMON));
         let mut turns = 0;
         while written.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
             turns += 1;
@@ -292,10 +370,11 @@ mod tests {
     #[test]
     fn the_array_is_the_data_of_the_block() {
         let devices = [device("1"), device("2")];
-        let mut written = pin!(Listing::of(&devices, &COMMON));
-        let Poll::Ready(listing) = written.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
+        let mut written = pin!(write(&devices, &COMMON));
+        let Poll::Ready(text) = written.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
             panic!("nothing to wait for")
         };
+        let listing = Listing(text.into());
         let array = String::from_utf8(listing.array().to_vec()).expect("text");
         assert_eq!(serde_json::from_str::<Vec<serde_json::Value>>(&array).expect("json").len(), 2);
         assert_eq!(listing.block(), format!("event: snapshot\ndata: {array}\n\n"));

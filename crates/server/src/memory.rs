@@ -130,6 +130,11 @@ pub(crate) fn assembling(settings: MemorySettings) -> usize {
     share(settings, settings.assembling_percent)
 }
 
+/// What all lists of devices that are not read yet may come to, in bytes.
+pub(crate) fn lists(settings: MemorySettings) -> usize {
+    share(settings, settings.lists_percent)
+}
+
 fn share(settings: MemorySettings, percent: u8) -> usize {
     let share = |limit: u64| usize::try_from(limit / 100 * u64::from(percent)).unwrap_or(usize::MAX);
     limit(settings).map_or(usize::MAX, share)

@@ -40,6 +40,7 @@ pub(crate) struct Metrics {
     leases: Gauge,
     queued_bytes: Gauge,
     assembling_bytes: Gauge,
+    list_bytes: Gauge,
     messages: PerLabel<Direction, Counter>,
     bytes: PerLabel<Direction, Counter>,
     closes: PerLabel<CloseCode, Counter>,
@@ -144,6 +145,7 @@ impl Metrics {
             queued_bytes: declare.one("queued_bytes", "Bytes in all queues of peers, to within 4 KiB for each"),
             assembling_bytes: declare
                 .one("assembling_bytes", "Bytes that unfinished messages of more than 16 KiB may come to"),
+            list_bytes: declare.one("list_bytes", "Bytes of lists of devices that are kept or not read yet"),
             messages: declare.each("forwarded_messages", "Messages passed on, by whom they were for"),
             bytes: PerLabel::new(&bytes),
             closes: declare.each("closes", "Close frames sent, by code"),
@@ -272,6 +274,10 @@ impl Metrics {
     }
 
     /// What unfinished messages may come to, in bytes.
+    pub(crate) fn set_lists(&self, bytes: usize) {
+        set(&self.list_bytes, bytes);
+    }
+
     pub(crate) fn set_assembling(&self, bytes: usize) {
         set(&self.assembling_bytes, bytes);
     }

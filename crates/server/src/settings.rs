@@ -188,11 +188,21 @@ pub struct MemorySettings {
     pub queues_percent: u8,
     /// What all unfinished messages may come to: `memory.assembling_percent`. Beyond it one of more than 16 KiB waits.
     pub assembling_percent: u8,
+    /// What all lists of devices that are not read yet may come to, those of one reader to a quarter of it: `memory.lists_percent`.
+    /// Beyond it whoever asks for one is told 503.
+    pub lists_percent: u8,
 }
 
 impl Default for MemorySettings {
     fn default() -> Self {
-        Self { limit: None, refuse_percent: 85, let_go_percent: 95, queues_percent: 25, assembling_percent: 10 }
+        Self {
+            limit: None,
+            refuse_percent: 85,
+            let_go_percent: 95,
+            queues_percent: 25,
+            assembling_percent: 10,
+            lists_percent: 10,
+        }
     }
 }
 

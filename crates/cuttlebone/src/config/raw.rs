@@ -420,6 +420,7 @@ pub(crate) struct RawMemory {
     pub(crate) let_go_percent: u64,
     pub(crate) queues_percent: u64,
     pub(crate) assembling_percent: u64,
+    pub(crate) lists_percent: u64,
 }
 
 /// `[ice]`

@@ -142,7 +142,10 @@ mod tests {
         };
         let cookie = (COOKIE, "a=b; cuttlebone=abc; c");
         assert!(matches!(of(std::slice::from_ref(&cookie)), Presented::Cookie(_)));
-        assert!(matches!(of(&[(COOKIE, "x__Host-Http-cuttlebone=abc; acuttlebone=x; cuttlebone=")]), Presented::Nothing));
+        assert!(matches!(
+            of(&[(COOKIE, "x__Host-Http-cuttlebone=abc; acuttlebone=x; cuttlebone=")]),
+            Presented::Nothing
+        ));
         assert!(matches!(of(&[cookie.clone(), (ORIGIN, "https://x")]), Presented::Nothing));
         let of_tls = |name: &str| {
             let headers = [(COOKIE, HeaderValue::from_str(&format!("{name}=abc")).expect("a value"))];

@@ -75,6 +75,8 @@ label! {
         AwayFull = "away_full",
         /// As many streams of events as there may be.
         EventStreamsFull = "event_streams_full",
+        /// As many lists of devices are not read yet as there may be.
+        ListsFull = "lists_full",
         /// As many of its principal as there may be.
         PrincipalFull = "principal_full",
         /// Little memory is left.

@@ -18,7 +18,9 @@ use crate::caller::Caller;
 use crate::gate::{self, Unrecognised};
 use crate::greeter::{self, Guest};
 use crate::link::Link;
-use crate::{listing, problem};
+use crate::listing::TooManyUnread;
+use crate::metrics::Refusal;
+use crate::problem;
 
 /// `GET /infra_config`: the same as the `config` message. It has credentials for whoever may be a device or a client.
 pub(crate) async fn infra_config(
@@ -53,7 +55,21 @@ pub(crate) async fn list(
     if !caller.may_list() {
         return may_not_list(&app, &link, &caller);
     }
-    json(app.listings.seen_by(&caller, &app.registry).await.array())
+    match app.listings.seen_by(&caller, &app.registry).await {
+        Ok(listing) => json(listing.array()),
+        Err(TooManyUnread) => no_room(&app, &link, &caller),
+    }
+}
+
+fn no_room(app: &App, link: &Link, caller: &Caller) -> Response {
+    no_place(app, link, caller, Refusal::ListsFull);
+    problem::unavailable("too_many_lists", "Too many lists of devices are not read yet")
+}
+
+/// Notes that something shared is full.
+pub(super) fn no_place(app: &App, link: &Link, caller: &Caller, reason: Refusal) {
+    app.metrics.refused(reason);
+    app.audit.note(&Entry::new(Event::Refusal).refused(reason.word()).from(link.peer).who(caller));
 }
 
 pub(super) fn may_not_list(app: &App, link: &Link, caller: &Caller) -> Response {
@@ -77,7 +93,10 @@ pub(crate) async fn one(
         return may_not_list(&app, &link, &caller);
     }
     match find(&app, &caller, &id) {
-        Some(device) => json(listing::detail(&device)),
+        Some(device) => match app.listings.one(&caller, &device) {
+            Ok(text) => json(text),
+            Err(TooManyUnread) => no_room(&app, &link, &caller),
+        },
         None => device_not_found(&id),
     }
 }

@@ -17,13 +17,13 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
 use tokio::time::timeout_at;
 
-use super::devices::may_not_list;
+use super::devices::{may_not_list, no_place};
 use crate::app::App;
-use crate::audit::{Entry, Event};
 use crate::caller::{Caller, View};
 use crate::clock;
 use crate::feed::Change;
 use crate::link::{Endless, Link};
+use crate::listing::TooManyUnread;
 use crate::metrics::{Counted, Refusal};
 use crate::problem;
 
@@ -40,21 +40,20 @@ pub(crate) async fn stream(
         return may_not_list(&app, &link, &caller);
     }
     let Ok(place) = Arc::clone(&app.event_streams).try_acquire_owned() else {
-        app.metrics.refused(Refusal::EventStreamsFull);
-        let refusal = Entry::new(Event::Refusal).refused(Refusal::EventStreamsFull.word());
-        app.audit.note(&refusal.from(link.peer).who(&caller));
+        no_place(&app, &link, &caller, Refusal::EventStreamsFull);
         return problem::unavailable("too_many_event_streams", "Too many streams of events");
     };
     let (gate, reader) = (Arc::clone(&app), caller.clone());
     link.set_endless(Endless::new(move || gate.gate.is_still_good(&reader)));
     let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")];
-    let stream = EventStream::new(app, caller, place);
+    let stream = EventStream::new(app, (caller, link), place);
     (headers, Body::from_stream(stream::unfold(stream, EventStream::next))).into_response()
 }
 
 struct EventStream {
     app: Arc<App>,
     caller: Caller,
+    link: Arc<Link>,
     /// Who may be here has changed.
     access: watch::Receiver<()>,
     changes: broadcast::Receiver<Change>,
@@ -65,12 +64,13 @@ struct EventStream {
 }
 
 impl EventStream {
-    fn new(app: Arc<App>, caller: Caller, place: OwnedSemaphorePermit) -> Self {
+    fn new(app: Arc<App>, (caller, link): (Caller, Arc<Link>), place: OwnedSemaphorePermit) -> Self {
         let counted = app.metrics.event_stream();
         Self {
             changes: app.feed.subscribe(),
             access: app.gate.changes(),
             caller,
+            link,
             app,
             behind: true,
             _place: place,
@@ -88,7 +88,7 @@ impl EventStream {
     async fn block(&mut self) -> Option<Bytes> {
         if mem::take(&mut self.behind) {
             // What changed before this stream could hear of it, it has not heard.
-            return if self.may_stay() { Some(self.snapshot().await) } else { None };
+            return if self.may_stay() { self.snapshot().await } else { None };
         }
         let quiet_until = clock::now() + KEEP_ALIVE;
         loop {
@@ -114,7 +114,7 @@ impl EventStream {
                 Some(Ok(Ok(Change::Gap) | Err(RecvError::Lagged(_)))) => {
                     // What still waits is older than the list that is taken now.
                     self.changes = self.changes.resubscribe();
-                    return Some(self.snapshot().await);
+                    return self.snapshot().await;
                 }
                 Some(Ok(Err(RecvError::Closed))) => return None,
                 Some(Err(_)) => return Some(Bytes::from_static(b": keep-alive\n\n")),
@@ -126,8 +126,14 @@ impl EventStream {
         self.app.gate.is_still_good(&self.caller)
     }
 
-    async fn snapshot(&self) -> Bytes {
-        self.app.listings.seen_by(&self.caller, &self.app.registry).await.block()
+    /// All of the list. There may be no room for one; then the stream ends, and its reader comes again.
+    async fn snapshot(&self) -> Option<Bytes> {
+        let listing = self.app.listings.seen_by(&self.caller, &self.app.registry).await;
+        listing.map(|listing| listing.block()).map_err(|TooManyUnread| self.no_room()).ok()
+    }
+
+    fn no_room(&self) {
+        no_place(&self.app, &self.link, &self.caller, Refusal::ListsFull);
     }
 }
 
@@ -146,7 +152,7 @@ mod tests {
 
     async fn opened(app: &Arc<App>) -> EventStream {
         let place = Arc::clone(&app.event_streams).try_acquire_owned().expect("a place");
-        let mut stream = EventStream::new(Arc::clone(app), Caller::ANYBODY, place);
+        let mut stream = EventStream::new(Arc::clone(app), (Caller::ANYBODY, Link::for_test(clock::now())), place);
         assert_eq!(stream.block().await.expect("a block"), "event: snapshot\ndata: []\n\n");
         stream
     }
@@ -201,7 +207,7 @@ mod tests {
         let principal = access.authenticate(&token, 0).expect("known");
         let opened = |caller| {
             let place = Arc::clone(&app.event_streams).try_acquire_owned().expect("a place");
-            EventStream::new(Arc::clone(&app), caller, place)
+            EventStream::new(Arc::clone(&app), (caller, Link::for_test(clock::now())), place)
         };
         assert!(opened(Caller::known(Arc::clone(&principal))).block().await.is_none());
         app.gate.replace(Arc::new(access));

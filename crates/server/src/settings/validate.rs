@@ -318,6 +318,7 @@ impl Settings {
         faults.within("memory.let_go_percent", let_go, refuse..=100);
         faults.within("memory.queues_percent", usize::from(memory.queues_percent), 1..=100);
         faults.within("memory.assembling_percent", usize::from(memory.assembling_percent), 1..=100);
+        faults.within("memory.lists_percent", usize::from(memory.lists_percent), 1..=100);
     }
 
     fn check_http(&self, faults: &mut Faults) {

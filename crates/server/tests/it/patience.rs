@@ -85,6 +85,40 @@ async fn a_peer_that_asks_and_never_reads_loses_its_place() {
     server.until_metric(r#"cuttlebone_connections{role="http"}"#, |open| open <= 1).await;
 }
 
+#[tokio::test]
+async fn what_is_written_and_not_read_is_bounded_and_given_back() {
+    const QUARTER: u64 = 32 * 1024 * 1024 / 4;
+    let server = Running::with(|settings| {
+        settings.messages.limits.device_info_bytes = LARGE_INFO;
+        settings.memory.limit = Some(100 * 32 * 1024 * 1024);
+        settings.memory.lists_percent = 1;
+        settings.connections.send_buffer = 4096;
+    });
+    let _device = server.device("large", &large_info()).await;
+    let mut unread = Vec::new();
+    let refused = r#"cuttlebone_refused_connections_total{reason="lists_full"}"#;
+    while server.metric(refused).await == 0 {
+        assert!(unread.len() <= QUARTER as usize / LARGE_INFO, "more than there is room for");
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("set");
+        let mut peer = Peer::from(socket.connect(server.addr).await.expect("accepted"));
+        peer.send("GET /devices/large HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+        peer.until("HTTP/1.1 ").await;
+        unread.push(peer);
+    }
+    let taken = server.metric("cuttlebone_list_bytes").await;
+    assert!(taken <= QUARTER && taken > QUARTER - LARGE_INFO as u64 - 1000, "{taken}");
+    for path in ["/devices/large", "/devices"] {
+        let answer = server.get(path).await;
+        // The list is short: for that there is room.
+        assert_eq!(answer.status, if path == "/devices" { 200 } else { 503 }, "{path}");
+        assert!(answer.status == 200 || answer.text().contains("too_many_lists"), "{answer:?}");
+    }
+    drop(unread);
+    server.until_metric("cuttlebone_list_bytes", |bytes| bytes < LARGE_INFO as u64).await;
+    assert_eq!(server.get("/devices/large").await.status, 200);
+}
+
 /// Reads a little at a time, steadily, until the server closes or `mark` has come.
 async fn drip(peer: &mut TcpStream, mark: &[u8]) -> Vec<u8> {
     let mut tick = interval(Duration::from_millis(2));

@@ -46,5 +46,6 @@ pub(super) fn memory(raw: &RawMemory, check: &mut Check<'_>) -> MemorySettings {
         let_go_percent: percent(raw.let_go_percent),
         queues_percent: percent(raw.queues_percent),
         assembling_percent: percent(raw.assembling_percent),
+        lists_percent: percent(raw.lists_percent),
     }
 }
