@@ -107,9 +107,11 @@ async fn serve(
             DeviceEvent::Config { .. } => {}
             DeviceEvent::ClientMessage { client_id, payload } => viewers.on_message(client_id, &payload).await,
             DeviceEvent::ClientDisconnected { client_id } => viewers.on_disconnected(client_id),
-            DeviceEvent::ServerError { text, .. } => tracing::warn!(device = %device_id, %text, "the server objects"),
+            DeviceEvent::ServerError { text, .. } => {
+                tracing::warn!(device = %device_id, text = format!("{text:.500}"), "the server objects");
+            }
             DeviceEvent::Lost { reason: lost, retry_in } => {
-                // What is wrong with a certificate may be as long as the certificate.
+                // What is wrong with a certificate may be as long as the certificate, and what a server objects as a message.
                 let why = format!("{lost:.500}");
                 let retry_ms = retry_in.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
                 tracing::warn!(device = %device_id, reason = why, retry_ms, "the server is lost");

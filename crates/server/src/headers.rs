@@ -1,7 +1,7 @@
 //! The headers that every response carries.
 
 use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Nothing but our own files, no inline script or style, no frame around us. `blob:` is what a recorded or captured medium
 /// comes from; the live picture is a `MediaStream`, which no policy restricts.
@@ -11,9 +11,13 @@ const POLICY: HeaderValue = HeaderValue::from_static(
      require-trusted-types-for 'script'",
 );
 
+/// Who opens our page in a window has no hold on it.
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+
 /// Adds what a browser needs to keep the page to itself.
 pub(crate) fn secure(headers: &mut HeaderMap) {
     headers.insert(CONTENT_SECURITY_POLICY, POLICY);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
 }

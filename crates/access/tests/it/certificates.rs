@@ -211,6 +211,20 @@ fn name_that_can_not_be_read_leaves_its_certificate_to_no_later_rule() {
     assert_eq!(recognise(&both).as_deref(), Ok("cert:common_name:guest-1"));
 }
 
+/// What a peer sends along may be whatever it likes, and another each time.
+#[test]
+fn large_chain_is_recognised_and_not_remembered() {
+    let issuer = authority("ours");
+    let access = Access::new(settings(trust(&issuer), usual()));
+    let leaf = client(&[dns("d.lab.example")]).signed_by(&KeyPair::generate().expect("a key"), &issuer);
+    let leaf = leaf.expect("signed");
+    for (beside, remembered) in [(10_000, 0), (6_000, 1)] {
+        let chain = Chain::new([leaf.der().as_ref(), &vec![0; beside]]).expect("a chain");
+        assert!(access.authenticate_certificate(&chain, NOW).is_ok(), "{beside}");
+        assert_eq!(access.remembered().0, remembered, "{beside}");
+    }
+}
+
 /// A name becomes part of a pattern of device ids.
 #[test]
 fn name_with_a_star_in_it_stands_for_nobody() {

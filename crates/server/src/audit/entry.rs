@@ -275,10 +275,11 @@ impl<'a> Entry<'a> {
         Self { version, listen: Some(listen), tls: Some(tls), anonymous: Some(anonymous), ..self }
     }
 
-    /// Whether it tells that somebody did not get what they asked for.
-    /// Whether anybody can cause as many as they like: a refusal, or that somebody signed in who may do nothing here.
+    /// Whether anybody can cause as many as they like: a refusal, or that somebody signed in who may do nothing here. That files were
+    /// read and not taken is nobody's asking.
     pub(super) fn is_for_nothing(&self) -> bool {
-        self.outcome == Some(Outcome::Refused) || (self.event == Event::SignIn && self.reason.is_some())
+        let is_refused = self.outcome == Some(Outcome::Refused) && self.event != Event::Reload;
+        is_refused || (self.event == Event::SignIn && self.reason.is_some())
     }
 
     pub(super) fn address(&self) -> Option<IpAddr> {
@@ -364,6 +365,12 @@ mod tests {
         assert!(sign_in().reason("token_no_role").is_for_nothing());
         assert!(Entry::new(Event::SignIn).refused("token_revoked").is_for_nothing());
         assert!(!Entry::new(Event::Connect).outcome(Outcome::Ok).reason("resumed").is_for_nothing());
+    }
+
+    #[test]
+    fn reload_that_was_not_taken_is_written_whatever_else_is_refused() {
+        assert!(Entry::new(Event::Connect).refused("x").is_for_nothing());
+        assert!(!Entry::new(Event::Reload).what("access").refused("kept_the_old").is_for_nothing());
     }
 
     #[test]

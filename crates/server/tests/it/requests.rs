@@ -43,6 +43,7 @@ async fn every_answer_carries_the_security_headers_and_no_name_of_the_server() {
         assert!(!policy.contains("unsafe"), "{policy}");
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(answer.header("referrer-policy"), "no-referrer", "{path}");
+        assert_eq!(answer.header("cross-origin-opener-policy"), "same-origin", "{path}");
         assert!(answer.headers.get("server").is_none(), "{path}");
     }
 }
