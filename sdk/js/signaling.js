@@ -425,7 +425,7 @@ export class SignalingClient extends Emitter {
       return;
     }
     if (closeCode === EXPIRED_CLOSE && !this.#hasToken) this.#expired = error;
-    const anew = this.#token !== null && error?.code === CANNOT_RESUME;
+    const anew = this.#token !== null && !this.#deviceKnown && error?.code === CANNOT_RESUME;
     const resuming = this.#token !== null && !anew && (!this.#deviceKnown || BROKEN_CLOSES.has(closeCode ?? 1006));
     this.#detach();
     if (!resuming) this.#endSession();

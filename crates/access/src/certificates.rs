@@ -63,7 +63,7 @@ impl Certificates {
     /// Whose certificate it is, and when all of its chain is good. `now` is in seconds since 1970.
     pub(crate) fn recognise(&self, chain: &Chain, now: u64) -> Result<(Principal, Range<u64>), Denied> {
         let Vouched { good, is_constrained } = self.0.trust.verify(chain, now).ok_or(Denied::Certificate)?;
-        let leaf = Leaf::read(chain.leaf(), is_constrained).ok_or(Denied::Certificate)?;
+        let leaf = chain.leaf().and_then(|der| Leaf::read(der, is_constrained)).ok_or(Denied::Certificate)?;
         let found = self.0.rules.iter().find_map(|rule| rule.find(&leaf).map(|found| (rule, found)));
         let (rule, found) = found.ok_or(Denied::CertificateName)?;
         let (name, devices) = found.map_err(|Unclear| Denied::CertificateName)?;

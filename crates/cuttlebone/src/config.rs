@@ -24,7 +24,7 @@ use std::path::PathBuf;
 pub(crate) use fault::{Fault, Faults};
 pub(crate) use merge::Override;
 pub(crate) use raw::RawConfig;
-pub(crate) use restart::needs_restart;
+pub(crate) use restart::{keep_provider, needs_restart};
 pub(crate) use settings::Known;
 
 use crate::audit::AuditOutput;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use cuttlebone_access::{Access, Chain, Prefix, Principal, Role, Tenant};
+use cuttlebone_access::{Chain, Prefix, Principal, Role, Tenant};
 use cuttlebone_hub::{Address, Party, Realm};
 use cuttlebone_proto::DeviceId;
 
@@ -14,28 +14,8 @@ const TENANT: &str = "tenant=";
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     principal: Option<Arc<Principal>>,
-    shown: Shown,
-}
-
-/// What a connection was begun with: a certificate may be needed beside all else.
-#[derive(Debug, Clone)]
-pub(crate) enum Shown {
-    /// Without TLS there is none.
-    NotAsked,
-    /// No certificate.
-    Nothing,
-    Certificate(Chain),
-}
-
-impl Shown {
-    /// Whether it is good, where one is needed. `now` is in seconds since 1970.
-    pub(crate) fn is_good(&self, access: &Access, now: u64) -> bool {
-        match self {
-            Self::NotAsked => true,
-            Self::Nothing => !access.needs_certificate(),
-            Self::Certificate(chain) => access.vouches_for(chain, now),
-        }
-    }
+    /// What was shown on its connection, if that has TLS: a certificate may be needed beside all else.
+    chain: Option<Chain>,
 }
 
 /// The devices that one may know of, as far as they are told apart by whose they are.
@@ -53,21 +33,21 @@ pub(crate) struct OtherTenant;
 
 impl Caller {
     /// Nobody in particular.
-    pub(crate) const ANYBODY: Self = Self { principal: None, shown: Shown::NotAsked };
+    pub(crate) const ANYBODY: Self = Self { principal: None, chain: None };
 
     /// One who was recognised.
     pub(crate) fn known(principal: Arc<Principal>) -> Self {
-        Self { principal: Some(principal), shown: Shown::NotAsked }
+        Self { principal: Some(principal), chain: None }
     }
 
-    /// By a connection that was begun with this.
-    pub(crate) fn by(self, shown: Shown) -> Self {
-        Self { shown, ..self }
+    /// By a connection of TLS on which this was shown.
+    pub(crate) fn by(self, chain: Option<&Chain>) -> Self {
+        Self { chain: chain.cloned(), ..self }
     }
 
-    /// What its connection was begun with.
-    pub(crate) fn shown(&self) -> &Shown {
-        &self.shown
+    /// What was shown on its connection, if that has TLS.
+    pub(crate) fn chain(&self) -> Option<&Chain> {
+        self.chain.as_ref()
     }
 
     /// As the query of a request says that an operator means it: `tenant=NAME`. Anybody else may name its own tenant only.

@@ -30,7 +30,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::app::App;
-use crate::caller::{Caller, Shown, View};
+use crate::caller::{Caller, View};
 use crate::clock;
 use crate::link::Link;
 use crate::login::LoginSettings;
@@ -167,8 +167,8 @@ pub(crate) async fn recognise(
         (Err(Unrecognised::Missing), Some(Err(reason))) | (Err(reason), _) => Err(reason),
     };
     let caller = app.gate.or_user(recognised, link)?;
-    let caller = caller.by(link.map_or(Shown::NotAsked, Link::shown));
-    if !app.gate.takes_certificate_of(&caller) {
+    let caller = caller.by(link.and_then(Link::shown_on_socket));
+    if !app.gate.vouches_for(&caller) {
         return Err(Unrecognised::Denied(Denied::Certificate));
     }
     if app.gate.is_shut_out(&caller) { Err(Unrecognised::Denied(Denied::Revoked)) } else { Ok(caller) }
@@ -301,7 +301,7 @@ impl Gate {
     /// not that, and neither is it of a certificate that was good when it was `seen`, in seconds since 1970.
     pub(crate) fn is_taken_back(&self, caller: &Caller, seen: u64) -> bool {
         let access = self.access();
-        !caller.shown().is_good(&access, seen)
+        caller.chain().is_some_and(|chain| !access.vouches_for(chain, seen))
             || caller
                 .principal()
                 .is_some_and(|principal| !access.is_still_good(principal) || self.revocations.has(principal))
@@ -370,13 +370,13 @@ impl Gate {
     }
 
     /// Whether the certificate of the caller's connection is good, where one is needed.
-    fn takes_certificate_of(&self, caller: &Caller) -> bool {
-        caller.shown().is_good(&self.access(), clock::unix_ms() / 1000)
+    fn vouches_for(&self, caller: &Caller) -> bool {
+        caller.chain().is_none_or(|chain| self.access().vouches_for(chain, clock::unix_ms() / 1000))
     }
 
     /// Whether what the caller came with would be accepted now as it was then.
     pub(crate) fn is_still_good(&self, caller: &Caller) -> bool {
-        self.takes_certificate_of(caller)
+        self.vouches_for(caller)
             && match caller.principal() {
                 None => true,
                 Some(principal) => {

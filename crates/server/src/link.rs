@@ -12,7 +12,6 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::admission::ConnectionPermit;
-use crate::caller::Shown;
 use crate::clock;
 use crate::metrics::Refusal;
 use crate::origin::Scheme;
@@ -33,8 +32,8 @@ pub(crate) struct Link {
     /// The link of the socket, if this is that of one request.
     socket: Option<Arc<Link>>,
     accepted: Instant,
-    /// What the peer showed in the TLS handshake.
-    certificate: OnceLock<Chain>,
+    /// What the peer showed in the handshake of TLS, once that is done.
+    shown: OnceLock<Chain>,
     requests: Mutex<Bucket>,
     responded: AtomicBool,
     held: AtomicBool,
@@ -68,7 +67,7 @@ impl Link {
             user: None,
             socket: None,
             accepted: clock::now(),
-            certificate: OnceLock::new(),
+            shown: OnceLock::new(),
             requests: Mutex::default(),
             responded: AtomicBool::new(false),
             held: AtomicBool::new(false),
@@ -101,24 +100,17 @@ impl Link {
 
     /// The certificate that the peer has, if it showed one.
     pub(crate) fn certificate(&self) -> Option<&Chain> {
-        self.certificate.get()
+        self.shown.get().filter(|chain| !chain.is_of_nobody())
     }
 
-    /// What the socket was begun with: behind a proxy, what the proxy showed.
-    pub(crate) fn shown(&self) -> Shown {
-        let socket = self.socket();
-        match (socket.certificate(), socket.scheme) {
-            (Some(chain), _) => Shown::Certificate(chain.clone()),
-            (None, Scheme::Https) => Shown::Nothing,
-            (None, Scheme::Http | Scheme::Any) => Shown::NotAsked,
-        }
+    /// What was shown on the socket, if it has TLS: behind a proxy by the proxy.
+    pub(crate) fn shown_on_socket(&self) -> Option<&Chain> {
+        self.socket().shown.get()
     }
 
-    /// The handshake is done. A longer chain than any has is none.
-    pub(crate) fn set_certificate<'a>(&self, shown: impl IntoIterator<Item = &'a [u8]>) {
-        if let Some(chain) = Chain::new(shown) {
-            let _only_once = self.certificate.set(chain);
-        }
+    /// A handshake of TLS is done. A longer chain than any has is none.
+    pub(crate) fn set_shown<'a>(&self, shown: impl IntoIterator<Item = &'a [u8]>) {
+        let _only_once = self.shown.set(Chain::new(shown).unwrap_or_else(Chain::of_nobody));
     }
 
     /// A request begins. Gives until when it has to wait, if more came than may: on this socket, or from the address behind a

@@ -132,11 +132,14 @@ impl Listings {
     }
 
     /// The devices that the caller may know of, at least as new as the call. Those who see everything in their view share a
-    /// listing; for anybody else one is written each time.
+    /// listing; for anybody else one is written each time, and for a principal where others do not read what is shared.
     pub(crate) async fn seen_by(&self, caller: &Caller, registry: &Registry) -> Result<Listing, TooManyUnread> {
         let view = caller.view();
         if caller.sees_all() {
-            return self.current(view, registry).await;
+            match self.current(view.clone(), registry).await {
+                Err(TooManyUnread) if caller.principal().is_some() => {}
+                shared => return shared,
+            }
         }
         let _turn = self.turn.lock().await;
         let mut devices = registry.list();
@@ -253,6 +256,7 @@ mod tests {
     use super::*;
     use crate::app::App;
     use crate::settings::Settings;
+    use cuttlebone_access::{Access, NewToken, StaticTokens, Token, TokenFields};
     use cuttlebone_hub::Address;
     use cuttlebone_proto::DeviceId;
     use std::pin::pin;
@@ -336,6 +340,32 @@ mod tests {
         assert!(listings.current(COMMON, &app.registry).await.is_err());
         drop(part);
         assert!(listings.current(COMMON, &app.registry).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn principal_has_its_own_where_others_do_not_read_what_is_shared() {
+        let app = App::for_test(Settings::default());
+        let listings = Listings::new(write(&[], &COMMON).await.capacity() * 4);
+        // Something has changed each time.
+        let seen_by = async |caller: &Caller| {
+            listings.newest.lock().clear();
+            listings.seen_by(caller, &app.registry).await
+        };
+        let observer = observer();
+        let _shared = seen_by(&Caller::ANYBODY).await.expect("room");
+        let own = seen_by(&observer).await.expect("its own");
+        assert!(seen_by(&Caller::ANYBODY).await.is_err() && seen_by(&observer).await.is_err());
+        drop(own);
+        assert!(seen_by(&Caller::ANYBODY).await.is_err() && seen_by(&observer).await.is_ok());
+    }
+
+    /// One who sees everything.
+    fn observer() -> Caller {
+        let new = NewToken::from_random(&[7; 32]);
+        let fields = TokenFields { name: "w", role: "observer", ..TokenFields::default() };
+        let tokens = StaticTokens::parse(&new.line(&fields).expect("a line")).expect("good");
+        let access = Access::new(cuttlebone_access::Settings { tokens: Some(tokens), ..Default::default() });
+        Caller::known(access.authenticate(&Token::new(new.secret()).expect("a token"), 0).expect("known"))
     }
 
     #[test]

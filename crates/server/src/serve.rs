@@ -62,7 +62,9 @@ pub(crate) async fn serve(accepted: Accepted, link: Arc<Link>, plan: Plan) {
     let Some(handshake) = unless_stopped(&stopping, handshake).await else { return };
     match handshake {
         Ok(Ok(socket)) => {
-            link.set_certificate(socket.peer_certificates());
+            if socket.is_tls() {
+                link.set_shown(socket.peer_certificates());
+            }
             // Boxed by itself, so that the handshake above does not keep its size.
             Box::pin(serve_http(socket, link, plan)).await;
         }

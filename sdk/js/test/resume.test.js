@@ -208,6 +208,13 @@ test('a session that can not be resumed is begun anew at once, and nothing of th
   assert.equal(all.socket().sent[0].cuttlebone_received, 0);
 });
 
+test('a server that says so of a session that it has just begun is not asked at once, again and again', () => {
+  const all = steady();
+  all.socket().says({ error: 'Session cannot be resumed', cuttlebone_code: 'cannot_resume' });
+  all.socket().closes(1008);
+  assert.deepEqual([all.names().at(-1), all.names().includes('lost')], ['closed', false]);
+});
+
 test('who never had a session is not told for ever that it can not be resumed', () => {
   const all = start();
   all.socket().open();

@@ -1,7 +1,7 @@
 //! What a peer showed.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rustls_pki_types::CertificateDer;
 
@@ -10,11 +10,11 @@ use crate::digest::sha256;
 /// The most certificates of one chain.
 const MOST: usize = 7;
 /// The most bytes of one chain.
-const MOST_BYTES: usize = 64 * 1024;
+const MOST_BYTES: usize = 16 * 1024;
 /// The most bytes of one that is remembered when its connection is gone. Usual ones have less.
-const MOST_KEPT_BYTES: usize = 8 * 1024;
+const MOST_KEPT_BYTES: usize = 4 * 1024;
 
-/// The certificate of a peer, and those that it sent along. Cheap to clone.
+/// The certificate of a peer, and those that it sent along; or nothing. Cheap to clone.
 #[derive(Clone)]
 pub struct Chain(Arc<Inner>);
 
@@ -39,14 +39,28 @@ impl Chain {
         Some(Self(Arc::new(Inner { certificates, hash })))
     }
 
+    /// That of a peer which showed none: nobody vouches for it.
+    #[must_use]
+    pub fn of_nobody() -> Self {
+        static NOBODY: LazyLock<Chain> =
+            LazyLock::new(|| Chain(Arc::new(Inner { certificates: Vec::new(), hash: [0; 32] })));
+        NOBODY.clone()
+    }
+
+    /// Whether the peer showed none.
+    #[must_use]
+    pub fn is_of_nobody(&self) -> bool {
+        self.0.certificates.is_empty()
+    }
+
     /// The peer's own.
-    pub(super) fn leaf(&self) -> &CertificateDer<'static> {
-        &self.0.certificates[0]
+    pub(super) fn leaf(&self) -> Option<&CertificateDer<'static>> {
+        self.0.certificates.first()
     }
 
     /// Those that it sent along.
     pub(super) fn others(&self) -> &[CertificateDer<'static>] {
-        &self.0.certificates[1..]
+        self.0.certificates.get(1..).unwrap_or_default()
     }
 
     pub(crate) fn hash(&self) -> &[u8; 32] {

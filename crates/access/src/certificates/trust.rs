@@ -96,12 +96,13 @@ impl CertificateTrust {
 
     /// What is to be known of the chain, if it is good now.
     pub(super) fn verify(&self, chain: &Chain, now: u64) -> Option<Vouched> {
-        let mut good = validity(chain.leaf())?;
+        let own = chain.leaf()?;
+        let mut good = validity(own)?;
         let time = UnixTime::since_unix_epoch(Duration::from_secs(now));
         let lists: Vec<_> = self.0.revoked.iter().collect();
         // Its defaults: the whole path, and what no list tells of is not good.
         let revocation = RevocationOptionsBuilder::new(&lists).ok().map(RevocationOptionsBuilder::build);
-        let leaf = EndEntityCert::try_from(chain.leaf()).ok()?;
+        let leaf = EndEntityCert::try_from(own).ok()?;
         let path = leaf.verify_for_usage(
             ALL_VERIFICATION_ALGS,
             &self.0.anchors,

@@ -43,6 +43,17 @@ pub(crate) fn needs_restart(before: &RawConfig, now: &RawConfig) -> Vec<String> 
     now.into_iter().filter(differs).map(|(key, _)| key).collect()
 }
 
+/// Puts all of `[oidc]` that is in force in the place of what is said of another provider, or of none: that needs a restart, and
+/// what it says of claims was not meant for the provider that people are sent to until then. Whether it did.
+pub(crate) fn keep_provider(in_force: &RawConfig, now: &mut RawConfig) -> bool {
+    let (in_force, now) = (&in_force.oidc, &mut now.oidc);
+    let is_another = (&in_force.issuer, &in_force.client_id) != (&now.issuer, &now.client_id);
+    if is_another {
+        now.clone_from(in_force);
+    }
+    is_another
+}
+
 fn values(raw: &RawConfig) -> BTreeMap<String, Value> {
     let sections = Table::try_from(raw).unwrap_or_default();
     let keys = sections.into_iter().flat_map(|(section, keys)| {

@@ -14,7 +14,7 @@ use crate::tables;
 /// The part of all that is one reader's.
 const SHARE: usize = 4;
 
-/// Who reads: a principal, or all who see everything in a view and share what is written for them.
+/// Who reads: a principal what is written for it alone, or all who see everything in a view what they share.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Reader {
     All(View),
@@ -22,10 +22,11 @@ pub(super) enum Reader {
 }
 
 impl Reader {
+    /// By itself. Nobody in particular is all of them.
     pub(super) fn of(caller: &Caller) -> Self {
         match caller.principal() {
-            Some(principal) if !caller.sees_all() => Self::One(principal.account().into()),
-            _ => Self::All(caller.view()),
+            Some(principal) => Self::One(principal.account().into()),
+            None => Self::All(caller.view()),
         }
     }
 }

@@ -45,6 +45,17 @@ async fn peer_may_send_six_certificates_beside_its_own() {
     }
 }
 
+/// They are kept as long as it is connected.
+#[tokio::test]
+async fn certificates_of_a_peer_are_16_kib_at_most() {
+    let authority = Authority::new();
+    let asking = Asking::new("bulky", &authority, false);
+    for (bytes, status) in [(15_000, 200), (16_384, 0)] {
+        let peer = authority.bulky(bytes);
+        assert_eq!(peer.status(&asking.server, WHOAMI, "").await, status, "{bytes}");
+    }
+}
+
 /// Both roles of the SDK, where a certificate is the only way in.
 #[tokio::test]
 async fn sdk_shows_its_certificate() {

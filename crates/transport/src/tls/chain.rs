@@ -1,7 +1,8 @@
 //! Verifiers that are asked about short chains only.
 //!
 //! The library looks for a path through everything that a peer sends, in every order, and in one go: a dozen certificates of one
-//! name, which nobody has to have signed, would keep it busy for seconds, and all others waiting.
+//! name, which nobody has to have signed, would keep it busy for seconds, and all others waiting. And what a client sends is kept as
+//! long as its connection, to be looked at again.
 
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 
 /// The most certificates that a peer may send beside its own. As many as in `access` and `client`, which do not know this crate.
 const MOST: usize = 6;
+/// The most bytes of a client's chain. As many as in `access`.
+const MOST_BYTES: usize = 16 * 1024;
 
 /// Asks another verifier, if the chain is short.
 #[derive(Debug)]
@@ -24,8 +27,8 @@ impl<V: ?Sized> ShortChains<V> {
     }
 }
 
-fn check(intermediates: &[CertificateDer<'_>]) -> Result<(), Error> {
-    if intermediates.len() <= MOST { Ok(()) } else { Err(CertificateError::ApplicationVerificationFailure.into()) }
+fn check(is_short: bool) -> Result<(), Error> {
+    if is_short { Ok(()) } else { Err(CertificateError::ApplicationVerificationFailure.into()) }
 }
 
 impl ClientCertVerifier for ShortChains<dyn ClientCertVerifier> {
@@ -35,7 +38,8 @@ impl ClientCertVerifier for ShortChains<dyn ClientCertVerifier> {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        check(intermediates)?;
+        let bytes = end_entity.len() + intermediates.iter().map(|der| der.len()).sum::<usize>();
+        check(intermediates.len() <= MOST && bytes <= MOST_BYTES)?;
         self.0.verify_client_cert(end_entity, intermediates, now)
     }
 
@@ -83,7 +87,7 @@ impl<V: ServerCertVerifier + ?Sized> ServerCertVerifier for ShortChains<V> {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        check(intermediates)?;
+        check(intermediates.len() <= MOST)?;
         self.0.verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
     }
 

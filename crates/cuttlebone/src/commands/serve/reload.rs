@@ -160,14 +160,11 @@ impl Reload {
         self.take_tls().await;
     }
 
-    /// Whoever signs in does so at the provider of the start: sessions go on to be understood as its.
+    /// Whoever signs in does so at the provider of the start, and its claims go on to mean what they meant.
     async fn keep_provider(&self, config: &mut Config) {
-        let (started, oidc) = (&self.running.started.oidc, &mut config.raw.oidc);
-        if (&started.issuer, &started.client_id) == (&oidc.issuer, &oidc.client_id) {
+        if !config::keep_provider(&self.running.raw, &mut config.raw) {
             return;
         }
-        oidc.issuer.clone_from(&started.issuer);
-        oidc.client_id.clone_from(&started.client_id);
         let (raw, old) = (config.raw.clone(), config.known.clone());
         if let Some((known, _)) = elsewhere(move || config::read_access(&raw, &old)).await {
             config.known = known;

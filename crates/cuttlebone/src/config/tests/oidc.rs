@@ -32,6 +32,23 @@ fn file(lines: &str) -> String {
     )
 }
 
+/// An account that is a guest at one provider may have the name of an administrator of the other.
+#[test]
+fn what_is_said_of_another_provider_is_not_said_of_the_one_of_the_start() {
+    let raw = |text: &str| load(text, &[], Vec::new()).expect("no fault").raw;
+    let roles = |role: &str| format!("roles_claim = \"groups\"\nroles = {{ staff = \"{role}\" }}");
+    let started = raw(&file(&roles("client")));
+    let other = file(&roles("admin")).replace("login.example", "other.example");
+    for another in ["", &other, &file(&roles("admin")).replace("\"c\"", "\"d\"")] {
+        let mut now = raw(another);
+        assert!(keep_provider(&started, &mut now), "{another}");
+        assert_eq!(toml::to_string(&now.oidc), toml::to_string(&started.oidc), "{another}");
+    }
+    let mut now = raw(&file(&roles("observer")));
+    assert!(!keep_provider(&started, &mut now), "the same provider, whose claims mean something else");
+    assert_eq!(now.oidc.roles["staff"], "observer");
+}
+
 #[test]
 fn provider_alone_says_that_not_everybody_is_served() {
     let config = load(&file(""), &[], Vec::new()).expect("no fault");

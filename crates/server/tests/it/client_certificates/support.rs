@@ -12,8 +12,9 @@ use cuttlebone_server::{ClientSettings, Settings, TlsError};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderName, HeaderValue};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, ExtendedKeyUsagePurpose,
-    IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
+    date_time_ymd,
 };
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -52,11 +53,22 @@ impl Authority {
 
     /// One that is good, and sends so many others along that have nothing to do with it.
     pub(crate) fn padded(&self, number: usize) -> Identity {
+        self.beside((0..number).map(|_| Self::new().0.der().clone()))
+    }
+
+    /// The same with one other, of a little more than so many bytes.
+    pub(crate) fn bulky(&self, bytes: usize) -> Identity {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::OrganizationName, "x".repeat(bytes / 2));
+        let other = params.self_signed(&KeyPair::generate().expect("a key")).expect("signed");
+        self.beside([other.der().clone()])
+    }
+
+    fn beside(&self, others: impl IntoIterator<Item = CertificateDer<'static>>) -> Identity {
         let mut params = CertificateParams::new(["a.lab.example".to_owned()]).expect("a name");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let key = KeyPair::generate().expect("a key");
         let leaf = params.signed_by(&key, &self.0).expect("signed");
-        let others = (0..number).map(|_| Self::new().0.der().clone());
         let chain = [leaf.der().clone()].into_iter().chain(others).collect();
         Identity::new(Some((chain, PrivateKeyDer::try_from(key.serialize_der()).expect("a key"))))
     }
