@@ -237,13 +237,15 @@ impl Gate {
 
     /// Who the request comes from; `scheme` is that of our site. Any page may have a browser open a WebSocket or send what changes
     /// something (`is_upgrade`), and the cookie goes with it: of one that does not say which page it is from, or says that it is one
-    /// of plain HTTP where we have none, the cookie does not count. (The origin itself is checked before.)
+    /// of plain HTTP where we have none, the cookie does not count. Neither does it for what a neighbour's page loads, of which that
+    /// one learns whether it is there. (The origin itself is checked before.)
     fn asker(&self, scheme: Scheme, headers: &HeaderMap, uri: &Uri, is_upgrade: bool) -> Result<Asker, Unrecognised> {
         let is_of_ours = match scheme {
             Scheme::Https => origin::is_of_https(headers),
             Scheme::Http | Scheme::Any => headers.contains_key(ORIGIN),
         };
-        let takes_cookie = !is_upgrade || is_of_ours;
+        let is_of_a_neighbour = !headers.contains_key(ORIGIN) && origin::is_of_another_site(headers);
+        let takes_cookie = (!is_upgrade || is_of_ours) && !is_of_a_neighbour;
         if self.anonymous && self.hook.is_none() && self.access.read().is_empty() {
             return Ok(Asker::Anybody);
         }
