@@ -2,8 +2,8 @@
 //!
 //! Invariants: 1. what a request presents is looked at even where anybody is served, if anybody can be recognised: a bad token that
 //! somebody put there is refused; a cookie or a certificate, which a browser adds by itself, counts as none where it is not good;
-//! 2. it comes once, in one way; 3. it is never logged; 4. no page of another site changes anything here, and no page whose site
-//! the request does not name, if a cookie or a certificate is all that it has; 5. nothing is waited for where the answer is here:
+//! 2. it comes once, in one way; 3. it is never logged; 4. no page of another site changes anything here or loads anything, and no page
+//! whose site the request does not name changes anything, if a cookie or a certificate is all that it has; 5. nothing is waited for where the answer is here:
 //! that is for [`elsewhere`].
 //!
 //! Of several, the token that somebody put into the request goes before the certificate, and that before the cookie.
@@ -237,15 +237,13 @@ impl Gate {
 
     /// Who the request comes from; `scheme` is that of our site. Any page may have a browser open a WebSocket or send what changes
     /// something (`is_upgrade`), and the cookie goes with it: of one that does not say which page it is from, or says that it is one
-    /// of plain HTTP where we have none, the cookie does not count. Neither does it for what a neighbour's page loads, of which that
-    /// one learns whether it is there. (The origin itself is checked before.)
+    /// of plain HTTP where we have none, the cookie does not count. (The origin itself is checked before.)
     fn asker(&self, scheme: Scheme, headers: &HeaderMap, uri: &Uri, is_upgrade: bool) -> Result<Asker, Unrecognised> {
         let is_of_ours = match scheme {
             Scheme::Https => origin::is_of_https(headers),
             Scheme::Http | Scheme::Any => headers.contains_key(ORIGIN),
         };
-        let is_of_a_neighbour = !headers.contains_key(ORIGIN) && origin::is_of_another_site(headers);
-        let takes_cookie = (!is_upgrade || is_of_ours) && !is_of_a_neighbour;
+        let takes_cookie = !is_upgrade || is_of_ours;
         if self.anonymous && self.hook.is_none() && self.access.read().is_empty() {
             return Ok(Asker::Anybody);
         }

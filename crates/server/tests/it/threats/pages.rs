@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use cuttlebone_server::{Origin, Settings};
 
-use crate::support::{Answer, Peer, Running};
+use crate::support::{Answer, Peer, Running, request};
 
 const PATHS: [&str; 2] = ["/register_device", "/connect_client"];
 
@@ -42,6 +42,43 @@ async fn t01_page_of_another_site_opens_no_websocket() {
         assert_eq!(upgrade(addr, path, &own).await.status, 101, "who is no page");
     }
     assert_eq!(server.metric(r#"cuttlebone_rejects_total{reason="origin_not_allowed"}"#).await, 12);
+}
+
+/// It can't read what it loads, and would learn from the status whether there is a device.
+#[tokio::test]
+async fn t01_page_of_another_site_loads_nothing() {
+    let server = Running::with(allow_console);
+    let _device = server.device("there", "1").await;
+    let status = async |path: &str, lines: &str| {
+        let text = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{lines}\r\n", server.addr);
+        request(server.addr, &text).await.status
+    };
+    for (path, expected) in [
+        ("/devices", 200),
+        ("/devices/there", 200),
+        ("/devices/absent", 404),
+        ("/infra_config", 200),
+        ("/readyz", 200),
+        ("/api/v1/whoami", 200),
+        ("/api/v1/devices/there/lease", 404),
+    ] {
+        assert_eq!(status(path, "").await, expected, "{path} of who is no page");
+        for site in ["same-origin", "none"] {
+            assert_eq!(status(path, &format!("sec-fetch-site: {site}\r\n")).await, expected, "{path} {site}");
+        }
+        for site in ["same-site", "cross-site"] {
+            assert_eq!(status(path, &format!("sec-fetch-site: {site}\r\n")).await, 403, "{path} {site}");
+            let named = format!("sec-fetch-site: {site}\r\norigin: https://console.example\r\n");
+            assert_eq!(status(path, &named).await, expected, "{path} of a page that is named");
+            let other = format!("sec-fetch-site: {site}\r\norigin: https://evil.example\r\n");
+            assert_eq!(status(path, &other).await, 403, "{path} of another");
+        }
+    }
+    assert_eq!(
+        status("/viewer.html?deviceId=there", "sec-fetch-site: cross-site\r\n").await,
+        200,
+        "a link to our page"
+    );
 }
 
 #[tokio::test]
