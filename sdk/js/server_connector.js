@@ -9,7 +9,7 @@
 /** @typedef {import('./signaling.js').SignalingClient} SignalingClient */
 
 /** A page or module that the server forwards from a device: what is before it, and the device's id. */
-const DEVICE_FILES = /^(.*?\/)devices\/([^/]+)\/files\//;
+const DEVICE_FILES = /^((?:\/[^/]+)*?\/)devices\/([^/]+)\/files\//;
 
 /** What a page may leave unread before it says who takes the device's messages. */
 const MAX_UNREAD = 256;

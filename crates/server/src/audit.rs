@@ -100,16 +100,23 @@ impl Audit {
 
     /// Writes a line; one that anybody can cause only while there are few of them.
     pub(crate) fn note(&self, entry: &Entry<'_>) {
-        let Some(sink) = &self.sink else { return };
+        self.is_noted(entry);
+    }
+
+    /// The same. Whether it is written, and not only counted.
+    fn is_noted(&self, entry: &Entry<'_>) -> bool {
+        let Some(sink) = &self.sink else { return false };
         let now_ms = clock::unix_ms();
         if entry.is_for_nothing() {
             let verdict = self.flood.lock().admit(now_ms / 1000, entry.address().map(group));
             self.tell(sink, verdict.untold(), now_ms);
             if let Verdict::LeaveOut { .. } = verdict {
-                return self.metrics.audit_left_out();
+                self.metrics.audit_left_out();
+                return false;
             }
         }
         self.put(sink, entry.line(now_ms));
+        true
     }
 
     /// Lines that were lost so far.

@@ -319,7 +319,8 @@ impl Gate {
 
     /// Begins a session, that ends at `end` (seconds since 1970), of whom a provider has vouched for with `claims`.
     pub(crate) fn open_session(&self, claims: &Map<String, Value>, end: u64) -> Result<NewSession, Denied> {
-        self.access.read().open_session(&self.session_key, claims, end)
+        let session = self.access.read().open_session(&self.session_key, claims, end)?;
+        if self.revocations.has(&session.principal) { Err(Denied::Revoked) } else { Ok(session) }
     }
 
     /// What signs sessions.

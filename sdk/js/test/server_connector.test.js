@@ -16,7 +16,7 @@ Object.assign(globalThis, {
     }
   },
 });
-const { createConnector } = await import('../server_connector.js');
+const { createConnector, deviceId } = await import('../server_connector.js');
 
 afterEach(() => mock.reset());
 
@@ -41,6 +41,23 @@ function settle() {
     mock.timers.tick(1000);
   }
 }
+
+test('a path with a host in it names neither a device nor where the other modules are', () => {
+  const page = globalThis.location;
+  /** @param {string} path */
+  const idAt = (path) => {
+    Object.assign(globalThis, { location: new URL(`http://127.0.0.1${path}`) });
+    return deviceId();
+  };
+  try {
+    for (const path of ['/devices/a/files/x.html', '/lab/devices/a/files/devices/b/files/x.html']) assert.equal(idAt(path), 'a');
+    for (const path of ['//evil.example/devices/a/files/x.html', '/lab//devices/a/files/x.html']) {
+      assert.throws(() => idAt(path), /names no device/, path);
+    }
+  } finally {
+    Object.assign(globalThis, { location: page });
+  }
+});
 
 const atDevice = () => server.device.map(({ payload }) => payload.n);
 

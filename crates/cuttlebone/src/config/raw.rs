@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::secret::Secret;
+use super::secret::{Address, Secret};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -137,7 +137,7 @@ pub(crate) struct RawJwt {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) keys_file: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) jwks_url: Option<String>,
+    pub(crate) jwks_url: Option<Address>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) secret_file: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -189,7 +189,7 @@ pub(crate) struct RawOidc {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawHook {
-    pub(crate) url: String,
+    pub(crate) url: Address,
     pub(crate) prefix: String,
     pub(crate) timeout_ms: u64,
     pub(crate) cache_ms: u64,
@@ -248,7 +248,7 @@ pub(crate) struct RawAcme {
     pub(crate) domains: Vec<String>,
     pub(crate) contact: Vec<String>,
     pub(crate) accept_terms: bool,
-    pub(crate) directory_url: String,
+    pub(crate) directory_url: Address,
     pub(crate) challenge: String,
     pub(crate) ca_file: String,
     pub(crate) renew_before_days: u64,
@@ -462,7 +462,7 @@ pub(crate) struct RawIceServer {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawIceProvider {
     #[serde(default)]
-    pub(crate) url: String,
+    pub(crate) url: Address,
     #[serde(default)]
     pub(crate) body: String,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,8 @@
-//! A text that is never shown.
+//! Texts that are never shown, or not whole.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::ops::Deref;
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -32,9 +34,65 @@ impl Serialize for Secret {
     }
 }
 
+/// Where somebody is asked. Before its host or behind its path a key may stand, which is not shown.
+#[derive(Clone, Default, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Address(String);
+
+impl Address {
+    fn shown(&self) -> Cow<'_, str> {
+        let (place, query) = self.0.split_once('?').map_or((&*self.0, ""), |(place, _)| (place, "?***"));
+        let (scheme, rest) = place.split_once("://").unwrap_or(("", place));
+        let end = rest.find('/').unwrap_or(rest.len());
+        let host = rest[..end].rfind('@');
+        if host.is_none() && query.is_empty() {
+            return Cow::Borrowed(&self.0);
+        }
+        let key = if host.is_some() { HIDDEN } else { "" };
+        Cow::Owned(format!("{scheme}://{key}{}{query}", &rest[host.unwrap_or_default()..]))
+    }
+}
+
+impl Deref for Address {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.shown(), f)
+    }
+}
+
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.shown())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_in_an_address_is_not_shown() {
+        for (text, shown) in [
+            ("", ""),
+            ("https://hook.example/a@b", "https://hook.example/a@b"),
+            ("https://me:CANARY@hook.example/a", "https://***@hook.example/a"),
+            ("https://CANARY@x@hook.example", "https://***@hook.example"),
+            ("https://hook.example/a?key=CANARY@x", "https://hook.example/a?***"),
+            ("CANARY@hook.example?CANARY", "://***@hook.example?***"),
+        ] {
+            let address = Address(text.to_owned());
+            assert_eq!(format!("{address:?}"), format!("{shown:?}"));
+            assert_eq!(toml::Value::try_from(&address).expect("a value").as_str(), Some(shown));
+            assert_eq!(&*address, text);
+        }
+    }
 
     #[test]
     fn a_secret_is_neither_formatted_nor_serialized() {

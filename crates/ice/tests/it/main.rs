@@ -24,6 +24,9 @@ fn t46_relay_sends_nothing_into_the_networks_around_it() {
         "192.168.0.0-192.168.255.255",
         "::1",
         "::ffff:0:0-::ffff:ffff:ffff",
+        "::ffff:0:0:0-::ffff:0:ffff:ffff",
+        "5f00::-5f00:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+        "fec0::-feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
         "fc00::-fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
         "fe80::-febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
     ] {

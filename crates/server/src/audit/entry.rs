@@ -16,6 +16,9 @@ const MOST_BYTES: usize = 1024;
 /// How much of each text stands in a line that would be longer otherwise, in bytes.
 const CUT_BYTES: usize = 28;
 
+/// In so many steps texts are cut.
+const CUTS: usize = 4;
+
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -146,6 +149,8 @@ pub(crate) struct Entry<'a> {
     anonymous: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cut: Option<bool>,
+    #[serde(skip)]
+    is_for_nothing: bool,
 }
 
 /// What goes before everything else.
@@ -182,6 +187,7 @@ impl<'a> Entry<'a> {
             tls: None,
             anonymous: None,
             cut: None,
+            is_for_nothing: false,
         }
     }
 
@@ -275,11 +281,16 @@ impl<'a> Entry<'a> {
         Self { version, listen: Some(listen), tls: Some(tls), anonymous: Some(anonymous), ..self }
     }
 
-    /// Whether anybody can cause as many as they like: a refusal, or that somebody signed in who may do nothing here. That files were
-    /// read and not taken is nobody's asking.
+    /// It is of a connection that has asked for nothing.
+    pub(crate) fn for_nothing(self) -> Self {
+        Self { is_for_nothing: true, ..self }
+    }
+
+    /// Whether anybody can cause as many as they like: a refusal, the end of who has asked for nothing, or that somebody signed in who
+    /// may do nothing here. That files were read and not taken is nobody's asking.
     pub(super) fn is_for_nothing(&self) -> bool {
         let is_refused = self.outcome == Some(Outcome::Refused) && self.event != Event::Reload;
-        is_refused || (self.event == Event::SignIn && self.reason.is_some())
+        is_refused || self.is_for_nothing || (self.event == Event::SignIn && self.reason.is_some())
     }
 
     pub(super) fn address(&self) -> Option<IpAddr> {
@@ -288,18 +299,27 @@ impl<'a> Entry<'a> {
 
     /// The line, with its end. What would make it longer than [`MOST_BYTES`] is cut, and the line says so.
     pub(super) fn line(&self, time: u64) -> String {
-        let line = ascii(&Line { time, entry: self });
-        if line.len() <= MOST_BYTES { line } else { ascii(&Line { time, entry: &self.shortened() }) }
+        let mut line = ascii(&Line { time, entry: self });
+        for step in 1..=CUTS {
+            if line.len() <= MOST_BYTES {
+                break;
+            }
+            line = ascii(&Line { time, entry: &self.shortened(step) });
+        }
+        line
     }
 
-    fn shortened(&self) -> Self {
+    /// What a peer chooses as it likes is cut first, and who it is last.
+    fn shortened(&self, step: usize) -> Self {
+        let cut_at = |at: usize, text: &'a str| if at <= step { cut(text) } else { text };
         let who = self.who.map(|who| Who {
-            kind: cut(who.kind),
-            identity: who.identity.map(cut),
-            name: who.name.map(cut),
-            tenant: who.tenant.map(cut),
+            kind: who.kind,
+            identity: who.identity.map(|text| cut_at(CUTS, text)),
+            name: who.name.map(|text| cut_at(2, text)),
+            tenant: who.tenant.map(|text| cut_at(2, text)),
         });
-        Self { who, whom: self.whom.map(cut), device_id: self.device_id.map(cut), cut: Some(true), ..self.clone() }
+        let (device_id, whom) = (self.device_id.map(|text| cut_at(1, text)), self.whom.map(|text| cut_at(3, text)));
+        Self { who, whom, device_id, cut: Some(true), ..self.clone() }
     }
 }
 
@@ -413,5 +433,23 @@ mod tests {
         }
         let id = id(&"x".repeat(256));
         assert!(!Entry::new(Event::Connect).device(Some(&id)).line(NOW).contains("cut"));
+    }
+
+    /// A peer that chooses a long id can not have its name cut by that.
+    #[test]
+    fn what_a_peer_chooses_is_cut_before_who_it_is() {
+        let identity = format!("jwt:https://kubernetes.default.svc#system:serviceaccount:{}", "x".repeat(300));
+        let id = id(&"\u{2028}".repeat(85));
+        let read = |name: &str, tenant: &str| -> Value {
+            let who = Who { kind: "jwt", identity: Some(&identity), name: Some(name), tenant: Some(tenant) };
+            let entry = Entry { who: Some(who), ..Entry::new(Event::Register) }.device(Some(&id));
+            let line = entry.line(NOW);
+            assert!(line.len() <= MOST_BYTES, "{line}");
+            serde_json::from_str(&line).expect("JSON")
+        };
+        let (long, name) = ("\u{2028}".repeat(60), "system:serviceaccount:lab");
+        let usual = read(name, "lab");
+        assert_eq!((&usual["who"]["identity"], &usual["who"]["name"]), (&identity.as_str().into(), &name.into()));
+        assert_eq!((&read(&long, &long)["who"]["identity"], &usual["cut"]), (&identity.as_str().into(), &true.into()));
     }
 }

@@ -35,9 +35,23 @@ pub(crate) struct Trail {
     client_id: Option<ClientId>,
     is_for_session: bool,
     close_code: Option<CloseCode>,
+    /// What it asked for, if it asked, and what of that is written.
+    asked: Asked,
     /// Its device, until another connection has it or it is gone.
     holds: Option<Address>,
     has_ended: bool,
+}
+
+/// What came of what a connection asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Nothing,
+    /// It was refused, which is only counted.
+    InVain,
+    /// It was refused, which is written.
+    AndIsToldOf,
+    /// It was given something.
+    AndHad,
 }
 
 impl Trail {
@@ -53,6 +67,7 @@ impl Trail {
             client_id: None,
             is_for_session: false,
             close_code: None,
+            asked: Asked::Nothing,
             holds: None,
             has_ended: false,
         }
@@ -65,6 +80,9 @@ impl Trail {
 
     /// What it asked for was answered.
     pub(crate) fn answered(&mut self, device_id: &DeviceId, answer: &Answer) {
+        if matches!(answer, Answer::Registered(_) | Answer::Attached(_) | Answer::Waiting(_)) {
+            self.asked = Asked::AndHad;
+        }
         match answer {
             Answer::Registered(registration) => self.registered(device_id, registration.before()),
             Answer::Attached(attachment) => {
@@ -92,7 +110,10 @@ impl Trail {
             Role::Client => Event::Connect,
         };
         self.device_id = Some(device_id.clone());
-        self.audit.note(&self.entry(event).refused(reason));
+        let is_noted = self.audit.is_noted(&self.entry(event).refused(reason));
+        if self.asked == Asked::Nothing || (self.asked == Asked::InVain && is_noted) {
+            self.asked = if is_noted { Asked::AndIsToldOf } else { Asked::InVain };
+        }
     }
 
     /// It asked for what is not its to have. To it, that is as if the id were taken, or the device absent; it is told once, for
@@ -123,7 +144,13 @@ impl Trail {
         let outcome = if kept.is_some() { Outcome::Kept } else { Outcome::Gone };
         let took = millis(now.saturating_duration_since(self.begun));
         let entry = self.entry(Event::Disconnect).outcome(outcome).reason(reason);
-        self.audit.note(&entry.close_code(self.close_code).took_ms(took).kept_ms(kept));
+        let entry = entry.close_code(self.close_code).took_ms(took).kept_ms(kept);
+        match self.asked {
+            Asked::Nothing => self.audit.note(&entry.for_nothing()),
+            // It goes with the refusal.
+            Asked::InVain => {}
+            Asked::AndIsToldOf | Asked::AndHad => self.audit.note(&entry),
+        }
         self.has_ended = true;
     }
 

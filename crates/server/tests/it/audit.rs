@@ -232,6 +232,30 @@ async fn flood_of_refusals_is_counted_and_its_count_is_told() {
     assert!(server.metric("cuttlebone_audit_lines_total").await > count().0);
 }
 
+/// Each connection that is refused ends, too.
+#[tokio::test]
+async fn end_of_who_was_refused_is_bounded_as_the_refusal_is() {
+    let other = known(1, "name=other role=device devices=lab7/*");
+    let server = access::server(&[&other]);
+    const ASKED: usize = 60;
+    for _ in 0..ASKED {
+        let mut rival = open(&server, "/register_device", &other).await.expect("upgraded");
+        rival.send_text(register("lab8/b")).await.expect("sent");
+        let taken = r#"{"error":"Device id already taken: lab8/b","cuttlebone_code":"device_id_taken"}"#;
+        expect_end(&mut rival, taken, 1008).await;
+    }
+    let told = |event: &str| server.audit.all().iter().filter(|line| line["event"] == event).count();
+    let all = r#"cuttlebone_connections{role="device"}"#;
+    server.until_metric(all, |open| open == 0).await;
+    let (refused, ended) = (told("register"), told("disconnect"));
+    assert!(refused > 0 && refused <= ASKED / 2 && ended == refused, "{refused} and {ended} of {ASKED} each");
+    let left_out = server.metric("cuttlebone_audit_left_out_total").await;
+    assert_eq!(refused + left_out as usize, ASKED, "each is told once");
+    // Who had what it asked for leaves a line, whatever else there is.
+    drop(device(&server, &other, "lab7/a").await);
+    server.until_audited("disconnect", &[("device_id", "lab7/a".into())]).await;
+}
+
 #[tokio::test]
 async fn limit_of_an_address_is_told() {
     let server = Running::with(|settings| settings.connections.per_address = Some(1));

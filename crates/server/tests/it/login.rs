@@ -7,11 +7,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cuttlebone_access::{Access, IssuerSettings, Patterns, Revoked, SessionKey, Sessions, Settings as Kinds};
+use cuttlebone_access::{
+    Access, IssuerSettings, Patterns, Revoked, SessionKey, Sessions, Settings as Kinds, StaticTokens,
+};
 use cuttlebone_server::{LoginSettings, Settings};
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::access::known;
 use crate::frames::RawWs;
 use crate::support::{Answer, Running, request};
 use provider::{CLIENT, Key, Provider, challenge, unix_seconds};
@@ -249,6 +252,24 @@ async fn t20_account_that_is_revoked_or_whose_claims_mean_something_else_is_out_
     }
     server.handle.set_access(of(rules(&provider.issuer), &who));
     assert_outcome(&sign_in(&server, &provider).await, "refused", "revoked");
+}
+
+/// By an administrator's call, which no file knows of.
+#[tokio::test]
+async fn t20_account_that_was_shut_out_signs_in_no_more() {
+    let provider = Provider::start().await;
+    let server = server(&provider);
+    session(&sign_in(&server, &provider).await);
+    let admin = known(1, "name=root role=admin");
+    let tokens = StaticTokens::parse(&admin.line).ok();
+    let sessions = Sessions::new(rules(&provider.issuer)).ok();
+    server.handle.set_access(Arc::new(Access::new(Kinds { tokens, sessions, ..Kinds::default() })));
+    let who = format!("oidc:{}%234711", provider.issuer);
+    let (addr, token) = (server.addr, &admin.token);
+    let text = format!("DELETE /api/v1/sessions?identity={who} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n");
+    let answer = request(addr, &format!("{text}authorization: Bearer {token}\r\n\r\n")).await;
+    assert_eq!(answer.status, 204, "{answer:?}");
+    assert_outcome(&sign_in(&server, &provider).await, "refused", "shut out");
 }
 
 #[tokio::test]

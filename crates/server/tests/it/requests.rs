@@ -43,7 +43,9 @@ async fn every_answer_carries_the_security_headers_and_no_name_of_the_server() {
         assert!(!policy.contains("unsafe"), "{policy}");
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(answer.header("referrer-policy"), "no-referrer", "{path}");
-        assert_eq!(answer.header("cross-origin-opener-policy"), "same-origin", "{path}");
+        for name in ["cross-origin-opener-policy", "cross-origin-resource-policy"] {
+            assert_eq!(answer.header(name), "same-origin", "{path}: {name}");
+        }
         assert!(answer.headers.get("server").is_none(), "{path}");
     }
 }

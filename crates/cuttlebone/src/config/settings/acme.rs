@@ -41,7 +41,7 @@ pub(super) fn acme(raw: &RawAcme, state_dir: PathBuf, check: &mut Check<'_>) -> 
     Some(AcmeSettings {
         domains: raw.domains.iter().map(|name| name.to_ascii_lowercase()).collect(),
         contact: raw.contact.iter().map(|contact| uri(contact)).collect(),
-        directory_url: raw.directory_url.clone(),
+        directory_url: raw.directory_url.to_string(),
         challenge,
         ca_file,
         state_dir,

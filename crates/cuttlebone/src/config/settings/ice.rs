@@ -142,7 +142,7 @@ fn provider(index: usize, raw: &RawIceProvider, check: &mut Check<'_>) -> Provid
         },
     };
     ProviderSettings {
-        url: raw.url.clone(),
+        url: raw.url.to_string(),
         body,
         username: raw.username.clone(),
         secret: secret.unwrap_or_default(),

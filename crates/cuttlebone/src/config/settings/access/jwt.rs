@@ -95,7 +95,7 @@ fn settings(key: &str, raw: &RawJwt, check: &mut Check<'_>) -> IssuerSettings {
         devices: patterns(&format!("{key}.devices"), &raw.devices, check),
         devices_claim: raw.devices_claim.clone().unwrap_or(default.devices_claim),
         tenant: tenant(key, raw, check).unwrap_or(default.tenant),
-        jwks_url: raw.jwks_url.clone(),
+        jwks_url: raw.jwks_url.as_deref().map(str::to_owned),
         issuer: default.issuer,
     }
 }
