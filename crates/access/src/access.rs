@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::certificates::{CertificateTrust, Certificates, Chain};
+use crate::certificates::{CertificateTrust, Certificates, Chain, Recognised};
 use crate::denied::Denied;
 use crate::jwt::{Jwt, Keys, WantedKey};
 use crate::principal::{Origin, Principal};
@@ -216,9 +216,12 @@ impl Access {
         if let Some(verified) = self.verified.find(chain.hash()).filter(|verified| verified.good.contains(&now)) {
             return Ok(verified.principal);
         }
-        let (principal, good) = certificates.recognise(chain, now)?;
-        let principal = Arc::new(principal);
-        if chain.is_small() {
+        let Recognised { principal, path_hash, good } = certificates.recognise(chain, now)?;
+        // A peer may send whatever it likes along, and something else each time: that is not kept, and all is one.
+        let known = self.verified.find(&path_hash).filter(|verified| verified.good.contains(&now));
+        let principal = known.map_or_else(|| Arc::new(principal), |verified| verified.principal);
+        self.verified.keep(path_hash, Verified { principal: Arc::clone(&principal), good: good.clone() });
+        if *chain.hash() != path_hash {
             self.verified.keep(*chain.hash(), Verified { principal: Arc::clone(&principal), good });
         }
         Ok(principal)

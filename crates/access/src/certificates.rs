@@ -42,6 +42,15 @@ pub(crate) struct Shown {
     until: u64,
 }
 
+/// Whom a certificate stands for.
+pub(crate) struct Recognised {
+    pub(crate) principal: Principal,
+    /// That of the chain, without what is needed for nothing.
+    pub(crate) path_hash: [u8; 32],
+    /// When all of the chain is good.
+    pub(crate) good: Range<u64>,
+}
+
 impl Certificates {
     /// The most rules.
     pub const MOST_RULES: usize = 1000;
@@ -60,9 +69,9 @@ impl Certificates {
         if faults.is_empty() { Ok(Self(Arc::new(Inner { trust, rules }))) } else { Err(faults) }
     }
 
-    /// Whose certificate it is, and when all of its chain is good. `now` is in seconds since 1970.
-    pub(crate) fn recognise(&self, chain: &Chain, now: u64) -> Result<(Principal, Range<u64>), Denied> {
-        let Vouched { good, is_constrained } = self.0.trust.verify(chain, now).ok_or(Denied::Certificate)?;
+    /// Whose certificate it is. `now` is in seconds since 1970.
+    pub(crate) fn recognise(&self, chain: &Chain, now: u64) -> Result<Recognised, Denied> {
+        let Vouched { path, good, is_constrained } = self.0.trust.verify(chain, now).ok_or(Denied::Certificate)?;
         let leaf = chain.leaf().and_then(|der| Leaf::read(der, is_constrained)).ok_or(Denied::Certificate)?;
         let found = self.0.rules.iter().find_map(|rule| rule.find(&leaf).map(|found| (rule, found)));
         let (rule, found) = found.ok_or(Denied::CertificateName)?;
@@ -70,8 +79,10 @@ impl Certificates {
         let expires_at = Some(good.end - 1);
         let tenant = rule.tenant.clone();
         let grant = Grant { roles: rule.roles, devices, tenant, expires_at, ..Grant::default() };
-        let shown = Shown { chain: chain.clone(), seen: now, until: good.end };
-        Ok((Principal::of_certificate(rule.kind.name(), name, grant, shown), good))
+        let path_hash = *path.hash();
+        let shown = Shown { chain: path, seen: now, until: good.end };
+        let principal = Principal::of_certificate(rule.kind.name(), name, grant, shown);
+        Ok(Recognised { principal, path_hash, good })
     }
 }
 

@@ -7,6 +7,7 @@
 mod budget;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -16,7 +17,7 @@ use serde::Serialize;
 use tokio::task::yield_now;
 
 use crate::caller::{Caller, View};
-use budget::{Budget, Reader, Share};
+use budget::{Budget, Reader, Share, Who};
 
 /// How many entries are written before other tasks get a turn.
 const ENTRIES_AT_ONCE: usize = 256;
@@ -131,26 +132,33 @@ impl Listings {
         self.budget.bytes()
     }
 
-    /// The devices that the caller may know of, at least as new as the call. Those who see everything in their view share a
-    /// listing; for anybody else one is written each time, and for a principal where others do not read what is shared.
-    pub(crate) async fn seen_by(&self, caller: &Caller, registry: &Registry) -> Result<Listing, TooManyUnread> {
+    /// The devices that the caller, at this address, may know of, at least as new as the call. Those who see everything in their view
+    /// share a listing; for anybody else one is written each time, and where others do not read what is shared.
+    pub(crate) async fn seen_by(
+        &self,
+        (caller, address): (&Caller, IpAddr),
+        registry: &Registry,
+    ) -> Result<Listing, TooManyUnread> {
         let view = caller.view();
-        if caller.sees_all() {
-            match self.current(view.clone(), registry).await {
-                Err(TooManyUnread) if caller.principal().is_some() => {}
-                shared => return shared,
-            }
+        if caller.sees_all()
+            && let Ok(shared) = self.current(view.clone(), registry).await
+        {
+            return Ok(shared);
         }
         let _turn = self.turn.lock().await;
         let mut devices = registry.list();
         devices.retain(|device| caller.may_see(&device.address));
         let text = write(&devices, &view).await;
-        self.within_budget(Reader::of(caller), text).map(Listing)
+        self.within_budget(Reader::of(caller, address), text).map(Listing)
     }
 
-    /// One device, with what it registered with.
-    pub(crate) fn one(&self, caller: &Caller, device: &DeviceSummary) -> Result<Bytes, TooManyUnread> {
-        self.within_budget(Reader::of(caller), detail(device).into_bytes())
+    /// One device, with what it registered with, for the caller at this address.
+    pub(crate) fn one(
+        &self,
+        (caller, address): (&Caller, IpAddr),
+        device: &DeviceSummary,
+    ) -> Result<Bytes, TooManyUnread> {
+        self.within_budget(Reader::of(caller, address), detail(device).into_bytes())
     }
 
     /// All devices in a view.
@@ -172,7 +180,7 @@ impl Listings {
         let text = write(&devices, &view).await;
         // It takes the place of the one before.
         self.newest.lock().remove(&view);
-        let listing = Listing(self.within_budget(Reader::All(view.clone()), text)?);
+        let listing = Listing(self.within_budget(Reader { view: view.clone(), who: Who::All }, text)?);
         self.keep(view, version, &listing);
         Ok(listing)
     }
@@ -324,16 +332,20 @@ mod tests {
         let app = App::for_test(Settings::default());
         let write = || write(&[], &COMMON);
         let one = write().await.capacity();
-        let listings = Listings::new(one * 4);
+        let listings = Listings::new(one * 8);
         let kept = listings.current(COMMON, &app.registry).await.expect("room");
         drop(kept);
         assert_eq!(listings.bytes(), one);
-        let readers = || "abcd".chars().map(|name| Reader::One(name.to_string().into()));
+        let readers = || {
+            let tenants = ["lab7", "lab8"].map(|tenant| View::Of(Realm::Tenant(tenant.into())));
+            let names = "abcd".chars().map(|name| Who::Principal(name.to_string().into()));
+            names.flat_map(move |who| tenants.clone().map(|view| Reader { view, who: who.clone() }))
+        };
         let mut unread = Vec::new();
         for reader in readers() {
             unread.push(listings.within_budget(reader, write().await).expect("the kept one goes"));
         }
-        assert!(listings.bytes() == one * 4 && listings.newest.lock().is_empty());
+        assert!(listings.bytes() == one * 8 && listings.newest.lock().is_empty());
         assert!(listings.current(COMMON, &app.registry).await.is_err());
         // What is left of it is all that is read.
         let part = unread.remove(0).slice(1..2);
@@ -343,20 +355,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn principal_has_its_own_where_others_do_not_read_what_is_shared() {
+    async fn each_has_its_own_where_others_do_not_read_what_is_shared() {
         let app = App::for_test(Settings::default());
-        let listings = Listings::new(write(&[], &COMMON).await.capacity() * 4);
+        let listings = Listings::new(write(&[], &COMMON).await.capacity() * 8);
         // Something has changed each time.
-        let seen_by = async |caller: &Caller| {
+        let seen_by = async |caller: &Caller, address: u8| {
             listings.newest.lock().clear();
-            listings.seen_by(caller, &app.registry).await
+            listings.seen_by((caller, [192, 0, 2, address].into()), &app.registry).await
         };
-        let observer = observer();
-        let _shared = seen_by(&Caller::ANYBODY).await.expect("room");
-        let own = seen_by(&observer).await.expect("its own");
-        assert!(seen_by(&Caller::ANYBODY).await.is_err() && seen_by(&observer).await.is_err());
+        let (anybody, observer) = (Caller::ANYBODY, observer());
+        let _shared = seen_by(&anybody, 1).await.expect("room");
+        let _own = seen_by(&anybody, 1).await.expect("of its address");
+        assert!(seen_by(&anybody, 1).await.is_err());
+        let own = seen_by(&observer, 1).await.expect("of the principal");
+        assert!(seen_by(&anybody, 2).await.is_ok() && seen_by(&observer, 1).await.is_err());
         drop(own);
-        assert!(seen_by(&Caller::ANYBODY).await.is_err() && seen_by(&observer).await.is_ok());
+        assert!(seen_by(&anybody, 1).await.is_err() && seen_by(&observer, 1).await.is_ok());
     }
 
     /// One who sees everything.

@@ -188,7 +188,7 @@ pub struct MemorySettings {
     pub queues_percent: u8,
     /// What all unfinished messages may come to: `memory.assembling_percent`. Beyond it one of more than 16 KiB waits.
     pub assembling_percent: u8,
-    /// What all lists of devices that are not read yet may come to, those of one reader to a quarter of it: `memory.lists_percent`.
+    /// What all lists of devices that are not read yet may come to, those of one reader to an eighth of it: `memory.lists_percent`.
     /// Beyond it whoever asks for one is told 503.
     pub lists_percent: u8,
 }

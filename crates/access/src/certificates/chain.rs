@@ -11,8 +11,6 @@ use crate::digest::sha256;
 const MOST: usize = 7;
 /// The most bytes of one chain.
 const MOST_BYTES: usize = 16 * 1024;
-/// The most bytes of one that is remembered when its connection is gone. Usual ones have less.
-const MOST_KEPT_BYTES: usize = 4 * 1024;
 
 /// The certificate of a peer, and those that it sent along; or nothing. Cheap to clone.
 #[derive(Clone)]
@@ -29,7 +27,8 @@ impl Chain {
     pub fn new<'a>(certificates: impl IntoIterator<Item = &'a [u8]>) -> Option<Self> {
         let taken = certificates.into_iter().take(MOST + 1).map(|der| CertificateDer::from(der.to_vec()));
         let certificates: Vec<_> = taken.collect();
-        if certificates.is_empty() || certificates.len() > MOST || bytes(&certificates) > MOST_BYTES {
+        let bytes: usize = certificates.iter().map(|der| der.len()).sum();
+        if certificates.is_empty() || certificates.len() > MOST || bytes > MOST_BYTES {
             return None;
         }
         let lengths: Vec<_> = certificates.iter().map(|der| der.len().to_be_bytes()).collect();
@@ -66,15 +65,6 @@ impl Chain {
     pub(crate) fn hash(&self) -> &[u8; 32] {
         &self.0.hash
     }
-
-    /// Whether it may be remembered: a peer can send another each time, with whatever it likes beside its own.
-    pub(crate) fn is_small(&self) -> bool {
-        bytes(&self.0.certificates) <= MOST_KEPT_BYTES
-    }
-}
-
-fn bytes(certificates: &[CertificateDer<'_>]) -> usize {
-    certificates.iter().map(|der| der.len()).sum()
 }
 
 impl fmt::Debug for Chain {
@@ -94,8 +84,6 @@ mod tests {
         let one = b"a".as_slice();
         assert!(chain(&[one; 7]).is_some() && chain(&[one; 8]).is_none());
         assert!(chain(&[&[0; MOST_BYTES]]).is_some() && chain(&[&[0; MOST_BYTES], b"a"]).is_none());
-        let is_small = |parts: &[&[u8]]| chain(parts).expect("a chain").is_small();
-        assert!(is_small(&[&[0; MOST_KEPT_BYTES]]) && !is_small(&[&[0; MOST_KEPT_BYTES], b"a"]));
         let hash = |parts: &[&[u8]]| *chain(parts).expect("a chain").hash();
         assert_eq!(hash(&[b"a", b"bc"]), hash(&[b"a", b"bc"]));
         assert_ne!(hash(&[b"a", b"bc"]), hash(&[b"ab", b"c"]));

@@ -26,6 +26,8 @@ struct Inner {
 
 /// What is known of a chain that is good.
 pub(super) struct Vouched {
+    /// It, without what the peer sent along for nothing.
+    pub(super) path: Chain,
     /// When all of it is.
     pub(super) good: Range<u64>,
     /// Whether one of its authorities may vouch for some names only.
@@ -114,12 +116,16 @@ impl CertificateTrust {
         );
         let path = path.ok()?;
         let mut is_bound = path.anchor().name_constraints.is_some();
+        let mut needed = vec![own.as_ref()];
         for issuer in path.intermediate_certificates() {
-            is_bound |= is_constrained(issuer.der().as_ref());
-            let issuer = validity(issuer.der().as_ref())?;
+            let der = chain.others().iter().find(|der| **der == issuer.der())?;
+            needed.push(der);
+            is_bound |= is_constrained(der);
+            let issuer = validity(der)?;
             good = good.start.max(issuer.start)..good.end.min(issuer.end);
         }
-        good.contains(&now).then_some(Vouched { good, is_constrained: is_bound })
+        let path = Chain::new(needed)?;
+        good.contains(&now).then_some(Vouched { path, good, is_constrained: is_bound })
     }
 }
 

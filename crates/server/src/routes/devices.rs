@@ -55,7 +55,7 @@ pub(crate) async fn list(
     if !caller.may_list() {
         return may_not_list(&app, &link, &caller);
     }
-    match app.listings.seen_by(&caller, &app.registry).await {
+    match app.listings.seen_by((&caller, link.peer.ip()), &app.registry).await {
         Ok(listing) => json(listing.array()),
         Err(TooManyUnread) => no_room(&app, &link, &caller),
     }
@@ -93,7 +93,7 @@ pub(crate) async fn one(
         return may_not_list(&app, &link, &caller);
     }
     match find(&app, &caller, &id) {
-        Some(device) => match app.listings.one(&caller, &device) {
+        Some(device) => match app.listings.one((&caller, link.peer.ip()), &device) {
             Ok(text) => json(text),
             Err(TooManyUnread) => no_room(&app, &link, &caller),
         },

@@ -128,7 +128,8 @@ impl EventStream {
 
     /// All of the list. There may be no room for one; then the stream ends, and its reader comes again.
     async fn snapshot(&self) -> Option<Bytes> {
-        let listing = self.app.listings.seen_by(&self.caller, &self.app.registry).await;
+        let reader = (&self.caller, self.link.peer.ip());
+        let listing = self.app.listings.seen_by(reader, &self.app.registry).await;
         listing.map(|listing| listing.block()).map_err(|TooManyUnread| self.no_room()).ok()
     }
 

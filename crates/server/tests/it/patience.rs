@@ -87,7 +87,7 @@ async fn a_peer_that_asks_and_never_reads_loses_its_place() {
 
 #[tokio::test]
 async fn what_is_written_and_not_read_is_bounded_and_given_back() {
-    const QUARTER: u64 = 32 * 1024 * 1024 / 4;
+    const EIGHTH: u64 = 32 * 1024 * 1024 / 8;
     let server = Running::with(|settings| {
         settings.messages.limits.device_info_bytes = LARGE_INFO;
         settings.memory.limit = Some(100 * 32 * 1024 * 1024);
@@ -98,7 +98,7 @@ async fn what_is_written_and_not_read_is_bounded_and_given_back() {
     let mut unread = Vec::new();
     let refused = r#"cuttlebone_refused_connections_total{reason="lists_full"}"#;
     while server.metric(refused).await == 0 {
-        assert!(unread.len() <= QUARTER as usize / LARGE_INFO, "more than there is room for");
+        assert!(unread.len() <= EIGHTH as usize / LARGE_INFO, "more than there is room for");
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(4096).expect("set");
         let mut peer = Peer::from(socket.connect(server.addr).await.expect("accepted"));
@@ -107,7 +107,7 @@ async fn what_is_written_and_not_read_is_bounded_and_given_back() {
         unread.push(peer);
     }
     let taken = server.metric("cuttlebone_list_bytes").await;
-    assert!(taken <= QUARTER && taken > QUARTER - LARGE_INFO as u64 - 1000, "{taken}");
+    assert!(taken <= EIGHTH && taken > EIGHTH - LARGE_INFO as u64 - 1000, "{taken}");
     for path in ["/devices/large", "/devices"] {
         let answer = server.get(path).await;
         // The list is short: for that there is room.
