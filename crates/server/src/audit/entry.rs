@@ -149,8 +149,6 @@ pub(crate) struct Entry<'a> {
     anonymous: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cut: Option<bool>,
-    #[serde(skip)]
-    is_for_nothing: bool,
 }
 
 /// What goes before everything else.
@@ -187,7 +185,6 @@ impl<'a> Entry<'a> {
             tls: None,
             anonymous: None,
             cut: None,
-            is_for_nothing: false,
         }
     }
 
@@ -281,16 +278,11 @@ impl<'a> Entry<'a> {
         Self { version, listen: Some(listen), tls: Some(tls), anonymous: Some(anonymous), ..self }
     }
 
-    /// It is of a connection that has asked for nothing.
-    pub(crate) fn for_nothing(self) -> Self {
-        Self { is_for_nothing: true, ..self }
-    }
-
-    /// Whether anybody can cause as many as they like: a refusal, the end of who has asked for nothing, or that somebody signed in who
-    /// may do nothing here. That files were read and not taken is nobody's asking.
+    /// Whether anybody can cause as many as they like: a refusal, or that somebody signed in who may do nothing here. That files were
+    /// read and not taken is nobody's asking.
     pub(super) fn is_for_nothing(&self) -> bool {
         let is_refused = self.outcome == Some(Outcome::Refused) && self.event != Event::Reload;
-        is_refused || self.is_for_nothing || (self.event == Event::SignIn && self.reason.is_some())
+        is_refused || (self.event == Event::SignIn && self.reason.is_some())
     }
 
     pub(super) fn address(&self) -> Option<IpAddr> {
@@ -438,7 +430,7 @@ mod tests {
     /// A peer that chooses a long id can not have its name cut by that.
     #[test]
     fn what_a_peer_chooses_is_cut_before_who_it_is() {
-        let identity = format!("jwt:https://kubernetes.default.svc#system:serviceaccount:{}", "x".repeat(300));
+        let identity = format!("jwt:https://kubernetes.default.svc#system:serviceaccount:{}", "x".repeat(400));
         let id = id(&"\u{2028}".repeat(85));
         let read = |name: &str, tenant: &str| -> Value {
             let who = Who { kind: "jwt", identity: Some(&identity), name: Some(name), tenant: Some(tenant) };

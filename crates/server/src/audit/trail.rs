@@ -35,23 +35,11 @@ pub(crate) struct Trail {
     client_id: Option<ClientId>,
     is_for_session: bool,
     close_code: Option<CloseCode>,
-    /// What it asked for, if it asked, and what of that is written.
-    asked: Asked,
+    /// Nothing is told of it but that it was refused, which is only counted: then nothing is told of its end.
+    is_left_out: bool,
     /// Its device, until another connection has it or it is gone.
     holds: Option<Address>,
     has_ended: bool,
-}
-
-/// What came of what a connection asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    Nothing,
-    /// It was refused, which is only counted.
-    InVain,
-    /// It was refused, which is written.
-    AndIsToldOf,
-    /// It was given something.
-    AndHad,
 }
 
 impl Trail {
@@ -67,7 +55,7 @@ impl Trail {
             client_id: None,
             is_for_session: false,
             close_code: None,
-            asked: Asked::Nothing,
+            is_left_out: false,
             holds: None,
             has_ended: false,
         }
@@ -80,12 +68,10 @@ impl Trail {
 
     /// What it asked for was answered.
     pub(crate) fn answered(&mut self, device_id: &DeviceId, answer: &Answer) {
-        if matches!(answer, Answer::Registered(_) | Answer::Attached(_) | Answer::Waiting(_)) {
-            self.asked = Asked::AndHad;
-        }
         match answer {
             Answer::Registered(registration) => self.registered(device_id, registration.before()),
             Answer::Attached(attachment) => {
+                self.is_left_out = false;
                 self.device_id = Some(device_id.clone());
                 self.client_id = Some(attachment.client_id());
                 let outcome = if self.is_for_session { Outcome::Returned } else { Outcome::Ok };
@@ -109,11 +95,9 @@ impl Trail {
             Role::Device => Event::Register,
             Role::Client => Event::Connect,
         };
+        let is_untold = self.device_id.is_none() || self.is_left_out;
         self.device_id = Some(device_id.clone());
-        let is_noted = self.audit.is_noted(&self.entry(event).refused(reason));
-        if self.asked == Asked::Nothing || (self.asked == Asked::InVain && is_noted) {
-            self.asked = if is_noted { Asked::AndIsToldOf } else { Asked::InVain };
-        }
+        self.is_left_out = !self.audit.is_noted(&self.entry(event).refused(reason)) && is_untold;
     }
 
     /// It asked for what is not its to have. To it, that is as if the id were taken, or the device absent; it is told once, for
@@ -145,11 +129,8 @@ impl Trail {
         let took = millis(now.saturating_duration_since(self.begun));
         let entry = self.entry(Event::Disconnect).outcome(outcome).reason(reason);
         let entry = entry.close_code(self.close_code).took_ms(took).kept_ms(kept);
-        match self.asked {
-            Asked::Nothing => self.audit.note(&entry.for_nothing()),
-            // It goes with the refusal.
-            Asked::InVain => {}
-            Asked::AndIsToldOf | Asked::AndHad => self.audit.note(&entry),
+        if !self.is_left_out {
+            self.audit.note(&entry);
         }
         self.has_ended = true;
     }
@@ -159,6 +140,7 @@ impl Trail {
         let own = Previous { connection: self.number, from: self.peer };
         let previous = self.audit.holders.0.lock().insert(address.clone(), own).filter(|_| before != Holder::Nobody);
         self.holds = Some(address);
+        self.is_left_out = false;
         self.device_id = Some(device_id.clone());
         let outcome = if before == Holder::Away { Outcome::Returned } else { Outcome::Ok };
         self.audit.note(&self.entry(Event::Register).outcome(outcome));
