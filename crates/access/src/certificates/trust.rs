@@ -21,7 +21,7 @@ pub struct CertificateTrust(Arc<Inner>);
 
 struct Inner {
     anchors: Vec<TrustAnchor<'static>>,
-    revoked: Vec<CertRevocationList<'static>>,
+    revoked: Arc<[CertRevocationList<'static>]>,
 }
 
 /// What is known of a chain that is good.
@@ -70,7 +70,7 @@ impl CertificateTrust {
         if anchors.is_empty() {
             return Err(TrustFault::NoCertificate);
         }
-        Ok(Self(Arc::new(Inner { anchors, revoked: Vec::new() })))
+        Ok(Self(Arc::new(Inner { anchors, revoked: Arc::default() })))
     }
 
     /// The same, but what is on the lists of a PEM file is not good, nor what is of an authority without one.
@@ -84,11 +84,17 @@ impl CertificateTrust {
             let list = OwnedCertRevocationList::from_der(der).map_err(|_| TrustFault::List(at + 1))?;
             Ok(CertRevocationList::from(list))
         };
-        let revoked = lists.iter().enumerate().map(list).collect::<Result<Vec<_>, _>>()?;
+        let revoked = lists.iter().enumerate().map(list).collect::<Result<Arc<[_]>, _>>()?;
         if revoked.is_empty() {
             return Err(TrustFault::NoList);
         }
         Ok(Self(Arc::new(Inner { anchors: self.0.anchors.clone(), revoked })))
+    }
+
+    /// The same authorities, with the lists of another.
+    #[must_use]
+    pub fn with_lists_of(&self, other: &Self) -> Self {
+        Self(Arc::new(Inner { anchors: self.0.anchors.clone(), revoked: Arc::clone(&other.0.revoked) }))
     }
 
     /// When the chain is good, if it is now.

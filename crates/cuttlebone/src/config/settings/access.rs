@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cuttlebone_access::{
-    Access, CertificateTrust, Certificates, KeySet, LineFault, Revoked, Sessions, Settings, StaticTokens, Users,
+    Access, CertificateTrust, KeySet, LineFault, Revoked, Sessions, Settings, StaticTokens, Users,
 };
 use cuttlebone_server::{AccessSettings, HookSettings};
 
@@ -51,9 +51,8 @@ struct Files {
     revoked: Option<Revoked>,
     /// One for each issuer.
     keys: Vec<KeySet>,
-    /// Those who vouch, and what was withdrawn.
-    certificates: Option<Certificates>,
-    required: Option<CertificateTrust>,
+    /// Those who vouch for certificates, and what they have withdrawn.
+    trust: Option<CertificateTrust>,
     /// Not of a file of ours, but names are looked up in those of the system.
     users: Option<Users>,
 }
@@ -90,18 +89,19 @@ pub(super) fn known(raw: &RawConfig, old: Option<&Known>, check: &mut Check<'_>)
     let tokens = lines("access.tokens_file", &raw.tokens_file, StaticTokens::parse, check).or(old.tokens);
     let revoked = lines("access.revoked_file", &raw.revoked_file, Revoked::parse, check).or(old.revoked);
     let issuers = jwt::issuers(&raw.jwt, &old.keys, check);
-    let (certificates, required) = certificate::certificates(&raw.certificate, tls, check);
-    let (certificates, required) = (certificates.or(old.certificates), required.or(old.required));
+    let trust = certificate::trust((&raw.certificate, tls), old.trust.as_ref(), check);
     let users = user::users(&raw.user, check).or(old.users);
-    let files = Files { tokens, revoked, keys: issuers.keys, certificates, required, users };
+    let certificates = certificate::certificates(&raw.certificate, trust.as_ref(), tls, check);
+    let required = certificate::required(trust.as_ref(), tls);
+    let files = Files { tokens, revoked, keys: issuers.keys, trust, users };
     let sessions = oidc::sessions(oidc, check);
     let settings = Settings {
         tokens: files.tokens.clone(),
         jwt: issuers.jwt,
         users: files.users.clone().unwrap_or_default(),
         sessions: sessions.clone(),
-        certificates: files.certificates.clone(),
-        required: files.required.clone(),
+        certificates,
+        required,
         revoked: files.revoked.clone().unwrap_or_default(),
         verified: verified(raw.verified_tokens, check),
     };

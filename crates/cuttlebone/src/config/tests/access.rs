@@ -41,21 +41,38 @@ impl Drop for Temporary {
     }
 }
 
-/// An authority, and a list of hers with nobody on it.
-pub(super) fn authority(name: &str) -> (Temporary, Temporary) {
+type CertificateIssuer = rcgen::CertifiedIssuer<'static, rcgen::KeyPair>;
+
+fn issuer_of_certificates() -> CertificateIssuer {
     let mut params = rcgen::CertificateParams::default();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let issuer = rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().expect("a key"));
-    let issuer = issuer.expect("an authority");
+    issuer.expect("an authority")
+}
+
+/// A list of what it takes back, PEM.
+fn list(issuer: &CertificateIssuer, serials: &[u64]) -> String {
+    let revoked = serials.iter().map(|serial| rcgen::RevokedCertParams {
+        serial_number: rcgen::SerialNumber::from(*serial),
+        revocation_time: rcgen::date_time_ymd(2026, 1, 1),
+        reason_code: None,
+        invalidity_date: None,
+    });
     let list = rcgen::CertificateRevocationListParams {
         this_update: rcgen::date_time_ymd(2026, 1, 1),
         next_update: rcgen::date_time_ymd(2046, 1, 1),
         crl_number: rcgen::SerialNumber::from(1_u64),
         issuing_distribution_point: None,
-        revoked_certs: Vec::new(),
+        revoked_certs: revoked.collect(),
         key_identifier_method: rcgen::KeyIdMethod::Sha256,
     };
-    let list = list.signed_by(&issuer).expect("signed").pem().expect("PEM");
+    list.signed_by(issuer).expect("signed").pem().expect("PEM")
+}
+
+/// An authority, and a list of hers with nobody on it.
+pub(super) fn authority(name: &str) -> (Temporary, Temporary) {
+    let issuer = issuer_of_certificates();
+    let list = list(&issuer, &[]);
     (Temporary::new(&format!("{name}-ca"), &issuer.pem()), Temporary::new(&format!("{name}-crl"), &list))
 }
 
@@ -334,6 +351,36 @@ fn certificates_of_clients_are_checked_and_know_their_line() {
     let text = faults("[tls]\nclient_auth = \"required\"\n");
     assert!(text.contains("tls.client_ca_file: is needed") && text.contains("line 1)"), "{text}");
     assert!(faults("[tls]\nclient_auth = \"on\"\n").contains("tls.client_auth: expected"));
+}
+
+/// T20: what is withdrawn by one file does not wait for the other to be good.
+#[test]
+fn t20_of_two_files_that_say_who_vouches_the_good_one_counts() {
+    let issuer = issuer_of_certificates();
+    let mut params = rcgen::CertificateParams::default();
+    params.serial_number = Some(rcgen::SerialNumber::from(7_u64));
+    let leaf = params.signed_by(&rcgen::KeyPair::generate().expect("a key"), &issuer).expect("signed");
+    let chain = cuttlebone_access::Chain::new([leaf.der().as_ref()]).expect("a chain");
+    let (ca, crl) = (Temporary::new("pair-ca", &issuer.pem()), Temporary::new("pair-crl", &list(&issuer, &[])));
+    let put = |file: &Temporary, text: &str| std::fs::write(file.path(), text).expect("writes");
+    let tls = format!("[tls]\nmode = \"self-signed\"\nclient_auth = \"required\"\nclient_ca_file = {:?}\n", ca.path());
+    let text = format!("{tls}client_crl_file = {:?}\n", crl.path());
+    let config = load(&text, &[("HOME", "/home/user")], Vec::new()).expect("no fault");
+    let vouches = |known: &Known| known.access.vouches_for(&chain, 1_800_000_000);
+    assert!(vouches(&config.known));
+    let again = |known: &Known| read_access(&config.raw, known);
+    put(&ca, "nonsense");
+    let (known, faults) = again(&config.known);
+    assert!(vouches(&known) && faults.to_string().contains("tls.client_ca_file"), "the old is kept: {faults}");
+    put(&crl, &list(&issuer, &[7]));
+    let (revoked, _) = again(&known);
+    assert!(!vouches(&revoked));
+    put(&crl, "nonsense");
+    assert!(!vouches(&again(&revoked).0), "the list is kept");
+    assert!(vouches(&again(&known).0), "and that of before, where it was");
+    put(&ca, &issuer_of_certificates().pem());
+    let (another, faults) = again(&known);
+    assert!(!vouches(&another) && faults.to_string().contains("tls.client_crl_file"), "{faults}");
 }
 
 #[test]

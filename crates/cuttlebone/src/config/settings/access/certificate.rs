@@ -22,17 +22,29 @@ fn is_required(tls: &RawTls) -> bool {
     tls.client_auth == "required"
 }
 
-/// Whose certificates are taken for whom, `None` where there is no rule; and who vouches for those that everybody needs.
-pub(super) fn certificates(
-    raw: &[RawCertificate],
-    tls: &RawTls,
+/// Who vouches for certificates, if that is looked at. A file that is faulty has what it had in `old`, the other one what it has now.
+pub(super) fn trust(
+    (rules, tls): (&[RawCertificate], &RawTls),
+    old: Option<&CertificateTrust>,
     check: &mut Check<'_>,
-) -> (Option<Certificates>, Option<CertificateTrust>) {
-    let trust = is_looked_at(raw, tls).then(|| trust(tls, check)).flatten();
-    (by_rules(raw, trust.as_ref(), tls, check), trust.filter(|_| is_required(tls)))
+) -> Option<CertificateTrust> {
+    if !is_looked_at(rules, tls) {
+        return None;
+    }
+    let authorities = authorities(tls, check).or_else(|| old.cloned())?;
+    if tls.client_crl_file.is_empty() {
+        return Some(authorities);
+    }
+    without_revoked(&authorities, tls, check).or_else(|| old.map(|old| authorities.with_lists_of(old)))
 }
 
-fn by_rules(
+/// Who vouches for the certificate that everybody needs.
+pub(super) fn required(trust: Option<&CertificateTrust>, tls: &RawTls) -> Option<CertificateTrust> {
+    trust.filter(|_| is_required(tls)).cloned()
+}
+
+/// Whose certificates are taken for whom, `None` where there is no rule.
+pub(super) fn certificates(
     raw: &[RawCertificate],
     trust: Option<&CertificateTrust>,
     tls: &RawTls,
@@ -69,25 +81,25 @@ fn note(index: usize, fault: RuleFault, check: &mut Check<'_>) {
     check.fault(&key, fault.to_string());
 }
 
-fn trust(tls: &RawTls, check: &mut Check<'_>) -> Option<CertificateTrust> {
-    let mut read = |key: &str, path: &str| {
-        let read = files::read(Path::new(path), Others::MayRead);
-        read.map_err(|fault| check.fault(key, fault)).ok()
-    };
+fn authorities(tls: &RawTls, check: &mut Check<'_>) -> Option<CertificateTrust> {
     // That it is named is looked at with the rest of `[tls]`.
-    let authorities = read("tls.client_ca_file", Some(tls.client_ca_file.as_str()).filter(|path| !path.is_empty())?)?;
-    let lists = match tls.client_crl_file.as_str() {
-        "" => None,
-        path => Some(read("tls.client_crl_file", path)?),
-    };
-    let mut good = |key: &str, path: &str, trust: Result<CertificateTrust, TrustFault>| {
-        trust.map_err(|fault| check.fault(key, format!("{path} {fault}"))).ok()
-    };
-    let trust = good("tls.client_ca_file", &tls.client_ca_file, CertificateTrust::new(&authorities))?;
-    match lists {
-        None => Some(trust),
-        Some(lists) => good("tls.client_crl_file", &tls.client_crl_file, trust.without_revoked(&lists)),
-    }
+    let path = Some(tls.client_ca_file.as_str()).filter(|path| !path.is_empty())?;
+    read("tls.client_ca_file", path, CertificateTrust::new, check)
+}
+
+fn without_revoked(authorities: &CertificateTrust, tls: &RawTls, check: &mut Check<'_>) -> Option<CertificateTrust> {
+    let good = |lists: &str| authorities.clone().without_revoked(lists);
+    read("tls.client_crl_file", &tls.client_crl_file, good, check)
+}
+
+fn read(
+    key: &str,
+    path: &str,
+    good: impl FnOnce(&str) -> Result<CertificateTrust, TrustFault>,
+    check: &mut Check<'_>,
+) -> Option<CertificateTrust> {
+    let text = files::read(Path::new(path), Others::MayRead).map_err(|fault| check.fault(key, fault)).ok()?;
+    good(&text).map_err(|fault| check.fault(key, format!("{path} {fault}"))).ok()
 }
 
 fn rule(index: usize, raw: &RawCertificate, check: &mut Check<'_>) -> Option<CertificateRule> {
