@@ -62,6 +62,9 @@ pub(crate) async fn callback(
     headers: HeaderMap,
 ) -> Response {
     let Some(login) = &app.login else { return problem::not_found().await };
+    if !origin::is_visit(&headers) {
+        return to(&login.url(&Page::default(), None));
+    }
     link.set_held();
     let answer = answer(query.as_deref().unwrap_or_default());
     let sealed = cookie_of(&headers, LOGIN_COOKIES[usize::from(login.is_secure())]);

@@ -141,6 +141,26 @@ async fn answer_to_an_attempt_of_another_browser_signs_nobody_in() {
     server.until_audited("refusal", &[("reason", "login_lost".into())]).await;
 }
 
+/// It would have the answers to whoever visits it delayed.
+#[tokio::test]
+async fn what_a_page_loads_is_nobodys_attempt() {
+    let provider = Provider::start().await;
+    let server = server_with(&provider, |settings| settings.access.failures = 2);
+    for dest in ["image", "iframe", "empty"] {
+        for _ in 0..5 {
+            let headers = format!("sec-fetch-site: cross-site\r\nsec-fetch-dest: {dest}\r\n");
+            let answer = get(&server, "/api/v1/login/callback?code=c&state=s", &headers).await;
+            assert_eq!((answer.status, answer.header("location")), (303, ROOT), "{dest}");
+        }
+    }
+    let visit = "sec-fetch-site: cross-site\r\nsec-fetch-dest: document\r\n";
+    assert_outcome(&get(&server, "/api/v1/login/callback?code=c&state=s", visit).await, "lost", "a visit");
+    assert_eq!(server.metric("cuttlebone_slowed_failures_total").await, 0);
+    let away = Away::begin(&server, &provider, "").await;
+    let path = format!("/api/v1/login/callback?code=c&state={}", away.query["state"]);
+    session(&get(&server, &path, &format!("{}{visit}", away.header())).await);
+}
+
 #[tokio::test]
 async fn attempt_is_over_after_its_time() {
     let provider = Provider::start().await;
