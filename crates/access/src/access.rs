@@ -62,12 +62,16 @@ pub struct Access {
     vouched: Recent<Range<u64>>,
 }
 
-/// What is good during this time.
+/// What a token or a certificate stands for during this time.
 #[derive(Clone)]
 struct Verified {
-    principal: Arc<Principal>,
+    outcome: Result<Arc<Principal>, Denied>,
     good: Range<u64>,
 }
+
+/// For how many seconds it is remembered that a certificate stands for nobody: whoever has one can show it with each request, where
+/// anybody is served.
+const DENIED: u64 = 10;
 
 impl Access {
     /// Accepts what the settings say.
@@ -214,28 +218,31 @@ impl Access {
     fn by_certificate(&self, chain: &Chain, now: u64) -> Result<Arc<Principal>, Denied> {
         let certificates = self.settings.certificates.as_ref().ok_or(Denied::Certificate)?;
         if let Some(verified) = self.verified.find(chain.hash()).filter(|verified| verified.good.contains(&now)) {
-            return Ok(verified.principal);
+            return verified.outcome;
         }
-        let Recognised { principal, path_hash, good } = certificates.recognise(chain, now)?;
-        // A peer may send whatever it likes along, and something else each time: that is not kept, and all is one.
-        let known = self.verified.find(&path_hash).filter(|verified| verified.good.contains(&now));
-        let principal = known.map_or_else(|| Arc::new(principal), |verified| verified.principal);
-        self.verified.keep(path_hash, Verified { principal: Arc::clone(&principal), good: good.clone() });
-        if *chain.hash() != path_hash {
-            self.verified.keep(*chain.hash(), Verified { principal: Arc::clone(&principal), good });
-        }
-        Ok(principal)
+        let (outcome, good) = match certificates.recognise(chain, now) {
+            Ok(Recognised { principal, path_hash, good }) => {
+                // A peer may send whatever it likes along, and something else each time: that is not kept, and all is one.
+                let known = self.verified.find(&path_hash).filter(|verified| verified.good.contains(&now));
+                let outcome = known.map_or_else(|| Ok(Arc::new(principal)), |verified| verified.outcome);
+                self.verified.keep(path_hash, Verified { outcome: outcome.clone(), good: good.clone() });
+                (outcome, good)
+            }
+            Err(denied) => (Err(denied), now..now + DENIED),
+        };
+        self.verified.keep(*chain.hash(), Verified { outcome: outcome.clone(), good });
+        outcome
     }
 
     fn by_signature(&self, token: &Token, now: u64) -> Result<Arc<Principal>, Denied> {
         let jwt = self.settings.jwt.as_ref().ok_or(Denied::Unknown)?;
         let hash = token.hash();
         if let Some(verified) = self.verified.find(&hash).filter(|verified| verified.good.contains(&now)) {
-            return Ok(verified.principal);
+            return verified.outcome;
         }
         let (principal, good) = jwt.verify(token.as_str(), now)?;
         let principal = Arc::new(principal);
-        self.verified.keep(hash, Verified { principal: Arc::clone(&principal), good });
+        self.verified.keep(hash, Verified { outcome: Ok(Arc::clone(&principal)), good });
         Ok(principal)
     }
 }

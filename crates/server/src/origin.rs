@@ -10,6 +10,7 @@ use crate::host;
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+const PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
 
 /// Where a page is from: `https://console.example`, and the port if it is not that of the scheme.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,14 +53,19 @@ impl Origin {
     }
 }
 
-/// Whether a browser says that it is another site whose page makes it ask. It says so where it names no `Origin`, too.
+/// Whether a browser says that it is another site whose page makes it ask. It says so where it names no `Origin`, too. What a page
+/// has it fetch beforehand (`Sec-Purpose`) is of that page, though a browser says `none` of it.
 pub(crate) fn is_of_another_site(headers: &HeaderMap) -> bool {
-    headers.get(FETCH_SITE).is_some_and(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"))
+    headers.get(FETCH_SITE).is_some_and(|site| match site.as_bytes() {
+        b"same-origin" => false,
+        b"none" => headers.contains_key(PURPOSE),
+        _ => true,
+    })
 }
 
 /// Whether a browser goes there itself, as far as it says so: else it is something that a page loads, and nobody's attempt.
 pub(crate) fn is_visit(headers: &HeaderMap) -> bool {
-    headers.get(FETCH_DEST).is_none_or(|dest| dest.as_bytes() == b"document")
+    headers.get(FETCH_DEST).is_none_or(|dest| dest.as_bytes() == b"document") && !headers.contains_key(PURPOSE)
 }
 
 /// The scheme that the server's own site has, as a browser sees it.

@@ -230,6 +230,13 @@ fn what_is_sent_along_for_nothing_is_not_kept() {
     });
     assert!(found.iter().all(|principal| Arc::ptr_eq(principal, &found[0])), "one, with what it needs");
     assert_eq!(access.remembered().0, 3, "each chain, to be found again");
+    let nobody =
+        client(&[dns("d.other.example")]).signed_by(&KeyPair::generate().expect("a key"), &root).expect("signed");
+    let nobody = Chain::new([nobody.der().as_ref()]).expect("a chain");
+    for _ in 0..2 {
+        assert_eq!(access.authenticate_certificate(&nobody, NOW).err(), Some(Denied::CertificateName));
+        assert_eq!(access.remembered().0, 4, "who is nobody, for a while");
+    }
     // Another server looks at what was kept of it: that is enough.
     assert!(Access::new(settings(trust(&root), usual())).is_still_good(&found[1]));
 }

@@ -43,6 +43,11 @@ async fn peer_may_send_six_certificates_beside_its_own() {
     for (number, status) in [(6, 200), (7, 0)] {
         assert_eq!(authority.padded(number).status(&asking.server, WHOAMI, "").await, status, "{number}");
     }
+    assert_eq!(
+        authority.namesakes().status(&asking.server, WHOAMI, "").await,
+        0,
+        "of one name they are tried in each order"
+    );
 }
 
 /// They are kept as long as it is connected.

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::validity;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -31,6 +32,15 @@ fn check(is_short: bool) -> Result<(), Error> {
     if is_short { Ok(()) } else { Err(CertificateError::ApplicationVerificationFailure.into()) }
 }
 
+/// Whether no two have one name, so that they follow each other in one order only: each order would be tried, of certificates that
+/// nobody has signed, for up to a hundred signatures.
+fn have_names_of_their_own(certificates: &[CertificateDer<'_>]) -> bool {
+    let names: Option<Vec<_>> = certificates.iter().map(|der| validity::subject(der)).collect();
+    names.is_some_and(|names| {
+        names.iter().enumerate().all(|(at, name)| names.iter().skip(at + 1).all(|other| other != name))
+    })
+}
+
 impl ClientCertVerifier for ShortChains<dyn ClientCertVerifier> {
     fn verify_client_cert(
         &self,
@@ -39,7 +49,7 @@ impl ClientCertVerifier for ShortChains<dyn ClientCertVerifier> {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let bytes = end_entity.len() + intermediates.iter().map(|der| der.len()).sum::<usize>();
-        check(intermediates.len() <= MOST && bytes <= MOST_BYTES)?;
+        check(intermediates.len() <= MOST && bytes <= MOST_BYTES && have_names_of_their_own(intermediates))?;
         self.0.verify_client_cert(end_entity, intermediates, now)
     }
 

@@ -53,7 +53,20 @@ impl Authority {
 
     /// One that is good, and sends so many others along that have nothing to do with it.
     pub(crate) fn padded(&self, number: usize) -> Identity {
-        self.beside((0..number).map(|_| Self::new().0.der().clone()))
+        self.beside((0..number).map(|number| Self::called(&number.to_string())))
+    }
+
+    /// The same with two of one name.
+    pub(crate) fn namesakes(&self) -> Identity {
+        self.beside([Self::called("one"), Self::called("other"), Self::called("one")])
+    }
+
+    fn called(name: &str) -> CertificateDer<'static> {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::OrganizationName, name);
+        let key = KeyPair::generate().expect("a key");
+        params.self_signed(&key).expect("signed").der().clone()
     }
 
     /// The same with one other, of a little more than so many bytes.

@@ -153,6 +153,12 @@ async fn what_a_page_loads_is_nobodys_attempt() {
             assert_eq!((answer.status, answer.header("location")), (303, ROOT), "{dest}");
         }
     }
+    let before = "sec-fetch-site: none\r\nsec-fetch-dest: document\r\nsec-purpose: prefetch\r\n";
+    for path in ["/api/v1/login", "/api/v1/login/callback?code=c&state=s", "/api/v1/login/end"] {
+        let answer = get(&server, path, before).await;
+        assert_eq!((answer.status, answer.header("location")), (303, ROOT), "{path} beforehand");
+        assert!(cookies(&answer).is_empty(), "{path}");
+    }
     let visit = "sec-fetch-site: cross-site\r\nsec-fetch-dest: document\r\n";
     assert_outcome(&get(&server, "/api/v1/login/callback?code=c&state=s", visit).await, "lost", "a visit");
     assert_eq!(server.metric("cuttlebone_slowed_failures_total").await, 0);

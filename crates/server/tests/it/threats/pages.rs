@@ -66,6 +66,10 @@ async fn t01_page_of_another_site_loads_nothing() {
         for site in ["same-origin", "none"] {
             assert_eq!(status(path, &format!("sec-fetch-site: {site}\r\n")).await, expected, "{path} {site}");
         }
+        let own = "sec-fetch-site: same-origin\r\nsec-purpose: prefetch;prerender\r\n";
+        assert_eq!(status(path, own).await, expected, "{path} of our page, that is prepared");
+        let before = "sec-fetch-site: none\r\nsec-purpose: prefetch\r\n";
+        assert_eq!(status(path, before).await, 403, "{path} beforehand, for another page");
         for site in ["same-site", "cross-site"] {
             assert_eq!(status(path, &format!("sec-fetch-site: {site}\r\n")).await, 403, "{path} {site}");
             let named = format!("sec-fetch-site: {site}\r\norigin: https://console.example\r\n");
