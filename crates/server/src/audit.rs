@@ -98,13 +98,8 @@ impl Audit {
         Some(Box::new(Trail::new(Arc::clone(self), number, peer, role, caller.clone())))
     }
 
-    /// Writes a line; one that anybody can cause only while there are few of them.
-    pub(crate) fn note(&self, entry: &Entry<'_>) {
-        self.is_noted(entry);
-    }
-
-    /// The same. Whether it is written, and not only counted.
-    fn is_noted(&self, entry: &Entry<'_>) -> bool {
+    /// Writes a line; one that anybody can cause only while there are few of them. Whether it is written, and not only counted.
+    pub(crate) fn note(&self, entry: &Entry<'_>) -> bool {
         let Some(sink) = &self.sink else { return false };
         let now_ms = clock::unix_ms();
         if entry.is_for_nothing() {

@@ -3,8 +3,8 @@
 //! Invariants: 1. what a request presents is looked at even where anybody is served, if anybody can be recognised: a bad token that
 //! somebody put there is refused; a cookie or a certificate, which a browser adds by itself, counts as none where it is not good;
 //! 2. it comes once, in one way; 3. it is never logged; 4. no page of another site changes anything here or loads anything, and no page
-//! whose site the request does not name changes anything, if a cookie or a certificate is all that it has; 5. nothing is waited for where the answer is here:
-//! that is for [`elsewhere`].
+//! whose site the request does not name changes anything, if a cookie or a certificate is all that it has; 5. nothing is waited for
+//! where the answer is here: that is for [`elsewhere`].
 //!
 //! Of several, the token that somebody put into the request goes before the certificate, and that before the cookie.
 

@@ -6,6 +6,7 @@
 //!
 //! Everybody counts here; [`endpoint`] shows it.
 
+mod declare;
 pub(crate) mod endpoint;
 mod labels;
 pub(crate) mod process;
@@ -16,18 +17,17 @@ use std::time::Duration;
 use cuttlebone_hub::{Counts, Direction, Observer, ResumeOutcome};
 use cuttlebone_proto::{CloseCode, Reject};
 use prometheus_client::encoding::text;
-use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Metric, Registry, Unit};
+use prometheus_client::registry::{Registry, Unit};
 
+use declare::Declare;
+use labels::PerLabel;
 pub(crate) use labels::{
     AcceptError, CertificateLoad, Fetched, HookOutcome, KeyFetch, LoginOutcome, Order, Paused, Peer, Refusal, Renewed,
     Timeout,
 };
-use labels::{Label, PerLabel};
 
 /// The counters and gauges of one server.
 #[derive(Debug)]
@@ -91,37 +91,6 @@ pub(crate) struct Counted(Gauge);
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
-    }
-}
-
-/// Registers metrics as it makes them.
-struct Declare(Registry);
-
-impl Declare {
-    fn with_what_is_of_the_process() -> Self {
-        let mut registry = Registry::with_prefix("cuttlebone");
-        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "What this server was built from", build);
-        registry.register_collector(Box::new(process::Process));
-        Self(registry)
-    }
-
-    fn one<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
-        let metric = M::default();
-        self.0.register(name, help, metric.clone());
-        metric
-    }
-
-    fn with_unit<M: Metric + Clone + Default>(&mut self, name: &str, help: &str, unit: Unit) -> M {
-        let metric = M::default();
-        self.0.register_with_unit(name, help, unit, metric.clone());
-        metric
-    }
-
-    fn each<L: Label, M: Metric + TypedMetric + Clone + Default>(&mut self, name: &str, help: &str) -> PerLabel<L, M> {
-        let family = Family::default();
-        self.0.register(name, help, family.clone());
-        PerLabel::new(&family)
     }
 }
 
@@ -206,7 +175,7 @@ impl Metrics {
             audit_left_out: declare
                 .one("audit_left_out", "Refusals that the audit log only counts, for there were too many in a second"),
             audit_lost: declare.one("audit_lost_lines", "Lines of the audit log that could not be written"),
-            registry: declare.0,
+            registry: declare.into_registry(),
         }
     }
 
@@ -272,11 +241,12 @@ impl Metrics {
         self.orders.at(outcome).inc();
     }
 
-    /// What unfinished messages may come to, in bytes.
+    /// What lists of devices come to, in bytes.
     pub(crate) fn set_lists(&self, bytes: usize) {
         set(&self.list_bytes, bytes);
     }
 
+    /// What unfinished messages may come to, in bytes.
     pub(crate) fn set_assembling(&self, bytes: usize) {
         set(&self.assembling_bytes, bytes);
     }

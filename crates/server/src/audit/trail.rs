@@ -97,7 +97,7 @@ impl Trail {
         };
         let is_untold = self.device_id.is_none() || self.is_left_out;
         self.device_id = Some(device_id.clone());
-        self.is_left_out = !self.audit.is_noted(&self.entry(event).refused(reason)) && is_untold;
+        self.is_left_out = !self.audit.note(&self.entry(event).refused(reason)) && is_untold;
     }
 
     /// It asked for what is not its to have. To it, that is as if the id were taken, or the device absent; it is told once, for
@@ -109,7 +109,8 @@ impl Trail {
     }
 
     /// What it came with is not good any more.
-    pub(crate) fn credential_over(&self, outcome: Outcome) {
+    pub(crate) fn credential_over(&mut self, outcome: Outcome) {
+        self.is_left_out = false;
         self.audit.note(&self.entry(Event::Credential).outcome(outcome));
     }
 

@@ -14,7 +14,7 @@ impl<C: Conn> Connection<C> {
     /// Closes a peer that may not be here any more.
     pub(super) fn look_at_credential(&mut self) {
         if self.stage == Stage::Open && !self.context.app.gate.is_still_good(&self.context.caller) {
-            if let Some(trail) = &self.trail {
+            if let Some(trail) = &mut self.trail {
                 let is_over = self.context.caller.is_over(clock::unix_ms() / 1000);
                 trail.credential_over(if is_over { Outcome::Expired } else { Outcome::Revoked });
             }

@@ -130,11 +130,13 @@ impl EventStream {
     async fn snapshot(&self) -> Option<Bytes> {
         let reader = (&self.caller, self.link.peer.ip());
         let listing = self.app.listings.seen_by(reader, &self.app.registry).await;
-        listing.map(|listing| listing.block()).map_err(|TooManyUnread| self.no_room()).ok()
-    }
-
-    fn no_room(&self) {
-        no_place(&self.app, &self.link, &self.caller, Refusal::ListsFull);
+        match listing {
+            Ok(listing) => Some(listing.block()),
+            Err(TooManyUnread) => {
+                no_place(&self.app, &self.link, &self.caller, Refusal::ListsFull);
+                None
+            }
+        }
     }
 }
 

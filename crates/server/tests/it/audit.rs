@@ -256,6 +256,22 @@ async fn end_of_who_was_refused_is_bounded_as_the_refusal_is() {
     server.until_audited("disconnect", &[("device_id", "lab7/a".into())]).await;
 }
 
+/// Its refusal is only counted, that it is thrown out is not.
+#[tokio::test]
+async fn end_of_who_is_thrown_out_is_told() {
+    let viewer = known(1, "name=viewer role=client devices=lab7/*");
+    let server = Running::with(|settings| {
+        settings.access.access = access(&[&viewer]);
+        settings.access.anonymous = false;
+        settings.audit.refusals_per_second = 0;
+    });
+    let _waits = connect(&server, &viewer, "lab8/a").await;
+    server.until_metric("cuttlebone_audit_left_out_total", |count| count == 1).await;
+    server.handle.set_access(access(&[]));
+    let over = server.until_audited("credential", &[("outcome", "revoked".into())]).await;
+    server.until_audited("disconnect", &[("connection", over["connection"].clone())]).await;
+}
+
 #[tokio::test]
 async fn limit_of_an_address_is_told() {
     let server = Running::with(|settings| settings.connections.per_address = Some(1));

@@ -27,12 +27,7 @@ async fn peer_is_whom_its_certificate_names() {
     other.send(r#"{"message_type":"register","device_id":"cvd-1"}"#).await;
     let (error, code) = other.close().await;
     assert!(error.contains("device_id_taken") && code == 1008, "another name, another device: {error} {code}");
-    let mut client = peer.websocket(&asking.server, "/connect_client", None).await.expect("upgraded");
-    client.send(r#"{"message_type":"connect","device_id":"cvd-1"}"#).await;
-    client.expect("config").await;
-    client.expect("device_info").await;
-    client.send(r#"{"message_type":"forward","payload":1}"#).await;
-    device.expect("client_msg").await;
+    peer.reach(&asking.server, "cvd-1", &mut device).await;
 }
 
 /// The library looks for a way through all that a peer sends, in every order: of a dozen that could follow each other, for a second.
@@ -274,12 +269,7 @@ async fn t20_who_showed_no_certificate_goes_when_one_is_needed() {
     bare.expect_taken_back().await;
     assert_eq!(nobody.status(&asking.server, WHOAMI, "").await, 401);
     assert_eq!(peer.status(&asking.server, WHOAMI, "").await, 200);
-    let mut client = peer.websocket(&asking.server, "/connect_client", None).await.expect("upgraded");
-    client.send(r#"{"message_type":"connect","device_id":"b"}"#).await;
-    client.expect("config").await;
-    client.expect("device_info").await;
-    client.send(r#"{"message_type":"forward","payload":1}"#).await;
-    vouched.expect("client_msg").await;
+    peer.reach(&asking.server, "b", &mut vouched).await;
 }
 
 /// A certificate of the server that can't be used yet, or not at all, keeps nobody's verifier in force.

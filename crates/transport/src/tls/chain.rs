@@ -6,11 +6,13 @@
 
 use std::sync::Arc;
 
-use super::validity;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
+use x509_cert::name::Name;
 
 /// The most certificates that a peer may send beside its own. As many as in `access` and `client`, which do not know this crate.
 const MOST: usize = 6;
@@ -28,16 +30,22 @@ impl<V: ?Sized> ShortChains<V> {
     }
 }
 
-fn check(is_short: bool) -> Result<(), Error> {
+/// An error, unless the chain is short.
+fn only_if(is_short: bool) -> Result<(), Error> {
     if is_short { Ok(()) } else { Err(CertificateError::ApplicationVerificationFailure.into()) }
 }
 
-/// Whether no two have one name, so that they follow each other in one order only: each order would be tried, of certificates that
-/// nobody has signed, for up to a hundred signatures.
+/// Whether no two have one name: then they follow each other in one order only. Of several each order is tried, of certificates that
+/// nobody has signed too, for up to a hundred signatures.
 fn have_names_of_their_own(certificates: &[CertificateDer<'_>]) -> bool {
-    let names: Option<Vec<_>> = certificates.iter().map(|der| validity::subject(der)).collect();
-    names.is_some_and(|names| {
-        names.iter().enumerate().all(|(at, name)| names.iter().skip(at + 1).all(|other| other != name))
+    let mut seen: Vec<Name> = Vec::new();
+    certificates.iter().all(|der| {
+        // One that can't be read is none that has a name of its own.
+        let Ok(certificate) = Certificate::from_der(der) else { return false };
+        let name = certificate.tbs_certificate().subject();
+        let is_new = !seen.contains(name);
+        seen.push(name.clone());
+        is_new
     })
 }
 
@@ -49,7 +57,7 @@ impl ClientCertVerifier for ShortChains<dyn ClientCertVerifier> {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let bytes = end_entity.len() + intermediates.iter().map(|der| der.len()).sum::<usize>();
-        check(intermediates.len() <= MOST && bytes <= MOST_BYTES && have_names_of_their_own(intermediates))?;
+        only_if(intermediates.len() <= MOST && bytes <= MOST_BYTES && have_names_of_their_own(intermediates))?;
         self.0.verify_client_cert(end_entity, intermediates, now)
     }
 
@@ -97,7 +105,7 @@ impl<V: ServerCertVerifier + ?Sized> ServerCertVerifier for ShortChains<V> {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        check(intermediates.len() <= MOST)?;
+        only_if(intermediates.len() <= MOST)?;
         self.0.verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
     }
 

@@ -1,8 +1,7 @@
-//! When a certificate is good, and whose it is.
+//! When a certificate is good.
 
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
-use x509_cert::name::Name;
 
 /// Seconds since 1970, the last one included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,11 +22,6 @@ impl Validity {
     pub(super) fn has(self, now: u64) -> bool {
         (self.from..=self.until).contains(&now)
     }
-}
-
-/// Whose it is, if it can be read.
-pub(super) fn subject(der: &[u8]) -> Option<Name> {
-    Certificate::from_der(der).ok().map(|certificate| certificate.tbs_certificate().subject().clone())
 }
 
 #[cfg(test)]

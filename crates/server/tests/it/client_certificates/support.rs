@@ -293,6 +293,16 @@ impl Identity {
         builder.connect_on(stream).await.ok().map(|(socket, _)| Socket(socket))
     }
 
+    /// Connects to a device, and is heard there.
+    pub(crate) async fn reach(&self, server: &Running, id: &str, device: &mut Socket) {
+        let mut client = self.websocket(server, "/connect_client", None).await.expect("upgraded");
+        client.send(&format!(r#"{{"message_type":"connect","device_id":"{id}"}}"#)).await;
+        client.expect("config").await;
+        client.expect("device_info").await;
+        client.send(r#"{"message_type":"forward","payload":1}"#).await;
+        device.expect("client_msg").await;
+    }
+
     /// A device that is registered.
     pub(crate) async fn device(&self, server: &Running, id: &str) -> Socket {
         let mut device = self.websocket(server, "/register_device", None).await.expect("upgraded");

@@ -160,7 +160,10 @@ async fn what_a_page_loads_is_nobodys_attempt() {
         assert!(cookies(&answer).is_empty(), "{path}");
     }
     let visit = "sec-fetch-site: cross-site\r\nsec-fetch-dest: document\r\n";
-    assert_outcome(&get(&server, "/api/v1/login/callback?code=c&state=s", visit).await, "lost", "a visit");
+    for _ in 0..5 {
+        let answer = get(&server, "/api/v1/login/callback?code=c&state=s", visit).await;
+        assert_outcome(&answer, "lost", "a visit, to which another page may have led");
+    }
     assert_eq!(server.metric("cuttlebone_slowed_failures_total").await, 0);
     let away = Away::begin(&server, &provider, "").await;
     let path = format!("/api/v1/login/callback?code=c&state={}", away.query["state"]);
@@ -301,6 +304,11 @@ async fn whoever_fails_too_often_waits() {
         assert_outcome(&sign_in(&server, &provider).await, "failed", "not signed");
     }
     assert_eq!(server.metric("cuttlebone_slowed_failures_total").await, 0);
-    assert_outcome(&get(&server, "/api/v1/login/callback", "").await, "lost", "nothing");
+    // Nothing was guessed, by who has nothing to guess.
+    assert_outcome(&get(&server, "/api/v1/login/callback?code=c&state=s", "").await, "lost", "nothing");
+    assert_eq!(server.metric("cuttlebone_slowed_failures_total").await, 0);
+    let away = Away::begin(&server, &provider, "").await;
+    let wrong = get(&server, "/api/v1/login/callback?code=c&state=s", &away.header()).await;
+    assert_outcome(&wrong, "lost", "a state that is not that of the attempt");
     assert_eq!(server.metric("cuttlebone_slowed_failures_total").await, 1);
 }
