@@ -154,7 +154,7 @@ impl Access {
             Origin::Hook(standing) => !standing.has_ended(),
             // By those who vouch now, at a time at which it was good.
             Origin::Certificate(shown) => {
-                self.by_certificate(shown.chain(), shown.seen()).is_ok_and(|found| found.is_same(principal))
+                self.by_certificate(shown.chain(), shown.seen()).is_ok_and(|found| found.gives_no_less_than(principal))
             }
         };
         known && !self.settings.revoked.has(principal)
@@ -224,9 +224,10 @@ impl Access {
             Ok(Recognised { principal, path_hash, good }) => {
                 // A peer may send whatever it likes along, and something else each time: that is not kept, and all is one.
                 let known = self.verified.find(&path_hash).filter(|verified| verified.good.contains(&now));
-                let outcome = known.map_or_else(|| Ok(Arc::new(principal)), |verified| verified.outcome);
-                self.verified.keep(path_hash, Verified { outcome: outcome.clone(), good: good.clone() });
-                (outcome, good)
+                // It may have been nobody's a moment ago.
+                let principal = known.and_then(|known| known.outcome.ok()).unwrap_or_else(|| Arc::new(principal));
+                self.verified.keep(path_hash, Verified { outcome: Ok(Arc::clone(&principal)), good: good.clone() });
+                (Ok(principal), good)
             }
             Err(denied) => (Err(denied), now..now + DENIED),
         };

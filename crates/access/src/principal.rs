@@ -45,6 +45,14 @@ pub(crate) struct Grant {
     pub(crate) expires_at: Option<u64>,
 }
 
+impl Grant {
+    fn is_same_but_for_its_end(&self, other: &Self) -> bool {
+        let Self { roles, devices, tenant, all_tenants, prefix, max_clients, expires_at: _ } = self;
+        (roles, devices, tenant) == (&other.roles, &other.devices, &other.tenant)
+            && (all_tenants, prefix, max_clients) == (&other.all_tenants, &other.prefix, &other.max_clients)
+    }
+}
+
 /// What a principal was recognised by.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -195,6 +203,13 @@ impl Principal {
     /// Whether the credential gives the same as that of `other`, whatever tenant an operator means.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.identity == other.identity && self.grant == other.grant && self.origin == other.origin
+    }
+
+    /// Whether the credential gives the same, and for as long at least: what vouches for a certificate may change.
+    pub(crate) fn gives_no_less_than(&self, other: &Self) -> bool {
+        let end = |principal: &Self| principal.grant.expires_at.unwrap_or(u64::MAX);
+        let is_same = self.identity == other.identity && self.origin == other.origin;
+        is_same && self.grant.is_same_but_for_its_end(&other.grant) && end(self) >= end(other)
     }
 
     /// What is put before every id that the principal registers: its patterns mean the whole id.

@@ -178,12 +178,8 @@ pub(crate) async fn recognise(
 /// that says which page it is from, it counts for ours only, and those of HTTPS. Devices are none, and say nothing of the kind.
 fn certificate(app: &App, link: Option<&Link>, headers: &HeaderMap) -> Option<Result<Caller, Unrecognised>> {
     let chain = link.and_then(Link::certificate)?;
-    let is_of_ours = if headers.contains_key(ORIGIN) {
-        origin::is_of_https(headers) && origin::is_allowed(headers, &app.settings.allowed_origins, Scheme::Https)
-    } else {
-        !origin::is_of_another_site(headers)
-    };
-    if !is_of_ours {
+    let is_of_no_tls = headers.contains_key(ORIGIN) && !origin::is_of_https(headers);
+    if is_of_no_tls || origin::is_of_another_site(headers, &app.settings.allowed_origins, Scheme::Https) {
         return None;
     }
     let principal = app.gate.access().authenticate_certificate(chain, clock::unix_ms() / 1000);

@@ -53,12 +53,16 @@ impl Origin {
     }
 }
 
-/// Whether a browser says that it is another site whose page makes it ask. It says so where it names no `Origin`, too. What a page
-/// has it fetch beforehand (`Sec-Purpose`) is of that page, though a browser says `none` of it.
-pub(crate) fn is_of_another_site(headers: &HeaderMap) -> bool {
+/// Whether a browser says that it is another site whose page makes it ask: in `Origin`, or where it names none, in `Sec-Fetch-Site`.
+/// Nobody's page (`none`) is meant to say that somebody goes there, and is said as well of what a page has it fetch beforehand, or
+/// in the background.
+pub(crate) fn is_of_another_site(headers: &HeaderMap, also: &[Origin], scheme: Scheme) -> bool {
+    if headers.contains_key(ORIGIN) {
+        return !is_allowed(headers, also, scheme);
+    }
     headers.get(FETCH_SITE).is_some_and(|site| match site.as_bytes() {
         b"same-origin" => false,
-        b"none" => headers.contains_key(PURPOSE),
+        b"none" => !headers.contains_key(FETCH_DEST) || !is_visit(headers),
         _ => true,
     })
 }

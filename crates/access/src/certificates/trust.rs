@@ -1,5 +1,6 @@
 //! Who vouches for certificates, and which of them no longer.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, TrustAnchor, UnixTime};
 use webpki::{
     ALL_VERIFICATION_ALGS, CertRevocationList, EndEntityCert, KeyUsage, OwnedCertRevocationList,
-    RevocationOptionsBuilder, anchor_from_trusted_cert,
+    RevocationOptionsBuilder, VerifiedPath, anchor_from_trusted_cert,
 };
 
 use super::chain::Chain;
@@ -26,11 +27,11 @@ struct Inner {
 
 /// What is known of a chain that is good.
 pub(super) struct Vouched {
-    /// It, without what the peer sent along for nothing.
+    /// It, without what the peer sent along for nothing: with all that is on a way to an authority.
     pub(super) path: Chain,
-    /// When all of it is.
+    /// When all of the way is that is good for longest.
     pub(super) good: Range<u64>,
-    /// Whether one of its authorities may vouch for some names only.
+    /// Whether one of the authorities on it may vouch for some names only.
     pub(super) is_constrained: bool,
 }
 
@@ -105,33 +106,59 @@ impl CertificateTrust {
     /// What is to be known of the chain, if it is good now.
     pub(super) fn verify(&self, chain: &Chain, now: u64) -> Option<Vouched> {
         let own = chain.leaf()?;
-        let mut good = validity(own)?;
         let time = UnixTime::since_unix_epoch(Duration::from_secs(now));
         let lists: Vec<_> = self.0.revoked.iter().collect();
         // Its defaults: the whole path, and what no list tells of is not good.
         let revocation = RevocationOptionsBuilder::new(&lists).ok().map(RevocationOptionsBuilder::build);
         let leaf = EndEntityCert::try_from(own).ok()?;
-        let path = leaf.verify_for_usage(
+        let ways = RefCell::new(Vec::new());
+        // All ways are looked for, as if none were any good: the first may be gone with its authority, and another be there still.
+        let _none = leaf.verify_for_usage(
             ALL_VERIFICATION_ALGS,
             &self.0.anchors,
             chain.others(),
             time,
             KeyUsage::client_auth(),
             revocation,
-            None,
+            Some(&|path: &VerifiedPath<'_>| {
+                ways.borrow_mut().extend(Way::new(chain, path).filter(|way| way.good.contains(&now)));
+                Err(webpki::Error::UnknownIssuer)
+            }),
         );
-        let path = path.ok()?;
-        let mut is_bound = path.anchor().name_constraints.is_some();
-        let mut needed = vec![own.as_ref()];
+        let ways = ways.into_inner();
+        let Way { good, is_constrained, .. } = ways.iter().max_by_key(|way| way.good.end)?.clone();
+        let is_needed = |at: usize| ways.iter().any(|way| way.issuers.contains(&at));
+        let needed = chain.others().iter().enumerate().filter(|(at, _)| is_needed(*at)).map(|(_, der)| der);
+        let path = Chain::new([own].into_iter().chain(needed).map(AsRef::as_ref))?;
+        Some(Vouched { path, good, is_constrained })
+    }
+}
+
+/// One way from the certificate of a peer to an authority.
+#[derive(Clone)]
+struct Way {
+    /// Which of those that the peer sent along are on it.
+    issuers: Vec<usize>,
+    good: Range<u64>,
+    is_constrained: bool,
+}
+
+impl Way {
+    fn new(chain: &Chain, path: &VerifiedPath<'_>) -> Option<Self> {
+        let mut way = Self {
+            issuers: Vec::new(),
+            good: validity(chain.leaf()?)?,
+            is_constrained: path.anchor().name_constraints.is_some(),
+        };
         for issuer in path.intermediate_certificates() {
-            let der = chain.others().iter().find(|der| **der == issuer.der())?;
-            needed.push(der);
-            is_bound |= is_constrained(der);
-            let issuer = validity(der)?;
-            good = good.start.max(issuer.start)..good.end.min(issuer.end);
+            let at = chain.others().iter().position(|der| *der == issuer.der())?;
+            let der = chain.others().get(at)?;
+            let its = validity(der)?;
+            way.issuers.push(at);
+            way.good = way.good.start.max(its.start)..way.good.end.min(its.end);
+            way.is_constrained |= is_constrained(der);
         }
-        let path = Chain::new(needed)?;
-        good.contains(&now).then_some(Vouched { path, good, is_constrained: is_bound })
+        Some(way)
     }
 }
 

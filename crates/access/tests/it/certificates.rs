@@ -250,6 +250,60 @@ fn who_stands_for_nobody_is_looked_at_now_and_then() {
     assert_eq!(at(10), Ok(()));
 }
 
+/// It may have been shown alone a moment ago, when it was not good yet.
+#[test]
+fn who_was_nobody_a_moment_ago_is_somebody_when_the_time_has_come() {
+    let issuer = authority("ours");
+    let access = Access::new(settings(trust(&issuer), usual()));
+    let mut params = client(&[dns("d.lab.example")]);
+    params.not_before = date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(NOW + 5);
+    let leaf = params.signed_by(&KeyPair::generate().expect("a key"), &issuer).expect("signed");
+    let own = leaf.der().as_ref();
+    let [alone, beside] = [vec![own], vec![own, b"junk"]].map(|chain| Chain::new(chain).expect("a chain"));
+    assert!(access.authenticate_certificate(&alone, NOW).is_err());
+    for chain in [&beside, &alone] {
+        assert!(access.authenticate_certificate(chain, NOW + 5).is_ok());
+    }
+}
+
+/// T20: authorities come and go, and whoever both vouch for stays, if it is for as long.
+#[test]
+fn t20_certificate_stays_good_while_authorities_take_turns() {
+    let (old, new, other) = (authority("old"), authority("new"), authority("other"));
+    let key = KeyPair::generate().expect("a key");
+    let mut params = of_authority("between");
+    let [by_old, by_new] = [(&old, 2031), (&new, 2032)].map(|(root, end)| {
+        params.not_after = date_time_ymd(end, 1, 1);
+        params.signed_by(&key, root).expect("signed").der().to_vec()
+    });
+    let between = CertifiedIssuer::self_signed(params, key).expect("an authority");
+    let trusting = |authorities: &[&Issuer]| {
+        let pem: String = authorities.iter().map(|issuer| issuer.pem()).collect();
+        Access::new(settings(CertificateTrust::new(&pem).expect("trust"), usual()))
+    };
+    let stays = |end: i32, before: &[&Issuer], after: &[&Issuer]| {
+        let mut params = client(&[dns("d.lab.example")]);
+        params.not_after = date_time_ymd(end, 1, 1);
+        let leaf = params.signed_by(&KeyPair::generate().expect("a key"), &between).expect("signed");
+        let chain = Chain::new([leaf.der().as_ref(), &by_old, &by_new]).expect("a chain");
+        let principal = trusting(before).authenticate_certificate(&chain, NOW).expect("recognised");
+        trusting(after).is_still_good(&principal)
+    };
+    for (before, after) in [
+        ([&old, &old], [&old, &between]),
+        ([&old, &between], [&old, &old]),
+        ([&old, &between], [&between, &between]),
+        ([&old, &old], [&old, &new]),
+        ([&old, &new], [&new, &new]),
+        ([&new, &between], [&new, &old]),
+    ] {
+        assert!(stays(2030, &before, &after));
+        assert!(!stays(2030, &before, &[&other]));
+    }
+    assert!(stays(2033, &[&old], &[&new, &old]) && stays(2033, &[&new, &old], &[&new]));
+    assert!(!stays(2033, &[&new, &old], &[&old]), "not for as long");
+}
+
 /// A name becomes part of a pattern of device ids.
 #[test]
 fn name_with_a_star_in_it_stands_for_nobody() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::header::{ORIGIN, WWW_AUTHENTICATE};
+use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, StatusCode};
 use tokio::time::sleep;
 
@@ -25,11 +25,8 @@ pub(crate) async fn require(State(app): State<Arc<App>>, mut request: Request, n
     let link = request.extensions().get::<Arc<Link>>().cloned();
     let is_change = !request.method().is_safe();
     let scheme = link.as_ref().map_or(Scheme::Any, |link| link.scheme);
-    let headers = request.headers();
     // Of what it loads a page can't read anything, but learns whether it is there.
-    let says_whose = is_change || headers.contains_key(ORIGIN);
-    let is_of_ours = says_whose && origin::is_allowed(headers, &app.settings.allowed_origins, scheme);
-    if !is_of_ours && (is_change || origin::is_of_another_site(headers)) {
+    if origin::is_of_another_site(request.headers(), &app.settings.allowed_origins, scheme) {
         app.metrics.refused_with("origin_not_allowed");
         app.audit.note(&refusal(link.as_ref()).refused("origin_not_allowed"));
         return problem::origin_not_allowed();

@@ -152,7 +152,8 @@ async fn t01_certificate_counts_for_our_own_pages_only() {
     for (site, name) in
         [("none", "a.lab.example"), ("same-origin", "a.lab.example"), ("same-site", ""), ("cross-site", "")]
     {
-        assert_eq!(peer.name(&asking.server, &format!("sec-fetch-site: {site}\r\n")).await, name, "{site}");
+        let lines = format!("sec-fetch-site: {site}\r\nsec-fetch-dest: document\r\n");
+        assert_eq!(peer.name(&asking.server, &lines).await, name, "{site}");
     }
     // One that may ask, and comes by no TLS: whoever is on the way can change it.
     assert_eq!(peer.name(&asking.server, "origin: http://old.example\r\n").await, "");

@@ -265,7 +265,8 @@ async fn session_that_was_there_before_is_not_the_one_of_who_signs_in() {
 async fn page_of_another_site_begins_nothing() {
     let provider = Provider::start().await;
     let server = server(&provider);
-    for site in ["cross-site", "same-site", "x"] {
+    let in_background = "none\r\nsec-fetch-dest: empty\r\nsec-fetch-mode: navigate\r\norigin: https://evil.example";
+    for site in ["cross-site", "same-site", "x", in_background] {
         let answer = get(&server, "/api/v1/login?return_to=viewer.html", &format!("sec-fetch-site: {site}\r\n")).await;
         assert_eq!((answer.status, answer.header("location")), (303, format!("{ROOT}viewer.html").as_str()), "{site}");
         assert!(cookies(&answer).is_empty(), "{site}");

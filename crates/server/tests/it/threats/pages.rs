@@ -63,19 +63,26 @@ async fn t01_page_of_another_site_loads_nothing() {
         ("/api/v1/devices/there/lease", 404),
     ] {
         assert_eq!(status(path, "").await, expected, "{path} of who is no page");
-        for site in ["same-origin", "none"] {
-            assert_eq!(status(path, &format!("sec-fetch-site: {site}\r\n")).await, expected, "{path} {site}");
+        for who in ["same-origin\r\nsec-fetch-dest: empty", "none\r\nsec-fetch-dest: document"] {
+            assert_eq!(status(path, &format!("sec-fetch-site: {who}\r\n")).await, expected, "{path} {who}");
         }
         let own = "sec-fetch-site: same-origin\r\nsec-purpose: prefetch;prerender\r\n";
         assert_eq!(status(path, own).await, expected, "{path} of our page, that is prepared");
-        let before = "sec-fetch-site: none\r\nsec-purpose: prefetch\r\n";
-        assert_eq!(status(path, before).await, 403, "{path} beforehand, for another page");
+        // So browsers say that somebody goes there; some say it too of what a page has them fetch.
+        for more in
+            ["dest: document\r\nsec-purpose: prefetch", "dest: empty\r\nsec-fetch-mode: navigate", "mode: navigate"]
+        {
+            let lines = format!("sec-fetch-site: none\r\nsec-fetch-{more}\r\n");
+            assert_eq!(status(path, &lines).await, 403, "{path} {more}");
+        }
+        for who in ["", "sec-fetch-site: none\r\nsec-fetch-dest: document\r\n", "sec-fetch-site: same-origin\r\n"] {
+            let other = format!("{who}origin: https://evil.example\r\n");
+            assert_eq!(status(path, &other).await, 403, "{path} of another, {who}");
+        }
         for site in ["same-site", "cross-site"] {
             assert_eq!(status(path, &format!("sec-fetch-site: {site}\r\n")).await, 403, "{path} {site}");
             let named = format!("sec-fetch-site: {site}\r\norigin: https://console.example\r\n");
             assert_eq!(status(path, &named).await, expected, "{path} of a page that is named");
-            let other = format!("sec-fetch-site: {site}\r\norigin: https://evil.example\r\n");
-            assert_eq!(status(path, &other).await, 403, "{path} of another");
         }
     }
     assert_eq!(
