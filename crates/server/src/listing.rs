@@ -132,8 +132,9 @@ impl Listings {
         self.budget.bytes()
     }
 
-    /// The devices that the caller, at this address, may know of, at least as new as the call. Those who see everything in their view
-    /// share a listing; for anybody else one is written each time, and where others do not read what is shared.
+    /// The devices that the caller, at this address, may know of, at least as new as the call. Waits: the caller may be shut out
+    /// meanwhile. Those who see everything in their view share a listing; for anybody else one is written each time, and where
+    /// others do not read what is shared.
     pub(crate) async fn seen_by(
         &self,
         (caller, address): (&Caller, IpAddr),
@@ -150,6 +151,12 @@ impl Listings {
         devices.retain(|device| caller.may_see(&device.address));
         let text = write(&devices, &view).await;
         self.within_budget(Reader::of(caller, address), text).map(Listing)
+    }
+
+    /// Nothing is written as long as this is there.
+    #[cfg(test)]
+    pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 
     /// One device, with what it registered with, for the caller at this address.

@@ -55,7 +55,12 @@ pub(crate) async fn list(
     if !caller.may_list() {
         return may_not_list(&app, &link, &caller);
     }
-    match app.listings.seen_by((&caller, link.peer.ip()), &app.registry).await {
+    let listing = app.listings.seen_by((&caller, link.peer.ip()), &app.registry).await;
+    // It may have waited for its turn.
+    if !app.gate.is_still_good(&caller) {
+        return gate::unauthenticated(&app, Some(&link), Unrecognised::Denied(Denied::Revoked)).await;
+    }
+    match listing {
         Ok(listing) => json(listing.array()),
         Err(TooManyUnread) => no_room(&app, &link, &caller),
     }

@@ -88,7 +88,7 @@ impl EventStream {
     async fn block(&mut self) -> Option<Bytes> {
         if mem::take(&mut self.behind) {
             // What changed before this stream could hear of it, it has not heard.
-            return if self.may_stay() { self.snapshot().await } else { None };
+            return self.snapshot().await;
         }
         let quiet_until = clock::now() + KEEP_ALIVE;
         loop {
@@ -131,7 +131,8 @@ impl EventStream {
         let reader = (&self.caller, self.link.peer.ip());
         let listing = self.app.listings.seen_by(reader, &self.app.registry).await;
         match listing {
-            Ok(listing) => Some(listing.block()),
+            // It may have waited for its turn.
+            Ok(listing) => self.may_stay().then(|| listing.block()),
             Err(TooManyUnread) => {
                 no_place(&self.app, &self.link, &self.caller, Refusal::ListsFull);
                 None
@@ -199,22 +200,47 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn stream_of_one_whose_token_was_taken_back_before_it_could_hear_of_it_tells_nothing() {
-        let app = app(2);
+    /// Whoever knows an observer, and the observer.
+    fn observer() -> (Arc<Access>, Caller) {
         let new = NewToken::from_random(&[7; 32]);
         let fields = TokenFields { name: "w", role: "observer", ..TokenFields::default() };
         let tokens = StaticTokens::parse(&new.line(&fields).expect("a line")).expect("good");
         let access = Access::new(Settings { tokens: Some(tokens), ..Settings::default() });
         let token = Token::new(new.secret()).expect("a token");
         let principal = access.authenticate(&token, 0).expect("known");
+        (Arc::new(access), Caller::known(principal))
+    }
+
+    #[tokio::test]
+    async fn stream_of_one_whose_token_was_taken_back_before_it_could_hear_of_it_tells_nothing() {
+        let app = app(2);
+        let (access, caller) = observer();
         let opened = |caller| {
             let place = Arc::clone(&app.event_streams).try_acquire_owned().expect("a place");
             EventStream::new(Arc::clone(&app), (caller, Link::for_test(clock::now())), place)
         };
-        assert!(opened(Caller::known(Arc::clone(&principal))).block().await.is_none());
-        app.gate.replace(Arc::new(access));
-        assert!(opened(Caller::known(principal)).block().await.is_some());
+        assert!(opened(caller.clone()).block().await.is_none());
+        app.gate.replace(access);
+        assert!(opened(caller).block().await.is_some());
+    }
+
+    #[tokio::test]
+    async fn t20_who_is_shut_out_while_it_waits_for_a_list_is_told_none() {
+        let app = app(2);
+        let (access, caller) = observer();
+        app.gate.replace(access);
+        let link = Link::for_test(clock::now());
+        let place = Arc::clone(&app.event_streams).try_acquire_owned().expect("a place");
+        let mut stream = EventStream::new(Arc::clone(&app), (caller.clone(), Arc::clone(&link)), place);
+        let turn = app.listings.turn().await;
+        let list = super::super::devices::list(State(Arc::clone(&app)), Extension(link), Extension(caller));
+        let shut_out = async {
+            app.gate.replace(Arc::new(Access::new(Settings::default())));
+            drop(turn);
+        };
+        let (block, list, ()) = tokio::join!(biased; stream.block(), list, shut_out);
+        assert!(block.is_none());
+        assert_eq!(list.status(), 401);
     }
 
     #[tokio::test]
