@@ -4,6 +4,7 @@
 //! are resumed without it, and who vouches may have changed.
 
 mod chain;
+mod issuer;
 mod names;
 mod rule;
 mod trust;

@@ -27,7 +27,8 @@ impl Revoked {
 
     /// Reads a file. A line, or the text of a line in JSON's quotes (`"jwt:https://idp.example#bob "`), is an identity,
     /// `token:NAME`, `user:NAME`, `jwt:ISSUER#SUBJECT`, `oidc:ISSUER#SUBJECT`, `hook:NAME` or `cert:KIND:NAME`, or one
-    /// signed token, `jti:ISSUER#ID`. Lines that begin with `#` are comments.
+    /// signed token, `jti:ISSUER#ID`. Lines that begin with `#` are comments. So may be what follows a space and `#`, unless it is
+    /// the end of a name: who is named with it and who is named without it are both revoked.
     ///
     /// # Errors
     /// All faults.
@@ -38,12 +39,21 @@ impl Revoked {
                 faults.push(LineFault { line, fault: TokenFault::TooManyLines(Self::MOST_LINES) });
                 break;
             }
-            match somebody(words) {
-                Some(who) => drop(revoked.insert(who.into())),
-                None => faults.push(LineFault { line, fault: TokenFault::Revoked }),
+            let named = [Some(words), words.split_once(" #").map(|(before, _)| before.trim_end())];
+            let named: Vec<String> = named.into_iter().flatten().filter_map(somebody).collect();
+            if named.is_empty() {
+                faults.push(LineFault { line, fault: TokenFault::Revoked });
             }
+            revoked.extend(named.into_iter().map(String::into_boxed_str));
         }
         if faults.is_empty() { Ok(Self(Arc::new(revoked))) } else { Err(faults) }
+    }
+
+    /// The issuers that are named, of what they sign (`jwt`, `jti`) or of whom they sign in (`oidc`).
+    pub fn issuers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let of_issuers = self.0.iter().filter_map(|who| who.split_once(':'));
+        let of_issuers = of_issuers.filter(|(kind, _)| matches!(*kind, "jwt" | "jti" | "oidc"));
+        of_issuers.filter_map(|(kind, rest)| Some((kind, rest.split_once('#')?.0)))
     }
 
     /// Whether `principal` is revoked.
@@ -103,6 +113,16 @@ mod tests {
         for bad in ["\"jwt:a#bob", "\"jwt:a#bob\" x", "\"token:\"", "\"\"", "hook:"] {
             assert!(Revoked::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn comment_behind_a_name_keeps_nobody_in() {
+        let text = "token:cam-7 # left in May\njwt:a#bob  #2 of two\n\"oidc:a#eve \" # with a space\n\"hook:x #1\"";
+        let revoked = Revoked::parse(text).expect("good");
+        let mut names: Vec<&str> = revoked.0.iter().map(|name| &**name).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["hook:x #1", "jwt:a#bob", "jwt:a#bob  #2 of two", "oidc:a#eve ", "token:cam-7"]);
+        assert!(Revoked::parse("nobody # token:a").is_err());
     }
 
     #[test]

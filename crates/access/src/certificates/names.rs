@@ -1,14 +1,13 @@
 //! The names in a certificate.
 
 use std::fmt;
-use std::ops::Range;
 use std::str::FromStr;
 
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use x509_cert::der::asn1::ObjectIdentifier;
+use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::{DirectoryString, GeneralName};
-use x509_cert::ext::pkix::{NameConstraints, SubjectAltName};
 
 /// The longest name that is looked at, in bytes.
 const NAME_BYTES: usize = 253;
@@ -104,19 +103,4 @@ fn of_general(name: &GeneralName) -> Option<(NameKind, Option<String>)> {
 /// A name becomes part of a pattern: a `*` in it would stand for others.
 fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.len() <= NAME_BYTES && !name.chars().any(|char| char == '*' || char.is_control())
-}
-
-/// Whether the certificate of an authority says which names it may vouch for, or can't be read.
-pub(super) fn is_constrained(der: &[u8]) -> bool {
-    let certificate = Certificate::from_der(der);
-    let found = certificate.map(|certificate| certificate.tbs_certificate().get_extension::<NameConstraints>());
-    !matches!(found, Ok(Ok(None)))
-}
-
-/// When a certificate is good, in seconds since 1970, if that can be read.
-pub(super) fn validity(der: &[u8]) -> Option<Range<u64>> {
-    let certificate = Certificate::from_der(der).ok()?;
-    let validity = certificate.tbs_certificate().validity();
-    let (from, last) = (validity.not_before.to_unix_duration(), validity.not_after.to_unix_duration());
-    Some(from.as_secs()..last.as_secs() + 1)
 }

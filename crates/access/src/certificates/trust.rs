@@ -14,7 +14,7 @@ use webpki::{
 };
 
 use super::chain::Chain;
-use super::names::{is_constrained, validity};
+use super::issuer::{Issuer, validity};
 
 /// Authorities, and their lists of what is revoked. Cheap to clone.
 #[derive(Clone)]
@@ -22,6 +22,8 @@ pub struct CertificateTrust(Arc<Inner>);
 
 struct Inner {
     anchors: Vec<TrustAnchor<'static>>,
+    /// What is known of each of them.
+    authorities: Vec<Issuer>,
     revoked: Arc<[CertRevocationList<'static>]>,
 }
 
@@ -44,15 +46,21 @@ pub enum TrustFault {
     /// No certificate is in it.
     #[error("has no certificate in it (expected -----BEGIN CERTIFICATE-----)")]
     NoCertificate,
-    /// A certificate is none of an authority.
+    /// A certificate can't be read.
     #[error("certificate {0} in it can't be read")]
     Certificate(usize),
+    /// A certificate is none of an authority.
+    #[error("certificate {0} in it is none of an authority (CA:TRUE, and if it has key usages, Certificate Sign)")]
+    NoAuthority(usize),
     /// No list is in it.
     #[error("has no list in it (expected -----BEGIN X509 CRL-----)")]
     NoList,
     /// A list is none.
     #[error("list {0} in it can't be read")]
     List(usize),
+    /// An authority has two: one of them would not count.
+    #[error("list {0} in it is of an authority of which another is there: keep the newest of each")]
+    SecondList(usize),
 }
 
 impl CertificateTrust {
@@ -63,15 +71,16 @@ impl CertificateTrust {
     pub fn new(authorities: &str) -> Result<Self, TrustFault> {
         let certificates = CertificateDer::pem_slice_iter(authorities.as_bytes()).collect::<Result<Vec<_>, _>>();
         let certificates = certificates.map_err(|_| TrustFault::Pem)?;
-        let anchor = |(at, der): (usize, &CertificateDer<'_>)| {
+        let authority = |(at, der): (usize, &CertificateDer<'_>)| {
             let anchor = anchor_from_trusted_cert(der).map_err(|_| TrustFault::Certificate(at + 1))?;
-            Ok(anchor.to_owned())
+            Ok((anchor.to_owned(), Issuer::read(der).ok_or(TrustFault::NoAuthority(at + 1))?))
         };
-        let anchors = certificates.iter().enumerate().map(anchor).collect::<Result<Vec<_>, _>>()?;
-        if anchors.is_empty() {
+        let all = certificates.iter().enumerate().map(authority).collect::<Result<Vec<_>, _>>()?;
+        if all.is_empty() {
             return Err(TrustFault::NoCertificate);
         }
-        Ok(Self(Arc::new(Inner { anchors, revoked: Arc::default() })))
+        let (anchors, authorities) = all.into_iter().unzip();
+        Ok(Self(Arc::new(Inner { anchors, authorities, revoked: Arc::default() })))
     }
 
     /// The same, but what is on the lists of a PEM file is not good, nor what is of an authority without one.
@@ -89,13 +98,24 @@ impl CertificateTrust {
         if revoked.is_empty() {
             return Err(TrustFault::NoList);
         }
-        Ok(Self(Arc::new(Inner { anchors: self.0.anchors.clone(), revoked })))
+        // The library looks at the first of an authority alone.
+        let issuers = revoked.iter().map(CertRevocationList::issuer).enumerate();
+        let has_another = |(at, issuer)| revoked.iter().take(at).any(|other| other.issuer() == issuer);
+        match issuers.filter(|it| has_another(*it)).map(|(at, _)| at + 1).next() {
+            Some(second) => Err(TrustFault::SecondList(second)),
+            None => Ok(self.with_lists(revoked)),
+        }
     }
 
     /// The same authorities, with the lists of another.
     #[must_use]
     pub fn with_lists_of(&self, other: &Self) -> Self {
-        Self(Arc::new(Inner { anchors: self.0.anchors.clone(), revoked: Arc::clone(&other.0.revoked) }))
+        self.with_lists(Arc::clone(&other.0.revoked))
+    }
+
+    fn with_lists(&self, revoked: Arc<[CertRevocationList<'static>]>) -> Self {
+        let Inner { anchors, authorities, .. } = &*self.0;
+        Self(Arc::new(Inner { anchors: anchors.clone(), authorities: authorities.clone(), revoked }))
     }
 
     /// When the chain is good, if it is now.
@@ -121,7 +141,7 @@ impl CertificateTrust {
             KeyUsage::client_auth(),
             revocation,
             Some(&|path: &VerifiedPath<'_>| {
-                ways.borrow_mut().extend(Way::new(chain, path).filter(|way| way.good.contains(&now)));
+                ways.borrow_mut().extend(self.way(chain, path).filter(|way| way.good.contains(&now)));
                 Err(webpki::Error::UnknownIssuer)
             }),
         );
@@ -131,6 +151,22 @@ impl CertificateTrust {
         let needed = chain.others().iter().enumerate().filter(|(at, _)| is_needed(*at)).map(|(_, der)| der);
         let path = Chain::new([own].into_iter().chain(needed).map(AsRef::as_ref))?;
         Some(Vouched { path, good, is_constrained })
+    }
+
+    /// `None` if one of those on it is no authority: that it may sign, and is not over itself, the library looks at in part.
+    fn way(&self, chain: &Chain, path: &VerifiedPath<'_>) -> Option<Way> {
+        let at = self.0.anchors.iter().position(|anchor| std::ptr::eq(anchor, path.anchor()))?;
+        let Issuer { good, is_constrained } = self.0.authorities.get(at)?.clone();
+        let mut way = Way { issuers: Vec::new(), good, is_constrained };
+        way.narrow(validity(chain.leaf()?)?);
+        for issuer in path.intermediate_certificates() {
+            let at = chain.others().iter().position(|der| *der == issuer.der())?;
+            let Issuer { good, is_constrained } = Issuer::read(chain.others().get(at)?)?;
+            way.issuers.push(at);
+            way.narrow(good);
+            way.is_constrained |= is_constrained;
+        }
+        Some(way)
     }
 }
 
@@ -144,21 +180,8 @@ struct Way {
 }
 
 impl Way {
-    fn new(chain: &Chain, path: &VerifiedPath<'_>) -> Option<Self> {
-        let mut way = Self {
-            issuers: Vec::new(),
-            good: validity(chain.leaf()?)?,
-            is_constrained: path.anchor().name_constraints.is_some(),
-        };
-        for issuer in path.intermediate_certificates() {
-            let at = chain.others().iter().position(|der| *der == issuer.der())?;
-            let der = chain.others().get(at)?;
-            let its = validity(der)?;
-            way.issuers.push(at);
-            way.good = way.good.start.max(its.start)..way.good.end.min(its.end);
-            way.is_constrained |= is_constrained(der);
-        }
-        Some(way)
+    fn narrow(&mut self, to: Range<u64>) {
+        self.good = self.good.start.max(to.start)..self.good.end.min(to.end);
     }
 }
 

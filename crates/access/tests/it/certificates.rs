@@ -435,6 +435,54 @@ fn t20_certificate_on_a_list_is_not_good() {
     );
 }
 
+/// Only the first of them would count.
+#[test]
+fn t20_authority_has_one_list() {
+    let (issuer, other, namesake) = (authority("ours"), authority("theirs"), authority("ours"));
+    let lists = |of: &[&Issuer]| of.iter().map(|issuer| list(issuer, &[7])).collect::<String>();
+    let with = |lists: &str| trust(&issuer).without_revoked(lists).err();
+    assert_eq!(with(&lists(&[&issuer, &other])), None);
+    assert_eq!(with(&lists(&[&issuer, &other, &issuer])), Some(TrustFault::SecondList(3)));
+    assert_eq!(with(&lists(&[&namesake, &issuer])), Some(TrustFault::SecondList(2)), "there is no telling whose");
+}
+
+/// Who only showed a certificate that is its own vouches for nobody, and an authority does so for its time.
+#[test]
+fn only_an_authority_vouches_and_only_in_its_time() {
+    let changed = |change: fn(&mut CertificateParams)| {
+        let mut params = of_authority("ours");
+        params.not_before = date_time_ymd(2026, 1, 1);
+        params.not_after = date_time_ymd(2028, 1, 1);
+        change(&mut params);
+        params
+    };
+    let sign_nothing = |it: &mut CertificateParams| it.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    let none =
+        [changed(|it| it.is_ca = IsCa::ExplicitNoCa), changed(|it| it.is_ca = IsCa::NoCa), changed(sign_nothing)];
+    let root = authority("root");
+    for params in none {
+        let key = KeyPair::generate().expect("a key");
+        let alone = params.self_signed(&key).expect("signed").pem();
+        assert_eq!(CertificateTrust::new(&(root.pem() + &alone)).err(), Some(TrustFault::NoAuthority(2)));
+        let between = CertifiedIssuer::signed_by(params, key, &root).expect("signed");
+        let leaf = client(&[dns("d.lab.example")]).signed_by(&KeyPair::generate().expect("a key"), &between);
+        let chain = [leaf.expect("signed").der().to_vec(), between.der().to_vec()];
+        let chain = Chain::new(chain.iter().map(Vec::as_slice)).expect("a chain");
+        assert_eq!(recognise(&root, usual(), &chain).err(), Some(Denied::Certificate));
+    }
+    for (change, expected) in [
+        ((|_| ()) as fn(&mut CertificateParams), Ok(Some(1_830_297_600))),
+        (|it| it.key_usages.clear(), Ok(Some(1_830_297_600))),
+        (|it| it.not_after = date_time_ymd(2026, 6, 1), Err(Denied::Certificate)),
+        (|it| it.not_before = date_time_ymd(2027, 6, 1), Err(Denied::Certificate)),
+    ] {
+        let issuer = CertifiedIssuer::self_signed(changed(change), KeyPair::generate().expect("a key"));
+        let issuer = issuer.expect("an authority");
+        let found = recognise(&issuer, usual(), &sign(&client(&[dns("d.lab.example")]), &issuer));
+        assert_eq!(found.map(|principal| principal.expires_at()), expected);
+    }
+}
+
 #[test]
 fn faults_of_rules_are_all_found() {
     let issuer = authority("ours");

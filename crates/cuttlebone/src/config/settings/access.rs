@@ -4,6 +4,7 @@ mod certificate;
 mod jwt;
 mod user;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use cuttlebone_access::{
 };
 use cuttlebone_server::{AccessSettings, HookSettings};
 
-use super::super::raw::{RawAccess, RawConfig, RawTls};
+use super::super::raw::{RawAccess, RawConfig, RawJwt, RawTls};
 use super::check::{Check, count, millis};
 use super::{elsewhere, oidc};
 use crate::files::{self, Others};
@@ -93,6 +94,8 @@ pub(super) fn known(raw: &RawConfig, old: Option<&Known>, check: &mut Check<'_>)
     let users = user::users(&raw.user, check).or(old.users);
     let certificates = certificate::certificates(&raw.certificate, trust.as_ref(), tls, check);
     let required = certificate::required(trust.as_ref(), tls);
+    let mut warnings = issuers.warnings;
+    warnings.extend(revoked.iter().flat_map(|revoked| strangers(revoked, &raw.jwt, &oidc.issuer)));
     let files = Files { tokens, revoked, keys: issuers.keys, trust, users };
     let sessions = oidc::sessions(oidc, check);
     let settings = Settings {
@@ -112,9 +115,23 @@ pub(super) fn known(raw: &RawConfig, old: Option<&Known>, check: &mut Check<'_>)
         users: raw.user.len(),
         sessions,
         certificates: raw.certificate.len(),
-        warnings: issuers.warnings,
+        warnings,
         files,
     }
+}
+
+/// What is to be said of issuers that are named in the file of who is revoked, and nowhere else.
+fn strangers(revoked: &Revoked, jwt: &[RawJwt], provider: &str) -> BTreeSet<String> {
+    let is_known = |kind, issuer| match kind {
+        "oidc" => issuer == provider,
+        _ => jwt.iter().any(|raw| raw.issuer == issuer),
+    };
+    let unknown = revoked.issuers().filter(|(kind, issuer)| !is_known(*kind, *issuer));
+    let named: BTreeSet<_> = unknown.collect();
+    let text = |(kind, issuer)| {
+        format!("access.revoked_file: no issuer of {kind} is called {issuer:?}: its lines shut nobody out")
+    };
+    named.into_iter().take(MOST_FAULTS).map(text).collect()
 }
 
 /// What the server takes. `is_of_this_machine` is whether nobody else reaches it.

@@ -276,6 +276,20 @@ fn a_key_that_can_not_be_used_is_warned_of() {
 }
 
 #[test]
+fn an_issuer_that_is_shut_out_and_not_known_is_warned_of() {
+    let keys = Temporary::keys("strangers-keys");
+    let lines = "jwt:https://a.example#ann\njti:https://a.example/#7\njwt:https://a.example/#ann\njwt:https://a.example/#bob\noidc:https://a.example#ann\ntoken:x\n";
+    let revoked = Temporary::new("strangers", lines);
+    let file = format!("[access]\nrevoked_file = {:?}\n{}", revoked.path(), issuer(&keys, ""));
+    let config = load(&file, &[], Vec::new()).expect("no fault");
+    let of = |kind: &str, issuer: &str| {
+        format!("access.revoked_file: no issuer of {kind} is called {issuer:?}: its lines shut nobody out")
+    };
+    let expected = [of("jti", "https://a.example/"), of("jwt", "https://a.example/"), of("oidc", "https://a.example")];
+    assert_eq!(config.known.warnings, expected);
+}
+
+#[test]
 fn each_file_is_read_again_and_a_faulty_one_keeps_what_it_had_alone() {
     let tokens = Temporary::tokens("again");
     let (keys, revoked) = (Temporary::keys("again-keys"), Temporary::new("again-revoked", ""));
