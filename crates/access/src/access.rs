@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::certificates::{CertificateTrust, Certificates, Chain, Recognised};
+use crate::certificates::{CertificateTrust, Certificates, Chain};
 use crate::denied::Denied;
 use crate::jwt::{Jwt, Keys, WantedKey};
 use crate::principal::{Origin, Principal};
@@ -138,9 +138,15 @@ impl Access {
     }
 
     /// Whether a principal that another `Access` gave is still good: its credential is still accepted here, and means exactly
-    /// the same. Its expiry is not looked at.
+    /// the same. Its expiry is not looked at. One that a certificate stands for is not, without the [`Chain`].
     #[must_use]
     pub fn is_still_good(&self, principal: &Principal) -> bool {
+        self.is_still_good_by(principal, None)
+    }
+
+    /// The same of one on whose connection `chain` was shown.
+    #[must_use]
+    pub fn is_still_good_by(&self, principal: &Principal, chain: Option<&Chain>) -> bool {
         let known = match principal.origin() {
             Origin::Static(hash) => {
                 self.settings.tokens.as_ref().is_some_and(|tokens| tokens.still_has(hash, principal))
@@ -153,9 +159,9 @@ impl Access {
             // Whoever asks the hook says so.
             Origin::Hook(standing) => !standing.has_ended(),
             // By those who vouch now, at a time at which it was good.
-            Origin::Certificate(shown) => {
-                self.by_certificate(shown.chain(), shown.seen()).is_ok_and(|found| found.gives_no_less_than(principal))
-            }
+            Origin::Certificate(shown) => chain.is_some_and(|chain| {
+                self.by_certificate(chain, shown.seen()).is_ok_and(|found| found.gives_no_less_than(principal))
+            }),
         };
         known && !self.settings.revoked.has(principal)
     }
@@ -221,14 +227,7 @@ impl Access {
             return verified.outcome;
         }
         let (outcome, good) = match certificates.recognise(chain, now) {
-            Ok(Recognised { principal, path_hash, good }) => {
-                // A peer may send whatever it likes along, and something else each time: that is not kept, and all is one.
-                let known = self.verified.find(&path_hash).filter(|verified| verified.good.contains(&now));
-                // It may have been nobody's a moment ago.
-                let principal = known.and_then(|known| known.outcome.ok()).unwrap_or_else(|| Arc::new(principal));
-                self.verified.keep(path_hash, Verified { outcome: Ok(Arc::clone(&principal)), good: good.clone() });
-                (Ok(principal), good)
-            }
+            Ok((principal, good)) => (Ok(Arc::new(principal)), good),
             Err(denied) => (Err(denied), now..now + DENIED),
         };
         self.verified.keep(*chain.hash(), Verified { outcome: outcome.clone(), good });

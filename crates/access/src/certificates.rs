@@ -14,6 +14,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::denied::Denied;
+use crate::digest::sha256;
 use crate::principal::{Grant, Principal};
 
 pub use chain::Chain;
@@ -34,22 +35,15 @@ struct Inner {
     rules: Vec<CertificateRule>,
 }
 
-/// What a principal was recognised by: a chain, and when it was seen first.
+/// What a principal was recognised by. What a peer sends along may be anything, and something else each time: it is kept as long as
+/// its connection is there, and not here.
 #[derive(Clone)]
 pub(crate) struct Shown {
-    chain: Chain,
+    /// The hash of the peer's own certificate.
+    hash: [u8; 32],
     seen: u64,
-    /// When the first certificate of the chain is over, in seconds since 1970.
+    /// When the first certificate that is needed is over, in seconds since 1970.
     until: u64,
-}
-
-/// Whom a certificate stands for.
-pub(crate) struct Recognised {
-    pub(crate) principal: Principal,
-    /// That of the chain, without what is needed for nothing.
-    pub(crate) path_hash: [u8; 32],
-    /// When all of the chain is good.
-    pub(crate) good: Range<u64>,
 }
 
 impl Certificates {
@@ -70,20 +64,19 @@ impl Certificates {
         if faults.is_empty() { Ok(Self(Arc::new(Inner { trust, rules }))) } else { Err(faults) }
     }
 
-    /// Whose certificate it is. `now` is in seconds since 1970.
-    pub(crate) fn recognise(&self, chain: &Chain, now: u64) -> Result<Recognised, Denied> {
-        let Vouched { path, good, is_constrained } = self.0.trust.verify(chain, now).ok_or(Denied::Certificate)?;
-        let leaf = chain.leaf().and_then(|der| Leaf::read(der, is_constrained)).ok_or(Denied::Certificate)?;
+    /// Whose certificate it is, and when all is good that is needed for that. `now` is in seconds since 1970.
+    pub(crate) fn recognise(&self, chain: &Chain, now: u64) -> Result<(Principal, Range<u64>), Denied> {
+        let Vouched { good, is_constrained } = self.0.trust.verify(chain, now).ok_or(Denied::Certificate)?;
+        let own = chain.leaf().ok_or(Denied::Certificate)?;
+        let leaf = Leaf::read(own, is_constrained).ok_or(Denied::Certificate)?;
         let found = self.0.rules.iter().find_map(|rule| rule.find(&leaf).map(|found| (rule, found)));
         let (rule, found) = found.ok_or(Denied::CertificateName)?;
         let (name, devices) = found.map_err(|Unclear| Denied::CertificateName)?;
         let expires_at = Some(good.end - 1);
         let tenant = rule.tenant.clone();
         let grant = Grant { roles: rule.roles, devices, tenant, expires_at, ..Grant::default() };
-        let path_hash = *path.hash();
-        let shown = Shown { chain: path, seen: now, until: good.end };
-        let principal = Principal::of_certificate(rule.kind.name(), name, grant, shown);
-        Ok(Recognised { principal, path_hash, good })
+        let shown = Shown { hash: sha256(&[own]), seen: now, until: good.end };
+        Ok((Principal::of_certificate(rule.kind.name(), name, grant, shown), good))
     }
 }
 
@@ -94,10 +87,6 @@ impl fmt::Debug for Certificates {
 }
 
 impl Shown {
-    pub(crate) fn chain(&self) -> &Chain {
-        &self.chain
-    }
-
     /// A time at which it was good.
     pub(crate) fn seen(&self) -> u64 {
         self.seen
@@ -111,7 +100,7 @@ impl Shown {
 /// The same certificate is the same, whenever it was seen, and whoever vouches for it.
 impl PartialEq for Shown {
     fn eq(&self, other: &Self) -> bool {
-        self.chain.leaf() == other.chain.leaf()
+        self.hash == other.hash
     }
 }
 

@@ -76,7 +76,9 @@ pub enum TokenFault {
     #[error("name: the same as in line {0}. Tokens are told apart by it")]
     SameName(usize),
     /// Nobody who could be revoked.
-    #[error("a line is token:NAME, user:NAME, jwt:ISSUER#SUBJECT, oidc:ISSUER#SUBJECT, hook:NAME, or jti:ISSUER#ID")]
+    #[error(
+        "a line is token:NAME, user:NAME, jwt:ISSUER#SUBJECT, oidc:ISSUER#SUBJECT, hook:NAME, cert:KIND:NAME (no * in it), or jti:ISSUER#ID"
+    )]
     Revoked,
 }
 

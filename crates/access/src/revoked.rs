@@ -84,7 +84,9 @@ fn is_somebody(who: &str) -> bool {
         Some(("jwt" | "oidc" | "jti", rest)) => of_issuer(rest),
         Some(("hook", name)) => !name.is_empty(),
         Some(("cert", rest)) => {
-            rest.split_once(':').is_some_and(|(kind, name)| !name.is_empty() && kind.parse::<NameKind>().is_ok())
+            // A name with a * is nobody's, and not a pattern.
+            let is_name = |name: &str| !name.is_empty() && !name.contains('*');
+            rest.split_once(':').is_some_and(|(kind, name)| is_name(name) && kind.parse::<NameKind>().is_ok())
         }
         _ => false,
     }
@@ -98,9 +100,9 @@ mod tests {
     fn every_line_that_names_nobody_is_a_fault() {
         let text = "# left in May\ntoken:cam-7\n\n jwt:https://idp.example#alice \njti:https://idp.example#4711\noidc:a#b\ncert:dns:a.b";
         assert_eq!(Revoked::parse(text).expect("good").0.len(), 5);
-        let text = "alice\ntoken:\ntoken:a b\njwt:https://idp.example\njwt:#alice\njti:https://idp.example#\ncert:dns:\ncert:ip:x\ntoken:a";
+        let text = "alice\ntoken:\ntoken:a b\njwt:https://idp.example\njwt:#alice\njti:https://idp.example#\ncert:dns:\ncert:ip:x\ncert:dns:*.lab\ntoken:a";
         let faults = Revoked::parse(text).expect_err("faults");
-        assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
     }
 
     #[test]

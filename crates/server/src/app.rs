@@ -90,7 +90,7 @@ impl App {
         metrics: Arc<Metrics>,
         fetcher: Fetcher,
     ) -> Arc<Self> {
-        let gate = Gate::new(&settings.access);
+        let gate = Gate::new(&settings.access, &settings.allowed_origins);
         let login = settings.access.login.as_ref();
         Arc::new(Self {
             login: login.and_then(|login| Login::new(login, gate.session_key(), &fetcher)).map(Arc::new),

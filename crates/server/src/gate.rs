@@ -35,7 +35,7 @@ use crate::clock;
 use crate::link::Link;
 use crate::login::LoginSettings;
 use crate::metrics::Metrics;
-use crate::origin::{self, Scheme};
+use crate::origin::{self, Origin, Scheme};
 pub(crate) use credential::{LOGIN_COOKIES, PLAIN_COOKIE, SECURE_COOKIE, cookie_of};
 use credential::{Malformed, Presented};
 pub(crate) use elsewhere::Guess;
@@ -201,6 +201,8 @@ pub(crate) struct Gate {
     session_key: SessionKey,
     anonymous: bool,
     token_in_query: bool,
+    /// A page of HTTPS is named as one of ours.
+    has_https_page: bool,
     changed: watch::Sender<()>,
     /// Who was shut out while this process runs.
     revocations: Revocations,
@@ -212,7 +214,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    pub(crate) fn new(settings: &AccessSettings) -> Self {
+    pub(crate) fn new(settings: &AccessSettings, allowed_origins: &[Origin]) -> Self {
         let key = settings.login.as_ref().and_then(|login| login.key.clone());
         let free = (settings.failures, settings.failures_within);
         let gate = Self {
@@ -220,6 +222,7 @@ impl Gate {
             access: RwLock::new(Arc::clone(&settings.access)),
             anonymous: settings.anonymous,
             token_in_query: settings.token_in_query,
+            has_https_page: allowed_origins.iter().any(Origin::is_https),
             changed: watch::Sender::new(()),
             revocations: Revocations::default(),
             forgotten: AtomicU64::new(0),
@@ -244,7 +247,9 @@ impl Gate {
             return Ok(Asker::Anybody);
         }
         let query = uri.query().filter(|_| self.token_in_query);
-        match credential::of(headers, query, scheme).map_err(|Malformed| Unrecognised::Malformed)? {
+        match credential::of(headers, query, (scheme, self.has_https_page))
+            .map_err(|Malformed| Unrecognised::Malformed)?
+        {
             Presented::Explicit(token) => Ok(Asker::Holder(token)),
             Presented::Cookie(token) if takes_cookie => Ok(Asker::Page(token)),
             _ if self.anonymous => Ok(Asker::Anybody),
@@ -298,9 +303,9 @@ impl Gate {
     pub(crate) fn is_taken_back(&self, caller: &Caller, seen: u64) -> bool {
         let access = self.access();
         caller.chain().is_some_and(|chain| !access.vouches_for(chain, seen))
-            || caller
-                .principal()
-                .is_some_and(|principal| !access.is_still_good(principal) || self.revocations.has(principal))
+            || caller.principal().is_some_and(|principal| {
+                !access.is_still_good_by(principal, caller.chain()) || self.revocations.has(principal)
+            })
     }
 
     /// Whether an administrator has shut the caller out.
@@ -378,7 +383,7 @@ impl Gate {
                 None => true,
                 Some(principal) => {
                     !principal.is_over(clock::unix_ms() / 1000)
-                        && self.access.read().is_still_good(principal)
+                        && self.access.read().is_still_good_by(principal, caller.chain())
                         && !self.revocations.has(principal)
                 }
             }

@@ -33,6 +33,10 @@ impl Origin {
         Some(Self { is_https, host, port: port.unwrap_or(default_port(is_https)) })
     }
 
+    pub(crate) const fn is_https(&self) -> bool {
+        self.is_https
+    }
+
     /// Its host, in lower case.
     pub(crate) fn host(&self) -> &str {
         &self.host
@@ -65,6 +69,12 @@ pub(crate) fn is_of_another_site(headers: &HeaderMap, also: &[Origin], scheme: S
         b"none" => !headers.contains_key(FETCH_DEST) || !is_visit(headers),
         _ => true,
     })
+}
+
+/// Whether it is a page of ours that makes a browser ask, as far as it says so: not somebody who came here by an address that was
+/// typed, and led on to us by another site.
+pub(crate) fn is_of_our_page(headers: &HeaderMap) -> bool {
+    headers.get(FETCH_SITE).is_none_or(|site| site.as_bytes() == b"same-origin") && !headers.contains_key(ORIGIN)
 }
 
 /// Whether a browser goes there itself, as far as it says so: else it is something that a page loads, and nobody's attempt.

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,9 +30,7 @@ struct Inner {
 
 /// What is known of a chain that is good.
 pub(super) struct Vouched {
-    /// It, without what the peer sent along for nothing: with all that is on a way to an authority.
-    pub(super) path: Chain,
-    /// When all of the way is that is good for longest.
+    /// When all of it is that is needed.
     pub(super) good: Range<u64>,
     /// Whether one of the authorities on it may vouch for some names only.
     pub(super) is_constrained: bool,
@@ -131,8 +130,8 @@ impl CertificateTrust {
         // Its defaults: the whole path, and what no list tells of is not good.
         let revocation = RevocationOptionsBuilder::new(&lists).ok().map(RevocationOptionsBuilder::build);
         let leaf = EndEntityCert::try_from(own).ok()?;
-        let ways = RefCell::new(Vec::new());
-        // All ways are looked for, as if none were any good: the first may be gone with its authority, and another be there still.
+        let best = RefCell::new(None::<Vouched>);
+        // All ways are looked for, as if none were any good: who vouches may change, and the one that is good for longest counts.
         let _none = leaf.verify_for_usage(
             ALL_VERIFICATION_ALGS,
             &self.0.anchors,
@@ -141,47 +140,28 @@ impl CertificateTrust {
             KeyUsage::client_auth(),
             revocation,
             Some(&|path: &VerifiedPath<'_>| {
-                ways.borrow_mut().extend(self.way(chain, path).filter(|way| way.good.contains(&now)));
+                let mut best = best.borrow_mut();
+                let way = self.way(chain, path).filter(|way| way.good.contains(&now));
+                *best = best.take().into_iter().chain(way).max_by_key(|way| way.good.end);
                 Err(webpki::Error::UnknownIssuer)
             }),
         );
-        let ways = ways.into_inner();
-        let Way { good, is_constrained, .. } = ways.iter().max_by_key(|way| way.good.end)?.clone();
-        let is_needed = |at: usize| ways.iter().any(|way| way.issuers.contains(&at));
-        let needed = chain.others().iter().enumerate().filter(|(at, _)| is_needed(*at)).map(|(_, der)| der);
-        let path = Chain::new([own].into_iter().chain(needed).map(AsRef::as_ref))?;
-        Some(Vouched { path, good, is_constrained })
+        best.into_inner()
     }
 
-    /// `None` if one of those on it is no authority: that it may sign, and is not over itself, the library looks at in part.
-    fn way(&self, chain: &Chain, path: &VerifiedPath<'_>) -> Option<Way> {
+    /// What is known by one way to an authority. `None` if one of those on it is none: that it may sign, and is not over itself, the
+    /// library looks at in part.
+    fn way(&self, chain: &Chain, path: &VerifiedPath<'_>) -> Option<Vouched> {
         let at = self.0.anchors.iter().position(|anchor| std::ptr::eq(anchor, path.anchor()))?;
-        let Issuer { good, is_constrained } = self.0.authorities.get(at)?.clone();
-        let mut way = Way { issuers: Vec::new(), good, is_constrained };
-        way.narrow(validity(chain.leaf()?)?);
-        for issuer in path.intermediate_certificates() {
-            let at = chain.others().iter().position(|der| *der == issuer.der())?;
-            let Issuer { good, is_constrained } = Issuer::read(chain.others().get(at)?)?;
-            way.issuers.push(at);
-            way.narrow(good);
-            way.is_constrained |= is_constrained;
+        let Issuer { mut good, mut is_constrained } = self.0.authorities.get(at)?.clone();
+        let own = Issuer { good: validity(chain.leaf()?)?, is_constrained: false };
+        let between = path.intermediate_certificates().map(|issuer| Issuer::read(&issuer.der()));
+        for next in iter::once(Some(own)).chain(between) {
+            let next = next?;
+            good = good.start.max(next.good.start)..good.end.min(next.good.end);
+            is_constrained |= next.is_constrained;
         }
-        Some(way)
-    }
-}
-
-/// One way from the certificate of a peer to an authority.
-#[derive(Clone)]
-struct Way {
-    /// Which of those that the peer sent along are on it.
-    issuers: Vec<usize>,
-    good: Range<u64>,
-    is_constrained: bool,
-}
-
-impl Way {
-    fn narrow(&mut self, to: Range<u64>) {
-        self.good = self.good.start.max(to.start)..self.good.end.min(to.end);
+        Some(Vouched { good, is_constrained })
     }
 }
 

@@ -34,21 +34,26 @@ pub(super) enum Presented {
     Cookie(Token),
 }
 
-/// The one token of a request, if it has one.
-pub(super) fn of(headers: &HeaderMap, query: Option<&str>, scheme: Scheme) -> Result<Presented, Malformed> {
+/// The one token of a request, if it has one; `is_named` is whether a page of HTTPS is, as one of ours: then a proxy may be in front.
+pub(super) fn of(
+    headers: &HeaderMap,
+    query: Option<&str>,
+    (scheme, is_named): (Scheme, bool),
+) -> Result<Presented, Malformed> {
     if let Some(token) = presented(headers, query)? {
         return Ok(Presented::Explicit(token));
     }
-    Ok(cookie(headers, scheme).map_or(Presented::Nothing, Presented::Cookie))
+    Ok(cookie(headers, (scheme, is_named)).map_or(Presented::Nothing, Presented::Cookie))
 }
 
 /// Of the two, the one that only this host can have set. The other may be of anybody who has a page of plain HTTP near by, and
-/// counts only where there is nothing else. On this machine any such page can set the first, and not overwrite the second.
-fn cookie(headers: &HeaderMap, scheme: Scheme) -> Option<Token> {
+/// counts only where there is nothing else. On this machine any such page can set the first, and not overwrite the second; but a
+/// proxy in front may say that it asks for this machine, and not what a browser asked for.
+fn cookie(headers: &HeaderMap, (scheme, is_named): (Scheme, bool)) -> Option<Token> {
     let is_https = scheme.is_https(headers);
     let secure = cookie_of(headers, SECURE_COOKIE);
     let plain = cookie_of(headers, PLAIN_COOKIE).filter(|_| !is_https);
-    let is_of_this_machine = !is_https && host::is_for_this_machine(headers);
+    let is_of_this_machine = !is_https && !is_named && host::is_for_this_machine(headers);
     let found = if is_of_this_machine { plain.or(secure) } else { secure.or(plain) };
     found.and_then(Token::new)
 }
@@ -138,7 +143,7 @@ mod tests {
         let of = |lines: &[(HeaderName, &str)]| {
             let headers =
                 lines.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).expect("a value")));
-            super::of(&headers.collect(), None, Scheme::Any).expect("readable")
+            super::of(&headers.collect(), None, (Scheme::Any, false)).expect("readable")
         };
         let cookie = (COOKIE, "a=b; cuttlebone=abc; c");
         assert!(matches!(of(std::slice::from_ref(&cookie)), Presented::Cookie(_)));
@@ -149,7 +154,7 @@ mod tests {
         assert!(matches!(of(&[cookie.clone(), (ORIGIN, "https://x")]), Presented::Nothing));
         let of_tls = |name: &str| {
             let headers = [(COOKIE, HeaderValue::from_str(&format!("{name}=abc")).expect("a value"))];
-            super::of(&headers.into_iter().collect(), None, Scheme::Https).expect("readable")
+            super::of(&headers.into_iter().collect(), None, (Scheme::Https, false)).expect("readable")
         };
         assert!(matches!(of_tls(PLAIN_COOKIE), Presented::Nothing));
         assert!(matches!(of_tls(SECURE_COOKIE), Presented::Cookie(_)));
@@ -158,14 +163,16 @@ mod tests {
 
     #[test]
     fn cookie_that_others_can_not_have_set_counts() {
-        let of = |host: &str, scheme| {
+        let of_any = |host: &str, scheme, is_named| {
             let value = |text: &str| HeaderValue::from_str(text).expect("a value");
             let lines = [(HOST, value(host)), (COOKIE, value("__Host-Http-cuttlebone=of-tls; cuttlebone=plain"))];
-            match super::of(&lines.into_iter().collect(), None, scheme).expect("readable") {
+            match super::of(&lines.into_iter().collect(), None, (scheme, is_named)).expect("readable") {
                 Presented::Cookie(token) => token.as_str().to_owned(),
                 _ => String::new(),
             }
         };
+        let of = |host, scheme| of_any(host, scheme, false);
+        assert_eq!(of_any("127.0.0.1:8080", Scheme::Any, true), "of-tls", "a proxy may be in front");
         for host in ["localhost:8080", "LocalHost", "127.0.0.1:8080", "127.7.7.7", "[::1]:8080"] {
             assert_eq!(
                 (of(host, Scheme::Any).as_str(), of(host, Scheme::Https).as_str()),

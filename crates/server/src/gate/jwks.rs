@@ -2,9 +2,11 @@
 //!
 //! One task fetches ([`run`]); requests whose token names a key that is not there wait for it ([`Jwks::fetched_for`]). When to
 //! fetch, and how long keys are good, is for [`RemoteKeys`] to say. Invariants: 1. what is in force always has the keys of this
-//! table: both change under its lock; 2. an answer that brings no keys changes nothing; 3. no URL is logged or a label.
+//! table: both change under its lock; 2. an answer that brings no keys changes nothing, and neither does one that was asked for
+//! before its URL was taken out; 3. no URL is logged or a label.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -56,6 +58,8 @@ pub(crate) struct Jwks {
     started: Instant,
     /// At most one for each issuer: few.
     remotes: Mutex<Vec<Remote>>,
+    /// The number of the next one.
+    next_number: AtomicU64,
     /// There may be something to fetch.
     due: Notify,
     /// A fetch is over.
@@ -64,6 +68,8 @@ pub(crate) struct Jwks {
 
 #[derive(Debug)]
 struct Remote {
+    /// No other has it, and none that has had the same URL.
+    number: u64,
     url: String,
     /// The issuers that have their keys there.
     issuers: Vec<usize>,
@@ -106,6 +112,7 @@ impl Jwks {
             rules: RemoteRules { refresh, min_refetch, stale },
             started: clock::now(),
             remotes: Mutex::default(),
+            next_number: AtomicU64::new(0),
             due: Notify::new(),
             over: watch::Sender::new(()),
         }
@@ -121,7 +128,7 @@ impl Jwks {
                 continue;
             }
             let at = old.iter().position(|remote| remote.url == url);
-            let remote = at.map(|at| old.swap_remove(at)).unwrap_or_else(|| Remote::new(url, self.rules, self.now()));
+            let remote = at.map(|at| old.swap_remove(at)).unwrap_or_else(|| self.remote(url));
             remotes.push(Remote { issuers: vec![issuer], ..remote });
         }
         put(if remotes.is_empty() { access } else { Arc::new(self.overlaid(&access, &remotes)) });
@@ -136,13 +143,13 @@ impl Jwks {
         let mut over = self.over.subscribe();
         let wanted = self.remotes.lock().iter_mut().find(|remote| remote.url == key.url).and_then(|remote| {
             let may_come = remote.keys.want(&key.kid, self.now());
-            may_come.then_some(remote.fetches)
+            may_come.then_some((remote.number, remote.fetches))
         });
-        let Some(before) = wanted else { return false };
+        let Some((number, before)) = wanted else { return false };
         self.due.notify_one();
         let is_over = || {
             let remotes = self.remotes.lock();
-            remotes.iter().find(|remote| remote.url == key.url).is_none_or(|remote| remote.fetches > before)
+            remotes.iter().find(|remote| remote.number == number).is_none_or(|remote| remote.fetches > before)
         };
         timeout(longest, over.wait_for(|()| is_over())).await.is_ok()
     }
@@ -176,13 +183,24 @@ impl Jwks {
         })
     }
 
+    fn remote(&self, url: &str) -> Remote {
+        Remote {
+            number: self.next_number.fetch_add(1, Ordering::Relaxed),
+            url: url.to_owned(),
+            issuers: Vec::new(),
+            keys: RemoteKeys::new(self.rules, self.now()),
+            fetches: 0,
+            is_outdated: false,
+        }
+    }
+
     /// Begins every fetch that is due.
-    fn begin(&self) -> Vec<String> {
+    fn begin(&self) -> Vec<(u64, String)> {
         let (now, mut remotes) = (self.now(), self.remotes.lock());
         let due = remotes.iter_mut().filter(|remote| remote.keys.next_fetch().is_some_and(|next| next <= now));
         due.map(|remote| {
             remote.keys.begin(now);
-            remote.url.clone()
+            (remote.number, remote.url.clone())
         })
         .collect()
     }
@@ -197,10 +215,10 @@ impl Jwks {
     }
 
     /// A fetch is over.
-    fn end(&self, app: &App, url: &str, outcome: Result<KeySet, NoKeys>) {
+    fn end(&self, app: &App, number: u64, outcome: Result<KeySet, NoKeys>) {
         app.metrics.fetched_keys(outcome.as_ref().map_or_else(NoKeys::outcome, |_| KeyFetch::Good));
         let mut remotes = self.remotes.lock();
-        let Some(remote) = remotes.iter_mut().find(|remote| remote.url == url) else { return };
+        let Some(remote) = remotes.iter_mut().find(|remote| remote.number == number) else { return };
         remote.fetches += 1;
         let issuers = format!("{:?}", remote.issuers);
         let is_new = match outcome {
@@ -254,27 +272,17 @@ impl Jwks {
     }
 }
 
-impl Remote {
-    fn new(url: &str, rules: RemoteRules, now: Duration) -> Self {
-        let keys = RemoteKeys::new(rules, now);
-        Self { url: url.to_owned(), issuers: Vec::new(), keys, fetches: 0, is_outdated: false }
-    }
-}
-
 /// Fetches what is due, until it is dropped.
 pub(crate) async fn run(app: &App) {
     let jwks = &app.gate.jwks;
     let mut running = FuturesUnordered::new();
     loop {
-        for url in jwks.begin() {
-            running.push(async {
-                let outcome = fetch(&app.fetcher, &url).await;
-                (url, outcome)
-            });
+        for (number, url) in jwks.begin() {
+            running.push(async move { (number, fetch(&app.fetcher, &url).await) });
         }
         jwks.take_out_outdated(app);
         tokio::select! {
-            Some((url, outcome)) = running.next() => jwks.end(app, &url, outcome),
+            Some((number, outcome)) = running.next() => jwks.end(app, number, outcome),
             () = jwks.due.notified() => {}
             () = sleep_until(jwks.next()) => {}
         }
@@ -297,4 +305,47 @@ fn jitter() -> u8 {
     let mut random = [0];
     let _ = getrandom::fill(&mut random);
     random[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+    use cuttlebone_access::{IssuerSettings, Jwt, Settings as Kinds};
+
+    fn access(url: Option<&str>) -> Arc<Access> {
+        let issuer = |url: &str| IssuerSettings { jwks_url: Some(url.to_owned()), ..IssuerSettings::new("https://a") };
+        let jwt = url.map(|url| Jwt::new(vec![(issuer(url), KeySet::default())]).expect("good settings"));
+        Arc::new(Access::new(Kinds { jwt, ..Kinds::default() }))
+    }
+
+    /// T38: whoever takes an issuer out and puts it in again has its keys fetched anew: what was asked for before tells of old ones.
+    #[tokio::test]
+    async fn t38_answer_that_was_asked_for_before_brings_no_keys() {
+        let app = App::for_test(Settings::default());
+        let jwks = &app.gate.jwks;
+        let begun = || {
+            app.gate.replace(access(Some("https://a/keys")));
+            let begun = jwks.begin();
+            assert_eq!((begun.len(), begun[0].1.as_str()), (1, "https://a/keys"));
+            begun[0].0
+        };
+        let keys = |x: &str| {
+            let key = format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x}"}}"#);
+            KeySet::from_jwks(&format!(r#"{{"keys":[{key}]}}"#)).map_err(NoKeys::from)
+        };
+        let [old, new] = ["Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE", "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"];
+        let before = begun();
+        app.gate.replace(access(None));
+        let after = begun();
+        jwks.end(&app, after, keys(new));
+        let in_force = app.gate.access();
+        jwks.end(&app, before, keys(old));
+        assert!(Arc::ptr_eq(&app.gate.access(), &in_force) && jwks.remotes.lock()[0].fetches == 1);
+        // One that stays is the same one.
+        app.gate.replace(access(Some("https://a/keys")));
+        let in_force = app.gate.access();
+        jwks.end(&app, after, keys(old));
+        assert!(!Arc::ptr_eq(&app.gate.access(), &in_force) && jwks.remotes.lock()[0].fetches == 2);
+    }
 }

@@ -39,7 +39,7 @@ pub(crate) async fn begin(
 ) -> Response {
     let Some(login) = &app.login else { return problem::not_found().await };
     let page = page(query.as_deref());
-    if origin::is_of_another_site(&headers, &app.settings.allowed_origins, link.scheme) {
+    if !origin::is_of_our_page(&headers) {
         return to(&login.url(&page, None));
     }
     // The provider may take longer than a request of us.
@@ -109,7 +109,7 @@ pub(crate) async fn end(
     headers: HeaderMap,
 ) -> Response {
     let Some(login) = &app.login else { return problem::not_found().await };
-    if origin::is_of_another_site(&headers, &app.settings.allowed_origins, link.scheme) {
+    if !origin::is_of_our_page(&headers) {
         return to(&login.url(&Page::default(), None));
     }
     link.set_held();

@@ -129,8 +129,8 @@ fn assert_outcome(answer: &Answer, outcome: &str, why: &str) {
 async fn browser_is_sent_to_the_provider_and_comes_back_with_a_session_of_ours() {
     let provider = Provider::start().await;
     let server = server(&provider);
-    let visit = "sec-fetch-site: none\r\nsec-fetch-dest: document\r\n";
-    let answer = get(&server, "/api/v1/login?return_to=viewer.html%3FdeviceId%3Da%252Fb", visit).await;
+    let ours = "sec-fetch-site: same-origin\r\nsec-fetch-dest: document\r\n";
+    let answer = get(&server, "/api/v1/login?return_to=viewer.html%3FdeviceId%3Da%252Fb", ours).await;
     let attempt = &cookies(&answer)["cuttlebone-login"];
     assert!(attempt.ends_with("; Path=/; HttpOnly; SameSite=Lax; Max-Age=600"), "{attempt}");
     let away = Away::begin(&server, &provider, "viewer.html%3FdeviceId%3Da%252Fb").await;

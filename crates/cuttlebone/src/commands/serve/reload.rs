@@ -1,6 +1,7 @@
 //! What changes while the server runs: with SIGHUP, or because a file of `[access]` or of the certificate did.
 //!
-//! Invariants: 1. a bad configuration or file keeps the old and says so, and no good file waits for a bad one; 2. a change of a
+//! Invariants: 1. a bad configuration or file keeps the old and says so, and no good file waits for a bad one, but for those
+//! of a handshake (the server's certificate, authorities and lists), which change together; 2. a change of a
 //! file takes nothing else of the configuration along; 3. files are looked at and read on a thread of their own: one that hangs
 //! with its file system holds up the next reload, and nothing else.
 

@@ -266,7 +266,10 @@ async fn page_of_another_site_begins_nothing() {
     let provider = Provider::start().await;
     let server = server(&provider);
     let in_background = "none\r\nsec-fetch-dest: empty\r\nsec-fetch-mode: navigate\r\norigin: https://evil.example";
-    for site in ["cross-site", "same-site", "x", in_background] {
+    // Who types an address of theirs is led on to us as if it were ours.
+    let typed = "none\r\nsec-fetch-dest: document\r\nsec-fetch-user: ?1";
+    let named = "same-origin\r\norigin: https://evil.example";
+    for site in ["cross-site", "same-site", "x", in_background, typed, named] {
         let answer = get(&server, "/api/v1/login?return_to=viewer.html", &format!("sec-fetch-site: {site}\r\n")).await;
         assert_eq!((answer.status, answer.header("location")), (303, format!("{ROOT}viewer.html").as_str()), "{site}");
         assert!(cookies(&answer).is_empty(), "{site}");
