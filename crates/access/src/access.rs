@@ -141,12 +141,12 @@ impl Access {
     /// the same. Its expiry is not looked at. One that a certificate stands for is not, without the [`Chain`].
     #[must_use]
     pub fn is_still_good(&self, principal: &Principal) -> bool {
-        self.is_still_good_by(principal, None)
+        self.is_still_good_by(principal, None, 0)
     }
 
-    /// The same of one on whose connection `chain` was shown.
+    /// The same of one on whose connection `chain` was shown. `now` is in seconds since 1970.
     #[must_use]
-    pub fn is_still_good_by(&self, principal: &Principal, chain: Option<&Chain>) -> bool {
+    pub fn is_still_good_by(&self, principal: &Principal, chain: Option<&Chain>, now: u64) -> bool {
         let known = match principal.origin() {
             Origin::Static(hash) => {
                 self.settings.tokens.as_ref().is_some_and(|tokens| tokens.still_has(hash, principal))
@@ -158,9 +158,9 @@ impl Access {
             }
             // Whoever asks the hook says so.
             Origin::Hook(standing) => !standing.has_ended(),
-            // By those who vouch now, at a time at which it was good.
+            // By those who vouch now.
             Origin::Certificate(shown) => chain.is_some_and(|chain| {
-                self.by_certificate(chain, shown.seen()).is_ok_and(|found| found.gives_no_less_than(principal))
+                self.by_certificate(chain, shown.judged_at(now)).is_ok_and(|found| found.gives_no_less_than(principal))
             }),
         };
         known && !self.settings.revoked.has(principal)

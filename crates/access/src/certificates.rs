@@ -35,8 +35,8 @@ struct Inner {
     rules: Vec<CertificateRule>,
 }
 
-/// What a principal was recognised by. What a peer sends along may be anything, and something else each time: it is kept as long as
-/// its connection is there, and not here.
+/// What a principal was recognised by. What a peer sends along may be anything, and something else each time: it stays with its
+/// connection, and is not here.
 #[derive(Clone)]
 pub(crate) struct Shown {
     /// The hash of the peer's own certificate.
@@ -87,9 +87,9 @@ impl fmt::Debug for Certificates {
 }
 
 impl Shown {
-    /// A time at which it was good.
-    pub(crate) fn seen(&self) -> u64 {
-        self.seen
+    /// The time at which it is to be judged: now, unless it is over by itself or the clock was set back.
+    pub(crate) fn judged_at(&self, now: u64) -> u64 {
+        now.min(self.until - 1).max(self.seen)
     }
 
     pub(crate) fn until(&self) -> u64 {

@@ -301,11 +301,10 @@ impl Gate {
     /// Whether one was taken back that was recognised: by a file, an issuer, or an administrator. That a credential has expired is
     /// not that, and neither is it of a certificate that was good when it was `seen`, in seconds since 1970.
     pub(crate) fn is_taken_back(&self, caller: &Caller, seen: u64) -> bool {
-        let access = self.access();
+        let (access, now) = (self.access(), clock::unix_ms() / 1000);
+        let is_good = |principal| access.is_still_good_by(principal, caller.chain(), now);
         caller.chain().is_some_and(|chain| !access.vouches_for(chain, seen))
-            || caller.principal().is_some_and(|principal| {
-                !access.is_still_good_by(principal, caller.chain()) || self.revocations.has(principal)
-            })
+            || caller.principal().is_some_and(|principal| !is_good(principal) || self.revocations.has(principal))
     }
 
     /// Whether an administrator has shut the caller out.
@@ -378,15 +377,13 @@ impl Gate {
 
     /// Whether what the caller came with would be accepted now as it was then.
     pub(crate) fn is_still_good(&self, caller: &Caller) -> bool {
-        self.vouches_for(caller)
-            && match caller.principal() {
-                None => true,
-                Some(principal) => {
-                    !principal.is_over(clock::unix_ms() / 1000)
-                        && self.access.read().is_still_good_by(principal, caller.chain())
-                        && !self.revocations.has(principal)
-                }
-            }
+        let (access, now) = (self.access(), clock::unix_ms() / 1000);
+        caller.chain().is_none_or(|chain| access.vouches_for(chain, now))
+            && caller.principal().is_none_or(|principal| {
+                !principal.is_over(now)
+                    && access.is_still_good_by(principal, caller.chain(), now)
+                    && !self.revocations.has(principal)
+            })
     }
 }
 

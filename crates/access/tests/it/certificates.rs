@@ -226,12 +226,15 @@ fn what_is_sent_along_is_looked_at_once() {
         let others = others.iter().map(Vec::as_slice);
         let chain = Chain::new([leaf.der().as_ref()].into_iter().chain(others)).expect("a chain");
         let found = [(); 2].map(|()| access.authenticate_certificate(&chain, NOW).expect("recognised"));
-        assert!(Arc::ptr_eq(&found[0], &found[1]) && access.is_still_good_by(&found[0], Some(&chain)));
+        assert!(Arc::ptr_eq(&found[0], &found[1]) && access.is_still_good_by(&found[0], Some(&chain), NOW));
         assert_eq!(access.remembered().0, at + 1, "each chain, to be found again");
         assert!(!access.is_still_good(&found[0]));
         // Another server looks at it once, too.
         let another = Access::new(settings(trust(&root), usual()));
-        assert!(another.is_still_good_by(&found[0], Some(&chain)) && another.is_still_good_by(&found[0], Some(&chain)));
+        assert!(
+            another.is_still_good_by(&found[0], Some(&chain), NOW)
+                && another.is_still_good_by(&found[0], Some(&chain), NOW)
+        );
         assert_eq!(another.remembered().0, 1);
     }
 }
@@ -286,7 +289,7 @@ fn t20_certificate_stays_good_while_authorities_take_turns() {
         let leaf = params.signed_by(&KeyPair::generate().expect("a key"), &between).expect("signed");
         let chain = Chain::new([leaf.der().as_ref(), &by_old, &by_new]).expect("a chain");
         let principal = trusting(before).authenticate_certificate(&chain, NOW).expect("recognised");
-        trusting(after).is_still_good_by(&principal, Some(&chain))
+        trusting(after).is_still_good_by(&principal, Some(&chain), NOW)
     };
     for (before, after) in [
         ([&old, &old], [&old, &between]),
@@ -301,6 +304,17 @@ fn t20_certificate_stays_good_while_authorities_take_turns() {
     }
     assert!(stays(2033, &[&old], &[&new, &old]) && stays(2033, &[&new, &old], &[&new]));
     assert!(!stays(2033, &[&new, &old], &[&old]), "not for as long");
+    // One that was not there yet when it was recognised, and is now.
+    let mut young = of_authority("old");
+    young.not_before = date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(NOW + 5);
+    let young = young.self_signed(old.key()).expect("signed").pem();
+    let chain = sign(&client(&[dns("d.lab.example")]), &old);
+    let principal = recognise(&old, usual(), &chain).expect("recognised");
+    let access = Access::new(settings(CertificateTrust::new(&young).expect("trust"), usual()));
+    let at = |now: u64| access.is_still_good_by(&principal, Some(&chain), now);
+    assert!(!at(NOW) && at(NOW + 10));
+    // Neither that it is over nor that the clock was set back is that somebody took it back.
+    assert!(at(u64::MAX) && trusting(&[&old]).is_still_good_by(&principal, Some(&chain), 0));
 }
 
 /// A name becomes part of a pattern of device ids.
@@ -370,7 +384,7 @@ fn t20_certificate_is_still_good_while_it_is_vouched_for_and_means_the_same() {
     let (issuer, other) = (authority("ours"), authority("theirs"));
     let chain = sign(&client(&[dns("d.lab.example")]), &issuer);
     let principal = recognise(&issuer, usual(), &chain).expect("recognised");
-    let is_still_good = |settings| Access::new(settings).is_still_good_by(&principal, Some(&chain));
+    let is_still_good = |settings| Access::new(settings).is_still_good_by(&principal, Some(&chain), NOW);
     assert!(is_still_good(settings(trust(&issuer), usual())));
     let both = CertificateTrust::new(&(other.pem() + &issuer.pem())).expect("trust");
     assert!(is_still_good(settings(both, usual())));
@@ -386,7 +400,7 @@ fn t20_certificate_is_still_good_while_it_is_vouched_for_and_means_the_same() {
     for (line, good) in [("cert:dns:d.lab.example", false), ("cert:dns:e.lab.example\ntoken:d", true)] {
         let revoked = Revoked::parse(line).expect("a good file");
         let access = Access::new(Settings { revoked, ..settings(trust(&issuer), usual()) });
-        assert_eq!(access.is_still_good_by(&principal, Some(&chain)), good, "{line}");
+        assert_eq!(access.is_still_good_by(&principal, Some(&chain), NOW), good, "{line}");
         assert_eq!(access.authenticate_certificate(&chain, NOW).is_ok(), good, "{line}");
     }
 }
@@ -424,8 +438,8 @@ fn t20_certificate_on_a_list_is_not_good() {
     let access = Access::new(with(&list(&issuer, &[7])));
     assert_eq!(access.authenticate_certificate(&bad, NOW).err(), Some(Denied::Certificate));
     assert!(access.authenticate_certificate(&good, NOW).is_ok());
-    assert!(!access.is_still_good_by(&principal, Some(&bad)));
-    assert!(Access::new(with(&list(&issuer, &[]))).is_still_good_by(&principal, Some(&bad)));
+    assert!(!access.is_still_good_by(&principal, Some(&bad), NOW));
+    assert!(Access::new(with(&list(&issuer, &[]))).is_still_good_by(&principal, Some(&bad), NOW));
     let access = Access::new(with(&list(&other, &[])));
     assert_eq!(
         access.authenticate_certificate(&good, NOW).err(),
