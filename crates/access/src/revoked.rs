@@ -8,6 +8,9 @@ use crate::line_fault::{LineFault, TokenFault, lines};
 use crate::principal::{Origin, Principal};
 use crate::tenant::check_name;
 
+/// Where in a line a comment may begin, at most.
+const MOST_MARKS: usize = 8;
+
 /// Who is revoked. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Revoked(Arc<HashSet<Box<str>>>);
@@ -27,8 +30,8 @@ impl Revoked {
 
     /// Reads a file. A line, or the text of a line in JSON's quotes (`"jwt:https://idp.example#bob "`), is an identity,
     /// `token:NAME`, `user:NAME`, `jwt:ISSUER#SUBJECT`, `oidc:ISSUER#SUBJECT`, `hook:NAME` or `cert:KIND:NAME`, or one
-    /// signed token, `jti:ISSUER#ID`. Lines that begin with `#` are comments. So may be what follows a space and `#`, unless it is
-    /// the end of a name: who is named with it and who is named without it are both revoked.
+    /// signed token, `jti:ISSUER#ID`. Lines that begin with `#` are comments. So may be what follows a space and `#` (of
+    /// the first eight), or it may be the end of a name: who is named with it and who is named without it are both revoked.
     ///
     /// # Errors
     /// All faults.
@@ -39,8 +42,10 @@ impl Revoked {
                 faults.push(LineFault { line, fault: TokenFault::TooManyLines(Self::MOST_LINES) });
                 break;
             }
-            let named = [Some(words), words.split_once(" #").map(|(before, _)| before.trim_end())];
-            let named: Vec<String> = named.into_iter().flatten().filter_map(somebody).collect();
+            let marks = words.match_indices('#').filter_map(|(at, _)| words.get(..at));
+            let before =
+                marks.filter(|before| before.ends_with(char::is_whitespace)).map(str::trim_end).take(MOST_MARKS);
+            let named: Vec<String> = before.chain([words]).filter_map(somebody).collect();
             if named.is_empty() {
                 faults.push(LineFault { line, fault: TokenFault::Revoked });
             }
@@ -119,11 +124,22 @@ mod tests {
 
     #[test]
     fn comment_behind_a_name_keeps_nobody_in() {
-        let text = "token:cam-7 # left in May\njwt:a#bob  #2 of two\n\"oidc:a#eve \" # with a space\n\"hook:x #1\"";
+        let text =
+            "token:cam-7 # left in May\njwt:a#bob  #2 of two\t# left\n\"oidc:a#eve \" # with a space\n\"hook:x #1\"";
         let revoked = Revoked::parse(text).expect("good");
         let mut names: Vec<&str> = revoked.0.iter().map(|name| &**name).collect();
         names.sort_unstable();
-        assert_eq!(names, ["hook:x #1", "jwt:a#bob", "jwt:a#bob  #2 of two", "oidc:a#eve ", "token:cam-7"]);
+        assert_eq!(
+            names,
+            [
+                "hook:x #1",
+                "jwt:a#bob",
+                "jwt:a#bob  #2 of two",
+                "jwt:a#bob  #2 of two\t# left",
+                "oidc:a#eve ",
+                "token:cam-7"
+            ]
+        );
         assert!(Revoked::parse("nobody # token:a").is_err());
     }
 
