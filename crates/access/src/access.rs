@@ -56,10 +56,13 @@ impl Default for Settings {
 /// Every kind of credential that is accepted. It never changes: a reload builds another.
 pub struct Access {
     settings: Settings,
-    /// Signed tokens and certificates whose signatures were found good.
+    /// Signed tokens whose signatures were found good.
     verified: Recent<Verified>,
-    /// When those are good that are needed for a connection.
-    vouched: Recent<Range<u64>>,
+    /// Certificates that were found good, by their own hash: whoever vouches for one does so whatever is sent along. And what was
+    /// found good for nothing, by the hash of all of it.
+    recognised: Arc<Recent<Verified>>,
+    /// When certificates are good, by their own hash, that are needed for a connection.
+    vouched: Arc<Recent<Range<u64>>>,
 }
 
 /// What a token or a certificate stands for during this time.
@@ -77,8 +80,33 @@ impl Access {
     /// Accepts what the settings say.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let recent = settings.verified;
-        Self { verified: Recent::new(recent), vouched: Recent::new(recent), settings }
+        let most = settings.verified;
+        let (recognised, vouched) = (Arc::new(Recent::new(most)), Arc::new(Recent::new(most)));
+        Self { verified: Recent::new(most), recognised, vouched, settings }
+    }
+
+    /// The same, with what `old` has found out of certificates where nothing has changed that counts for it: else all who are
+    /// connected would be looked at again at once, whenever a token comes.
+    #[must_use]
+    pub fn after(&self, old: &Self) -> Self {
+        let (settings, before) = (self.settings.clone(), &old.settings);
+        let is_same = |new: Option<&CertificateTrust>, old: Option<&CertificateTrust>| match (new, old) {
+            (Some(new), Some(old)) => new.is_same(old),
+            _ => false,
+        };
+        let mut access = Self::new(settings);
+        if access.settings.verified != before.verified {
+            return access;
+        }
+        if is_same(access.settings.required.as_ref(), before.required.as_ref()) {
+            access.vouched = Arc::clone(&old.vouched);
+        }
+        if let (Some(new), Some(before)) = (&access.settings.certificates, &before.certificates)
+            && new.is_same(before)
+        {
+            access.recognised = Arc::clone(&old.recognised);
+        }
+        access
     }
 
     /// Whether there is no kind of credential at all.
@@ -160,7 +188,11 @@ impl Access {
             Origin::Hook(standing) => !standing.has_ended(),
             // By those who vouch now.
             Origin::Certificate(shown) => chain.is_some_and(|chain| {
-                self.by_certificate(chain, shown.judged_at(now)).is_ok_and(|found| found.gives_no_less_than(principal))
+                let now = shown.judged_at(now);
+                let gives_it = |found: Arc<Principal>| found.gives_no_less_than(principal);
+                // What is known of it may be by what another connection sent along.
+                self.by_certificate(chain, now)
+                    .is_ok_and(|found| gives_it(found) || self.look_at(chain, now).is_ok_and(gives_it))
             }),
         };
         known && !self.settings.revoked.has(principal)
@@ -194,7 +226,9 @@ impl Access {
     /// How many signed tokens and certificates are remembered, and how many were forgotten to make room.
     #[must_use]
     pub fn remembered(&self) -> (usize, u64) {
-        (self.verified.len() + self.vouched.len(), self.verified.forgotten() + self.vouched.forgotten())
+        let Self { verified, recognised, vouched, .. } = self;
+        let forgotten = verified.forgotten() + recognised.forgotten() + vouched.forgotten();
+        (verified.len() + recognised.len() + vouched.len(), forgotten)
     }
 
     /// Whether nobody gets a TLS connection without a certificate.
@@ -207,12 +241,12 @@ impl Access {
     #[must_use]
     pub fn vouches_for(&self, chain: &Chain, now: u64) -> bool {
         let Some(trust) = &self.settings.required else { return true };
-        if self.vouched.find(chain.hash()).is_some_and(|good| good.contains(&now)) {
+        if self.vouched.find(chain.own_hash()).is_some_and(|good| good.contains(&now)) {
             return true;
         }
         let good = trust.good(chain, now);
         if let Some(good) = &good {
-            self.vouched.keep(*chain.hash(), good.clone());
+            self.vouched.keep(*chain.own_hash(), good.clone());
         }
         good.is_some()
     }
@@ -222,16 +256,27 @@ impl Access {
     }
 
     fn by_certificate(&self, chain: &Chain, now: u64) -> Result<Arc<Principal>, Denied> {
-        let certificates = self.settings.certificates.as_ref().ok_or(Denied::Certificate)?;
-        if let Some(verified) = self.verified.find(chain.hash()).filter(|verified| verified.good.contains(&now)) {
-            return verified.outcome;
+        for hash in [chain.own_hash(), chain.hash()] {
+            if let Some(known) = self.recognised.find(hash).filter(|known| known.good.contains(&now)) {
+                return known.outcome;
+            }
         }
-        let (outcome, good) = match certificates.recognise(chain, now) {
-            Ok((principal, good)) => (Ok(Arc::new(principal)), good),
-            Err(denied) => (Err(denied), now..now + DENIED),
-        };
-        self.verified.keep(*chain.hash(), Verified { outcome: outcome.clone(), good });
-        outcome
+        self.look_at(chain, now)
+    }
+
+    fn look_at(&self, chain: &Chain, now: u64) -> Result<Arc<Principal>, Denied> {
+        let certificates = self.settings.certificates.as_ref().ok_or(Denied::Certificate)?;
+        match certificates.recognise(chain, now) {
+            Ok((principal, good)) => {
+                let outcome = Ok(Arc::new(principal));
+                self.recognised.keep(*chain.own_hash(), Verified { outcome: outcome.clone(), good });
+                outcome
+            }
+            Err(denied) => {
+                self.recognised.keep(*chain.hash(), Verified { outcome: Err(denied), good: now..now + DENIED });
+                Err(denied)
+            }
+        }
     }
 
     fn by_signature(&self, token: &Token, now: u64) -> Result<Arc<Principal>, Denied> {

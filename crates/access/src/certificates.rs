@@ -14,7 +14,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::denied::Denied;
-use crate::digest::sha256;
 use crate::principal::{Grant, Principal};
 
 pub use chain::Chain;
@@ -39,8 +38,8 @@ struct Inner {
 /// connection, and is not here.
 #[derive(Clone)]
 pub(crate) struct Shown {
-    /// The hash of the peer's own certificate.
-    hash: [u8; 32],
+    /// That of the peer's own certificate.
+    own_hash: [u8; 32],
     seen: u64,
     /// When the first certificate that is needed is over, in seconds since 1970.
     until: u64,
@@ -64,18 +63,22 @@ impl Certificates {
         if faults.is_empty() { Ok(Self(Arc::new(Inner { trust, rules }))) } else { Err(faults) }
     }
 
+    /// Whether both take the same certificates for the same.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.0.trust.is_same(&other.0.trust) && self.0.rules == other.0.rules
+    }
+
     /// Whose certificate it is, and when all is good that is needed for that. `now` is in seconds since 1970.
     pub(crate) fn recognise(&self, chain: &Chain, now: u64) -> Result<(Principal, Range<u64>), Denied> {
         let Vouched { good, is_constrained } = self.0.trust.verify(chain, now).ok_or(Denied::Certificate)?;
-        let own = chain.leaf().ok_or(Denied::Certificate)?;
-        let leaf = Leaf::read(own, is_constrained).ok_or(Denied::Certificate)?;
+        let leaf = chain.leaf().and_then(|der| Leaf::read(der, is_constrained)).ok_or(Denied::Certificate)?;
         let found = self.0.rules.iter().find_map(|rule| rule.find(&leaf).map(|found| (rule, found)));
         let (rule, found) = found.ok_or(Denied::CertificateName)?;
         let (name, devices) = found.map_err(|Unclear| Denied::CertificateName)?;
         let expires_at = Some(good.end - 1);
         let tenant = rule.tenant.clone();
         let grant = Grant { roles: rule.roles, devices, tenant, expires_at, ..Grant::default() };
-        let shown = Shown { hash: sha256(&[own]), seen: now, until: good.end };
+        let shown = Shown { own_hash: *chain.own_hash(), seen: now, until: good.end };
         Ok((Principal::of_certificate(rule.kind.name(), name, grant, shown), good))
     }
 }
@@ -100,7 +103,7 @@ impl Shown {
 /// The same certificate is the same, whenever it was seen, and whoever vouches for it.
 impl PartialEq for Shown {
     fn eq(&self, other: &Self) -> bool {
-        self.hash == other.hash
+        self.own_hash == other.own_hash
     }
 }
 

@@ -299,11 +299,18 @@ impl Gate {
     }
 
     /// Whether one was taken back that was recognised: by a file, an issuer, or an administrator. That a credential has expired is
-    /// not that, and neither is it of a certificate that was good when it was `seen`, in seconds since 1970.
-    pub(crate) fn is_taken_back(&self, caller: &Caller, seen: u64) -> bool {
+    /// not that, and neither is it of a certificate that was good when it was `seen`, in seconds since 1970. Where that can't be said
+    /// any more, of one that is good now, it was seen now: who vouches may be younger.
+    pub(crate) fn is_taken_back(&self, caller: &Caller, seen: &mut u64) -> bool {
         let (access, now) = (self.access(), clock::unix_ms() / 1000);
         let is_good = |principal| access.is_still_good_by(principal, caller.chain(), now);
-        caller.chain().is_some_and(|chain| !access.vouches_for(chain, seen))
+        let mut is_vouched_for = |chain| {
+            access.vouches_for(chain, *seen) || {
+                *seen = now;
+                access.vouches_for(chain, now)
+            }
+        };
+        caller.chain().is_some_and(|chain| !is_vouched_for(chain))
             || caller.principal().is_some_and(|principal| !is_good(principal) || self.revocations.has(principal))
     }
 
@@ -330,17 +337,21 @@ impl Gate {
 
     /// Changes who can be recognised. Those who watch are to be told by [`App::tell_who_may_come`].
     pub(crate) fn replace(&self, access: Arc<Access>) {
-        self.jwks.adopt(access, |access| self.install(access));
+        self.jwks.adopt(access, |access| self.install(&access));
     }
 
     /// Changes who can be recognised. To be called by [`Jwks`] alone, for who holds the keys must not miss it.
     fn put(&self, access: Access) {
-        self.install(Arc::new(access));
+        self.install(&access);
     }
 
-    fn install(&self, access: Arc<Access>) {
-        let old = std::mem::replace(&mut *self.access.write(), access);
-        self.forgotten.fetch_add(old.remembered().1, Ordering::Relaxed);
+    fn install(&self, access: &Access) {
+        let mut current = self.access.write();
+        let access = access.after(&current);
+        // What goes on counts what it has forgotten itself.
+        let counted = access.remembered().1;
+        let old = std::mem::replace(&mut *current, Arc::new(access));
+        self.forgotten.fetch_add(old.remembered().1.saturating_sub(counted), Ordering::Relaxed);
     }
 
     /// Tells those who watch that somebody may not be good any more.

@@ -18,7 +18,10 @@ pub struct Chain(Arc<Inner>);
 
 struct Inner {
     certificates: Vec<CertificateDer<'static>>,
+    /// Of all of it.
     hash: [u8; 32],
+    /// Of the peer's own.
+    own_hash: [u8; 32],
 }
 
 impl Chain {
@@ -28,21 +31,22 @@ impl Chain {
         let taken = certificates.into_iter().take(MOST + 1).map(|der| CertificateDer::from(der.to_vec()));
         let certificates: Vec<_> = taken.collect();
         let bytes: usize = certificates.iter().map(|der| der.len()).sum();
-        if certificates.is_empty() || certificates.len() > MOST || bytes > MOST_BYTES {
+        if certificates.len() > MOST || bytes > MOST_BYTES {
             return None;
         }
+        // No token has these hashes, for none begins so.
+        let own_hash = sha256(&[b"own certificate\0".as_slice(), certificates.first()?]);
         let lengths: Vec<_> = certificates.iter().map(|der| der.len().to_be_bytes()).collect();
         let parts: Vec<&[u8]> = certificates.iter().zip(&lengths).flat_map(|(der, len)| [&len[..], der]).collect();
-        // No token has this hash, for none begins so.
         let hash = sha256(&[&[b"certificate\0".as_slice()], &parts[..]].concat());
-        Some(Self(Arc::new(Inner { certificates, hash })))
+        Some(Self(Arc::new(Inner { certificates, hash, own_hash })))
     }
 
     /// That of a peer which showed none: nobody vouches for it.
     #[must_use]
     pub fn of_nobody() -> Self {
         static NOBODY: LazyLock<Chain> =
-            LazyLock::new(|| Chain(Arc::new(Inner { certificates: Vec::new(), hash: [0; 32] })));
+            LazyLock::new(|| Chain(Arc::new(Inner { certificates: Vec::new(), hash: [0; 32], own_hash: [0; 32] })));
         NOBODY.clone()
     }
 
@@ -62,8 +66,14 @@ impl Chain {
         self.0.certificates.get(1..).unwrap_or_default()
     }
 
+    /// That of all of it.
     pub(crate) fn hash(&self) -> &[u8; 32] {
         &self.0.hash
+    }
+
+    /// That of the peer's own certificate.
+    pub(crate) fn own_hash(&self) -> &[u8; 32] {
+        &self.0.own_hash
     }
 }
 
@@ -88,5 +98,8 @@ mod tests {
         assert_eq!(hash(&[b"a", b"bc"]), hash(&[b"a", b"bc"]));
         assert_ne!(hash(&[b"a", b"bc"]), hash(&[b"ab", b"c"]));
         assert_ne!(hash(&[b"a", b"b"]), hash(&[b"b", b"a"]));
+        let own_hash = |parts: &[&[u8]]| *chain(parts).expect("a chain").own_hash();
+        assert!(own_hash(&[b"a", b"b"]) == own_hash(&[b"a"]) && own_hash(&[b"a"]) != own_hash(&[b"b"]));
+        assert_ne!(own_hash(&[b"a"]), hash(&[b"a"]));
     }
 }

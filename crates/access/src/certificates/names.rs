@@ -63,31 +63,39 @@ impl fmt::Display for NameKind {
 /// Where in a subject a common name stands.
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
-/// What is read of the certificate of a peer: its names, and `None` for one that is none for us. Nobody knows then which rule it
-/// was meant for.
-pub(super) struct Leaf(Vec<(NameKind, Option<String>)>);
+/// What is read of the certificate of a peer.
+pub(super) struct Leaf {
+    /// Its names, and `None` for one that is none for us. Nobody knows then which rule it was meant for.
+    names: Vec<(NameKind, Option<String>)>,
+    /// An authority vouches for it that may do so for some names only: nothing keeps it to them in the common name.
+    is_constrained: bool,
+}
 
 impl Leaf {
-    /// `None` if it can't be read. Where an authority may vouch for some names only (`is_constrained`), nothing keeps it to them in
-    /// the common name, which then is none.
+    /// `None` if it can't be read.
     pub(super) fn read(der: &[u8], is_constrained: bool) -> Option<Self> {
         let certificate = Certificate::from_der(der).ok()?;
         let certificate = certificate.tbs_certificate();
         let alternative = certificate.get_extension::<SubjectAltName>().ok()?.map(|(_, names)| names.0);
         let mut names: Vec<_> = alternative.unwrap_or_default().iter().filter_map(of_general).collect();
-        if !is_constrained {
-            let parts = certificate.subject().iter().filter(|part| part.oid == COMMON_NAME);
-            names.extend(parts.enumerate().map(|(at, part)| {
-                let name = DirectoryString::try_from(&part.value).ok().filter(|_| at == 0);
-                (NameKind::CommonName, name.map(|name| name.value().into_owned()))
-            }));
-        }
-        Some(Self(names.into_iter().map(|(kind, name)| (kind, name.filter(|name| is_plain(name)))).collect()))
+        let parts = certificate.subject().iter().filter(|part| part.oid == COMMON_NAME);
+        names.extend(parts.enumerate().map(|(at, part)| {
+            let name = DirectoryString::try_from(&part.value).ok().filter(|_| at == 0);
+            (NameKind::CommonName, name.map(|name| name.value().into_owned()))
+        }));
+        let plain = |name: Option<String>| name.filter(|name| is_plain(name));
+        let names = names.into_iter().map(|(kind, name)| (kind, plain(name))).collect();
+        Some(Self { names, is_constrained })
+    }
+
+    /// Whether an authority vouches for its names of a kind.
+    pub(super) fn is_vouched_for(&self, kind: NameKind) -> bool {
+        kind != NameKind::CommonName || !self.is_constrained
     }
 
     /// Its names of a kind, in their order.
     pub(super) fn of(&self, wanted: NameKind) -> impl Iterator<Item = Option<&str>> {
-        self.0.iter().filter(move |(kind, _)| *kind == wanted).map(|(_, name)| name.as_deref())
+        self.names.iter().filter(move |(kind, _)| *kind == wanted).map(|(_, name)| name.as_deref())
     }
 }
 

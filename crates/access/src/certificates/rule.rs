@@ -26,7 +26,8 @@ pub struct CertificateRule {
     pub tenant: Option<Tenant>,
 }
 
-/// A rule fits and gives nothing that can be said, or whether it fits can't be: a name of its kind can't be read.
+/// A rule fits and gives nothing that can be said, or whether it fits can't be: a name of its kind can't be read, or nobody vouches
+/// for it.
 #[derive(Debug)]
 pub(super) struct Unclear;
 
@@ -75,10 +76,17 @@ impl CertificateRule {
         let Some(name) = leaf.of(self.kind).flatten().find(|name| self.name.matches(name)) else {
             return leaf.of(self.kind).any(|name| name.is_none()).then_some(Err(Unclear));
         };
+        if !leaf.is_vouched_for(self.kind) {
+            return Some(Err(Unclear));
+        }
         let star = self.name.as_str().split_once('*').and_then(|(before, after)| {
             let inner = name.strip_prefix(before)?;
             inner.strip_suffix(after)
         });
+        // Patterns are of what it stands for: of nothing they might be of everything.
+        if star == Some("") && self.devices.iter().flatten().any(|pattern| pattern.contains(STAR)) {
+            return Some(Err(Unclear));
+        }
         let devices = self.devices_of(name, star.unwrap_or_default());
         Some(devices.map(|devices| (name, devices)).map_err(|_| Unclear))
     }

@@ -16,16 +16,28 @@ use webpki::{
 
 use super::chain::Chain;
 use super::issuer::{Issuer, validity};
+use crate::digest::sha256;
 
 /// Authorities, and their lists of what is revoked. Cheap to clone.
 #[derive(Clone)]
-pub struct CertificateTrust(Arc<Inner>);
+pub struct CertificateTrust {
+    authorities: Arc<Authorities>,
+    lists: Arc<Lists>,
+}
 
-struct Inner {
+struct Authorities {
     anchors: Vec<TrustAnchor<'static>>,
     /// What is known of each of them.
-    authorities: Vec<Issuer>,
-    revoked: Arc<[CertRevocationList<'static>]>,
+    known: Vec<Issuer>,
+    /// The hash of their text.
+    print: [u8; 32],
+}
+
+#[derive(Default)]
+struct Lists {
+    revoked: Vec<CertRevocationList<'static>>,
+    /// The hash of their text.
+    print: [u8; 32],
 }
 
 /// What is known of a chain that is good.
@@ -78,8 +90,9 @@ impl CertificateTrust {
         if all.is_empty() {
             return Err(TrustFault::NoCertificate);
         }
-        let (anchors, authorities) = all.into_iter().unzip();
-        Ok(Self(Arc::new(Inner { anchors, authorities, revoked: Arc::default() })))
+        let (anchors, known) = all.into_iter().unzip();
+        let authorities = Authorities { anchors, known, print: sha256(&[authorities.as_bytes()]) };
+        Ok(Self { authorities: Arc::new(authorities), lists: Arc::default() })
     }
 
     /// The same, but what is on the lists of a PEM file is not good, nor what is of an authority without one.
@@ -87,13 +100,14 @@ impl CertificateTrust {
     /// # Errors
     /// The first fault.
     pub fn without_revoked(self, lists: &str) -> Result<Self, TrustFault> {
+        let print = sha256(&[lists.as_bytes()]);
         let lists = CertificateRevocationListDer::pem_slice_iter(lists.as_bytes()).collect::<Result<Vec<_>, _>>();
         let lists = lists.map_err(|_| TrustFault::Pem)?;
         let list = |(at, der): (usize, &CertificateRevocationListDer<'_>)| {
             let list = OwnedCertRevocationList::from_der(der).map_err(|_| TrustFault::List(at + 1))?;
             Ok(CertRevocationList::from(list))
         };
-        let revoked = lists.iter().enumerate().map(list).collect::<Result<Arc<[_]>, _>>()?;
+        let revoked = lists.iter().enumerate().map(list).collect::<Result<Vec<_>, _>>()?;
         if revoked.is_empty() {
             return Err(TrustFault::NoList);
         }
@@ -102,19 +116,19 @@ impl CertificateTrust {
         let has_another = |(at, issuer)| revoked.iter().take(at).any(|other| other.issuer() == issuer);
         match issuers.filter(|it| has_another(*it)).map(|(at, _)| at + 1).next() {
             Some(second) => Err(TrustFault::SecondList(second)),
-            None => Ok(self.with_lists(revoked)),
+            None => Ok(Self { lists: Arc::new(Lists { revoked, print }), ..self }),
         }
     }
 
     /// The same authorities, with the lists of another.
     #[must_use]
     pub fn with_lists_of(&self, other: &Self) -> Self {
-        self.with_lists(Arc::clone(&other.0.revoked))
+        Self { lists: Arc::clone(&other.lists), ..self.clone() }
     }
 
-    fn with_lists(&self, revoked: Arc<[CertRevocationList<'static>]>) -> Self {
-        let Inner { anchors, authorities, .. } = &*self.0;
-        Self(Arc::new(Inner { anchors: anchors.clone(), authorities: authorities.clone(), revoked }))
+    /// Whether both have the same authorities and lists.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        (self.authorities.print, self.lists.print) == (other.authorities.print, other.lists.print)
     }
 
     /// When the chain is good, if it is now.
@@ -126,15 +140,16 @@ impl CertificateTrust {
     pub(super) fn verify(&self, chain: &Chain, now: u64) -> Option<Vouched> {
         let own = chain.leaf()?;
         let time = UnixTime::since_unix_epoch(Duration::from_secs(now));
-        let lists: Vec<_> = self.0.revoked.iter().collect();
+        let lists: Vec<_> = self.lists.revoked.iter().collect();
         // Its defaults: the whole path, and what no list tells of is not good.
         let revocation = RevocationOptionsBuilder::new(&lists).ok().map(RevocationOptionsBuilder::build);
         let leaf = EndEntityCert::try_from(own).ok()?;
         let best = RefCell::new(None::<Vouched>);
-        // All ways are looked for, as if none were any good: who vouches may change, and the one that is good for longest counts.
+        // All ways are looked for, as if none were any good: who vouches may change. One by which any name may be vouched for counts
+        // before others, and then the one that is good for longest.
         let _none = leaf.verify_for_usage(
             ALL_VERIFICATION_ALGS,
-            &self.0.anchors,
+            &self.authorities.anchors,
             chain.others(),
             time,
             KeyUsage::client_auth(),
@@ -142,7 +157,7 @@ impl CertificateTrust {
             Some(&|path: &VerifiedPath<'_>| {
                 let mut best = best.borrow_mut();
                 let way = self.way(chain, path).filter(|way| way.good.contains(&now));
-                *best = best.take().into_iter().chain(way).max_by_key(|way| way.good.end);
+                *best = best.take().into_iter().chain(way).max_by_key(|way| (!way.is_constrained, way.good.end));
                 Err(webpki::Error::UnknownIssuer)
             }),
         );
@@ -152,8 +167,8 @@ impl CertificateTrust {
     /// What is known by one way to an authority. `None` if one of those on it is none: that it may sign, and is not over itself, the
     /// library looks at in part.
     fn way(&self, chain: &Chain, path: &VerifiedPath<'_>) -> Option<Vouched> {
-        let at = self.0.anchors.iter().position(|anchor| std::ptr::eq(anchor, path.anchor()))?;
-        let Issuer { mut good, mut is_constrained } = self.0.authorities.get(at)?.clone();
+        let at = self.authorities.anchors.iter().position(|anchor| std::ptr::eq(anchor, path.anchor()))?;
+        let Issuer { mut good, mut is_constrained } = self.authorities.known.get(at)?.clone();
         let own = Issuer { good: validity(chain.leaf()?)?, is_constrained: false };
         let between = path.intermediate_certificates().map(|issuer| Issuer::read(&issuer.der()));
         for next in iter::once(Some(own)).chain(between) {
@@ -167,6 +182,6 @@ impl CertificateTrust {
 
 impl fmt::Debug for CertificateTrust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CertificateTrust({})", self.0.anchors.len())
+        write!(f, "CertificateTrust({})", self.authorities.anchors.len())
     }
 }

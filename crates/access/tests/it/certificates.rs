@@ -127,10 +127,10 @@ fn authority_of_some_names_vouches_for_no_common_name() {
     params.name_constraints = Some(constraints);
     let lab = CertifiedIssuer::signed_by(params.clone(), KeyPair::generate().expect("a key"), &root).expect("signed");
     let lab_alone = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
-    let rules = [rule(NameKind::CommonName, "boss", Role::Admin, &["*"]), usual().remove(0)];
-    let named = |dns_name: &str| {
+    let rules = [rule(NameKind::CommonName, "guest-*", Role::Client, &["x"]), usual().remove(0)];
+    let named = |dns_name: &str, common: &str| {
         let mut params = client(&[dns(dns_name)]);
-        params.distinguished_name.push(DnType::CommonName, "boss");
+        params.distinguished_name.push(DnType::CommonName, common);
         params
     };
     let signed = |params: &CertificateParams, by: &Issuer, issuers: &[&Issuer]| {
@@ -138,16 +138,38 @@ fn authority_of_some_names_vouches_for_no_common_name() {
         let others = issuers.iter().map(|issuer| issuer.der().as_ref());
         Chain::new([leaf.der().as_ref()].into_iter().chain(others)).expect("a chain")
     };
-    let ours = named("d.lab.example");
-    for (chain, trusted) in [(signed(&ours, &lab, &[&lab]), &root), (signed(&ours, &lab_alone, &[]), &lab_alone)] {
-        let principal = recognise(trusted, rules.to_vec(), &chain).expect("recognised");
-        assert_eq!(principal.identity(), "cert:dns:d.lab.example");
-        assert_eq!(recognise(trusted, rules[..1].to_vec(), &chain).err(), Some(Denied::CertificateName));
+    let found = |trusted: &Issuer, chain: &Chain| {
+        recognise(trusted, rules.to_vec(), chain).map(|principal| principal.identity().to_owned())
+    };
+    for (by, sent, trusted) in [(&lab, &[&lab][..], &root), (&lab_alone, &[], &lab_alone)] {
+        let ours = signed(&named("d.lab.example", "d.lab.example"), by, sent);
+        assert_eq!(found(trusted, &ours).as_deref(), Ok("cert:dns:d.lab.example"));
+        // It may be a guest, whom the second rule is not for.
+        let guest = signed(&named("d.lab.example", "guest-1"), by, sent);
+        assert_eq!(found(trusted, &guest), Err(Denied::CertificateName));
     }
-    let foreign = signed(&named("d.other.example"), &lab, &[&lab]);
-    assert_eq!(recognise(&root, rules.to_vec(), &foreign).err(), Some(Denied::Certificate));
-    let free = recognise(&root, rules.to_vec(), &signed(&ours, &root, &[])).expect("recognised");
-    assert_eq!(free.identity(), "cert:common_name:boss");
+    let foreign = signed(&named("d.other.example", "d"), &lab, &[&lab]);
+    assert_eq!(found(&root, &foreign), Err(Denied::Certificate));
+    let free = signed(&named("d.lab.example", "guest-1"), &root, &[]);
+    assert_eq!(found(&root, &free).as_deref(), Ok("cert:common_name:guest-1"));
+}
+
+/// Of one authority with two certificates, in whatever order.
+#[test]
+fn authority_that_may_vouch_for_any_name_does_whatever_another_may() {
+    let free = authority("ours");
+    let mut params = of_authority("ours");
+    let permitted_subtrees = vec![GeneralSubtree::DnsName("lab.example".to_owned())];
+    params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
+    let bound = params.self_signed(free.key()).expect("signed").pem();
+    let mut params = client(&[]);
+    params.distinguished_name.push(DnType::CommonName, "boss");
+    let chain = sign(&params, &free);
+    let rules = || vec![rule(NameKind::CommonName, "boss", Role::Admin, &["*"])];
+    for authorities in [bound.clone() + &free.pem(), free.pem() + &bound] {
+        let trust = CertificateTrust::new(&authorities).expect("trust");
+        assert!(Access::new(settings(trust, rules())).authenticate_certificate(&chain, NOW).is_ok());
+    }
 }
 
 #[test]
@@ -176,8 +198,12 @@ fn rule_that_fits_and_makes_no_pattern_leaves_its_name_to_no_other() {
     assert_eq!(found.err(), Some(Denied::CertificateName), "a pattern has 256 bytes");
     let mut params = client(&[]);
     params.distinguished_name.push(DnType::CommonName, "guest-");
-    let found = recognise(&issuer, vec![guests("{*}"), everybody()], &sign(&params, &issuer));
-    assert_eq!(found.err(), Some(Denied::CertificateName), "an empty one is none");
+    let chain = sign(&params, &issuer);
+    for devices in ["{*}", "{*}*", "*{*}", "a/{*}"] {
+        let found = recognise(&issuer, vec![guests(devices), everybody()], &chain);
+        assert_eq!(found.err(), Some(Denied::CertificateName), "nothing is no name: {devices}");
+    }
+    assert!(recognise(&issuer, vec![guests("{name}")], &chain).is_ok());
 }
 
 /// Whether the first rule is for it nobody can say; the second is for others.
@@ -213,7 +239,7 @@ fn name_that_can_not_be_read_leaves_its_certificate_to_no_later_rule() {
 
 /// What a peer sends along may be whatever it likes, and another each time.
 #[test]
-fn what_is_sent_along_is_looked_at_once() {
+fn certificate_is_looked_at_once_whatever_is_sent_along() {
     let root = authority("root");
     let between = of_authority("between");
     let between = CertifiedIssuer::signed_by(between, KeyPair::generate().expect("a key"), &root).expect("signed");
@@ -222,21 +248,41 @@ fn what_is_sent_along_is_looked_at_once() {
     let leaf = leaf.expect("signed");
     let junk = |byte: u8| vec![byte; 10_000];
     let needed = || between.der().to_vec();
-    for (at, others) in [vec![junk(1), needed()], vec![needed()], vec![needed(), junk(2)]].iter().enumerate() {
+    let chains = [vec![junk(1), needed()], vec![needed()], vec![needed(), junk(2)], vec![junk(3)]].map(|others| {
         let others = others.iter().map(Vec::as_slice);
-        let chain = Chain::new([leaf.der().as_ref()].into_iter().chain(others)).expect("a chain");
-        let found = [(); 2].map(|()| access.authenticate_certificate(&chain, NOW).expect("recognised"));
-        assert!(Arc::ptr_eq(&found[0], &found[1]) && access.is_still_good_by(&found[0], Some(&chain), NOW));
-        assert_eq!(access.remembered().0, at + 1, "each chain, to be found again");
-        assert!(!access.is_still_good(&found[0]));
-        // Another server looks at it once, too.
-        let another = Access::new(settings(trust(&root), usual()));
-        assert!(
-            another.is_still_good_by(&found[0], Some(&chain), NOW)
-                && another.is_still_good_by(&found[0], Some(&chain), NOW)
-        );
-        assert_eq!(another.remembered().0, 1);
-    }
+        Chain::new([leaf.der().as_ref()].into_iter().chain(others)).expect("a chain")
+    });
+    let found = chains.each_ref().map(|chain| access.authenticate_certificate(chain, NOW).expect("recognised"));
+    assert!(found.iter().all(|principal| Arc::ptr_eq(principal, &found[0])) && access.remembered().0 == 1);
+    assert!(!access.is_still_good(&found[0]), "by nothing");
+    // Another server looks at it once, too.
+    let another = Access::new(settings(trust(&root), usual()));
+    assert!(chains.iter().all(|chain| another.is_still_good_by(&found[0], Some(chain), NOW)));
+    assert_eq!(another.remembered().0, 1);
+    let half = Access::new(settings(trust(&root), usual()));
+    assert_eq!(half.authenticate_certificate(&chains[3], NOW).err(), Some(Denied::Certificate));
+}
+
+/// All who are connected are looked at again where it counts, and only there.
+#[test]
+fn what_was_found_out_is_good_as_long_as_nothing_changes_that_counts_for_it() {
+    let (ours, theirs) = (authority("ours"), authority("theirs"));
+    let both = |trust: CertificateTrust| Settings { required: Some(trust.clone()), ..settings(trust, usual()) };
+    let chain = sign(&client(&[dns("d.lab.example")]), &ours);
+    let old = Access::new(both(trust(&ours)));
+    assert!(old.authenticate_certificate(&chain, NOW).is_ok() && old.vouches_for(&chain, NOW));
+    let remembered = |settings: Settings| Access::new(settings).after(&old).remembered().0;
+    let revoked = Revoked::parse("token:x").expect("a line");
+    assert_eq!(remembered(Settings { revoked, ..both(trust(&ours)) }), 2);
+    assert_eq!(remembered(both(trust(&theirs))), 0);
+    let listed = trust(&ours).without_revoked(&list(&ours, &[])).expect("a list");
+    assert_eq!(remembered(both(listed.clone())), 0);
+    assert_eq!(remembered(both(listed.with_lists_of(&trust(&theirs)))), 2, "the same authorities, and no list");
+    assert_eq!(remembered(settings(trust(&ours), usual())), 1, "none is needed any more");
+    let rules = vec![rule(NameKind::Dns, "*.lab.example", Role::Client, &["{name}"])];
+    assert_eq!(remembered(settings(trust(&ours), rules)), 0);
+    assert_eq!(remembered(Settings { verified: 7, ..both(trust(&ours)) }), 0, "another bound");
+    assert_eq!(remembered(Settings::default()), 0);
 }
 
 /// Who is nobody may show that with each request, where anybody is served.
@@ -264,8 +310,9 @@ fn who_was_nobody_a_moment_ago_is_somebody_when_the_time_has_come() {
     let own = leaf.der().as_ref();
     let [alone, beside] = [vec![own], vec![own, b"junk"]].map(|chain| Chain::new(chain).expect("a chain"));
     assert!(access.authenticate_certificate(&alone, NOW).is_err());
-    assert!(access.authenticate_certificate(&beside, NOW + 5).is_ok());
-    assert!(access.authenticate_certificate(&alone, NOW + 10).is_ok());
+    for chain in [&beside, &alone] {
+        assert!(access.authenticate_certificate(chain, NOW + 5).is_ok());
+    }
 }
 
 /// T20: authorities come and go, and whoever both vouch for stays, if it is for as long.
@@ -304,6 +351,17 @@ fn t20_certificate_stays_good_while_authorities_take_turns() {
     }
     assert!(stays(2033, &[&old], &[&new, &old]) && stays(2033, &[&new, &old], &[&new]));
     assert!(!stays(2033, &[&new, &old], &[&old]), "not for as long");
+    // Two connections, of which one has sent along what is good for less long.
+    let mut params = client(&[dns("d.lab.example")]);
+    params.not_after = date_time_ymd(2033, 1, 1);
+    let leaf = params.signed_by(&KeyPair::generate().expect("a key"), &between).expect("signed");
+    let chain = |other: &[u8]| Chain::new([leaf.der().as_ref(), other]).expect("a chain");
+    let (shorter, longer) = (chain(&by_old), chain(&by_new));
+    let before = trusting(&[&new]).authenticate_certificate(&longer, NOW).expect("recognised");
+    let after = trusting(&[&old, &new]);
+    assert!(after.authenticate_certificate(&shorter, NOW).is_ok());
+    let stays = |chain: &Chain| after.is_still_good_by(&before, Some(chain), NOW);
+    assert!(!stays(&shorter) && stays(&longer) && stays(&shorter), "whoever vouches does so for both");
     // One that was not there yet when it was recognised, and is now.
     let mut young = of_authority("old");
     young.not_before = date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(NOW + 5);

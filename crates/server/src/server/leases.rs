@@ -24,7 +24,7 @@ pub(crate) struct Holders(Mutex<HashMap<Address, Holder>>);
 #[derive(Debug)]
 struct Holder {
     caller: Caller,
-    /// In seconds since 1970.
+    /// When its certificate was good, in seconds since 1970.
     seen: u64,
 }
 
@@ -52,7 +52,7 @@ impl InTurn<'_> {
     }
 
     /// Those of whom `is_gone` is true, who are forgotten.
-    fn take(&mut self, mut is_gone: impl FnMut(&Address, &Holder) -> bool) -> Vec<(Address, Holder)> {
+    fn take(&mut self, mut is_gone: impl FnMut(&Address, &mut Holder) -> bool) -> Vec<(Address, Holder)> {
         self.0.extract_if(|address, holder| is_gone(address, holder)).collect()
     }
 }
@@ -70,7 +70,7 @@ fn end(app: &App, turn: &mut InTurn<'_>) {
     for (address, lease) in app.registry.end_leases(clock::now().into_std()) {
         note_end(app, &address, &lease, "over");
     }
-    for (address, holder) in turn.take(|_, holder| app.gate.is_taken_back(&holder.caller, holder.seen)) {
+    for (address, holder) in turn.take(|_, holder| app.gate.is_taken_back(&holder.caller, &mut holder.seen)) {
         let Some(identity) = holder.identity() else { continue };
         if let Ok(lease) = app.registry.release(&address, Some(identity)) {
             note_end(app, &address, &lease, "taken_back");

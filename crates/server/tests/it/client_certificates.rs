@@ -11,7 +11,7 @@ use rcgen::{ExtendedKeyUsagePurpose, SerialNumber, date_time_ymd};
 use tokio::time::Instant;
 
 use crate::certificates::certificate_of;
-use support::{Asking, Authority, Identity, access, from_now, needing, needing_with, unix_now};
+use support::{Asking, Authority, Identity, access, from_now, needing, needing_pem, needing_with, unix_now};
 
 const WHOAMI: &str = "GET /api/v1/whoami";
 
@@ -232,6 +232,18 @@ async fn t20_lease_ends_with_the_certificate_that_is_needed() {
     let bearer = format!("authorization: Bearer {}\r\n", token.secret());
     let _device = device.device(&asking.server, "x").await;
     assert_eq!(ann.status(&asking.server, "POST /api/v1/devices/x/lease", &bearer).await, 200);
+    // One that vouches for it now, and could not when the lease was taken, takes nothing back.
+    let asked =
+        async |what: &str| ann.status(&asking.server, &format!("{what} /api/v1/devices/x/lease"), &bearer).await;
+    let later = unix_now() + 1;
+    while unix_now() <= later {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    asking.server.handle.set_access(needing_pem(&old.renewed(later), &line));
+    for _ in 0..25 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(asked("GET").await, 200);
+    }
     asking.server.handle.set_access(needing_with(&new, &line));
     asking.server.until_audited("lease", &[("what", "taken_back".into()), ("whom", "token:ann".into())]).await;
 }

@@ -40,6 +40,14 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority"))
     }
 
+    /// The PEM of another certificate of it, which is good from then on, in seconds since 1970.
+    pub(crate) fn renewed(&self, from: u64) -> String {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_before = date_time_ymd(1970, 1, 1) + Duration::from_secs(from);
+        params.self_signed(self.0.key()).expect("signed").pem()
+    }
+
     /// A peer with a certificate of that name, changed as wanted.
     pub(crate) fn sign(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
         let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
@@ -215,7 +223,12 @@ pub(crate) fn needing(authority: &Authority) -> Arc<Access> {
 
 /// The same, and the tokens of these lines.
 pub(crate) fn needing_with(authority: &Authority, tokens: &str) -> Arc<Access> {
-    let required = Some(CertificateTrust::new(&authority.pem()).expect("an authority"));
+    needing_pem(&authority.pem(), tokens)
+}
+
+/// The same, of the authorities in a file.
+pub(crate) fn needing_pem(authorities: &str, tokens: &str) -> Arc<Access> {
+    let required = Some(CertificateTrust::new(authorities).expect("an authority"));
     let tokens = Some(StaticTokens::parse(tokens).expect("lines"));
     Arc::new(Access::new(cuttlebone_access::Settings { required, tokens, ..Default::default() }))
 }
