@@ -1,8 +1,8 @@
 //! Devices as the HTTP API shows them, one and all.
 //!
-//! Invariants: 1. what is written without letting others work is bounded in entries and in bytes; 2. one listing is written at
-//! a time, and everybody who sees everything in the same view, and asked before it was begun, gets the same one; 3. what is written and
-//! still there, because it is not read or is kept, is bounded in bytes.
+//! Invariants: 1. what is looked at and written without letting others work is bounded in entries and in bytes; 2. one listing is
+//! written at a time, of each view in turn, and everybody who sees everything in the same view, and asked before it was begun, gets
+//! the same one; 3. what is written and still there, because it is not read or is kept, is bounded in bytes.
 
 mod budget;
 
@@ -21,6 +21,9 @@ use budget::{Budget, Reader, Share, Who};
 
 /// How many entries are written before other tasks get a turn.
 const ENTRIES_AT_ONCE: usize = 256;
+
+/// How many devices are looked at, whether they are to be told of, before other tasks get a turn.
+const LOOKED_AT_ONCE: usize = 64;
 
 /// How many bytes are written before other tasks get a turn.
 const BYTES_AT_ONCE: usize = 64 * 1024;
@@ -113,8 +116,35 @@ fn detail(device: &DeviceSummary) -> String {
 #[derive(Debug)]
 pub(crate) struct Listings {
     newest: Mutex<HashMap<View, (u64, Listing)>>,
-    turn: tokio::sync::Mutex<()>,
+    turns: Turns,
     budget: Arc<Budget>,
+}
+
+/// Who may write. However many wait in one view, there is one of it among those who wait for their turn.
+#[derive(Debug, Default)]
+struct Turns {
+    all: tokio::sync::Mutex<()>,
+    /// Those in which somebody waits.
+    views: Mutex<HashMap<View, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// As long as it is there, nobody else writes.
+struct Turn<'a> {
+    _of_all: tokio::sync::MutexGuard<'a, ()>,
+    _of_view: tokio::sync::OwnedMutexGuard<()>,
+}
+
+impl Turns {
+    /// Cancel safe.
+    async fn take(&self, view: &View) -> Turn<'_> {
+        let own = {
+            let mut views = self.views.lock();
+            views.retain(|_, own| Arc::strong_count(own) > 1);
+            Arc::clone(views.entry(view.clone()).or_default())
+        };
+        let own = own.lock_owned().await;
+        Turn { _of_all: self.all.lock().await, _of_view: own }
+    }
 }
 
 /// As many listings are not read yet as there may be.
@@ -124,7 +154,7 @@ pub(crate) struct TooManyUnread;
 impl Listings {
     /// Those that are there may come to so many bytes.
     pub(crate) fn new(most: usize) -> Self {
-        Self { newest: Mutex::default(), turn: tokio::sync::Mutex::default(), budget: Budget::new(most) }
+        Self { newest: Mutex::default(), turns: Turns::default(), budget: Budget::new(most) }
     }
 
     /// What those that are there come to, in bytes.
@@ -146,9 +176,14 @@ impl Listings {
         {
             return Ok(shared);
         }
-        let _turn = self.turn.lock().await;
-        let mut devices = registry.list();
-        devices.retain(|device| caller.may_see(&device.address));
+        let _turn = self.turns.take(&view).await;
+        let mut devices = Vec::new();
+        for (index, device) in registry.list().into_iter().enumerate() {
+            if index % LOOKED_AT_ONCE == LOOKED_AT_ONCE - 1 {
+                yield_now().await;
+            }
+            devices.extend(Some(device).filter(|device| caller.may_see(&device.address)));
+        }
         let text = write(&devices, &view).await;
         self.within_budget(Reader::of(caller, address), text).map(Listing)
     }
@@ -156,7 +191,7 @@ impl Listings {
     /// Nothing is written as long as this is there.
     #[cfg(test)]
     pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.turn.lock().await
+        self.turns.all.lock().await
     }
 
     /// One device, with what it registered with, for the caller at this address.
@@ -177,7 +212,7 @@ impl Listings {
         if let Some(listing) = self.known(&view, wanted) {
             return Ok(listing);
         }
-        let _turn = self.turn.lock().await;
+        let _turn = self.turns.take(&view).await;
         if let Some(listing) = self.known(&view, wanted) {
             return Ok(listing);
         }
@@ -359,6 +394,25 @@ mod tests {
         assert!(listings.current(COMMON, &app.registry).await.is_err());
         drop(part);
         assert!(listings.current(COMMON, &app.registry).await.is_ok());
+    }
+
+    /// However many lists of one tenant are asked for, and however long each takes.
+    #[tokio::test]
+    async fn views_take_turns() {
+        let turns = Turns::default();
+        let [busy, other] = ["busy", "other"].map(|tenant| View::Of(Realm::Tenant(tenant.into())));
+        let held = turns.all.lock().await;
+        let order = Mutex::new(Vec::new());
+        let list = async |view: &View, number: u8| {
+            let _turn = turns.take(view).await;
+            order.lock().push(number);
+            yield_now().await;
+        };
+        let release = async { drop(held) };
+        tokio::join!(biased; list(&busy, 1), list(&busy, 2), list(&busy, 3), list(&other, 4), release);
+        assert_eq!(*order.lock(), [1, 4, 2, 3]);
+        drop(turns.take(&other).await);
+        assert_eq!(turns.views.lock().len(), 1, "those in which nobody waits are forgotten");
     }
 
     #[tokio::test]
