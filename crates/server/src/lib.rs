@@ -12,6 +12,7 @@ mod acme;
 mod admission;
 mod app;
 mod audit;
+mod bare;
 mod caller;
 mod certificate;
 mod clock;

@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::audit::{Entry, Event};
+use crate::bare::Completed;
 use crate::clock;
 use crate::link::Link;
 use crate::metrics::{Metrics, Paused, Peer, Refusal, Timeout};
@@ -136,7 +137,8 @@ pub(crate) async fn serve_http(
 ) {
     let Plan { app, stopping, .. } = &plan;
     let patience = Patience { write: app.settings.timeouts.write, response: app.settings.timeouts.response };
-    let guard = StallGuard::new(socket, Arc::clone(&link), patience);
+    let completed = Completed::new(socket, Arc::clone(&link));
+    let guard = StallGuard::new(completed, Arc::clone(&link), patience);
     let service = service_fn(|request| respond(request, &link, &plan));
     let connection = builder(&app.settings).serve_connection(TokioIo::new(guard), service).with_upgrades();
     pin!(connection);

@@ -76,7 +76,11 @@ async fn headers_are_bounded_in_bytes_and_in_number() {
         settings.http.max_headers = 16;
     });
     let large = format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(16_000));
-    assert_eq!(request(server.addr, &large).await.status, 431);
+    let answer = request(server.addr, &large).await;
+    assert_eq!(answer.status, 431);
+    for header in ["cross-origin-resource-policy", "cross-origin-opener-policy"] {
+        assert_eq!(answer.header(header), "same-origin", "a page learns nothing of it");
+    }
     let with = |count: usize| format!("GET /livez HTTP/1.1\r\nhost: localhost\r\n{}\r\n", "x: y\r\n".repeat(count - 1));
     assert_eq!(request(server.addr, &with(17)).await.status, 431);
     assert_eq!(request(server.addr, &with(16)).await.status, 200);
