@@ -341,8 +341,8 @@ impl Gate {
     }
 
     /// Changes who can be recognised. To be called by [`Jwks`] alone, for who holds the keys must not miss it.
-    fn put(&self, access: Access) {
-        self.install(&access);
+    fn put(&self, access: &Access) {
+        self.install(access);
     }
 
     fn install(&self, access: &Access) {

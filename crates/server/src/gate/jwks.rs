@@ -241,7 +241,7 @@ impl Jwks {
             }
         };
         if is_new {
-            app.gate.put(self.overlaid(&app.gate.access(), &remotes));
+            app.gate.put(&self.overlaid(&app.gate.access(), &remotes));
         }
         drop(remotes);
         self.over.send_replace(());
@@ -264,7 +264,7 @@ impl Jwks {
             }
         }
         if is_changed {
-            app.gate.put(self.overlaid(&app.gate.access(), &remotes));
+            app.gate.put(&self.overlaid(&app.gate.access(), &remotes));
             drop(remotes);
             app.audit.note(&Entry::new(Event::Reload).what("issuer_keys").refused("token_keys_outdated"));
             app.tell_who_may_come();
