@@ -89,21 +89,17 @@ impl Access {
     /// connected would be looked at again at once, whenever a token comes.
     #[must_use]
     pub fn after(&self, old: &Self) -> Self {
-        let (settings, before) = (self.settings.clone(), &old.settings);
-        let is_same = |new: Option<&CertificateTrust>, old: Option<&CertificateTrust>| match (new, old) {
-            (Some(new), Some(old)) => new.is_same(old),
-            _ => false,
-        };
-        let mut access = Self::new(settings);
-        if access.settings.verified != before.verified {
+        let mut access = Self::new(self.settings.clone());
+        let (now, before) = (&self.settings, &old.settings);
+        if now.verified != before.verified {
             return access;
         }
-        if is_same(access.settings.required.as_ref(), before.required.as_ref()) {
+        let trusts = now.required.as_ref().zip(before.required.as_ref());
+        if trusts.is_some_and(|(now, before)| now.is_same(before)) {
             access.vouched = Arc::clone(&old.vouched);
         }
-        if let (Some(new), Some(before)) = (&access.settings.certificates, &before.certificates)
-            && new.is_same(before)
-        {
+        let certificates = now.certificates.as_ref().zip(before.certificates.as_ref());
+        if certificates.is_some_and(|(now, before)| now.is_same(before)) {
             access.recognised = Arc::clone(&old.recognised);
         }
         access

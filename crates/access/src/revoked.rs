@@ -30,8 +30,9 @@ impl Revoked {
 
     /// Reads a file. A line, or the text of a line in JSON's quotes (`"jwt:https://idp.example#bob "`), is an identity,
     /// `token:NAME`, `user:NAME`, `jwt:ISSUER#SUBJECT`, `oidc:ISSUER#SUBJECT`, `hook:NAME` or `cert:KIND:NAME`, or one
-    /// signed token, `jti:ISSUER#ID`. Lines that begin with `#` are comments. So may be what follows a space and `#` (of
-    /// the first eight), or it may be the end of a name: who is named with it and who is named without it are both revoked.
+    /// signed token, `jti:ISSUER#ID`. Lines that begin with `#` are comments. What follows a space and `#` may be a
+    /// comment, too, or the end of a name: who is named with it and who is named without it are both revoked. Eight such in a line
+    /// are looked at.
     ///
     /// # Errors
     /// All faults.

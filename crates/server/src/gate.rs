@@ -337,14 +337,10 @@ impl Gate {
 
     /// Changes who can be recognised. Those who watch are to be told by [`App::tell_who_may_come`].
     pub(crate) fn replace(&self, access: Arc<Access>) {
-        self.jwks.adopt(access, |access| self.install(&access));
+        self.jwks.adopt(&access, |access| self.install(access));
     }
 
-    /// Changes who can be recognised. To be called by [`Jwks`] alone, for who holds the keys must not miss it.
-    fn put(&self, access: &Access) {
-        self.install(access);
-    }
-
+    /// The same, by [`Jwks`] alone: who holds the keys must not miss it.
     fn install(&self, access: &Access) {
         let mut current = self.access.write();
         let access = access.after(&current);

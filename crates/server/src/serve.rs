@@ -30,8 +30,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::audit::{Entry, Event};
-use crate::bare::Completed;
 use crate::clock;
+use crate::library_answers::Completed;
 use crate::link::Link;
 use crate::metrics::{Metrics, Paused, Peer, Refusal, Timeout};
 use crate::settings::Settings;

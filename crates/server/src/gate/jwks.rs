@@ -5,7 +5,6 @@
 //! table: both change under its lock; 2. an answer that brings no keys changes nothing, and neither does one that was asked for
 //! before its URL was taken out; 3. no URL is logged or a label.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -118,8 +117,8 @@ impl Jwks {
         }
     }
 
-    /// Takes the URLs of `access`, and has `put` bring it in force, with the keys that are there. Those that are not are fetched.
-    pub(super) fn adopt(&self, access: Arc<Access>, put: impl FnOnce(Arc<Access>)) {
+    /// Takes the URLs of `access`, and has `install` bring it in force, with the keys that are there. Those that are not are fetched.
+    pub(super) fn adopt(&self, access: &Access, install: impl FnOnce(&Access)) {
         let mut remotes = self.remotes.lock();
         let mut old = std::mem::take(&mut *remotes);
         for (issuer, url) in access.key_urls() {
@@ -131,7 +130,11 @@ impl Jwks {
             let remote = at.map(|at| old.swap_remove(at)).unwrap_or_else(|| self.remote(url));
             remotes.push(Remote { issuers: vec![issuer], ..remote });
         }
-        put(if remotes.is_empty() { access } else { Arc::new(self.overlaid(&access, &remotes)) });
+        if remotes.is_empty() {
+            install(access)
+        } else {
+            install(&self.overlaid(access, &remotes))
+        }
         drop(remotes);
         self.due.notify_one();
         // Whoever waits for a URL that is gone waits for nothing.
@@ -241,7 +244,7 @@ impl Jwks {
             }
         };
         if is_new {
-            app.gate.put(&self.overlaid(&app.gate.access(), &remotes));
+            app.gate.install(&self.overlaid(&app.gate.access(), &remotes));
         }
         drop(remotes);
         self.over.send_replace(());
@@ -264,7 +267,7 @@ impl Jwks {
             }
         }
         if is_changed {
-            app.gate.put(&self.overlaid(&app.gate.access(), &remotes));
+            app.gate.install(&self.overlaid(&app.gate.access(), &remotes));
             drop(remotes);
             app.audit.note(&Entry::new(Event::Reload).what("issuer_keys").refused("token_keys_outdated"));
             app.tell_who_may_come();
@@ -309,6 +312,8 @@ fn jitter() -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::settings::Settings;
     use cuttlebone_access::{IssuerSettings, Jwt, Settings as Kinds};

@@ -143,6 +143,7 @@ impl EventStream {
 
 #[cfg(test)]
 mod tests {
+    use super::super::devices;
     use super::*;
     use cuttlebone_access::{Access, NewToken, Settings, StaticTokens, Token, TokenFields};
     use cuttlebone_hub::{Address, Realm};
@@ -233,7 +234,7 @@ mod tests {
         let place = Arc::clone(&app.event_streams).try_acquire_owned().expect("a place");
         let mut stream = EventStream::new(Arc::clone(&app), (caller.clone(), Arc::clone(&link)), place);
         let turn = app.listings.turn().await;
-        let list = super::super::devices::list(State(Arc::clone(&app)), Extension(link), Extension(caller));
+        let list = devices::list(State(Arc::clone(&app)), Extension(link), Extension(caller));
         let shut_out = async {
             app.gate.replace(Arc::new(Access::new(Settings::default())));
             drop(turn);
