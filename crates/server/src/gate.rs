@@ -337,7 +337,7 @@ impl Gate {
 
     /// Changes who can be recognised. Those who watch are to be told by [`App::tell_who_may_come`].
     pub(crate) fn replace(&self, access: Arc<Access>) {
-        self.jwks.adopt(&access, |access| self.install(access));
+        self.jwks.adopt(access, |access| self.install(&access));
     }
 
     /// The same, by [`Jwks`] alone: who holds the keys must not miss it.

@@ -5,6 +5,7 @@
 //! table: both change under its lock; 2. an answer that brings no keys changes nothing, and neither does one that was asked for
 //! before its URL was taken out; 3. no URL is logged or a label.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -118,7 +119,7 @@ impl Jwks {
     }
 
     /// Takes the URLs of `access`, and has `install` bring it in force, with the keys that are there. Those that are not are fetched.
-    pub(super) fn adopt(&self, access: &Access, install: impl FnOnce(&Access)) {
+    pub(super) fn adopt(&self, access: Arc<Access>, install: impl FnOnce(Arc<Access>)) {
         let mut remotes = self.remotes.lock();
         let mut old = std::mem::take(&mut *remotes);
         for (issuer, url) in access.key_urls() {
@@ -130,11 +131,7 @@ impl Jwks {
             let remote = at.map(|at| old.swap_remove(at)).unwrap_or_else(|| self.remote(url));
             remotes.push(Remote { issuers: vec![issuer], ..remote });
         }
-        if remotes.is_empty() {
-            install(access)
-        } else {
-            install(&self.overlaid(access, &remotes))
-        }
+        install(if remotes.is_empty() { access } else { Arc::new(self.overlaid(&access, &remotes)) });
         drop(remotes);
         self.due.notify_one();
         // Whoever waits for a URL that is gone waits for nothing.
@@ -312,8 +309,6 @@ fn jitter() -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::settings::Settings;
     use cuttlebone_access::{IssuerSettings, Jwt, Settings as Kinds};
