@@ -234,6 +234,7 @@ mod tests {
     proptest! {
         #[test]
         fn matching_is_what_the_naive_matcher_does(text in "[ab*]{1,10}", id in "[ab*]{0,12}") {
+            prop_assume!(text.matches('*').count() <= MOST_STARS);
             prop_assert_eq!(pattern(&text).matches(&id), naive(text.as_bytes(), id.as_bytes()));
         }
 
