@@ -25,6 +25,7 @@ const SYSTEM: &[(&str, &[&str], &str)] = &[
     ("testssl", &["--version"], "testssl.sh"),
     ("pebble", &["-help"], "pebble"),
     ("turnserver", &["--version"], "coturn"),
+    ("faketime", &["--version"], "faketime"),
 ];
 
 /// The oldest Node.js that the browser tests run on; that of Debian 12 is older.

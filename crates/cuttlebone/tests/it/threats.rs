@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, timeout};
 
-use crate::program::{Running, program};
+use crate::program::{Running, file, program};
 
 const SECOND: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -312,6 +312,56 @@ fn t51_log_that_nobody_reads_holds_nobody_up() {
     running.signal("-TERM");
     assert_eq!(running.code(), Some(0));
     assert!(stopped.elapsed() < 5 * SECOND, "{:?}", stopped.elapsed());
+}
+
+/// The program takes the wall clock from libfaketime, which is told anew by a file; the other clock it has as it is.
+#[test]
+fn t54_wall_clock_that_jumps_closes_nothing() {
+    let offset = file("t54-offset", "+0");
+    let mut command = program(&SERVE);
+    command.envs([
+        ("LD_PRELOAD", "/usr/$LIB/faketime/libfaketimeMT.so.1"),
+        ("FAKETIME_TIMESTAMP_FILE", &offset),
+        ("FAKETIME_NO_CACHE", "1"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ("CUTTLEBONE__TIMEOUTS__PING_MS", "200"),
+        ("CUTTLEBONE__TIMEOUTS__IDLE_MS", "3000"),
+    ]);
+    let server = Server::from(command);
+    let mut device = websocket(&server, "/register_device");
+    device.write_all(&text(r#"{"message_type":"register","device_id":"d"}"#)).expect("sent");
+    until(&mut device, b"[]}").expect("config");
+    let mut client = websocket(&server, "/connect_client");
+    client.write_all(&text(r#"{"message_type":"connect","device_id":"d"}"#)).expect("sent");
+    let (start, begun) = (registered_at_ms(&server, "at-first"), Instant::now());
+    // An hour ahead, back, an hour behind, and back.
+    for (number, hours) in [1_i64, 0, -1, 0].into_iter().enumerate() {
+        let seconds = hours * 3600;
+        std::fs::write(&offset, format!("{seconds:+}")).expect("writes");
+        // Whoever looks at a clock now and then does so in this time.
+        std::thread::park_timeout(SECOND * 3 / 2);
+        let jumped = registered_at_ms(&server, &format!("at-{number}")) - start - begun.elapsed().as_millis() as i64;
+        assert!((jumped - seconds * 1000).abs() < 60_000, "{jumped} ms");
+        let forward = |to: &str| text(&format!(r#"{{"message_type":"forward",{to}"payload":{number}}}"#));
+        let heard = format!(",\"payload\":{number}}}");
+        client.write_all(&forward("")).expect("sent");
+        let told = until(&mut device, heard.as_bytes()).expect("the device is connected");
+        let (_, id) = told.rsplit_once("\"client_id\":").expect("of whom");
+        let id = id.split(',').next().expect("a number");
+        device.write_all(&forward(&format!("\"client_id\":{id},"))).expect("sent");
+        until(&mut client, heard.as_bytes()).expect("the client is connected");
+    }
+    assert_eq!(server.metric(r#"cuttlebone_connections{role="client"}"#), 1);
+}
+
+/// When a new device registers, by the wall clock of the server.
+fn registered_at_ms(server: &Server, id: &str) -> i64 {
+    let mut device = websocket(server, "/register_device");
+    device.write_all(&text(&format!(r#"{{"message_type":"register","device_id":"{id}"}}"#))).expect("sent");
+    until(&mut device, b"[]}").expect("config");
+    let answer = get(server.public, &format!("/devices/{id}"));
+    let at = answer.split("\"cuttlebone_registered_at_ms\":").nth(1).expect("the field");
+    at.chars().take_while(char::is_ascii_digit).collect::<String>().parse().expect("a time")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
