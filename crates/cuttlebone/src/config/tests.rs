@@ -202,10 +202,12 @@ fn certificate_files_are_read_and_reach_the_settings() {
     let file = |cert: &str| format!("[tls]\nmode = \"files\"\ncert_file = {cert:?}\nkey_file = {both:?}\n");
     let good = load(&file(&both.to_string_lossy()), &[], Vec::new());
     let bad = faults(&file("missing.pem"));
+    let off = faults(&file("cert.pem").replace("\"files\"", "\"off\""));
     std::fs::remove_dir_all(state_dir).expect("removes");
     let expected = TlsSettings::Files { cert_file: both.clone(), key_file: both };
     assert_eq!(good.expect("no fault").settings.tls, Some(expected));
     assert!(bad.contains("tls.cert_file") && bad.contains("missing.pem"), "{bad}");
+    assert!(off.contains("tls.cert_file: ") && off.contains("tls.key_file: ") && off.contains("has 2 faults"), "{off}");
 }
 
 #[test]

@@ -3,10 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cuttlebone_client::{Endpoint, Trust, raw};
-use tokio::time::Instant;
+use cuttlebone_client::{ClientCertificate, Endpoint, Trust, raw};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
+use tokio::runtime::Runtime;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout};
 
 use crate::program::{Running, file, file_with_mode, program, run, stderr};
+
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Writes another pair of files, and gives their paths.
 fn pair(name: &str) -> (String, String) {
@@ -30,8 +35,11 @@ fn serve(name: &str) -> (Running, String, String) {
 fn has(url: &str, fingerprint: &str) -> bool {
     let trust = Trust::fingerprint(fingerprint).expect("a fingerprint");
     let endpoint = Endpoint::parse(url).and_then(|it| it.with_trust(trust)).expect("an address");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(raw::Stream::open(&endpoint)).is_ok()
+    runtime().block_on(raw::Stream::open(&endpoint)).is_ok()
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
 #[test]
@@ -106,4 +114,63 @@ fn hangup_leaves_a_self_signed_certificate_where_it_is() {
     let log = running.stop_and_read_log();
     assert!(!log.contains("another certificate"), "{log}");
     assert!(first.exists() && !second.exists());
+}
+
+/// Vouches for clients.
+fn authority() -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority")
+}
+
+#[test]
+fn t20_who_vouches_for_clients_and_what_their_names_give_changes_with_a_hangup() {
+    let (cert, key) = pair("clients");
+    let ours = authority();
+    let authorities = file("clients-ca.pem", &ours.pem());
+    let rule = |name: &str| {
+        let tls =
+            format!("[tls]\nmode = \"files\"\ncert_file = {cert:?}\nkey_file = {key:?}\nclient_auth = \"optional\"\n");
+        let rule = format!("[[access.certificate]]\ndns = {name:?}\nroles = \"device\"\ndevices = [\"{{name}}\"]\n");
+        let text = format!("{tls}client_ca_file = {authorities:?}\n{rule}[log]\nformat = \"json\"\n");
+        file("clients.toml", &text)
+    };
+    let config = rule("*.lab");
+    let args = ["serve", "--metrics-listen", "", "--listen", "127.0.0.1:0", "--config", &config];
+    let mut running = Running::start(program(&args));
+    let url = running.line().replacen("listening on https", "wss", 1);
+    let trust = Trust::fingerprint(running.line().rsplit(' ').next().expect("words")).expect("a fingerprint");
+    let endpoint = Endpoint::parse(&url).and_then(|it| it.with_trust(trust)).expect("an address");
+    let own_key = KeyPair::generate().expect("a key");
+    let own = CertificateParams::new(["cam.lab".to_owned()]).expect("a name").signed_by(&own_key, &ours);
+    let certificate = ClientCertificate::from_pem(&own.expect("signed").pem(), &own_key.serialize_pem());
+    let device = endpoint.with_certificate(certificate.expect("a pair")).expect("is TLS");
+    let runtime = runtime();
+    let connect = || runtime.block_on(raw::connect(&device, "/register_device", &[]));
+    let close_code = |mut conn: raw::RawConn| {
+        runtime.block_on(async {
+            loop {
+                if let raw::RawEvent::Close(code, _) = timeout(PATIENCE, conn.next()).await?.expect("a close frame") {
+                    return Ok::<_, Elapsed>(code);
+                }
+            }
+        })
+    };
+    let mut hang_up = || {
+        running.signal("-HUP");
+        running.log_line("reloaded log.level");
+    };
+    let by_rule = connect().expect("let in");
+    rule("*.other");
+    hang_up();
+    assert_eq!(close_code(by_rule), Ok(Some(4003)));
+    assert!(matches!(connect(), Err(raw::ConnectError::Unauthenticated)));
+    rule("*.lab");
+    hang_up();
+    let by_authority = connect().expect("let in again");
+    file("clients-ca.pem", &authority().pem());
+    hang_up();
+    assert_eq!(close_code(by_authority), Ok(Some(4003)));
+    assert!(connect().is_err());
 }

@@ -76,7 +76,13 @@ pub(super) fn certificate(
 ) -> (Option<TlsSettings>, Option<AcmeSettings>) {
     let tls = &raw.tls;
     match tls.mode.as_str() {
-        "off" => (None, None),
+        "off" => {
+            let named = [("tls.cert_file", &tls.cert_file), ("tls.key_file", &tls.key_file)];
+            for (key, _) in named.into_iter().filter(|(_, path)| !path.is_empty()) {
+                check.fault(key, "is used with tls.mode = \"files\" alone, which is \"off\"");
+            }
+            (None, None)
+        }
         "files" => (pair(tls, check), None),
         "self-signed" => {
             let ip = listen.ip();
