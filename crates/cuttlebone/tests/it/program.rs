@@ -2,9 +2,17 @@
 
 use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::time::Instant;
+
+/// For what the program is waited for at most.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The program, without any variable of ours.
 pub(crate) fn program(args: &[&str]) -> Command {
@@ -58,7 +66,7 @@ impl Running {
     /// The next line of standard output; empty at its end.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
-        self.stdout.read_line(&mut line).expect("reads");
+        read_line(&mut self.stdout, &mut line);
         line.trim_end().to_owned()
     }
 
@@ -73,7 +81,7 @@ impl Running {
         let mut seen = String::new();
         loop {
             let from = seen.len();
-            assert!(self.stderr.read_line(&mut seen).expect("reads") > 0, "no {part:?} in:\n{seen}");
+            assert!(read_line(&mut self.stderr, &mut seen), "no {part:?} in:\n{seen}");
             if seen[from..].contains(part) {
                 return seen;
             }
@@ -106,8 +114,27 @@ impl Running {
 
     /// Waits for the end; the exit code.
     pub(crate) fn code(&mut self) -> Option<i32> {
-        self.child.wait().expect("ends").code()
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("is ours") {
+                return status.code();
+            }
+            assert!(begun.elapsed() < PATIENCE, "it does not end");
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
     }
+}
+
+/// Reads a line, and gives whether one came in time.
+fn read_line(from: &mut BufReader<impl Read + AsFd>, line: &mut String) -> bool {
+    if from.buffer().is_empty() {
+        let patience = Timespec::try_from(PATIENCE).expect("short");
+        let ready = poll(&mut [PollFd::new(from.get_ref(), PollFlags::IN)], Some(&patience)).expect("polls");
+        if ready == 0 {
+            return false;
+        }
+    }
+    from.read_line(line).expect("reads") > 0
 }
 
 impl Drop for Running {
