@@ -14,17 +14,18 @@ import { until } from '../support/until.js';
 /** @type {Coturn} */
 let relay;
 
-const each = eachTest();
+// No authority vouches for the relay.
+const each = eachTest(() => true, ['--ignore-certificate-errors']);
 
 before(async () => {
   relay = await Coturn.open();
 });
 after(() => relay.stop());
 
-/** @param {string} secret @param {string} [privacy] */
-async function start(secret, privacy = 'relay-only') {
-  const servers = `[{urls = ["stun:127.0.0.1:${relay.port}", "${relay.url}"], secrets = ["${secret}"]}]`;
-  const server = await Server.start({ env: { CUTTLEBONE__ICE__SERVERS: servers, CUTTLEBONE__ICE__PRIVACY: privacy } });
+/** @param {string} secret */
+async function start(secret, url = relay.url) {
+  const servers = `[{urls = ["stun:127.0.0.1:${relay.port}", "${url}"], secrets = ["${secret}"]}]`;
+  const server = await Server.start({ env: { CUTTLEBONE__ICE__SERVERS: servers, CUTTLEBONE__ICE__PRIVACY: 'relay-only' } });
   each.finally(() => server.stop('SIGKILL'));
   return server;
 }
@@ -126,6 +127,16 @@ test('with relay-only, the picture comes through the relay and nothing says wher
   assert.match(server.log, new RegExp(`client attached.*turn_user\\W+${name}|turn_user\\W+${name}.*client attached`));
   assert.ok(!server.log.includes(SECRET) && !server.log.includes(login(configs.at(-1)).credential));
 });
+
+for (const protocol of /** @type {const} */ (['tcp', 'tls'])) {
+  test(`the picture comes through a relay that is reached by ${protocol} alone`, async () => {
+    const { page } = await view(await start(SECRET, relay.streams[protocol]));
+    await waitForPicture(page);
+    await waitForFrames(page);
+    const { local } = await path(page);
+    assert.deepEqual([local.candidateType, local.relayProtocol, local.url], ['relay', protocol, relay.streams[protocol]]);
+  });
+}
 
 test('two browsers that use relays only reach each other through two allocations', async () => {
   const server = await start(SECRET);

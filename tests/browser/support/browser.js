@@ -17,8 +17,9 @@ const ARGS = [
   '--disable-sync',
 ];
 
-export function launch() {
-  return chromium.launch({ executablePath: EXECUTABLE, args: ARGS });
+/** @param {string[]} [more] */
+export function launch(more = []) {
+  return chromium.launch({ executablePath: EXECUTABLE, args: [...ARGS, ...more] });
 }
 
 /**

@@ -1,5 +1,6 @@
 /** A real relay: coturn, on a free port of this machine, stopped after the test whatever happens. */
 
+import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createSocket } from 'node:dgram';
@@ -7,6 +8,7 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 import { Program } from './processes.js';
 import { TurnClient } from './turn_client.js';
@@ -29,23 +31,26 @@ export class Coturn {
    * @param {Program} program
    * @param {string} folder
    * @param {number} port
+   * @param {number} tlsPort
    */
-  constructor(program, folder, port) {
+  constructor(program, folder, port, tlsPort) {
     this.#program = program;
     this.#folder = folder;
     this.port = port;
     this.url = `turn:127.0.0.1:${port}`;
+    /** Where it is reached by TCP, and by TLS. */
+    this.streams = { tcp: `${this.url}?transport=tcp`, tls: `turns:127.0.0.1:${tlsPort}?transport=tcp` };
     program.output.on('data', (data) => (this.#printed = (this.#printed + data).slice(-200_000)));
   }
 
-  /** One that relays to this machine, which no relay in earnest does. */
+  /** One that relays to this machine, which no relay in earnest does. Its certificate is nobody's. */
   static open() {
-    return Coturn.#start(['-n', '--realm=test', '--use-auth-secret', '--allow-loopback-peers', '--verbose', '--no-tls', '--no-dtls']);
+    return Coturn.#start(['-n', '--realm=test', '--use-auth-secret', '--allow-loopback-peers', '--verbose', '--no-dtls']);
   }
 
   /** One with the configuration that is there to be copied, and only its own addresses changed. */
   static shipped() {
-    return Coturn.#start(['-c', SHIPPED, '--verbose', '--tls-listening-port=0']);
+    return Coturn.#start(['-c', SHIPPED, '--verbose']);
   }
 
   /** @param {string[]} args */
@@ -62,11 +67,13 @@ export class Coturn {
 
   /** @param {string[]} args */
   static async #tryStart(args) {
-    const [port, folder] = [await freePort(), await mkdtemp(join(tmpdir(), 'cuttlebone-coturn-'))];
+    const [port, tlsPort, folder] = [await freePort(), await freePort(), await mkdtemp(join(tmpdir(), 'cuttlebone-coturn-'))];
+    const [cert, key] = await certificate(folder);
     const own = ['--listening-ip=127.0.0.1', '--relay-ip=127.0.0.1', `--listening-port=${port}`, `--static-auth-secret=${SECRET}`];
+    const tls = [`--tls-listening-port=${tlsPort}`, `--cert=${cert}`, `--pkey=${key}`];
     const files = [`--pidfile=${join(folder, 'pid')}`, `--userdb=${join(folder, 'db')}`, '--log-file=stdout', '--simple-log', '--no-cli'];
-    const program = new Program([...args, ...own, ...files], {}, BINARY);
-    return new Coturn(program, folder, port);
+    const program = new Program([...args, ...own, ...tls, ...files], {}, BINARY);
+    return new Coturn(program, folder, port, tlsPort);
   }
 
   /** What it said. */
@@ -89,6 +96,19 @@ export class Coturn {
       client.close();
     }
   }
+}
+
+/**
+ * A certificate of its own for this machine, and its key.
+ *
+ * @param {string} folder
+ */
+async function certificate(folder) {
+  const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
+  const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
+  const names = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'];
+  await promisify(execFile)('openssl', ['req', '-x509', ...kind, ...names, '-keyout', key, '-out', cert]);
+  return [cert, key];
 }
 
 /** A port that is free for UDP and, as likely, for TCP. */

@@ -7,11 +7,12 @@ import { launch, newPage, refusedByPolicy } from './browser.js';
 
 /**
  * After each test its pages are closed and must have had no fault, and what it started is stopped. `isOurs` tells by its address whether
- * a page has our content security policy.
+ * a page has our content security policy; `more` is what the browser is told besides.
  *
  * @param {(url: string) => boolean} [isOurs]
+ * @param {string[]} [more]
  */
-export function eachTest(isOurs = () => true) {
+export function eachTest(isOurs = () => true, more = []) {
   /** @type {import('playwright-core').Browser} */
   let browser;
   /** @type {Awaited<ReturnType<typeof newPage>>[]} */
@@ -19,7 +20,7 @@ export function eachTest(isOurs = () => true) {
   /** @type {(() => Promise<unknown>)[]} */
   let stops = [];
   before(async () => {
-    browser = await launch();
+    browser = await launch(more);
   });
   after(() => browser.close());
   afterEach(async () => {
