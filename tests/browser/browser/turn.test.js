@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import { screenshot } from '../support/browser.js';
-import { Coturn, SECRET } from '../support/coturn.js';
+import { Coturn, HAS_IPV6, SECRET } from '../support/coturn.js';
 import { eachTest } from '../support/each_test.js';
 import { waitForFrames, waitForPicture } from '../support/picture.js';
 import { Server } from '../support/processes.js';
@@ -214,30 +214,47 @@ test('a session outlives its first credential by a pushed config', async () => {
   assert.equal(configured, login(configs.at(-1)).username);
 });
 
-test('the configuration that is there to be copied is taken, and sends nothing into the networks around it', async () => {
+/**
+ * What the configuration that is there to be copied says of each peer.
+ *
+ * @param {boolean} isIpv6
+ * @param {string[]} inside
+ * @param {string[]} outside
+ */
+async function assertPeers(isIpv6, inside, outside) {
   const shipped = await Coturn.shipped();
   try {
     assert.doesNotMatch(shipped.log, /bad configuration|unknown/i);
     const username = `${Math.floor(Date.now() / 1000) + 60}:somebody`;
-    const client = new TurnClient(shipped.port, { username, credential: credentialOf(SECRET, username) });
+    const client = new TurnClient(shipped.port, { username, credential: credentialOf(SECRET, username) }, isIpv6);
     try {
       assert.equal(await client.allocate(), ALLOWED);
-      for (const address of [
-        '0.0.0.1', '10.0.0.1', '10.255.255.254', '100.64.0.1', '100.127.255.254', '127.0.0.1', '127.255.255.254',
-        '169.254.169.254', '172.16.0.1', '172.31.255.254', '192.168.0.1', '192.168.255.254', '224.0.0.1', '255.255.255.255',
-        '192.0.0.1', '192.0.2.1', '198.18.0.1', '198.51.100.1', '203.0.113.1', '240.0.0.1',
-      ]) {
-        assert.equal(await client.permit(address), 403, address);
-      }
-      for (const address of ['1.1.1.1', '9.255.255.255', '100.128.0.1', '172.32.0.1']) {
-        assert.equal(await client.permit(address), ALLOWED, address);
-      }
+      for (const address of inside) assert.equal(await client.permit(address), 403, address);
+      for (const address of outside) assert.equal(await client.permit(address), ALLOWED, address);
     } finally {
       client.close();
     }
   } finally {
     await shipped.stop();
   }
+}
+
+test('the configuration that is there to be copied is taken, and sends nothing into the networks around it', async () => {
+  const inside = [
+    '0.0.0.1', '10.0.0.1', '10.255.255.254', '100.64.0.1', '100.127.255.254', '127.0.0.1', '127.255.255.254',
+    '169.254.169.254', '172.16.0.1', '172.31.255.254', '192.168.0.1', '192.168.255.254', '224.0.0.1', '255.255.255.255',
+    '192.0.0.1', '192.0.2.1', '198.18.0.1', '198.51.100.1', '203.0.113.1', '240.0.0.1',
+  ];
+  await assertPeers(false, inside, ['1.1.1.1', '9.255.255.255', '100.128.0.1', '172.32.0.1']);
+});
+
+test('it sends nothing into those of IPv6 either', { skip: !HAS_IPV6 && 'no address of IPv6 here' }, async () => {
+  const inside = [
+    '::', '::1', '::ffff:a00:1', '::ffff:7f00:1', '::ffff:0:a00:1', '64:ff9b::a00:1', '64:ff9b:1::1',
+    '2001::1', '2002:a00:1::1', '100::1', '2001:1::1', '2001:2::1', '2001:db8::1', '3fff::1', '5f00::1', 'fc00::1',
+    'fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff', 'fe80::1', 'febf::1', 'fec0::1', 'feff::1', 'ff02::1', 'ff0e::1',
+  ];
+  await assertPeers(true, inside, ['2606:4700:4700::1111', '2a00:1450::1', '2003::1', 'fbff::1']);
 });
 
 test('the copied configuration bounds the relays of one connection, however often its credential is renewed', async () => {

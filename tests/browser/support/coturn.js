@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { tmpdir } from 'node:os';
+import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -18,6 +18,8 @@ const BINARY = process.env['TURNSERVER_BIN'] ?? '/usr/bin/turnserver';
 /** What is there to be copied. */
 const SHIPPED = fileURLToPath(new URL('../../../deploy/coturn/turnserver.conf', import.meta.url));
 const TRIES = 5;
+/** Whether this machine can relay to addresses of IPv6. */
+export const HAS_IPV6 = Object.values(networkInterfaces()).some((found) => found?.some(({ address }) => address === '::1'));
 
 /** As good as none for a test, and long enough for the server. */
 export const SECRET = 'a-secret-of-these-tests-and-of-nobody-else';
@@ -50,7 +52,7 @@ export class Coturn {
 
   /** One with the configuration that is there to be copied, and only its own addresses changed. */
   static shipped() {
-    return Coturn.#start(['-c', SHIPPED, '--verbose']);
+    return Coturn.#start(['-c', SHIPPED, '--verbose', ...(HAS_IPV6 ? ['--relay-ip=::1'] : [])]);
   }
 
   /** @param {string[]} args */

@@ -4,7 +4,7 @@ import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 
-const MAGIC = 0x2112a442;
+const MAGIC = Buffer.from([0x21, 0x12, 0xa4, 0x42]);
 const ALLOCATE = 0x0003;
 const CREATE_PERMISSION = 0x0008;
 const USERNAME = 0x0006;
@@ -13,8 +13,10 @@ const ERROR_CODE = 0x0009;
 const XOR_PEER_ADDRESS = 0x0012;
 const REALM = 0x0014;
 const NONCE = 0x0015;
+const REQUESTED_ADDRESS_FAMILY = 0x0017;
 const REQUESTED_TRANSPORT = 0x0019;
 const UDP = Buffer.from([17, 0, 0, 0]);
+const IPV6 = Buffer.from([2, 0, 0, 0]);
 const TRY_AFTER_MS = 500;
 const TRIES = 10;
 
@@ -38,16 +40,19 @@ export class TurnClient {
   #socket = createSocket('udp4');
   #port;
   #login;
+  #isIpv6;
   /** @type {Map<number, Buffer>} */
   #challenge = new Map();
 
   /**
    * @param {number} port of a relay on this machine
    * @param {Login} login
+   * @param {boolean} [isIpv6] whether peers have addresses of IPv6
    */
-  constructor(port, login) {
+  constructor(port, login, isIpv6 = false) {
     this.#port = port;
     this.#login = login;
+    this.#isIpv6 = isIpv6;
   }
 
   /**
@@ -56,25 +61,28 @@ export class TurnClient {
    * @returns {Promise<number>} `ALLOWED`, or the code of the error
    */
   async allocate() {
-    const transport = /** @type {[number, Buffer][]} */ ([[REQUESTED_TRANSPORT, UDP]]);
-    const refused = await this.#ask(ALLOCATE, transport);
+    /** @type {[number, Buffer][]} */
+    const wanted = [[REQUESTED_TRANSPORT, UDP]];
+    if (this.#isIpv6) wanted.push([REQUESTED_ADDRESS_FAMILY, IPV6]);
+    const refused = await this.#ask(ALLOCATE, wanted);
     this.#challenge = refused.attributes;
-    return (await this.#ask(ALLOCATE, transport)).code;
+    return (await this.#ask(ALLOCATE, wanted)).code;
   }
 
   /**
    * Asks for permission to exchange packets with a peer. Nothing is sent to the peer.
    *
-   * @param {string} address of IPv4
+   * @param {string} address
    * @returns {Promise<number>} `ALLOWED`, or the code of the error
    */
   async permit(address) {
-    const bytes = address.split('.').map(Number);
-    const value = Buffer.alloc(8);
-    value.writeUInt8(1, 1);
-    value.writeUInt16BE(9 ^ (MAGIC >>> 16), 2);
-    value.writeUInt32BE((Buffer.from(bytes).readUInt32BE() ^ MAGIC) >>> 0, 4);
-    return (await this.#ask(CREATE_PERMISSION, [[XOR_PEER_ADDRESS, value]])).code;
+    const id = randomBytes(12);
+    const bytes = bytesOf(address);
+    const mask = Buffer.concat([MAGIC, id]);
+// A permission is for any port.
+    const head = Buffer.from([0, bytes.length === 4 ? 1 : 2, 0, 0]);
+    const value = Buffer.concat([head, bytes.map((byte, at) => byte ^ (mask[at] ?? 0))]);
+    return (await this.#ask(CREATE_PERMISSION, [[XOR_PEER_ADDRESS, value]], id)).code;
   }
 
   close() {
@@ -85,8 +93,7 @@ export class TurnClient {
    * @param {number} method
    * @param {[number, Buffer][]} attributes
    */
-  async #ask(method, attributes) {
-    const id = randomBytes(12);
+  async #ask(method, attributes, id = randomBytes(12)) {
     const message = this.#message(method, id, attributes);
     for (let n = 0; n < TRIES; n += 1) {
       this.#socket.send(message, this.#port, '127.0.0.1');
@@ -130,6 +137,18 @@ export class TurnClient {
 }
 
 /**
+ * Of an address of either family. One of IPv6 may have one `::`.
+ *
+ * @param {string} address
+ */
+function bytesOf(address) {
+  if (!address.includes(':')) return Buffer.from(address.split('.').map(Number));
+  const [before = [], after = []] = address.split('::').map((half) => half.split(':').filter(Boolean));
+  const zeros = Array.from({ length: 8 - before.length - after.length }, () => '0');
+  return Buffer.from([...before, ...zeros, ...after].map((group) => group.padStart(4, '0')).join(''), 'hex');
+}
+
+/**
  * @param {number} method
  * @param {Buffer} id
  * @param {[number, Buffer][]} attributes
@@ -140,7 +159,7 @@ function assemble(method, id, attributes, more) {
   const head = Buffer.alloc(8);
   head.writeUInt16BE(method, 0);
   head.writeUInt16BE(body.length + more, 2);
-  head.writeUInt32BE(MAGIC, 4);
+  MAGIC.copy(head, 4);
   return Buffer.concat([head, id, body]);
 }
 
