@@ -158,7 +158,12 @@ impl Access {
     /// # Errors
     /// Why it is not accepted. Who presented it is not told.
     pub fn authenticate_certificate(&self, chain: &Chain, now: u64) -> Result<Arc<Principal>, Denied> {
-        self.unless_revoked(self.by_certificate(chain, now)?)
+        let known = self.known(chain.own_hash(), now).or_else(|| self.known(chain.hash(), now));
+        let found = known.unwrap_or_else(|| {
+            let nobody = |denied| Verified { outcome: Err(denied), good: now..now + DENIED };
+            self.by_certificate(chain, now).inspect_err(|denied| self.recognised.keep(*chain.hash(), nobody(*denied)))
+        });
+        self.unless_revoked(found?)
     }
 
     /// Whether a principal that another `Access` gave is still good: its credential is still accepted here, and means exactly
@@ -168,9 +173,18 @@ impl Access {
         self.is_still_good_by(principal, None, 0)
     }
 
-    /// The same of one on whose connection `chain` was shown. `now` is in seconds since 1970.
+    /// The same, with the expiry. Of a certificate that is when nobody vouches for it any more, which may be later than it was to
+    /// be when it was shown, or earlier. `now` is in seconds since 1970.
     #[must_use]
-    pub fn is_still_good_by(&self, principal: &Principal, chain: Option<&Chain>, now: u64) -> bool {
+    pub fn accepts(&self, principal: &Principal, chain: Option<&Chain>, now: u64) -> bool {
+        let is_over = principal.is_over(now) && !principal.is_of_certificate();
+        !is_over && self.is_still_good_by(principal, chain, now)
+    }
+
+    /// Whether one is still good on whose connection `chain` was shown. If a certificate stands for it, that is good `at` a time, in
+    /// seconds since 1970.
+    #[must_use]
+    pub fn is_still_good_by(&self, principal: &Principal, chain: Option<&Chain>, at: u64) -> bool {
         let known = match principal.origin() {
             Origin::Static(hash) => {
                 self.settings.tokens.as_ref().is_some_and(|tokens| tokens.still_has(hash, principal))
@@ -182,13 +196,9 @@ impl Access {
             }
             // Whoever asks the hook says so.
             Origin::Hook(standing) => !standing.has_ended(),
-            // By those who vouch now.
             Origin::Certificate(shown) => chain.is_some_and(|chain| {
-                let now = shown.judged_at(now);
-                let gives_it = |found: Arc<Principal>| found.gives_no_less_than(principal);
-                // What is known of it may be by what another connection sent along.
-                self.by_certificate(chain, now)
-                    .is_ok_and(|found| gives_it(found) || self.look_at(chain, now).is_ok_and(gives_it))
+                let found = self.by_certificate(chain, shown.judged_at(at));
+                found.is_ok_and(|found| found.is_same_but_for_its_end(principal))
             }),
         };
         known && !self.settings.revoked.has(principal)
@@ -251,28 +261,20 @@ impl Access {
         self.settings.tokens.as_ref().ok_or(Denied::Unknown)?.authenticate(token.as_str(), now)
     }
 
-    fn by_certificate(&self, chain: &Chain, now: u64) -> Result<Arc<Principal>, Denied> {
-        for hash in [chain.own_hash(), chain.hash()] {
-            if let Some(known) = self.recognised.find(hash).filter(|known| known.good.contains(&now)) {
-                return known.outcome;
-            }
-        }
-        self.look_at(chain, now)
+    /// What is known of a certificate, or of all that came with one, at a time.
+    fn known(&self, hash: &[u8; 32], at: u64) -> Option<Result<Arc<Principal>, Denied>> {
+        self.recognised.find(hash).filter(|known| known.good.contains(&at)).map(|known| known.outcome)
     }
 
-    fn look_at(&self, chain: &Chain, now: u64) -> Result<Arc<Principal>, Denied> {
-        let certificates = self.settings.certificates.as_ref().ok_or(Denied::Certificate)?;
-        match certificates.recognise(chain, now) {
-            Ok((principal, good)) => {
-                let outcome = Ok(Arc::new(principal));
-                self.recognised.keep(*chain.own_hash(), Verified { outcome: outcome.clone(), good });
-                outcome
-            }
-            Err(denied) => {
-                self.recognised.keep(*chain.hash(), Verified { outcome: Err(denied), good: now..now + DENIED });
-                Err(denied)
-            }
+    fn by_certificate(&self, chain: &Chain, at: u64) -> Result<Arc<Principal>, Denied> {
+        if let Some(known) = self.known(chain.own_hash(), at) {
+            return known;
         }
+        let certificates = self.settings.certificates.as_ref().ok_or(Denied::Certificate)?;
+        let (principal, good) = certificates.recognise(chain, at)?;
+        let principal = Arc::new(principal);
+        self.recognised.keep(*chain.own_hash(), Verified { outcome: Ok(Arc::clone(&principal)), good });
+        Ok(principal)
     }
 
     fn by_signature(&self, token: &Token, now: u64) -> Result<Arc<Principal>, Denied> {

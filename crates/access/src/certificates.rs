@@ -40,9 +40,8 @@ struct Inner {
 pub(crate) struct Shown {
     /// That of the peer's own certificate.
     own_hash: [u8; 32],
+    /// When it was good, in seconds since 1970.
     seen: u64,
-    /// When the first certificate that is needed is over, in seconds since 1970.
-    until: u64,
 }
 
 impl Certificates {
@@ -78,7 +77,7 @@ impl Certificates {
         let expires_at = Some(good.end - 1);
         let tenant = rule.tenant.clone();
         let grant = Grant { roles: rule.roles, devices, tenant, expires_at, ..Grant::default() };
-        let shown = Shown { own_hash: *chain.own_hash(), seen: now, until: good.end };
+        let shown = Shown { own_hash: *chain.own_hash(), seen: now };
         Ok((Principal::of_certificate(rule.kind.name(), name, grant, shown), good))
     }
 }
@@ -90,13 +89,9 @@ impl fmt::Debug for Certificates {
 }
 
 impl Shown {
-    /// The time at which it is to be judged: now, unless it is over by itself or the clock was set back.
-    pub(crate) fn judged_at(&self, now: u64) -> u64 {
-        now.min(self.until - 1).max(self.seen)
-    }
-
-    pub(crate) fn until(&self) -> u64 {
-        self.until
+    /// The time at which it is to be judged: a clock that was set back takes nothing back.
+    pub(crate) fn judged_at(&self, at: u64) -> u64 {
+        at.max(self.seen)
     }
 }
 

@@ -205,11 +205,15 @@ impl Principal {
         self.identity == other.identity && self.grant == other.grant && self.origin == other.origin
     }
 
-    /// Whether the credential gives the same, and for as long at least: what vouches for a certificate may change.
-    pub(crate) fn gives_no_less_than(&self, other: &Self) -> bool {
-        let end = |principal: &Self| principal.grant.expires_at.unwrap_or(u64::MAX);
+    /// Whether the credential gives the same, for however long: who vouches for a certificate may change.
+    pub(crate) fn is_same_but_for_its_end(&self, other: &Self) -> bool {
         let is_same = self.identity == other.identity && self.origin == other.origin;
-        is_same && self.grant.is_same_but_for_its_end(&other.grant) && end(self) >= end(other)
+        is_same && self.grant.is_same_but_for_its_end(&other.grant)
+    }
+
+    /// Whether a certificate stands for it. When that ends is known only as far as it is known who vouches.
+    pub(crate) fn is_of_certificate(&self) -> bool {
+        matches!(self.origin, Origin::Certificate(_))
     }
 
     /// What is put before every id that the principal registers: its patterns mean the whole id.
@@ -279,7 +283,7 @@ impl Principal {
             Origin::Static(_) | Origin::User(..) | Origin::Session(_) => self.grant.expires_at,
             Origin::Signed(signed) => Some(signed.until()),
             Origin::Hook(standing) => Some(standing.until()).filter(|_| !standing.has_ended()),
-            Origin::Certificate(shown) => Some(shown.until()),
+            Origin::Certificate(_) => self.grant.expires_at.map(|last| last + 1),
         };
         until.is_some_and(|until| now >= until)
     }

@@ -84,6 +84,9 @@ fn somebody(line: &str) -> Option<String> {
 }
 
 fn is_somebody(who: &str) -> bool {
+    if who.chars().any(char::is_control) {
+        return false;
+    }
     let of_issuer = |rest: &str| rest.split_once('#').is_some_and(|(issuer, id)| !issuer.is_empty() && !id.is_empty());
     match who.split_once(':') {
         Some(("token" | "user", name)) => check_name(name).is_ok(),
@@ -106,9 +109,9 @@ mod tests {
     fn every_line_that_names_nobody_is_a_fault() {
         let text = "# left in May\ntoken:cam-7\n\n jwt:https://idp.example#alice \njti:https://idp.example#4711\noidc:a#b\ncert:dns:a.b";
         assert_eq!(Revoked::parse(text).expect("good").0.len(), 5);
-        let text = "alice\ntoken:\ntoken:a b\njwt:https://idp.example\njwt:#alice\njti:https://idp.example#\ncert:dns:\ncert:ip:x\ncert:dns:*.lab\ntoken:a";
+        let text = "alice\ntoken:\ntoken:a b\njwt:https://idp.example\njwt:#alice\njti:https://idp.example#\nhook:a\rb\nhook:\u{0}a\n\"hook:a\\nb\"\ncert:dns:\ncert:ip:x\ncert:dns:*.lab\ntoken:a";
         let faults = Revoked::parse(text).expect_err("faults");
-        assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), (1..=12).collect::<Vec<_>>());
     }
 
     #[test]
@@ -130,17 +133,7 @@ mod tests {
         let revoked = Revoked::parse(text).expect("good");
         let mut names: Vec<&str> = revoked.0.iter().map(|name| &**name).collect();
         names.sort_unstable();
-        assert_eq!(
-            names,
-            [
-                "hook:x #1",
-                "jwt:a#bob",
-                "jwt:a#bob  #2 of two",
-                "jwt:a#bob  #2 of two\t# left",
-                "oidc:a#eve ",
-                "token:cam-7"
-            ]
-        );
+        assert_eq!(names, ["hook:x #1", "jwt:a#bob", "jwt:a#bob  #2 of two", "oidc:a#eve ", "token:cam-7"]);
         assert!(Revoked::parse("nobody # token:a").is_err());
     }
 

@@ -303,15 +303,15 @@ impl Gate {
     /// any more, of one that is good now, it was seen now: who vouches may be younger.
     pub(crate) fn is_taken_back(&self, caller: &Caller, seen: &mut u64) -> bool {
         let (access, now) = (self.access(), clock::unix_ms() / 1000);
-        let is_good = |principal| access.is_still_good_by(principal, caller.chain(), now);
-        let mut is_vouched_for = |chain| {
-            access.vouches_for(chain, *seen) || {
-                *seen = now;
-                access.vouches_for(chain, now)
-            }
+        let is_good = |at| {
+            caller.chain().is_none_or(|chain| access.vouches_for(chain, at))
+                && caller.principal().is_none_or(|who| access.is_still_good_by(who, caller.chain(), at))
         };
-        caller.chain().is_some_and(|chain| !is_vouched_for(chain))
-            || caller.principal().is_some_and(|principal| !is_good(principal) || self.revocations.has(principal))
+        let is_good = is_good(*seen) || {
+            *seen = now;
+            is_good(now)
+        };
+        !is_good || self.is_shut_out(caller)
     }
 
     /// Whether an administrator has shut the caller out.
@@ -386,11 +386,8 @@ impl Gate {
     pub(crate) fn is_still_good(&self, caller: &Caller) -> bool {
         let (access, now) = (self.access(), clock::unix_ms() / 1000);
         caller.chain().is_none_or(|chain| access.vouches_for(chain, now))
-            && caller.principal().is_none_or(|principal| {
-                !principal.is_over(now)
-                    && access.is_still_good_by(principal, caller.chain(), now)
-                    && !self.revocations.has(principal)
-            })
+            && caller.principal().is_none_or(|principal| access.accepts(principal, caller.chain(), now))
+            && !self.is_shut_out(caller)
     }
 }
 

@@ -31,6 +31,13 @@ fn authority(name: &str) -> Issuer {
 }
 
 /// For a client with these names.
+/// One that may vouch for names below lab.example only.
+fn of_some_names(mut params: CertificateParams) -> CertificateParams {
+    let permitted_subtrees = vec![GeneralSubtree::DnsName("lab.example".to_owned())];
+    params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
+    params
+}
+
 fn client(names: &[SanType]) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.subject_alt_names = names.to_vec();
@@ -119,12 +126,7 @@ fn each_kind_of_name_is_its_own() {
 #[test]
 fn authority_of_some_names_vouches_for_no_common_name() {
     let root = authority("ours");
-    let constraints = NameConstraints {
-        permitted_subtrees: vec![GeneralSubtree::DnsName("lab.example".to_owned())],
-        excluded_subtrees: Vec::new(),
-    };
-    let mut params = of_authority("the lab");
-    params.name_constraints = Some(constraints);
+    let params = of_some_names(of_authority("the lab"));
     let lab = CertifiedIssuer::signed_by(params.clone(), KeyPair::generate().expect("a key"), &root).expect("signed");
     let lab_alone = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
     let rules = [rule(NameKind::CommonName, "guest-*", Role::Client, &["x"]), usual().remove(0)];
@@ -158,10 +160,7 @@ fn authority_of_some_names_vouches_for_no_common_name() {
 #[test]
 fn authority_that_may_vouch_for_any_name_does_whatever_another_may() {
     let free = authority("ours");
-    let mut params = of_authority("ours");
-    let permitted_subtrees = vec![GeneralSubtree::DnsName("lab.example".to_owned())];
-    params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
-    let bound = params.self_signed(free.key()).expect("signed").pem();
+    let bound = of_some_names(of_authority("ours")).self_signed(free.key()).expect("signed").pem();
     let mut params = client(&[]);
     params.distinguished_name.push(DnType::CommonName, "boss");
     let chain = sign(&params, &free);
@@ -349,9 +348,12 @@ fn t20_certificate_stays_good_while_authorities_take_turns() {
         assert!(stays(2030, &before, &after));
         assert!(!stays(2030, &before, &[&other]));
     }
-    assert!(stays(2033, &[&old], &[&new, &old]) && stays(2033, &[&new, &old], &[&new]));
-    assert!(!stays(2033, &[&new, &old], &[&old]), "not for as long");
-    // Two connections, of which one has sent along what is good for less long.
+    for (before, after) in
+        [(vec![&old], vec![&new, &old]), (vec![&new, &old], vec![&new]), (vec![&new, &old], vec![&old])]
+    {
+        assert!(stays(2033, &before, &after));
+    }
+    // Two connections, of which one has sent along what is good for less long: it stays for as long as that.
     let mut params = client(&[dns("d.lab.example")]);
     params.not_after = date_time_ymd(2033, 1, 1);
     let leaf = params.signed_by(&KeyPair::generate().expect("a key"), &between).expect("signed");
@@ -360,8 +362,11 @@ fn t20_certificate_stays_good_while_authorities_take_turns() {
     let before = trusting(&[&new]).authenticate_certificate(&longer, NOW).expect("recognised");
     let after = trusting(&[&old, &new]);
     assert!(after.authenticate_certificate(&shorter, NOW).is_ok());
-    let stays = |chain: &Chain| after.is_still_good_by(&before, Some(chain), NOW);
-    assert!(!stays(&shorter) && stays(&longer) && stays(&shorter), "whoever vouches does so for both");
+    let accepts = |chain: &Chain, now: u64| after.accepts(&before, Some(chain), now);
+    let in_2031 = NOW + 1642 * 86_400;
+    assert!(accepts(&shorter, NOW) && !accepts(&shorter, in_2031));
+    assert!(accepts(&longer, in_2031) && accepts(&shorter, in_2031), "whoever vouches does so for both");
+    assert!(!accepts(&longer, in_2031 + 365 * 86_400));
     // One that was not there yet when it was recognised, and is now.
     let mut young = of_authority("old");
     young.not_before = date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(NOW + 5);
@@ -371,8 +376,27 @@ fn t20_certificate_stays_good_while_authorities_take_turns() {
     let access = Access::new(settings(CertificateTrust::new(&young).expect("trust"), usual()));
     let at = |now: u64| access.is_still_good_by(&principal, Some(&chain), now);
     assert!(!at(NOW) && at(NOW + 10));
-    // Neither that it is over nor that the clock was set back is that somebody took it back.
-    assert!(at(u64::MAX) && trusting(&[&old]).is_still_good_by(&principal, Some(&chain), 0));
+    assert!(access.authenticate_certificate(&chain, NOW + 10).is_ok(), "nobody remembers that it was not good");
+    // That the clock was set back is not that somebody took it back.
+    assert!(!at(u64::MAX) && trusting(&[&old]).is_still_good_by(&principal, Some(&chain), 0));
+}
+
+/// T20: however long the one that counts first is good.
+#[test]
+fn t20_certificate_stays_good_when_another_authority_vouches_for_it_too() {
+    let key = || KeyPair::generate().expect("a key");
+    let long = CertifiedIssuer::self_signed(of_some_names(of_authority("root")), key()).expect("an authority");
+    let mut short = of_authority("root");
+    short.not_after = date_time_ymd(2028, 1, 1);
+    let short = short.self_signed(long.key()).expect("signed").pem();
+    let chain = sign(&client(&[dns("d.lab.example")]), &long);
+    let before = recognise(&long, usual(), &chain).expect("recognised");
+    let both = CertificateTrust::new(&(long.pem() + &short)).expect("trust");
+    let access = Access::new(settings(both, usual()));
+    assert!(access.authenticate_certificate(&chain, NOW).expect("recognised").expires_at() < before.expires_at());
+    for years in [0, 2] {
+        assert!(access.accepts(&before, Some(&chain), NOW + years * 365 * 86_400), "{years}");
+    }
 }
 
 /// A name becomes part of a pattern of device ids.

@@ -252,6 +252,32 @@ async fn t20_lease_ends_with_the_certificate_that_is_needed() {
     asking.server.until_audited("lease", &[("what", "taken_back".into()), ("whom", "token:ann".into())]).await;
 }
 
+/// A lease, and a connection, of who is known by a certificate alone, whose authority gets another certificate.
+#[tokio::test]
+async fn t20_lease_by_a_certificate_ends_when_nobody_vouches_any_more() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let (first_end, first) = old.until(Duration::from_secs(4));
+    let asking = Asking::with("lease-alone", &old, false, |settings| {
+        settings.access.access = access(&first, "");
+        settings.timeouts.ping = Duration::from_millis(200);
+    });
+    let ann = old.client("x.lab.example");
+    let mut device = ann.device(&asking.server, "x").await;
+    let ask = async |what: &str| ann.status(&asking.server, &format!("{what} /api/v1/devices/x/lease"), "").await;
+    assert_eq!(ask("POST").await, 200);
+    // It is over by itself: that takes no lease back.
+    device.expect_taken_back().await;
+    assert!(unix_now() > first_end);
+    assert_eq!(ask("GET").await, 401);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    // One that could not have vouched for it when the lease was taken.
+    asking.server.handle.set_access(access(&old.renewed(unix_now()), ""));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(ask("GET").await, 200, "it is there still");
+    asking.server.handle.set_access(access(&new.pem(), ""));
+    asking.server.until_audited("lease", &[("what", "taken_back".into()), ("device_id", "x".into())]).await;
+}
+
 /// It may have been one certificate of many, before; and behind a proxy it is the proxy's.
 #[tokio::test]
 async fn t20_certificate_is_needed_of_who_was_there_before_and_of_proxies() {

@@ -48,6 +48,15 @@ impl Authority {
         params.self_signed(self.0.key()).expect("signed").pem()
     }
 
+    /// The PEM of another certificate of it that is good for so long, and its last second since 1970.
+    pub(crate) fn until(&self, time: Duration) -> (u64, String) {
+        let (end, until) = from_now(time);
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        until(&mut params);
+        (end, params.self_signed(self.0.key()).expect("signed").pem())
+    }
+
     /// A peer with a certificate of that name, changed as wanted.
     pub(crate) fn sign(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
         let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
