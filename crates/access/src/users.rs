@@ -35,8 +35,8 @@ pub struct UserFields<'a> {
     pub name: &'a str,
     /// The names of roles.
     pub roles: &'a [String],
-    /// Patterns of device ids.
-    pub devices: &'a [String],
+    /// Patterns of device ids. `None` is every device, where the roles let nothing be said.
+    pub devices: Option<&'a [String]>,
     /// The tenant.
     pub tenant: Option<&'a str>,
 }
@@ -77,9 +77,9 @@ impl UserRule {
             return Err(UserFault::NoRole);
         }
         let devices = match fields.devices {
-            [] if roles.need_devices() => return Err(UserFault::NoDevices),
-            [] => Patterns::all(),
-            texts => Patterns::new(texts.iter().map(String::as_str)).map_err(UserFault::Devices)?,
+            None | Some([]) if roles.need_devices() => return Err(UserFault::NoDevices),
+            None => Patterns::all(),
+            Some(texts) => Patterns::new(texts.iter().map(String::as_str)).map_err(UserFault::Devices)?,
         };
         let tenant = fields.tenant.map(|tenant| tenant.parse().map_err(UserFault::Tenant)).transpose()?;
         let grant = Grant { roles, devices, tenant, ..Grant::default() };
@@ -121,7 +121,7 @@ mod tests {
     fn rule(who: Who, name: &str) -> UserRule {
         let texts = |text: &str| vec![text.to_owned()];
         let (roles, devices) = (texts("device"), texts("lab7/*"));
-        let fields = UserFields { name, roles: &roles, devices: &devices, tenant: None };
+        let fields = UserFields { name, roles: &roles, devices: Some(&devices), tenant: None };
         UserRule::new(who, fields).expect("good")
     }
 
@@ -156,7 +156,7 @@ mod tests {
         let texts = |text: &str| if text.is_empty() { Vec::new() } else { vec![text.to_owned()] };
         let fault = |name, roles, devices, tenant| {
             let (roles, devices) = (texts(roles), texts(devices));
-            let fields = UserFields { name, roles: &roles, devices: &devices, tenant };
+            let fields = UserFields { name, roles: &roles, devices: Some(&devices), tenant };
             UserRule::new(Who::User(1), fields).err()
         };
         assert_eq!(fault("a", "device", "x", Some("t")), None);
@@ -167,6 +167,22 @@ mod tests {
         assert_eq!(fault("a", "client", "", None), Some(UserFault::NoDevices));
         assert!(matches!(fault("a", "client", "\n", None), Some(UserFault::Devices(_))));
         assert_eq!(fault("a", "device", "x", Some("")), Some(UserFault::Tenant(InvalidName)));
+    }
+
+    /// No pattern is no device; where nothing is said, it is every device.
+    #[test]
+    fn list_without_patterns_gives_no_device() {
+        let sees = |devices: Option<&[String]>| {
+            let roles = ["observer".to_owned()];
+            let fields = UserFields { name: "host", roles: &roles, devices, tenant: None };
+            let rules = vec![UserRule::new(Who::User(7), fields).expect("good")];
+            let id = cuttlebone_proto::DeviceId::new("cvd-1").expect("an id");
+            access(rules).user(7, 0).expect("known").may_see(&id)
+        };
+        assert!(sees(None) && !sees(Some(&[])));
+        let roles = ["client".to_owned()];
+        let fields = UserFields { name: "host", roles: &roles, ..UserFields::default() };
+        assert_eq!(UserRule::new(Who::User(7), fields).err(), Some(UserFault::NoDevices));
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub use item::{Item, Notice};
 pub use lease::{Lease, LeaseRefusal, LeaseWish, Leased};
 pub use mailbox::{Inbox, Received, Urgent};
 pub use observer::{Direction, Observer, ResumeOutcome, Unobserved};
-pub use party::{Address, Party, Realm};
+pub use party::{Address, Owner, Party, Realm};
 pub use registry::{Counts, Holder, IdSource, Probe, Registration, Registry, Resolution, Waiting};
 pub use request::{Answer, AttachRequest, RegisterRequest, Request};
 pub use resume_token::{TokenKey, Tokens};

@@ -28,7 +28,7 @@ use cuttlebone_proto::CloseCode;
 use crate::item::{Item, Notice};
 use crate::settings::Bound;
 use crate::sync::{Mutex, MutexGuard};
-pub(crate) use budget::Budget;
+pub(crate) use budget::{Budget, Budgets};
 use entry::Entry;
 use history::History;
 pub use inbox::{Inbox, Received, Urgent};
@@ -39,7 +39,6 @@ pub(crate) use sender::{SendPermit, Sender};
 #[derive(Debug)]
 pub struct Mailbox {
     state: Mutex<State>,
-    budget: Arc<Budget>,
 }
 
 #[derive(Debug)]
@@ -61,7 +60,9 @@ struct State {
     room: Vec<Waiter>,
     /// What the peer may ask for again, if it is one that does.
     history: Option<Box<History>>,
-    /// What the budget was told of this mailbox.
+    /// That of whom the peer is.
+    budget: Arc<Budget>,
+    /// What it was told of this mailbox.
     charged: usize,
 }
 
@@ -116,7 +117,7 @@ impl Mailbox {
             permit.count();
             return Err(PushError::TooLarge);
         }
-        if !state.has_room(text.len(), permit.map(SendPermit::sender), &self.budget) {
+        if !state.has_room(text.len(), permit.map(SendPermit::sender)) {
             return Err(PushError::Full(text));
         }
         if let Some(permit) = permit {
@@ -126,7 +127,7 @@ impl Mailbox {
         state.bytes += text.len();
         let sender = permit.map(|permit| permit.take(text.len()));
         state.queue.push_back(Entry::Forward { text, sender });
-        state.charge(&self.budget);
+        state.charge();
         let waker = state.waker.take();
         drop(state);
         wake(waker);
@@ -138,8 +139,8 @@ impl Mailbox {
     pub(crate) fn supersede(&self, sender: &Arc<Sender>) -> (SendPermit, u32) {
         let mut state = self.state.lock();
         let (permit, taken) = (sender.supersede(), sender.taken());
-        let room = state.leave_line(sender, &self.budget);
-        state.charge(&self.budget);
+        let room = state.leave_line(sender);
+        state.charge();
         drop(state);
         wake_all(room);
         (permit, taken)
@@ -198,18 +199,7 @@ impl Mailbox {
     /// Takes no more forwards, and gives up what is queued: nobody will read it. Forwards that were taken and not read
     /// count as not taken. Gives the reports that were never delivered.
     pub fn abandon(&self) -> Vec<String> {
-        self.give_up(self.state.lock())
-    }
-
-    fn give_up(&self, mut state: MutexGuard<'_, State>) -> Vec<String> {
-        state.sealed = true;
-        let queue = std::mem::take(&mut state.queue);
-        queue.iter().filter_map(Entry::taken).for_each(|taken| taken.take_back());
-        let room = state.clear();
-        state.charge(&self.budget);
-        drop(state);
-        wake_all(room);
-        queue.into_iter().filter_map(|entry| if let Entry::Report(text) = entry { Some(text) } else { None }).collect()
+        give_up(self.state.lock())
     }
 
     /// Changes the bound. What is queued stays.
@@ -253,12 +243,13 @@ impl Mailbox {
         bound: Bound,
         longest: usize,
     ) -> (Inbox, Vec<Arc<Sender>>) {
-        let carried = std::mem::take(&mut former.state.lock().queue);
+        let (carried, budget) = former.hand_on();
         let mut state = self.state.lock();
+        state.belong(budget);
         let too_long = state.drop_longer_than(longest);
         (state.bound, state.longest) = (bound, longest);
         let (reader, waker) = state.hand_over(carried, Some(greeting), Vec::new());
-        state.charge(&self.budget);
+        state.charge();
         drop(state);
         wake(waker);
         (Inbox::of(Arc::clone(self), reader), too_long)
@@ -291,12 +282,24 @@ impl Mailbox {
             history.forget();
         }
         let count = history.count();
-        let carried = std::mem::take(&mut former.state.lock().queue);
+        let (carried, budget) = former.hand_on();
+        state.belong(budget);
         let (reader, waker) = state.hand_over(carried, Some(greeting(is_whole, count)), replay.unwrap_or_default());
-        state.charge(&self.budget);
+        state.charge();
         drop(state);
         wake(waker);
         Some((Inbox::of(Arc::clone(self), reader), is_whole))
+    }
+
+    /// Whose it is.
+    pub(crate) fn budget(&self) -> Arc<Budget> {
+        Arc::clone(&self.state.lock().budget)
+    }
+
+    /// What another mailbox goes on with.
+    fn hand_on(&self) -> (VecDeque<Entry>, Arc<Budget>) {
+        let mut state = self.state.lock();
+        (std::mem::take(&mut state.queue), Arc::clone(&state.budget))
     }
 
     /// The present reader.
@@ -328,7 +331,7 @@ impl Mailbox {
         state.queue.push_back(Entry::Close(code));
         state.sealed = true;
         state.evicted = evict;
-        state.charge(&self.budget);
+        state.charge();
         let waker = state.waker.take();
         drop(state);
         wake(waker);
@@ -338,7 +341,8 @@ impl Mailbox {
 
 impl Drop for Mailbox {
     fn drop(&mut self) {
-        self.budget.change(self.state.get_mut().charged, 0);
+        let state = self.state.get_mut();
+        state.budget.change(state.charged, 0);
     }
 }
 
@@ -350,10 +354,17 @@ impl State {
         self.let_waiters_go()
     }
 
+    /// What is held here counts for another from now on.
+    fn belong(&mut self, budget: Arc<Budget>) {
+        self.charged = self.budget.change(self.charged, 0);
+        self.budget = budget;
+        self.charge();
+    }
+
     /// Tells the budget what is held here, in steps.
-    fn charge(&mut self, budget: &Budget) {
+    fn charge(&mut self) {
         let kept = self.history.as_ref().map_or(0, |history| history.bytes());
-        self.charged = budget.change(self.charged, self.bytes + kept + self.replay + self.waiting_bytes());
+        self.charged = self.budget.change(self.charged, self.bytes + kept + self.replay + self.waiting_bytes());
     }
 
     /// A new reader's queue: what it has so far, the greeting, what it asked for again, what is queued.
@@ -396,7 +407,7 @@ impl State {
         senders
     }
 
-    fn pop(&mut self, budget: &Budget) -> Option<Item> {
+    fn pop(&mut self) -> Option<Item> {
         Some(match self.queue.pop_front()? {
             Entry::Forward { text, sender } => {
                 self.frames -= 1;
@@ -405,7 +416,7 @@ impl State {
                     taken.sender.free(text.len());
                 }
                 if let Some(history) = &mut self.history {
-                    history.keep(&text, budget);
+                    history.keep(&text, &self.budget);
                 }
                 Item::Text(text)
             }
@@ -421,6 +432,17 @@ impl State {
             Entry::Close(code) => Item::Close(code),
         })
     }
+}
+
+fn give_up(mut state: MutexGuard<'_, State>) -> Vec<String> {
+    state.sealed = true;
+    let queue = std::mem::take(&mut state.queue);
+    queue.iter().filter_map(Entry::taken).for_each(|taken| taken.take_back());
+    let room = state.clear();
+    state.charge();
+    drop(state);
+    wake_all(room);
+    queue.into_iter().filter_map(|entry| if let Entry::Report(text) = entry { Some(text) } else { None }).collect()
 }
 
 fn wake_all(wakers: Vec<Waker>) {

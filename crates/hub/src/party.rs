@@ -70,6 +70,15 @@ impl Party {
     }
 }
 
+/// Whose the queues of a connection are: what they hold is bounded together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Owner {
+    /// Those in one realm are bounded together, too.
+    pub realm: Realm,
+    /// Who it is there: somebody who is known, or where somebody comes from who is not.
+    pub name: Arc<str>,
+}
+
 /// What a device is found by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {

@@ -21,7 +21,7 @@ use crate::device::{Device, State};
 use crate::event::{DeviceSummary, Event};
 use crate::item::Notice;
 use crate::lease::Leases;
-use crate::mailbox::{Budget, Inbox};
+use crate::mailbox::{Budgets, Inbox};
 use crate::observer::Observer;
 use crate::party::{Address, Claim};
 use crate::request::{Answer, AttachRequest, RegisterRequest, Request};
@@ -55,7 +55,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) ids: Box<dyn IdSource>,
     pub(crate) tokens: Tokens,
-    pub(crate) budget: Arc<Budget>,
+    pub(crate) budgets: Budgets,
     pub(crate) observer: Arc<dyn Observer>,
     shards: Box<[Mutex<Shard>]>,
     leases: Mutex<Leases>,
@@ -148,12 +148,12 @@ impl Registry {
     pub fn new(settings: Settings, ids: Box<dyn IdSource>, tokens: Tokens, observer: Arc<dyn Observer>) -> Self {
         let events = broadcast::Sender::new(settings.event_buffer);
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        let budget = Arc::new(Budget::new(settings.all_queues_bytes));
+        let budgets = Budgets::new(settings.all_queues_bytes);
         let shared = Shared {
             settings,
             ids,
             tokens,
-            budget,
+            budgets,
             observer,
             shards,
             leases: Mutex::default(),
@@ -251,7 +251,7 @@ impl Registry {
         let clients = devices.iter().map(|device| device.summary().viewers).sum();
         let waiting = self.shared.waiting.load(Ordering::Relaxed);
         let leases = self.shared.leased.load(Ordering::Relaxed);
-        Counts { devices: devices.len(), clients, waiting, leases, queued_bytes: self.shared.budget.used() }
+        Counts { devices: devices.len(), clients, waiting, leases, queued_bytes: self.shared.budgets.used() }
     }
 
     /// Entries of the table of ids: one for each device and for each id that somebody waits for.

@@ -17,7 +17,7 @@ use cuttlebone_proto::{CloseCode, DeviceId, Reject};
 use crate::config::WriteConfig;
 use crate::item::Notice;
 use crate::mailbox::Inbox;
-use crate::party::{Address, Party};
+use crate::party::{Address, Owner, Party};
 use crate::registry::Registry;
 use crate::request::{Answer, Request};
 
@@ -64,6 +64,8 @@ pub struct SeatOptions {
     pub small_reader: bool,
     /// Who the peer is, if that is known.
     pub party: Option<Arc<Party>>,
+    /// Whose its queues are; of nobody in particular, they count in all that is held alone.
+    pub owner: Option<Owner>,
 }
 
 macro_rules! both {

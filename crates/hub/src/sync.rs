@@ -3,8 +3,8 @@
 //! Ordinarily they are those of `parking_lot` and of the standard library. With `--cfg loom` they are loom's, which run the
 //! threads of a model in every order, and let an atomic be read as late as the memory model allows: see `tests/loom`.
 //!
-//! `Arc` and `OnceLock` are the standard library's in both: nothing here depends on how many hold an `Arc`, and no lock of
-//! ours is taken while a `OnceLock` is filled.
+//! `Arc` and `OnceLock` are the standard library's in both: nothing here depends on how many hold an `Arc` (but for which
+//! budgets are found again, and no model has more than one), and no lock of ours is taken while a `OnceLock` is filled.
 
 pub(crate) use std::sync::OnceLock;
 pub(crate) use std::sync::atomic::Ordering;

@@ -1,11 +1,14 @@
 //! Who a request or a connection comes from, and what that one may do.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use cuttlebone_access::{Chain, Prefix, Principal, Role, Tenant};
-use cuttlebone_hub::{Address, Party, Realm};
+use cuttlebone_hub::{Address, Owner, Party, Realm};
 use cuttlebone_proto::DeviceId;
+
+use crate::admission::group;
 
 /// What names a tenant in a query.
 const TENANT: &str = "tenant=";
@@ -154,6 +157,15 @@ impl Caller {
         let principal = self.principal.as_ref()?;
         let prefix = principal.prefix().map(Prefix::to_shared);
         Some(Arc::new(Party { identity: principal.identity().into(), realm: self.realm(), prefix }))
+    }
+
+    /// Whose its queues are: its account's, or those of the address that it comes from.
+    pub(crate) fn owner(&self, address: IpAddr) -> Owner {
+        let name = match &self.principal {
+            Some(principal) => principal.account().into(),
+            None => group(address).to_string().into(),
+        };
+        Owner { realm: self.realm(), name }
     }
 
     /// Its account, if it could find out by guessing what no list shows it.

@@ -119,6 +119,7 @@ impl<C: Conn> Connection<C> {
             first_message: timeouts.first_message,
             small_reader: context.small_reader,
             party: context.caller.party(),
+            owner: Some(context.caller.owner(context.peer.ip())),
         };
         let seat = match context.role {
             Role::Client => Seat::client(&app.registry, &options, now.into_std()),

@@ -26,6 +26,7 @@ const OPTIONS: SeatOptions = SeatOptions {
     first_message: Duration::from_secs(10),
     small_reader: false,
     party: None,
+    owner: None,
 };
 
 /// Where the device of this number is.

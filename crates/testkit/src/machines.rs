@@ -135,6 +135,7 @@ impl World for Machines {
             first_message: self.settings.timeouts.first_message,
             small_reader: small && open.role == Role::Device,
             party: None,
+            owner: None,
         };
         let (seat, kind) = match open.role {
             Role::Device => (Seat::device(&self.registry, &options, self.clock.now), PeerKind::Device),

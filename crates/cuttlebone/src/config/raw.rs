@@ -112,8 +112,8 @@ pub(crate) struct RawUser {
     pub(crate) name: String,
     #[serde(default)]
     pub(crate) roles: Vec<String>,
-    #[serde(default)]
-    pub(crate) devices: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) devices: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tenant: Option<String>,
 }

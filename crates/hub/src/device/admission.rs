@@ -184,7 +184,7 @@ impl Device {
         if state.is_used(client_id) || expected >= shared.settings.clients_per_device {
             return false;
         }
-        let mailbox = Arc::clone(Inbox::new(shared.settings.client_queue, &shared.budget).mailbox());
+        let mailbox = Arc::clone(Inbox::new(shared.settings.client_queue, self.mailbox.budget()).mailbox());
         mailbox.keep_history(shared.settings.resume_kept);
         let sender = Sender::new(client_id, shared.settings.client_share);
         let client = Client {

@@ -1,46 +1,181 @@
-//! What all mailboxes together may hold.
+//! What all mailboxes together may hold, and what one owner may of that.
 
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::iter::successors;
+use std::sync::{Arc, Weak};
+
+use crate::party::{Owner, Realm};
 use crate::settings::Bound;
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicUsize, Mutex, Ordering};
 
 /// A mailbox tells what it holds in steps of this many bytes; less than one step is not counted.
 const STEP: usize = 4 * 1024;
-/// What one mailbox may hold when all together hold too much.
+/// What one mailbox may hold when too much is held.
 const TIGHT_BYTES: usize = 16 * 1024;
+/// A table of parts is looked through for those that nobody has any more when it has so many, or twice as many as were left.
+const LOOKED_THROUGH: usize = 64;
 
-/// The bytes that all mailboxes hold, and may hold.
+/// The bytes that mailboxes hold: of one owner, of all in one realm, or of all.
 ///
-/// Over the bound each queue may hold a little only: the large ones are full from that moment on, and what rule R3 says of
+/// What an owner has, what its realm has and what all have may be as much as the bound, added up. So one alone can have a third of
+/// it, several of one realm less than half, and however many there are, they leave to anybody else as much as each of them has.
+/// Over it each queue of that owner may hold a little only: the large ones are full from that moment on, and what rule R3 says of
 /// full queues does the rest.
 #[derive(Debug)]
 pub(crate) struct Budget {
     used: AtomicUsize,
     max: usize,
+    /// What this is a part of.
+    whole: Option<Arc<Budget>>,
+}
+
+/// The budget of all, and its parts.
+#[derive(Debug)]
+pub(crate) struct Budgets {
+    all: Arc<Budget>,
+    realms: Mutex<Parts<Realm>>,
+    owners: Mutex<Parts<Owner>>,
+}
+
+/// Those that somebody has; others may be there until it is looked through.
+#[derive(Debug)]
+struct Parts<K> {
+    found: HashMap<K, Weak<Budget>>,
+    /// How many there may be before it is looked through.
+    most: usize,
 }
 
 impl Budget {
     pub(crate) fn new(max: usize) -> Self {
-        Self { used: AtomicUsize::new(0), max }
+        Self { used: AtomicUsize::new(0), max, whole: None }
+    }
+
+    fn part(whole: &Arc<Self>) -> Self {
+        Self { whole: Some(Arc::clone(whole)), ..Self::new(whole.max) }
     }
 
     /// Bytes that are held, to within a step for each mailbox.
-    pub(crate) fn used(&self) -> usize {
+    pub(super) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// This, and all that it is a part of.
+    fn chain(&self) -> impl Iterator<Item = &Self> {
+        successors(Some(self), |part| part.whole.as_deref())
     }
 
     /// A mailbox that was charged `charged` holds `bytes` now. Gives what it is charged from here on.
     pub(super) fn change(&self, charged: usize, bytes: usize) -> usize {
         let now = bytes / STEP * STEP;
-        if now > charged {
-            self.used.fetch_add(now - charged, Ordering::Relaxed);
-        } else if now < charged {
-            self.used.fetch_sub(charged - now, Ordering::Relaxed);
+        for part in self.chain().filter(|_| now != charged) {
+            if now > charged {
+                part.used.fetch_add(now - charged, Ordering::Relaxed);
+            } else {
+                part.used.fetch_sub(charged - now, Ordering::Relaxed);
+            }
         }
         now
     }
 
     /// What a queue of this bound may hold at the moment.
     pub(super) fn tighten(&self, bound: Bound) -> Bound {
-        if self.used() <= self.max { bound } else { Bound { bytes: bound.bytes.min(TIGHT_BYTES), ..bound } }
+        let used: usize = self.chain().map(Self::used).sum();
+        if used <= self.max { bound } else { Bound { bytes: bound.bytes.min(TIGHT_BYTES), ..bound } }
+    }
+}
+
+impl Budgets {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { all: Arc::new(Budget::new(max)), realms: Mutex::default(), owners: Mutex::default() }
+    }
+
+    /// Bytes that all hold.
+    pub(crate) fn used(&self) -> usize {
+        self.all.used()
+    }
+
+    /// That of a owner; of nobody in particular, that of all.
+    pub(crate) fn of(&self, owner: Option<&Owner>) -> Arc<Budget> {
+        let Some(owner) = owner else { return Arc::clone(&self.all) };
+        let realm = self.realms.lock().find(&owner.realm, &self.all);
+        self.owners.lock().find(owner, &realm)
+    }
+}
+
+impl<K: Eq + Hash + Clone> Parts<K> {
+    fn find(&mut self, key: &K, whole: &Arc<Budget>) -> Arc<Budget> {
+        if let Some(part) = self.found.get(key).and_then(Weak::upgrade) {
+            return part;
+        }
+        if self.found.len() >= self.most {
+            self.found.retain(|_, part| part.strong_count() > 0);
+            self.most = LOOKED_THROUGH.max(2 * self.found.len());
+            self.found.shrink_to(self.most);
+        }
+        let part = Arc::new(Budget::part(whole));
+        self.found.insert(key.clone(), Arc::downgrade(&part));
+        part
+    }
+}
+
+impl<K> Default for Parts<K> {
+    fn default() -> Self {
+        Self { found: HashMap::new(), most: LOOKED_THROUGH }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner(realm: &str, name: &str) -> Owner {
+        Owner { realm: Realm::Tenant(realm.into()), name: name.into() }
+    }
+
+    /// What each of these owners can have, when all take a step as long as they may.
+    fn filled(budgets: &Budgets, owners: &[Owner]) -> Vec<usize> {
+        let parts: Vec<_> = owners.iter().map(|owner| budgets.of(Some(owner))).collect();
+        let mut has = vec![0; parts.len()];
+        while parts.iter().zip(&mut has).fold(false, |taken, (part, has)| {
+            let may = part.tighten(Bound { frames: 1, bytes: usize::MAX }).bytes == usize::MAX;
+            *has = part.change(*has, *has + if may { STEP } else { 0 });
+            taken || may
+        }) {}
+        for (part, has) in parts.iter().zip(&has) {
+            part.change(*has, 0);
+        }
+        has.iter().map(|bytes| bytes / STEP).collect()
+    }
+
+    #[test]
+    fn owners_leave_to_others_as_much_as_each_of_them_has() {
+        let budgets = Budgets::new(3000 * STEP);
+        assert_eq!(filled(&budgets, &[owner("a", "x")]), [1001], "a third, and the step that is too much");
+        let alone = filled(&budgets, &[owner("a", "x"), owner("b", "y")]);
+        assert!(alone.iter().all(|has| (749..=752).contains(has)), "{alone:?}");
+        // However many one tenant has.
+        let mut many: Vec<_> = (0..100).map(|number| owner("a", &number.to_string())).collect();
+        let of_a = filled(&budgets, &many);
+        assert!(of_a.iter().sum::<usize>() <= 1500 + 100 && of_a.iter().all(|has| *has >= 14), "{of_a:?}");
+        many.push(owner("b", "y"));
+        let both = filled(&budgets, &many);
+        assert!(both[100] >= 500, "a third of what they have left, and they were first: {both:?}");
+        assert_eq!(budgets.used(), 0, "all is given back");
+    }
+
+    #[test]
+    fn parts_that_nobody_has_are_forgotten() {
+        let budgets = Budgets::new(STEP);
+        let kept: Vec<_> = (0..10).map(|number| budgets.of(Some(&owner("a", &number.to_string())))).collect();
+        assert!(Arc::ptr_eq(&kept[3], &budgets.of(Some(&owner("a", "3")))), "one for each");
+        assert!(!Arc::ptr_eq(&kept[3], &budgets.of(Some(&owner("b", "3")))), "of each realm");
+        for number in 0..1000 {
+            drop(budgets.of(Some(&owner(&number.to_string(), "x"))));
+        }
+        assert!(
+            budgets.owners.lock().found.len() <= LOOKED_THROUGH && budgets.realms.lock().found.len() <= LOOKED_THROUGH
+        );
+        assert!(Arc::ptr_eq(&kept[3], &budgets.of(Some(&owner("a", "3")))));
     }
 }

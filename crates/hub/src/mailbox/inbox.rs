@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::entry::Entry;
-use super::{Budget, Mailbox, State, wake_all};
+use super::{Budget, Mailbox, State, give_up, wake_all};
 use crate::item::{Item, Notice};
 use crate::settings::Bound;
 use crate::sync::Mutex;
@@ -45,7 +45,7 @@ pub struct Inbox {
 
 impl Inbox {
     /// An empty mailbox and its reader.
-    pub(crate) fn new(bound: Bound, budget: &Arc<Budget>) -> Self {
+    pub(crate) fn new(bound: Bound, budget: Arc<Budget>) -> Self {
         let state = State {
             queue: VecDeque::new(),
             frames: 0,
@@ -60,9 +60,15 @@ impl Inbox {
             waker: None,
             room: Vec::new(),
             history: None,
+            budget,
             charged: 0,
         };
-        Self::of(Arc::new(Mailbox { state: Mutex::new(state), budget: Arc::clone(budget) }), 0)
+        Self::of(Arc::new(Mailbox { state: Mutex::new(state) }), 0)
+    }
+
+    /// Another, of the same peer.
+    pub(crate) fn another(&self, bound: Bound) -> Self {
+        Self::new(bound, self.mailbox.budget())
     }
 
     pub(super) fn of(mailbox: Arc<Mailbox>, reader: u32) -> Self {
@@ -87,15 +93,15 @@ impl Inbox {
         }
         let mut bytes = 0;
         while items.len() < most && bytes < BATCH_BYTES {
-            let Some(item) = state.pop(&self.mailbox.budget) else { break };
+            let Some(item) = state.pop() else { break };
             bytes += if let Item::Text(text) = &item { text.len() } else { 0 };
             items.push(item);
         }
         if state.queue.is_empty() && state.queue.capacity() > KEPT_CAPACITY {
             state.queue = VecDeque::new();
         }
-        let room = state.next_in_line(&self.mailbox.budget);
-        state.charge(&self.mailbox.budget);
+        let room = state.next_in_line();
+        state.charge();
         drop(state);
         wake_all(room);
         Poll::Ready(Received::Items)
@@ -108,7 +114,7 @@ impl Inbox {
             return Poll::Ready(Urgent::Cut);
         }
         if let Some(Entry::Notice(Notice::Probe(_) | Notice::Refused(_))) = state.queue.front()
-            && let Some(Item::Notice(notice)) = state.pop(&self.mailbox.budget)
+            && let Some(Item::Notice(notice)) = state.pop()
         {
             return Poll::Ready(Urgent::Notice(notice));
         }
@@ -121,11 +127,12 @@ impl Inbox {
     #[must_use]
     pub fn mark(&self) -> Option<u32> {
         let mut state = self.mailbox.state.lock();
+        let state = &mut *state;
         // A peer may leave pings unanswered, or answer them with something else: what it makes us keep is bounded all the same.
         if let Some(history) = &mut state.history {
-            history.trim(&self.mailbox.budget);
+            history.trim(&state.budget);
         }
-        state.charge(&self.mailbox.budget);
+        state.charge();
         let unread = state.queue.iter().filter(|entry| matches!(entry, Entry::Replay(_))).count();
         let unread = u32::try_from(unread).unwrap_or(u32::MAX);
         state.history.as_ref().map(|history| history.sent().wrapping_sub(unread))
@@ -138,7 +145,7 @@ impl Inbox {
             && let Some(history) = &mut state.history
         {
             history.confirm(mark);
-            state.charge(&self.mailbox.budget);
+            state.charge();
         }
     }
 
@@ -146,7 +153,7 @@ impl Inbox {
     pub(crate) fn abandon(&self) {
         let state = self.mailbox.state.lock();
         if state.reader == self.reader {
-            self.mailbox.give_up(state);
+            give_up(state);
         }
     }
 

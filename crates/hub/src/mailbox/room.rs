@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::sender::{SendPermit, Sender};
-use super::{Budget, Mailbox, State, wake_all};
+use super::{Mailbox, State, wake_all};
 use crate::settings::Bound;
 
 /// A sender that waits until a message of so many bytes finds room.
@@ -25,7 +25,7 @@ impl Mailbox {
     /// mailbox is sealed.
     pub(crate) fn poll_room(&self, cx: &mut Context<'_>, len: usize, permit: &SendPermit) -> Poll<()> {
         let mut state = self.state.lock();
-        let has_room = state.has_room(len, Some(permit.sender()), &self.budget);
+        let has_room = state.has_room(len, Some(permit.sender()));
         if state.sealed || has_room || !permit.is_current() {
             return Poll::Ready(());
         }
@@ -35,7 +35,7 @@ impl Mailbox {
             None => {
                 let (sender, epoch) = (Arc::clone(permit.sender()), permit.epoch());
                 state.room.push(Waiter { sender, epoch, len, waker });
-                state.charge(&self.budget);
+                state.charge();
             }
         }
         Poll::Pending
@@ -47,30 +47,30 @@ impl Mailbox {
         if !state.room.iter().any(|waiter| waiter.is_of(permit)) {
             return;
         }
-        let room = state.leave_line(permit.sender(), &self.budget);
-        state.charge(&self.budget);
+        let room = state.leave_line(permit.sender());
+        state.charge();
         drop(state);
         wake_all(room);
     }
 
     /// Whether a message of `len` bytes may be held until there is room for it: not if all hold too much already.
     pub(crate) fn may_wait(&self, len: usize) -> bool {
-        self.budget.tighten(Bound { frames: 1, bytes: usize::MAX }).bytes >= len
+        self.state.lock().budget.tighten(Bound { frames: 1, bytes: usize::MAX }).bytes >= len
     }
 }
 
 impl State {
     /// Whether a message fits, beside those of the senders that have waited longer.
-    pub(super) fn has_room(&self, len: usize, sender: Option<&Arc<Sender>>, budget: &Budget) -> bool {
+    pub(super) fn has_room(&self, len: usize, sender: Option<&Arc<Sender>>) -> bool {
         let waits_longer = |waiter: &&Waiter| sender.is_none_or(|sender| !Arc::ptr_eq(&waiter.sender, sender));
         let before = self.room.iter().take_while(waits_longer).filter(|waiter| waiter.sender.has_room(waiter.len));
         let held = before.fold(self.held(), |held, waiter| held.with(waiter.len));
-        sender.is_none_or(|sender| sender.has_room(len)) && held.leaves_room(len, budget.tighten(self.bound))
+        sender.is_none_or(|sender| sender.has_room(len)) && held.leaves_room(len, self.budget.tighten(self.bound))
     }
 
     /// To wake those for whom there is room now.
-    pub(super) fn next_in_line(&mut self, budget: &Budget) -> Vec<Waker> {
-        let (mut held, bound) = (self.held(), budget.tighten(self.bound));
+    pub(super) fn next_in_line(&mut self) -> Vec<Waker> {
+        let (mut held, bound) = (self.held(), self.budget.tighten(self.bound));
         let mut next = Vec::new();
         for Waiter { len, waker, .. } in self.room.iter_mut().filter(|waiter| waiter.sender.has_room(waiter.len)) {
             if !held.leaves_room(*len, bound) {
@@ -88,10 +88,10 @@ impl State {
     }
 
     /// A sender, whichever of its connections it is, leaves the line. Gives whom to wake: it, and who has room now.
-    pub(super) fn leave_line(&mut self, sender: &Arc<Sender>, budget: &Budget) -> Vec<Waker> {
+    pub(super) fn leave_line(&mut self, sender: &Arc<Sender>) -> Vec<Waker> {
         let left = self.room.extract_if(.., |waiter| Arc::ptr_eq(&waiter.sender, sender));
         let mut wakers: Vec<Waker> = left.filter_map(|waiter| waiter.waker).collect();
-        wakers.extend(self.next_in_line(budget));
+        wakers.extend(self.next_in_line());
         wakers
     }
 

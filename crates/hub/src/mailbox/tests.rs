@@ -9,7 +9,7 @@ use super::*;
 const SMALL: Bound = Bound { frames: 2, bytes: 10 };
 
 fn empty() -> Inbox {
-    Inbox::new(SMALL, &Arc::new(Budget::new(usize::MAX)))
+    Inbox::new(SMALL, Arc::new(Budget::new(usize::MAX)))
 }
 
 fn sender(share: Bound) -> Arc<Sender> {
@@ -59,7 +59,7 @@ fn room_wakes_who_waits_for_it() {
 
 #[test]
 fn a_large_message_that_waits_is_not_passed_by_small_ones_for_ever() {
-    let inbox = Inbox::new(Bound { frames: 99, bytes: 30 }, &Arc::new(Budget::new(usize::MAX)));
+    let inbox = Inbox::new(Bound { frames: 99, bytes: 30 }, Arc::new(Budget::new(usize::MAX)));
     let share = Bound { frames: 9, bytes: 30 };
     let [large, small, third] = [(); 3].map(|()| inbox.mailbox().supersede(&sender(share)).0);
     let push = |text: &str, permit| inbox.mailbox().push_from(text.into(), permit);
@@ -78,7 +78,7 @@ fn a_large_message_that_waits_is_not_passed_by_small_ones_for_ever() {
 
 #[test]
 fn one_who_leaves_holds_nobody_up() {
-    let inbox = Inbox::new(Bound { frames: 99, bytes: 30 }, &Arc::new(Budget::new(usize::MAX)));
+    let inbox = Inbox::new(Bound { frames: 99, bytes: 30 }, Arc::new(Budget::new(usize::MAX)));
     let share = Bound { frames: 9, bytes: 30 };
     let former = sender(share);
     let [(large, _), (small, _)] = [&former, &sender(share)].map(|sender| inbox.mailbox().supersede(sender));
@@ -104,7 +104,7 @@ fn one_who_leaves_holds_nobody_up() {
 #[test]
 fn what_waits_counts_and_does_not_wait_when_all_hold_too_much() {
     let budget = Arc::new(Budget::new(64 * 1024));
-    let inbox = Inbox::new(SMALL, &budget);
+    let inbox = Inbox::new(SMALL, Arc::clone(&budget));
     let (permit, _) = inbox.mailbox().supersede(&sender(SMALL));
     inbox.mailbox().push("1234567890".into()).expect("room");
     assert!(inbox.mailbox().may_wait(100 * 1024));
@@ -190,7 +190,7 @@ fn a_peer_that_reads_no_replies_is_not_read() {
 
 #[test]
 fn one_sender_has_its_share_and_leaves_room_for_others() {
-    let inbox = Inbox::new(Bound { frames: 9, bytes: 99 }, &Arc::new(Budget::new(usize::MAX)));
+    let inbox = Inbox::new(Bound { frames: 9, bytes: 99 }, Arc::new(Budget::new(usize::MAX)));
     let share = Bound { frames: 2, bytes: 10 };
     let (greedy, _) = inbox.mailbox().supersede(&sender(share));
     let (modest, _) = inbox.mailbox().supersede(&sender(share));
@@ -225,7 +225,7 @@ impl Wakes {
 
 #[test]
 fn a_sender_is_woken_when_there_is_room_for_its_message_and_not_before() {
-    let inbox = Inbox::new(Bound { frames: 9, bytes: 30 }, &Arc::new(Budget::new(usize::MAX)));
+    let inbox = Inbox::new(Bound { frames: 9, bytes: 30 }, Arc::new(Budget::new(usize::MAX)));
     let share = Bound { frames: 1, bytes: 10 };
     let [a, b, wide] =
         [share, share, Bound { frames: 9, bytes: 99 }].map(|share| inbox.mailbox().supersede(&sender(share)).0);
@@ -283,7 +283,7 @@ fn what_nobody_will_read_counts_as_not_taken() {
 
 #[test]
 fn a_client_that_resumes_gets_what_it_has_not_had_once_and_in_order() {
-    let first = Inbox::new(Bound { frames: 9, bytes: 99 }, &Arc::new(Budget::new(usize::MAX)));
+    let first = Inbox::new(Bound { frames: 9, bytes: 99 }, Arc::new(Budget::new(usize::MAX)));
     first.mailbox().keep_history(SMALL);
     first.mailbox().reply("config".into());
     for text in ["a", "b", "c"] {
@@ -317,7 +317,7 @@ fn a_client_that_resumes_gets_what_it_has_not_had_once_and_in_order() {
 
 #[test]
 fn what_came_back_with_a_pong_is_not_kept() {
-    let inbox = Inbox::new(Bound { frames: 9, bytes: 99 }, &Arc::new(Budget::new(usize::MAX)));
+    let inbox = Inbox::new(Bound { frames: 9, bytes: 99 }, Arc::new(Budget::new(usize::MAX)));
     assert_eq!(inbox.mark(), None);
     inbox.mailbox().keep_history(SMALL);
     for text in ["a", "b"] {
@@ -338,7 +338,7 @@ fn what_came_back_with_a_pong_is_not_kept() {
 fn when_all_hold_too_much_each_may_hold_a_little() {
     let budget = Arc::new(Budget::new(100_000));
     let wide = Bound { frames: 99, bytes: 1_000_000 };
-    let (large, small) = (Inbox::new(wide, &budget), Inbox::new(wide, &budget));
+    let (large, small) = (Inbox::new(wide, Arc::clone(&budget)), Inbox::new(wide, Arc::clone(&budget)));
     let text = || "x".repeat(10_000);
     for _ in 0..11 {
         large.mailbox().push(text()).expect("room");
@@ -357,14 +357,14 @@ fn when_all_hold_too_much_each_may_hold_a_little() {
 fn what_is_to_be_sent_again_counts_until_it_is_read() {
     let budget = Arc::new(Budget::new(usize::MAX));
     let wide = Bound { frames: 99, bytes: 1_000_000 };
-    let first = Inbox::new(wide, &budget);
+    let first = Inbox::new(wide, Arc::clone(&budget));
     first.mailbox().keep_history(wide);
     (0..2).for_each(|_| first.mailbox().push("x".repeat(40_960)).expect("room"));
     take(&first, 9);
     take(&first, 9);
     assert_eq!(budget.used(), 81_920, "kept");
     let resume = || {
-        let connection = Inbox::new(wide, &budget);
+        let connection = Inbox::new(wide, Arc::clone(&budget));
         first.mailbox().resume(connection.mailbox(), Had::OfCount(0, Some(0)), |_, _| String::new()).expect("open").0
     };
     resume();
@@ -373,6 +373,12 @@ fn what_is_to_be_sent_again_counts_until_it_is_read() {
     assert_eq!(budget.used(), 163_840, "what was not read is queued once");
     take(&again, 2);
     assert_eq!(budget.used(), 122_880);
+    // It comes back from elsewhere.
+    let another = Arc::new(Budget::new(usize::MAX));
+    let connection = Inbox::new(wide, Arc::clone(&another));
+    let had = Had::OfCount(0, Some(0));
+    let again = first.mailbox().resume(connection.mailbox(), had, |_, _| String::new()).expect("open").0;
+    assert_eq!((budget.used(), another.used()), (0, 163_840));
     again.abandon();
-    assert_eq!(budget.used(), 0);
+    assert_eq!(another.used(), 0);
 }

@@ -53,7 +53,7 @@ impl ClientSeat {
         Self {
             registry: registry.clone(),
             session: ClientSession::default(),
-            inbox: Inbox::new(registry.settings().client_queue, &registry.shared().budget),
+            inbox: Inbox::new(registry.settings().client_queue, registry.shared().budgets.of(options.owner.as_ref())),
             link: Link::None,
             blocked: None,
             depth: options.depth,
@@ -157,7 +157,7 @@ impl ClientSeat {
         // What its device sends is kept where it was; its last words come from a mailbox of its own.
         self.blocked = None;
         self.parts = true;
-        self.inbox = Inbox::new(self.registry.settings().client_queue, &self.registry.shared().budget);
+        self.inbox = self.inbox.another(self.registry.settings().client_queue);
         refuse(&self.registry, &self.inbox, &Reject::CredentialExpired)
     }
 
@@ -173,7 +173,7 @@ impl ClientSeat {
     pub(super) fn on_cut(&mut self) -> Next {
         if !self.inbox.is_current() {
             // Its last words come from a mailbox of its own.
-            self.inbox = Inbox::new(self.registry.settings().client_queue, &self.registry.shared().budget);
+            self.inbox = self.inbox.another(self.registry.settings().client_queue);
             self.inbox.mailbox().seal(None, CloseCode::TakenOver);
         }
         self.leave();

@@ -42,7 +42,7 @@ impl DeviceSeat {
         Self {
             registry: registry.clone(),
             session: DeviceSession::new(options.device_info_bytes),
-            inbox: Inbox::new(registry.settings().device_queue, &registry.shared().budget),
+            inbox: Inbox::new(registry.settings().device_queue, registry.shared().budgets.of(options.owner.as_ref())),
             registration: None,
             lost: None,
             stopping: None,
@@ -272,6 +272,6 @@ impl DeviceSeat {
 
     /// Leaves the device's mailbox to its next connection.
     fn detach(&mut self) {
-        self.inbox = Inbox::new(self.registry.settings().device_queue, &self.registry.shared().budget);
+        self.inbox = self.inbox.another(self.registry.settings().device_queue);
     }
 }

@@ -1,9 +1,10 @@
 //! What an attacker with patience could do, and can't.
 
+use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use cuttlebone_hub::{Bound, Next, SeatOptions, Settings};
+use cuttlebone_hub::{Bound, Next, Owner, Party, Realm, Registry, SeatOptions, Settings};
 use cuttlebone_proto::CloseCode;
 
 use crate::peer::{OPTIONS, Peer, registry, registry_of, registry_with_ids, token};
@@ -129,6 +130,58 @@ fn a_large_message_does_not_wait_for_room_when_all_hold_too_much() {
     let got = large.received();
     assert!(got[0].contains("device_too_slow") && got[1] == "close 1013", "{got:?}");
     assert!(matches!(small.forward(&text(10_000)), Next::Paused));
+}
+
+fn owned_by(name: &str, realm: Realm) -> SeatOptions {
+    let party = Party { identity: name.into(), realm: realm.clone(), prefix: None };
+    SeatOptions { party: Some(Arc::new(party)), owner: Some(Owner { realm, name: name.into() }), ..OPTIONS }
+}
+
+/// A device that reads nothing.
+fn unread(hub: &Registry, options: &SeatOptions, id: &str) -> Peer {
+    let mut device = Peer::device_with(hub, options);
+    device.send(&format!(r#"{{"message_type":"register","device_id":"{id}","device_info":1}}"#));
+    device
+}
+
+/// Whether a message of so many bytes finds room at a device of that realm.
+fn finds_room(hub: &Registry, realm: Realm, id: &str, bytes: usize) -> bool {
+    let mut client = Peer::client_with(hub, &owned_by("viewer", realm));
+    client.send(&format!(r#"{{"message_type":"connect","device_id":"{id}"}}"#));
+    matches!(client.forward(&format!("\"{}\"", "x".repeat(bytes))), Next::Continue)
+}
+
+/// T31: what one holds, what its realm holds and what all hold are less than the bound together.
+#[test]
+fn t31_what_one_leaves_unread_takes_no_room_from_others() {
+    let hub = registry(Settings { all_queues_bytes: 300_000, ..Settings::default() });
+    let common = |id, bytes| finds_room(&hub, Realm::Common, id, bytes);
+    let _hogged = unread(&hub, &owned_by("hog", Realm::Common), "a");
+    assert!(common("a", 120_000) && !common("a", 60_000), "a third");
+    let _calm = unread(&hub, &owned_by("calm", Realm::Common), "b");
+    assert!(common("b", 60_000));
+    let _late = unread(&hub, &owned_by("late", Realm::Common), "c");
+    assert!(common("c", 1_000) && !common("c", 60_000), "half of all is this realm's; a little is always there");
+    let tenant = Realm::Tenant("t".into());
+    let _of_tenant = unread(&hub, &owned_by("x", tenant.clone()), "a");
+    assert!(finds_room(&hub, tenant, "a", 60_000));
+}
+
+/// T31: whoever takes a device over has what is held for it.
+#[test]
+fn t31_what_is_held_for_a_device_is_held_for_whoever_has_it() {
+    let hub = registry(Settings { all_queues_bytes: 300_000, ..Settings::default() });
+    let common = |id, bytes| finds_room(&hub, Realm::Common, id, bytes);
+    // Nobody is known here: they come from two addresses.
+    let [former, next] = ["former", "next"].map(|name| SeatOptions { party: None, ..owned_by(name, Realm::Common) });
+    let mut held = unread(&hub, &former, "a");
+    assert!(common("a", 120_000));
+    held.seat.on_broken(held.now);
+    let (_next, _of_next, _of_former) =
+        (unread(&hub, &next, "a"), unread(&hub, &next, "b"), unread(&hub, &former, "c"));
+    // One always finds room where there is nothing.
+    assert!(common("b", 1_000) && common("c", 1_000));
+    assert!(!common("b", 60_000) && common("c", 60_000));
 }
 
 #[test]

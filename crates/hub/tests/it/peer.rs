@@ -34,6 +34,7 @@ pub(crate) const OPTIONS: SeatOptions = SeatOptions {
     first_message: Duration::from_secs(10),
     small_reader: false,
     party: None,
+    owner: None,
 };
 
 /// A `config` that tells nobody anything.

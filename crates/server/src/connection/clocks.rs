@@ -289,6 +289,7 @@ mod tests {
             first_message: SECOND * 60,
             small_reader: false,
             party: None,
+            owner: None,
         };
         let seat = Seat::client(&app.registry, &options, clock::now().into_std());
         let mut clocks = Clocks::new(Arc::clone(&app.settings), clock::now());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cuttlebone_server::Rate;
+use cuttlebone_server::{LimitSettings, MemorySettings, Rate};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
 
@@ -72,6 +72,38 @@ async fn t31_pair_that_does_twenty_times_too_much_costs_another_pair_nothing() {
     took.sort_unstable();
     assert!(took[50] < Duration::from_millis(50), "half of them took longer than {:?}", took[50]);
     assert!(server.metric(r#"cuttlebone_rate_pauses_total{bucket="messages"}"#).await > 0);
+}
+
+/// Whoever reads nothing leaves room in the queues to others: a third of it is the most that one may hold.
+#[tokio::test]
+async fn t31_what_one_address_leaves_unread_is_a_third_of_all_queues() {
+    const ALL: u64 = 43 << 20;
+    let server = Running::with(|settings| {
+        settings.limits = LimitSettings::OFF;
+        settings.memory = MemorySettings { limit: Some(ALL * 100), queues_percent: 1, ..MemorySettings::default() };
+    });
+    let mut device = RawWs::device(&server, "d").await;
+    let mut unread = Vec::new();
+    for _ in 0..40 {
+        let mut client = RawWs::client(&server, "d").await;
+        client.text(TO_DEVICE).await;
+        // Of some it hears that they were too slow.
+        let told = loop {
+            match device.next().await {
+                Sent::Text(text) if text.contains("client_msg") => break text,
+                Sent::Text(text) => assert!(text.contains("client_disconnected"), "{text}"),
+                other => assert_eq!(other, Sent::Ping),
+            }
+        };
+        let id = told.split("\"client_id\":").nth(1).and_then(|rest| rest.split(',').next()).expect("of whom");
+        let payload = "x".repeat(45_000);
+        let text = format!(r#"{{"message_type":"forward","client_id":{id},"payload":"{payload}"}}"#);
+        device.send(&frame(TEXT, text.as_bytes()).repeat(24)).await;
+        unread.push(client);
+    }
+    server.until_metric("cuttlebone_queued_bytes", |bytes| bytes > ALL / 4).await;
+    let queued = server.metric("cuttlebone_queued_bytes").await;
+    assert!(queued < ALL * 2 / 5, "{queued} of {ALL}");
 }
 
 #[tokio::test]

@@ -35,7 +35,11 @@ fn rule(raw: &RawUser) -> Result<UserRule, (&'static str, String)> {
         (None, Some(group)) => Who::Group(number(Kind::Group, ".group", group)?),
         _ => return Err(("", "needs either user or group".into())),
     };
-    let fields =
-        UserFields { name: &raw.name, roles: &raw.roles, devices: &raw.devices, tenant: raw.tenant.as_deref() };
+    let fields = UserFields {
+        name: &raw.name,
+        roles: &raw.roles,
+        devices: raw.devices.as_deref(),
+        tenant: raw.tenant.as_deref(),
+    };
     UserRule::new(who, fields).map_err(|fault| ("", fault.to_string()))
 }
