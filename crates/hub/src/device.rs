@@ -151,7 +151,7 @@ impl Device {
         let reject = Reject::TooLargeForDevice;
         let state = self.state.lock();
         for client in senders.iter().filter_map(|sender| state.clients.get(&sender.client_id())) {
-            client.mailbox.reply(encode::error(&reject));
+            client.mailbox.report(encode::error(&reject));
             shared.observer.rejected(&reject);
         }
     }

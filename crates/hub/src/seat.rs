@@ -230,7 +230,11 @@ fn refuse(registry: &Registry, inbox: &Inbox, reject: &Reject) -> Next {
             Next::Closing
         }
         None => {
-            inbox.mailbox().reply(error);
+            match reject {
+                // It counts as taken: who comes back does not send it again.
+                Reject::TooLargeForDevice => inbox.mailbox().report(error),
+                _ => inbox.mailbox().reply(error),
+            }
             Next::Continue
         }
     }

@@ -101,6 +101,30 @@ fn a_message_that_waited_for_room_is_refused_when_the_device_is_back_and_can_not
     assert_eq!(client.received().len(), 1, "the error");
 }
 
+/// It counts as taken, so nobody else tells it.
+#[test]
+fn a_client_that_comes_back_hears_of_a_message_that_its_device_can_not_read() {
+    for is_away in [false, true] {
+        let hub = registry(Settings::default());
+        let small = SeatOptions { small_reader: true, ..OPTIONS };
+        let mut device = Peer::device_with(&hub, if is_away { &OPTIONS } else { &small });
+        device.register("1");
+        let mut client = Peer::resuming(&hub, "true");
+        let token = token(&client.received()[1]);
+        client.forward(&format!("\"{}\"", "x".repeat(70_000)));
+        client.seat.on_broken(client.now);
+        let mut next = Peer::device_with(&hub, &small);
+        if is_away {
+            device.seat.on_broken(device.now);
+            next.register("1");
+        }
+        let mut back = Peer::resuming(&hub, &format!(r#""{token}","cuttlebone_received":0"#));
+        let got = back.received();
+        assert!(got.iter().any(|text| text.contains("too_large_for_device")), "{is_away}: {got:?}");
+        assert!(got.iter().any(|text| text.contains(r#""cuttlebone_received":1"#)), "{is_away}: {got:?}");
+    }
+}
+
 #[test]
 fn histories_keep_to_the_budget_of_all_queues() {
     let hub = registry(Settings { all_queues_bytes: 1 << 20, ..Settings::default() });
