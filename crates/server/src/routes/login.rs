@@ -69,15 +69,11 @@ pub(crate) async fn callback(
     let answer = answer(query.as_deref().unwrap_or_default());
     let sealed = cookie_of(&headers, LOGIN_COOKIES[usize::from(login.is_secure())]);
     let attempt = sealed.and_then(|sealed| login.attempt(sealed));
-    // Who has none has nothing to guess, and may be led here by a page of another site.
-    let may_guess = attempt.is_some();
     let state = answer.as_ref().and_then(|answer| answer.state.as_deref());
     let meant = attempt.filter(|attempt| attempt.is_meant(state));
     let (Some(attempt), Some(answer)) = (meant, answer) else {
-        // It may be an answer that somebody else asked for: the attempt, if there is one, goes on.
-        if may_guess {
-            gate::hold_back(&app, &link).await;
-        }
+        // It may be an answer that somebody else asked for: the attempt, if there is one, goes on. Nobody is held back: a state can't
+        // be guessed, and a page of another site may lead anybody here, and see how long that takes.
         return to(&login.url(&Page::default(), Some(counted(&app, &link, LoginOutcome::Lost))));
     };
     let over = attempt_cookie(login, "", "; Max-Age=0");
