@@ -1,12 +1,13 @@
 //! Devices as the HTTP API shows them, one and all.
 //!
 //! Invariants: 1. what is looked at and written without letting others work is bounded in entries and in bytes; 2. one listing is
-//! written at a time, of each view in turn, and everybody who sees everything in the same view, and asked before it was begun, gets
+//! written at a time, of each view in turn and in that of each reader, and everybody who sees everything in the same view, and asked before it was begun, gets
 //! the same one; 3. what is written and still there, because it is not read or is kept, is bounded in bytes.
 
 mod budget;
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -120,30 +121,54 @@ pub(crate) struct Listings {
     budget: Arc<Budget>,
 }
 
-/// Who may write. However many wait in one view, there is one of it among those who wait for their turn.
+/// Who may write. However many lists one reader wants, one of them waits among those of its view; and however many wait in one
+/// view, one of them among all.
 #[derive(Debug, Default)]
 struct Turns {
     all: tokio::sync::Mutex<()>,
-    /// Those in which somebody waits.
-    views: Mutex<HashMap<View, Arc<tokio::sync::Mutex<()>>>>,
+    views: Lines<View>,
+    readers: Lines<Reader>,
 }
+
+/// The lines in which somebody waits; others are there until they are too many.
+#[derive(Debug)]
+struct Lines<K>(Mutex<HashMap<K, Arc<tokio::sync::Mutex<()>>>>);
 
 /// As long as it is there, nobody else writes.
 struct Turn<'a> {
     _of_all: tokio::sync::MutexGuard<'a, ()>,
     _of_view: tokio::sync::OwnedMutexGuard<()>,
+    _of_reader: tokio::sync::OwnedMutexGuard<()>,
 }
 
 impl Turns {
     /// Cancel safe.
-    async fn take(&self, view: &View) -> Turn<'_> {
-        let own = {
-            let mut views = self.views.lock();
-            views.retain(|_, own| Arc::strong_count(own) > 1);
-            Arc::clone(views.entry(view.clone()).or_default())
+    async fn take(&self, reader: &Reader) -> Turn<'_> {
+        let of_reader = self.readers.first(reader).await;
+        let of_view = self.views.first(&reader.view).await;
+        Turn { _of_all: self.all.lock().await, _of_view: of_view, _of_reader: of_reader }
+    }
+}
+
+impl<K: Eq + Hash + Clone> Lines<K> {
+    /// Waits to be the first in a line.
+    async fn first(&self, key: &K) -> tokio::sync::OwnedMutexGuard<()> {
+        let line = {
+            let mut lines = self.0.lock();
+            if lines.len() == lines.capacity() {
+                lines.retain(|_, line| Arc::strong_count(line) > 1);
+                let most = 2 * lines.len();
+                lines.shrink_to(most);
+            }
+            Arc::clone(lines.entry(key.clone()).or_default())
         };
-        let own = own.lock_owned().await;
-        Turn { _of_all: self.all.lock().await, _of_view: own }
+        line.lock_owned().await
+    }
+}
+
+impl<K> Default for Lines<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
     }
 }
 
@@ -176,7 +201,8 @@ impl Listings {
         {
             return Ok(shared);
         }
-        let _turn = self.turns.take(&view).await;
+        let reader = Reader::of(caller, address);
+        let _turn = self.turns.take(&reader).await;
         let mut devices = Vec::new();
         for (index, device) in registry.list().into_iter().enumerate() {
             if index % LOOKED_AT_ONCE == LOOKED_AT_ONCE - 1 {
@@ -185,7 +211,7 @@ impl Listings {
             devices.extend(Some(device).filter(|device| caller.may_see(&device.address)));
         }
         let text = write(&devices, &view).await;
-        self.within_budget(Reader::of(caller, address), text).map(Listing)
+        self.within_budget(reader, text).map(Listing)
     }
 
     /// Nothing is written as long as this is there.
@@ -212,7 +238,8 @@ impl Listings {
         if let Some(listing) = self.known(&view, wanted) {
             return Ok(listing);
         }
-        let _turn = self.turns.take(&view).await;
+        let reader = Reader { view: view.clone(), who: Who::All };
+        let _turn = self.turns.take(&reader).await;
         if let Some(listing) = self.known(&view, wanted) {
             return Ok(listing);
         }
@@ -222,7 +249,7 @@ impl Listings {
         let text = write(&devices, &view).await;
         // It takes the place of the one before.
         self.newest.lock().remove(&view);
-        let listing = Listing(self.within_budget(Reader { view: view.clone(), who: Who::All }, text)?);
+        let listing = Listing(self.within_budget(reader, text)?);
         self.keep(view, version, &listing);
         Ok(listing)
     }
@@ -396,23 +423,41 @@ mod tests {
         assert!(listings.current(COMMON, &app.registry).await.is_ok());
     }
 
-    /// However many lists of one tenant are asked for, and however long each takes.
+    fn reader(tenant: &str, name: &str) -> Reader {
+        Reader { view: View::Of(Realm::Tenant(tenant.into())), who: Who::Principal(name.into()) }
+    }
+
+    /// However many lists one reader wants, or several of one tenant, and however long each takes.
     #[tokio::test]
-    async fn views_take_turns() {
+    async fn readers_take_turns_and_views_do() {
         let turns = Turns::default();
-        let [busy, other] = ["busy", "other"].map(|tenant| View::Of(Realm::Tenant(tenant.into())));
+        let [busy, same, other] =
+            [("busy", "a"), ("busy", "b"), ("other", "a")].map(|(tenant, name)| reader(tenant, name));
         let held = turns.all.lock().await;
         let order = Mutex::new(Vec::new());
-        let list = async |view: &View, number: u8| {
-            let _turn = turns.take(view).await;
+        let list = async |reader: &Reader, number: u8| {
+            let _turn = turns.take(reader).await;
             order.lock().push(number);
             yield_now().await;
         };
         let release = async { drop(held) };
-        tokio::join!(biased; list(&busy, 1), list(&busy, 2), list(&busy, 3), list(&other, 4), release);
-        assert_eq!(*order.lock(), [1, 4, 2, 3]);
-        drop(turns.take(&other).await);
-        assert_eq!(turns.views.lock().len(), 1, "those in which nobody waits are forgotten");
+        let first = async { tokio::join!(biased; list(&busy, 1), list(&busy, 2), list(&busy, 3)) };
+        tokio::join!(biased; first, list(&same, 4), list(&other, 5), release);
+        assert_eq!(*order.lock(), [1, 5, 4, 2, 3]);
+    }
+
+    #[tokio::test]
+    async fn lines_in_which_nobody_waits_are_forgotten() {
+        let turns = Turns::default();
+        let waiting = reader("t", "waits");
+        let waits = turns.take(&waiting).await;
+        for number in 0..1000 {
+            drop(turns.readers.first(&reader("t", &number.to_string())).await);
+        }
+        assert!(turns.readers.0.lock().len() < 8);
+        let again = turns.readers.first(&waiting);
+        assert!(tokio::time::timeout(std::time::Duration::ZERO, again).await.is_err(), "one line for each");
+        drop(waits);
     }
 
     #[tokio::test]
