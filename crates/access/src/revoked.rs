@@ -43,10 +43,7 @@ impl Revoked {
                 faults.push(LineFault { line, fault: TokenFault::TooManyLines(Self::MOST_LINES) });
                 break;
             }
-            let marks = words.match_indices('#').filter_map(|(at, _)| words.get(..at));
-            let before =
-                marks.filter(|before| before.ends_with(char::is_whitespace)).map(str::trim_end).take(MOST_MARKS);
-            let named: Vec<String> = before.chain([words]).filter_map(somebody).collect();
+            let named: Vec<String> = before_marks(words).chain([words]).filter_map(somebody).collect();
             if named.is_empty() {
                 faults.push(LineFault { line, fault: TokenFault::Revoked });
             }
@@ -55,9 +52,11 @@ impl Revoked {
         if faults.is_empty() { Ok(Self(Arc::new(revoked))) } else { Err(faults) }
     }
 
-    /// The issuers that are named, of what they sign (`jwt`, `jti`) or of whom they sign in (`oidc`).
+    /// The issuers that are named, of what they sign (`jwt`, `jti`) or of whom they sign in (`oidc`), once for each line.
     pub fn issuers(&self) -> impl Iterator<Item = (&str, &str)> {
-        let of_issuers = self.0.iter().filter_map(|who| who.split_once(':'));
+        let is_with_comment = |who: &&str| before_marks(who).any(|before| self.0.contains(before));
+        let of_issuers = self.0.iter().map(|who| &**who).filter(move |who| !is_with_comment(who));
+        let of_issuers = of_issuers.filter_map(|who| who.split_once(':'));
         let of_issuers = of_issuers.filter(|(kind, _)| matches!(*kind, "jwt" | "jti" | "oidc"));
         of_issuers.filter_map(|(kind, rest)| Some((kind, rest.split_once('#')?.0)))
     }
@@ -75,6 +74,12 @@ impl Revoked {
         };
         self.0.contains(principal.identity()) || id.is_some_and(|id| self.0.contains(id.as_str()))
     }
+}
+
+/// What stands before each `#` with a space before it, where a comment may begin.
+fn before_marks(line: &str) -> impl Iterator<Item = &str> {
+    let marks = line.match_indices('#').filter_map(|(at, _)| line.get(..at));
+    marks.filter(|before| before.ends_with(char::is_whitespace)).map(str::trim_end).take(MOST_MARKS)
 }
 
 /// Who a line names: as it stands there, or in quotes, so that a name may begin or end with a space.
@@ -134,6 +139,7 @@ mod tests {
         let mut names: Vec<&str> = revoked.0.iter().map(|name| &**name).collect();
         names.sort_unstable();
         assert_eq!(names, ["hook:x #1", "jwt:a#bob", "jwt:a#bob  #2 of two", "oidc:a#eve ", "token:cam-7"]);
+        assert_eq!(revoked.issuers().count(), 2, "one for each line");
         assert!(Revoked::parse("nobody # token:a").is_err());
     }
 

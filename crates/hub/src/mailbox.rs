@@ -248,7 +248,7 @@ impl Mailbox {
         state.belong(budget);
         let too_long = state.drop_longer_than(longest);
         (state.bound, state.longest) = (bound, longest);
-        let (reader, waker) = state.hand_over(carried, Some(greeting), Vec::new());
+        let (reader, waker) = state.hand_over(carried, Some(greeting), Vec::new(), Vec::new());
         state.charge();
         drop(state);
         wake(waker);
@@ -278,13 +278,15 @@ impl Mailbox {
             Had::Unknown => (history.after(0), false),
         };
         let is_whole = is_whole && replay.is_some();
+        let reports = history.take_reports();
         if replay.is_none() {
             history.forget();
         }
         let count = history.count();
         let (carried, budget) = former.hand_on();
         state.belong(budget);
-        let (reader, waker) = state.hand_over(carried, Some(greeting(is_whole, count)), replay.unwrap_or_default());
+        let (reader, waker) =
+            state.hand_over(carried, Some(greeting(is_whole, count)), replay.unwrap_or_default(), reports);
         state.charge();
         drop(state);
         wake(waker);
@@ -367,17 +369,19 @@ impl State {
         self.charged = self.budget.change(self.charged, self.bytes + kept + self.replay + self.waiting_bytes());
     }
 
-    /// A new reader's queue: what it has so far, the greeting, what it asked for again, what is queued.
+    /// A new reader's queue: what it has so far, the greeting, what it asked for again, what else it may not have had, what is
+    /// queued.
     fn hand_over(
         &mut self,
         carried: VecDeque<Entry>,
         greeting: Option<String>,
         replay: Vec<String>,
+        reports: Vec<String>,
     ) -> (u32, Option<Waker>) {
         // What was asked for before and not read is asked for again.
         self.queue.retain(|entry| !matches!(entry, Entry::Reply(_) | Entry::Replay(_)));
         self.replay = replay.iter().map(String::len).sum();
-        let replay = replay.into_iter().map(Entry::Replay);
+        let replay = replay.into_iter().map(Entry::Replay).chain(reports.into_iter().map(Entry::Report));
         let front = carried.into_iter().chain(greeting.map(Entry::Reply)).chain(replay);
         let mut queue: VecDeque<Entry> = front.collect();
         queue.append(&mut self.queue);
@@ -420,7 +424,14 @@ impl State {
                 }
                 Item::Text(text)
             }
-            Entry::Reply(text) | Entry::Report(text) => {
+            Entry::Report(text) => {
+                self.replies = self.replies.saturating_sub(1);
+                if let Some(history) = &mut self.history {
+                    history.keep_report(&text, &self.budget);
+                }
+                Item::Text(text)
+            }
+            Entry::Reply(text) => {
                 self.replies = self.replies.saturating_sub(1);
                 Item::Text(text)
             }

@@ -9,6 +9,11 @@ use crate::settings::Bound;
 #[derive(Debug)]
 pub(super) struct History {
     kept: VecDeque<String>,
+    /// The server's own that it must have had, and of which it is not known whether it has.
+    reports: VecDeque<String>,
+    /// How many of them there were when the last ping was sent.
+    marked: usize,
+    /// Of both.
     bytes: usize,
     bound: Bound,
     /// Forwards that were sent since counting began, those that are not kept any more included.
@@ -19,7 +24,7 @@ pub(super) struct History {
 
 impl History {
     pub(super) fn new(bound: Bound) -> Self {
-        Self { kept: VecDeque::new(), bytes: 0, bound, sent: 0, count: 0 }
+        Self { kept: VecDeque::new(), reports: VecDeque::new(), marked: 0, bytes: 0, bound, sent: 0, count: 0 }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -47,8 +52,39 @@ impl History {
     /// Keeps what the bound of the moment allows: when all hold too much, a little only.
     pub(super) fn trim(&mut self, budget: &Budget) {
         let bound = budget.tighten(self.bound);
-        while self.kept.len() > bound.frames || self.bytes > bound.bytes {
+        while self.kept.len() > bound.frames || (self.bytes > bound.bytes && !self.kept.is_empty()) {
             self.drop_first();
+        }
+        while self.reports.len() > bound.frames || (self.bytes > bound.bytes && !self.reports.is_empty()) {
+            self.drop_report();
+        }
+    }
+
+    /// Keeps a report that is sent now.
+    pub(super) fn keep_report(&mut self, text: &str, budget: &Budget) {
+        self.bytes += text.len();
+        self.reports.push_back(text.to_owned());
+        self.trim(budget);
+    }
+
+    /// Reports that the peer may not have had.
+    pub(super) fn take_reports(&mut self) -> Vec<String> {
+        let mut reports = Vec::with_capacity(self.reports.len());
+        while let Some(text) = self.drop_report() {
+            reports.push(text);
+        }
+        reports
+    }
+
+    /// A ping is sent.
+    pub(super) fn mark(&mut self) {
+        self.marked = self.reports.len();
+    }
+
+    /// It came back.
+    pub(super) fn confirm_reports(&mut self) {
+        while self.marked > 0 {
+            self.drop_report();
         }
     }
 
@@ -75,6 +111,13 @@ impl History {
     /// Counts from 0 again.
     pub(super) fn forget(&mut self) {
         *self = Self { count: self.count.wrapping_add(1), ..Self::new(self.bound) };
+    }
+
+    fn drop_report(&mut self) -> Option<String> {
+        self.marked = self.marked.saturating_sub(1);
+        let text = self.reports.pop_front()?;
+        self.bytes -= text.len();
+        Some(text)
     }
 
     fn drop_first(&mut self) {

@@ -131,6 +131,7 @@ impl Inbox {
         // A peer may leave pings unanswered, or answer them with something else: what it makes us keep is bounded all the same.
         if let Some(history) = &mut state.history {
             history.trim(&state.budget);
+            history.mark();
         }
         state.charge();
         let unread = state.queue.iter().filter(|entry| matches!(entry, Entry::Replay(_))).count();
@@ -144,7 +145,9 @@ impl Inbox {
         if state.reader == self.reader
             && let Some(history) = &mut state.history
         {
-            history.confirm(mark);
+            if history.confirm(mark) {
+                history.confirm_reports();
+            }
             state.charge();
         }
     }

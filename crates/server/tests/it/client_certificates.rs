@@ -208,12 +208,16 @@ async fn t20_certificate_that_is_needed_has_to_stay_good() {
     assert_eq!(ends.status(&asking.server, WHOAMI, "").await, 200);
     first.expect_taken_back().await;
     assert!(unix_now() >= end, "not before");
+    let over = [("device_id", "a".into()), ("outcome", "expired".into())];
+    asking.server.until_audited("credential", &over).await;
     // By a session of TLS that began before, or not at all.
     assert_ne!(ends.status(&asking.server, WHOAMI, "").await, 200);
     assert_eq!(stays.status(&asking.server, WHOAMI, "").await, 200);
     // Nothing but what is asked after the handshake. It counts for who was here before it was needed, and for proxies.
     asking.server.handle.set_access(needing(&new));
     second.expect_taken_back().await;
+    let over = [("device_id", "b".into()), ("outcome", "revoked".into())];
+    asking.server.until_audited("credential", &over).await;
     assert_eq!(stays.status(&asking.server, WHOAMI, "").await, 401);
 }
 
@@ -268,6 +272,7 @@ async fn t20_lease_by_a_certificate_ends_when_nobody_vouches_any_more() {
     // It is over by itself: that takes no lease back.
     device.expect_taken_back().await;
     assert!(unix_now() > first_end);
+    asking.server.until_audited("credential", &[("outcome", "expired".into())]).await;
     assert_eq!(ask("GET").await, 401);
     tokio::time::sleep(Duration::from_secs(2)).await;
     // One that could not have vouched for it when the lease was taken.
