@@ -95,7 +95,7 @@ impl Budgets {
         self.all.used()
     }
 
-    /// That of a owner; of nobody in particular, that of all.
+    /// That of an owner; of nobody in particular, that of all.
     pub(crate) fn of(&self, owner: Option<&Owner>) -> Arc<Budget> {
         let Some(owner) = owner else { return Arc::clone(&self.all) };
         let realm = self.realms.lock().find(&owner.realm, &self.all);

@@ -79,7 +79,7 @@ pub(super) fn certificate(
         "off" => {
             let named = [("tls.cert_file", &tls.cert_file), ("tls.key_file", &tls.key_file)];
             for (key, _) in named.into_iter().filter(|(_, path)| !path.is_empty()) {
-                check.fault(key, "is used with tls.mode = \"files\" alone, which is \"off\"");
+                check.fault(key, "is used with tls.mode = \"files\" alone, and tls.mode is \"off\"");
             }
             (None, None)
         }
