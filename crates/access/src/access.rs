@@ -61,8 +61,9 @@ pub struct Access {
     /// Certificates that were found good, by their own hash: whoever vouches for one does so whatever is sent along. And what was
     /// found good for nothing, by the hash of all of it.
     recognised: Arc<Recent<Verified>>,
-    /// When certificates are good, by their own hash, that are needed for a connection.
-    vouched: Arc<Recent<Range<u64>>>,
+    /// When certificates are good, by their own hash, that are needed for a connection; and, by the hash of all of it, what was found
+    /// not to be.
+    vouched: Arc<Recent<Vouched>>,
 }
 
 /// What a token or a certificate stands for during this time.
@@ -70,6 +71,13 @@ pub struct Access {
 struct Verified {
     outcome: Result<Arc<Principal>, Denied>,
     good: Range<u64>,
+}
+
+/// Whether a certificate is good during this time.
+#[derive(Clone)]
+struct Vouched {
+    is_good: bool,
+    during: Range<u64>,
 }
 
 /// For how many seconds it is remembered that a certificate stands for nobody: whoever has one can show it with each request, where
@@ -158,12 +166,7 @@ impl Access {
     /// # Errors
     /// Why it is not accepted. Who presented it is not told.
     pub fn authenticate_certificate(&self, chain: &Chain, now: u64) -> Result<Arc<Principal>, Denied> {
-        let known = self.known(chain.own_hash(), now).or_else(|| self.known(chain.hash(), now));
-        let found = known.unwrap_or_else(|| {
-            let nobody = |denied| Verified { outcome: Err(denied), good: now..now + DENIED };
-            self.by_certificate(chain, now).inspect_err(|denied| self.recognised.keep(*chain.hash(), nobody(*denied)))
-        });
-        self.unless_revoked(found?)
+        self.unless_revoked(self.by_certificate_now(chain, chain.judged_at(now))?)
     }
 
     /// Whether a principal that another `Access` gave is still good: its credential is still accepted here, and means exactly
@@ -177,8 +180,11 @@ impl Access {
     /// be when it was shown, or earlier. `now` is in seconds since 1970.
     #[must_use]
     pub fn accepts(&self, principal: &Principal, chain: Option<&Chain>, now: u64) -> bool {
-        let is_over = principal.is_over(now) && !principal.is_of_certificate();
-        !is_over && self.is_still_good_by(principal, chain, now)
+        let Origin::Certificate(_) = principal.origin() else {
+            return !principal.is_over(now) && self.is_still_good(principal);
+        };
+        let found = chain.and_then(|chain| self.by_certificate_now(chain, chain.judged_at(now)).ok());
+        found.is_some_and(|found| found.is_same_but_for_its_end(principal)) && !self.settings.revoked.has(principal)
     }
 
     /// Whether one is still good on whose connection `chain` was shown. If a certificate stands for it, that is good `at` a time, in
@@ -196,8 +202,8 @@ impl Access {
             }
             // Whoever asks the hook says so.
             Origin::Hook(standing) => !standing.has_ended(),
-            Origin::Certificate(shown) => chain.is_some_and(|chain| {
-                let found = self.by_certificate(chain, shown.judged_at(at));
+            Origin::Certificate(_) => chain.is_some_and(|chain| {
+                let found = self.by_certificate(chain, chain.judged_at(at));
                 found.is_ok_and(|found| found.is_same_but_for_its_end(principal))
             }),
         };
@@ -246,13 +252,34 @@ impl Access {
     /// Whether a certificate is good for a connection, where one is needed. `now` is in seconds since 1970.
     #[must_use]
     pub fn vouches_for(&self, chain: &Chain, now: u64) -> bool {
-        let Some(trust) = &self.settings.required else { return true };
-        if self.vouched.find(chain.own_hash()).is_some_and(|good| good.contains(&now)) {
+        if self.settings.required.is_none() {
             return true;
         }
-        let good = trust.good(chain, now);
-        if let Some(good) = &good {
-            self.vouched.keep(*chain.own_hash(), good.clone());
+        let now = chain.judged_at(now);
+        let known = |hash| self.vouched.find(hash).filter(|found| found.during.contains(&now));
+        known(chain.own_hash()).or_else(|| known(chain.hash())).map_or_else(
+            || {
+                let is_good = self.vouched_for(chain, now);
+                if !is_good {
+                    self.vouched.keep(*chain.hash(), Vouched { is_good, during: now..now + DENIED });
+                }
+                is_good
+            },
+            |found| found.is_good,
+        )
+    }
+
+    /// Whether a certificate was good for a connection at a time that may be over, by those who vouch now.
+    #[must_use]
+    pub fn vouched_for(&self, chain: &Chain, at: u64) -> bool {
+        let Some(trust) = &self.settings.required else { return true };
+        let at = chain.judged_at(at);
+        if self.vouched.find(chain.own_hash()).is_some_and(|found| found.is_good && found.during.contains(&at)) {
+            return true;
+        }
+        let good = trust.good(chain, at);
+        if let Some(during) = &good {
+            self.vouched.keep(*chain.own_hash(), Vouched { is_good: true, during: during.clone() });
         }
         good.is_some()
     }
@@ -266,6 +293,7 @@ impl Access {
         self.recognised.find(hash).filter(|known| known.good.contains(&at)).map(|known| known.outcome)
     }
 
+    /// Whose certificate it was at a time that may be over, by those who vouch now.
     fn by_certificate(&self, chain: &Chain, at: u64) -> Result<Arc<Principal>, Denied> {
         if let Some(known) = self.known(chain.own_hash(), at) {
             return known;
@@ -275,6 +303,15 @@ impl Access {
         let principal = Arc::new(principal);
         self.recognised.keep(*chain.own_hash(), Verified { outcome: Ok(Arc::clone(&principal)), good });
         Ok(principal)
+    }
+
+    /// The same at a time that is now: it is remembered for a moment that nobody is found.
+    fn by_certificate_now(&self, chain: &Chain, now: u64) -> Result<Arc<Principal>, Denied> {
+        let known = self.known(chain.own_hash(), now).or_else(|| self.known(chain.hash(), now));
+        known.unwrap_or_else(|| {
+            let nobody = |denied| Verified { outcome: Err(denied), good: now..now + DENIED };
+            self.by_certificate(chain, now).inspect_err(|denied| self.recognised.keep(*chain.hash(), nobody(*denied)))
+        })
     }
 
     fn by_signature(&self, token: &Token, now: u64) -> Result<Arc<Principal>, Denied> {

@@ -34,16 +34,6 @@ struct Inner {
     rules: Vec<CertificateRule>,
 }
 
-/// What a principal was recognised by. What a peer sends along may be anything, and something else each time: it stays with its
-/// connection, and is not here.
-#[derive(Clone)]
-pub(crate) struct Shown {
-    /// That of the peer's own certificate.
-    own_hash: [u8; 32],
-    /// When it was good, in seconds since 1970.
-    seen: u64,
-}
-
 impl Certificates {
     /// The most rules.
     pub const MOST_RULES: usize = 1000;
@@ -77,8 +67,7 @@ impl Certificates {
         let expires_at = Some(good.end - 1);
         let tenant = rule.tenant.clone();
         let grant = Grant { roles: rule.roles, devices, tenant, expires_at, ..Grant::default() };
-        let shown = Shown { own_hash: *chain.own_hash(), seen: now };
-        Ok((Principal::of_certificate(rule.kind.name(), name, grant, shown), good))
+        Ok((Principal::of_certificate(rule.kind.name(), name, grant, *chain.own_hash()), good))
     }
 }
 
@@ -87,19 +76,3 @@ impl fmt::Debug for Certificates {
         f.debug_struct("Certificates").field("rules", &self.0.rules).finish_non_exhaustive()
     }
 }
-
-impl Shown {
-    /// The time at which it is to be judged: a clock that was set back takes nothing back.
-    pub(crate) fn judged_at(&self, at: u64) -> u64 {
-        at.max(self.seen)
-    }
-}
-
-/// The same certificate is the same, whenever it was seen, and whoever vouches for it.
-impl PartialEq for Shown {
-    fn eq(&self, other: &Self) -> bool {
-        self.own_hash == other.own_hash
-    }
-}
-
-impl Eq for Shown {}

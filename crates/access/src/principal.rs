@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use cuttlebone_proto::DeviceId;
 
-use crate::certificates::Shown;
 use crate::hook::{HookAnswer, Standing};
 use crate::jwt::Signed;
 use crate::pattern::Patterns;
@@ -66,8 +65,8 @@ pub(crate) enum Origin {
     Session(SessionPrint),
     /// The hook, for as long as this says.
     Hook(Arc<Standing>),
-    /// A certificate.
-    Certificate(Arc<Shown>),
+    /// The hash of a certificate. What a peer sends along may be something else each time: it stays with its connection.
+    Certificate([u8; 32]),
 }
 
 impl Principal {
@@ -131,14 +130,14 @@ impl Principal {
     }
 
     /// Whom a certificate is for that has this name of a kind.
-    pub(crate) fn of_certificate(kind: &str, name: &str, grant: Grant, shown: Shown) -> Self {
+    pub(crate) fn of_certificate(kind: &str, name: &str, grant: Grant, own_hash: [u8; 32]) -> Self {
         let kind = format!("cert:{kind}:");
         Self {
             name_from: kind.len(),
             identity: (kind + name).into(),
             shown: None,
             grant,
-            origin: Origin::Certificate(Arc::new(shown)),
+            origin: Origin::Certificate(own_hash),
             acts_for: None,
         }
     }
@@ -209,11 +208,6 @@ impl Principal {
     pub(crate) fn is_same_but_for_its_end(&self, other: &Self) -> bool {
         let is_same = self.identity == other.identity && self.origin == other.origin;
         is_same && self.grant.is_same_but_for_its_end(&other.grant)
-    }
-
-    /// Whether a certificate stands for it. When that ends is known only as far as it is known who vouches.
-    pub(crate) fn is_of_certificate(&self) -> bool {
-        matches!(self.origin, Origin::Certificate(_))
     }
 
     /// What is put before every id that the principal registers: its patterns mean the whole id.

@@ -178,6 +178,12 @@ impl Caller {
         self.principal.as_ref()?.expires_at()
     }
 
+    /// Whether the time is over of what it came with, or of the certificate that its connection showed. `now` is in seconds since 1970.
+    pub(crate) fn is_over(&self, now: u64) -> bool {
+        self.principal.as_ref().is_some_and(|principal| principal.is_over(now))
+            || self.chain.as_ref().is_some_and(|chain| chain.is_over(now))
+    }
+
     fn allows(&self, rule: impl FnOnce(&Principal) -> bool) -> bool {
         self.principal.as_ref().is_none_or(|principal| rule(principal))
     }

@@ -304,7 +304,7 @@ impl Gate {
     pub(crate) fn is_taken_back(&self, caller: &Caller, seen: &mut u64) -> bool {
         let (access, now) = (self.access(), clock::unix_ms() / 1000);
         let is_good = |at| {
-            caller.chain().is_none_or(|chain| access.vouches_for(chain, at))
+            caller.chain().is_none_or(|chain| access.vouched_for(chain, at))
                 && caller.principal().is_none_or(|who| access.is_still_good_by(who, caller.chain(), at))
         };
         let is_good = is_good(*seen) || {

@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use rustls_pki_types::CertificateDer;
 
+use super::issuer::validity;
 use crate::digest::sha256;
 
 /// The most certificates of one chain.
@@ -14,7 +15,11 @@ const MOST_BYTES: usize = 16 * 1024;
 
 /// The certificate of a peer, and those that it sent along; or nothing. Cheap to clone.
 #[derive(Clone)]
-pub struct Chain(Arc<Inner>);
+pub struct Chain {
+    inner: Arc<Inner>,
+    /// When it was, in seconds since 1970.
+    shown_at: u64,
+}
 
 struct Inner {
     certificates: Vec<CertificateDer<'static>>,
@@ -39,47 +44,64 @@ impl Chain {
         let lengths: Vec<_> = certificates.iter().map(|der| der.len().to_be_bytes()).collect();
         let parts: Vec<&[u8]> = certificates.iter().zip(&lengths).flat_map(|(der, len)| [&len[..], der]).collect();
         let hash = sha256(&[&[b"certificate\0".as_slice()], &parts[..]].concat());
-        Some(Self(Arc::new(Inner { certificates, hash, own_hash })))
+        Some(Self { inner: Arc::new(Inner { certificates, hash, own_hash }), shown_at: 0 })
+    }
+
+    /// When it was shown, in seconds since 1970.
+    #[must_use]
+    pub fn shown_at(self, now: u64) -> Self {
+        Self { shown_at: now, ..self }
+    }
+
+    /// The time at which it is to be judged that is asked for: a clock that was set back takes nothing back.
+    pub(crate) fn judged_at(&self, at: u64) -> u64 {
+        at.max(self.shown_at)
     }
 
     /// That of a peer which showed none: nobody vouches for it.
     #[must_use]
     pub fn of_nobody() -> Self {
-        static NOBODY: LazyLock<Chain> =
-            LazyLock::new(|| Chain(Arc::new(Inner { certificates: Vec::new(), hash: [0; 32], own_hash: [0; 32] })));
-        NOBODY.clone()
+        static NOBODY: LazyLock<Arc<Inner>> =
+            LazyLock::new(|| Arc::new(Inner { certificates: Vec::new(), hash: [0; 32], own_hash: [0; 32] }));
+        Self { inner: Arc::clone(&NOBODY), shown_at: 0 }
     }
 
     /// Whether the peer showed none.
     #[must_use]
     pub fn is_of_nobody(&self) -> bool {
-        self.0.certificates.is_empty()
+        self.inner.certificates.is_empty()
+    }
+
+    /// Whether the peer's own is over by itself. `now` is in seconds since 1970.
+    #[must_use]
+    pub fn is_over(&self, now: u64) -> bool {
+        self.leaf().and_then(|own| validity(own)).is_some_and(|good| good.end <= now)
     }
 
     /// The peer's own.
     pub(super) fn leaf(&self) -> Option<&CertificateDer<'static>> {
-        self.0.certificates.first()
+        self.inner.certificates.first()
     }
 
     /// Those that it sent along.
     pub(super) fn others(&self) -> &[CertificateDer<'static>] {
-        self.0.certificates.get(1..).unwrap_or_default()
+        self.inner.certificates.get(1..).unwrap_or_default()
     }
 
     /// That of all of it.
     pub(crate) fn hash(&self) -> &[u8; 32] {
-        &self.0.hash
+        &self.inner.hash
     }
 
     /// That of the peer's own certificate.
     pub(crate) fn own_hash(&self) -> &[u8; 32] {
-        &self.0.own_hash
+        &self.inner.own_hash
     }
 }
 
 impl fmt::Debug for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Chain({})", self.0.certificates.len())
+        write!(f, "Chain({})", self.inner.certificates.len())
     }
 }
 

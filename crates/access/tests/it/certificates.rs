@@ -296,6 +296,17 @@ fn who_stands_for_nobody_is_looked_at_now_and_then() {
     assert_eq!(at(0), Err(Denied::Certificate), "not good yet");
     assert_eq!((at(9), access.remembered().0), (Err(Denied::Certificate), 1), "it is, and nobody has looked");
     assert_eq!(at(10), Ok(()));
+    // Many may be connected by one that is not good any more.
+    let principal = access.authenticate_certificate(&chain, NOW + 10).expect("recognised");
+    let none = trust(&authority("theirs"));
+    let access = Access::new(Settings { required: Some(none.clone()), ..settings(none, usual()) });
+    for _ in 0..2 {
+        assert!(!access.accepts(&principal, Some(&chain), NOW) && !access.vouches_for(&chain, NOW));
+        assert_eq!(access.remembered().0, 2);
+    }
+    // But not of a time that is over.
+    assert!(!access.is_still_good_by(&principal, Some(&chain), NOW + 20) && !access.vouched_for(&chain, NOW + 20));
+    assert!(!access.vouches_for(&chain, NOW + 9) && access.remembered().0 == 2);
 }
 
 /// It may have been shown alone a moment ago, when it was not good yet.
@@ -378,7 +389,14 @@ fn t20_certificate_stays_good_while_authorities_take_turns() {
     assert!(!at(NOW) && at(NOW + 10));
     assert!(access.authenticate_certificate(&chain, NOW + 10).is_ok(), "nobody remembers that it was not good");
     // That the clock was set back is not that somebody took it back.
-    assert!(!at(u64::MAX) && trusting(&[&old]).is_still_good_by(&principal, Some(&chain), 0));
+    let shown = chain.clone().shown_at(NOW);
+    let access = Access::new(Settings { required: Some(trust(&old)), ..settings(trust(&old), usual()) });
+    for (chain, is_good) in [(&chain, false), (&shown, true)] {
+        assert_eq!(access.accepts(&principal, Some(chain), 0), is_good);
+        assert_eq!((access.vouches_for(chain, 0), access.vouched_for(chain, 0)), (is_good, is_good));
+        assert_eq!(access.authenticate_certificate(chain, 0).is_ok(), is_good);
+    }
+    assert!(!at(u64::MAX) && !access.accepts(&principal, Some(&shown), u64::MAX - 10));
 }
 
 /// T20: however long the one that counts first is good.

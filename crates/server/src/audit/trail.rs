@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use cuttlebone_hub::{Address, Answer, Holder};
 use cuttlebone_proto::{ClientId, CloseCode, DeviceId};
@@ -115,11 +114,6 @@ impl Trail {
         self.audit.note(&self.entry(Event::Credential).outcome(outcome));
     }
 
-    /// How long it has been there.
-    pub(crate) fn age(&self) -> Duration {
-        clock::now().saturating_duration_since(self.begun)
-    }
-
     /// It was sent a close.
     pub(crate) fn closed(&mut self, code: CloseCode) {
         self.close_code = Some(code);
@@ -133,7 +127,7 @@ impl Trail {
         let now = clock::now();
         let kept = kept_until.map(|until| millis(until.saturating_duration_since(now)));
         let outcome = if kept.is_some() { Outcome::Kept } else { Outcome::Gone };
-        let took = millis(self.age());
+        let took = millis(now.saturating_duration_since(self.begun));
         let entry = self.entry(Event::Disconnect).outcome(outcome).reason(reason);
         let entry = entry.close_code(self.close_code).took_ms(took).kept_ms(kept);
         if !self.is_left_out {

@@ -15,9 +15,8 @@ impl<C: Conn> Connection<C> {
     pub(super) fn look_at_credential(&mut self) {
         if self.stage == Stage::Open && !self.context.app.gate.is_still_good(&self.context.caller) {
             if let Some(trail) = &mut self.trail {
-                let mut seen = (clock::unix_ms() / 1000).saturating_sub(trail.age().as_secs());
-                let is_revoked = self.context.app.gate.is_taken_back(&self.context.caller, &mut seen);
-                trail.credential_over(if is_revoked { Outcome::Revoked } else { Outcome::Expired });
+                let is_over = self.context.caller.is_over(clock::unix_ms() / 1000);
+                trail.credential_over(if is_over { Outcome::Expired } else { Outcome::Revoked });
             }
             tracing::info!(peer = %self.context.peer, who = self.context.caller.name(), "credential expired or revoked");
             let next = self.seat.on_expired(clock::now().into_std());
