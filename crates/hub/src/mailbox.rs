@@ -366,7 +366,9 @@ impl State {
     /// Tells the budget what is held here, in steps.
     fn charge(&mut self) {
         let kept = self.history.as_ref().map_or(0, |history| history.bytes());
-        self.charged = self.budget.change(self.charged, self.bytes + kept + self.replay + self.waiting_bytes());
+        // What is to be sent again is there once, unless it is not kept any more.
+        let sent = kept.max(self.replay);
+        self.charged = self.budget.change(self.charged, self.bytes + sent + self.waiting_bytes());
     }
 
     /// A new reader's queue: what it has so far, the greeting, what it asked for again, what else it may not have had, what is
@@ -375,12 +377,12 @@ impl State {
         &mut self,
         carried: VecDeque<Entry>,
         greeting: Option<String>,
-        replay: Vec<String>,
+        replay: Vec<Arc<str>>,
         reports: Vec<String>,
     ) -> (u32, Option<Waker>) {
         // What was asked for before and not read is asked for again.
         self.queue.retain(|entry| !matches!(entry, Entry::Reply(_) | Entry::Replay(_)));
-        self.replay = replay.iter().map(String::len).sum();
+        self.replay = replay.iter().map(|text| text.len()).sum();
         let replay = replay.into_iter().map(Entry::Replay).chain(reports.into_iter().map(Entry::Report));
         let front = carried.into_iter().chain(greeting.map(Entry::Reply)).chain(replay);
         let mut queue: VecDeque<Entry> = front.collect();
@@ -437,7 +439,7 @@ impl State {
             }
             Entry::Replay(text) => {
                 self.replay -= text.len();
-                Item::Text(text)
+                Item::Text((*text).to_owned())
             }
             Entry::Notice(notice) => Item::Notice(notice),
             Entry::Close(code) => Item::Close(code),

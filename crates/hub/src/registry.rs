@@ -251,7 +251,7 @@ impl Registry {
         let clients = devices.iter().map(|device| device.summary().viewers).sum();
         let waiting = self.shared.waiting.load(Ordering::Relaxed);
         let leases = self.shared.leased.load(Ordering::Relaxed);
-        Counts { devices: devices.len(), clients, waiting, leases, queued_bytes: self.shared.budgets.used() }
+        Counts { devices: devices.len(), clients, waiting, leases, queued_bytes: self.shared.budgets.held() }
     }
 
     /// Entries of the table of ids: one for each device and for each id that somebody waits for.

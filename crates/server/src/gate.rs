@@ -134,6 +134,21 @@ impl Unrecognised {
     }
 }
 
+/// When a credential was seen to be good last.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    /// In seconds since 1970.
+    at: u64,
+    /// Whether it is over since.
+    is_over: bool,
+}
+
+impl Seen {
+    pub(crate) fn at(now: u64) -> Self {
+        Self { at: now, is_over: false }
+    }
+}
+
 /// Who a request may be from, before a token is looked at.
 enum Asker {
     Anybody,
@@ -299,19 +314,27 @@ impl Gate {
     }
 
     /// Whether one was taken back that was recognised: by a file, an issuer, or an administrator. That a credential has expired is
-    /// not that, and neither is it of a certificate that was good when it was `seen`, in seconds since 1970. Where that can't be said
-    /// any more, of one that is good now, it was seen now: who vouches may be younger.
-    pub(crate) fn is_taken_back(&self, caller: &Caller, seen: &mut u64) -> bool {
+    /// not that: of a certificate, that it was good when it was seen last, and is over since.
+    pub(crate) fn is_taken_back(&self, caller: &Caller, seen: &mut Seen) -> bool {
         let (access, now) = (self.access(), clock::unix_ms() / 1000);
         let is_good = |at| {
             caller.chain().is_none_or(|chain| access.vouched_for(chain, at))
                 && caller.principal().is_none_or(|who| access.is_still_good_by(who, caller.chain(), at))
         };
-        let is_good = is_good(*seen) || {
-            *seen = now;
-            is_good(now)
+        // The time that is likelier first: what was found of it is remembered.
+        let is_gone = if seen.is_over {
+            !is_good(seen.at) && {
+                *seen = Seen::at(now);
+                !is_good(now)
+            }
+        } else if is_good(now) {
+            seen.at = now;
+            false
+        } else {
+            seen.is_over = is_good(seen.at);
+            !seen.is_over
         };
-        !is_good || self.is_shut_out(caller)
+        is_gone || self.is_shut_out(caller)
     }
 
     /// Whether an administrator has shut the caller out.

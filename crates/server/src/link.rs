@@ -110,8 +110,8 @@ impl Link {
 
     /// A handshake of TLS is done. A longer chain than any has is none.
     pub(crate) fn set_shown<'a>(&self, shown: impl IntoIterator<Item = &'a [u8]>) {
-        let chain = Chain::new(shown).unwrap_or_else(Chain::of_nobody);
-        let _only_once = self.shown.set(chain.shown_at(clock::unix_ms() / 1000));
+        let chain = Chain::new(shown).map(|chain| chain.shown_at(clock::unix_ms() / 1000));
+        let _only_once = self.shown.set(chain.unwrap_or_else(Chain::of_nobody));
     }
 
     /// A request begins. Gives until when it has to wait, if more came than may: on this socket, or from the address behind a

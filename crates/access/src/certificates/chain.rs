@@ -15,18 +15,17 @@ const MOST_BYTES: usize = 16 * 1024;
 
 /// The certificate of a peer, and those that it sent along; or nothing. Cheap to clone.
 #[derive(Clone)]
-pub struct Chain {
-    inner: Arc<Inner>,
-    /// When it was, in seconds since 1970.
-    shown_at: u64,
-}
+pub struct Chain(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     certificates: Vec<CertificateDer<'static>>,
     /// Of all of it.
     hash: [u8; 32],
     /// Of the peer's own.
     own_hash: [u8; 32],
+    /// When it was shown, in seconds since 1970.
+    shown_at: u64,
 }
 
 impl Chain {
@@ -44,32 +43,34 @@ impl Chain {
         let lengths: Vec<_> = certificates.iter().map(|der| der.len().to_be_bytes()).collect();
         let parts: Vec<&[u8]> = certificates.iter().zip(&lengths).flat_map(|(der, len)| [&len[..], der]).collect();
         let hash = sha256(&[&[b"certificate\0".as_slice()], &parts[..]].concat());
-        Some(Self { inner: Arc::new(Inner { certificates, hash, own_hash }), shown_at: 0 })
+        Some(Self(Arc::new(Inner { certificates, hash, own_hash, shown_at: 0 })))
     }
 
     /// When it was shown, in seconds since 1970.
     #[must_use]
     pub fn shown_at(self, now: u64) -> Self {
-        Self { shown_at: now, ..self }
+        Self(Arc::new(Inner { shown_at: now, ..Arc::unwrap_or_clone(self.0) }))
     }
 
     /// The time at which it is to be judged that is asked for: a clock that was set back takes nothing back.
     pub(crate) fn judged_at(&self, at: u64) -> u64 {
-        at.max(self.shown_at)
+        at.max(self.0.shown_at)
     }
 
     /// That of a peer which showed none: nobody vouches for it.
     #[must_use]
     pub fn of_nobody() -> Self {
-        static NOBODY: LazyLock<Arc<Inner>> =
-            LazyLock::new(|| Arc::new(Inner { certificates: Vec::new(), hash: [0; 32], own_hash: [0; 32] }));
-        Self { inner: Arc::clone(&NOBODY), shown_at: 0 }
+        static NOBODY: LazyLock<Chain> = LazyLock::new(|| {
+            let (certificates, hash) = (Vec::new(), [0; 32]);
+            Chain(Arc::new(Inner { certificates, hash, own_hash: hash, shown_at: 0 }))
+        });
+        NOBODY.clone()
     }
 
     /// Whether the peer showed none.
     #[must_use]
     pub fn is_of_nobody(&self) -> bool {
-        self.inner.certificates.is_empty()
+        self.0.certificates.is_empty()
     }
 
     /// Whether the peer's own is over by itself. `now` is in seconds since 1970.
@@ -80,28 +81,28 @@ impl Chain {
 
     /// The peer's own.
     pub(super) fn leaf(&self) -> Option<&CertificateDer<'static>> {
-        self.inner.certificates.first()
+        self.0.certificates.first()
     }
 
     /// Those that it sent along.
     pub(super) fn others(&self) -> &[CertificateDer<'static>] {
-        self.inner.certificates.get(1..).unwrap_or_default()
+        self.0.certificates.get(1..).unwrap_or_default()
     }
 
     /// That of all of it.
     pub(crate) fn hash(&self) -> &[u8; 32] {
-        &self.inner.hash
+        &self.0.hash
     }
 
     /// That of the peer's own certificate.
     pub(crate) fn own_hash(&self) -> &[u8; 32] {
-        &self.inner.own_hash
+        &self.0.own_hash
     }
 }
 
 impl fmt::Debug for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Chain({})", self.inner.certificates.len())
+        write!(f, "Chain({})", self.0.certificates.len())
     }
 }
 

@@ -13,6 +13,9 @@ use crate::sync::{AtomicUsize, Mutex, Ordering};
 const STEP: usize = 4 * 1024;
 /// What one mailbox may hold when too much is held.
 const TIGHT_BYTES: usize = 16 * 1024;
+/// What counts of one realm in what all have, and of one owner in what its realm has: a half and a third of the bound.
+const OF_REALM: usize = 2;
+const OF_OWNER: usize = 3;
 /// A table of parts is looked through for those that nobody has any more when it has so many, or twice as many as were left.
 const LOOKED_THROUGH: usize = 64;
 
@@ -20,14 +23,25 @@ const LOOKED_THROUGH: usize = 64;
 ///
 /// What an owner has, what its realm has and what all have may be as much as the bound, added up. So one alone can have a third of
 /// it, several of one realm less than half, and however many there are, they leave to anybody else as much as each of them has.
-/// Over it each queue of that owner may hold a little only: the large ones are full from that moment on, and what rule R3 says of
-/// full queues does the rest.
+/// Over it each queue of that owner may hold a little only, and one message if it is empty: the large ones are full from that moment
+/// on, and what rule R3 says of full queues does the rest. Whoever has many queues can have more than its share by that; what is
+/// beyond it does not count in the whole, so that others do not pay for it.
 #[derive(Debug)]
 pub(crate) struct Budget {
+    /// Wraps below 0 for a moment, where two change it at once.
     used: AtomicUsize,
     max: usize,
-    /// What this is a part of.
-    whole: Option<Arc<Budget>>,
+    whole: Option<Whole>,
+    /// Bytes that all hold.
+    held: Arc<AtomicUsize>,
+}
+
+/// What a budget is a part of.
+#[derive(Debug)]
+struct Whole {
+    budget: Arc<Budget>,
+    /// How much of the part counts in it at most.
+    most: usize,
 }
 
 /// The budget of all, and its parts.
@@ -48,39 +62,50 @@ struct Parts<K> {
 
 impl Budget {
     pub(crate) fn new(max: usize) -> Self {
-        Self { used: AtomicUsize::new(0), max, whole: None }
+        Self { used: AtomicUsize::new(0), max, whole: None, held: Arc::default() }
     }
 
-    fn part(whole: &Arc<Self>) -> Self {
-        Self { whole: Some(Arc::clone(whole)), ..Self::new(whole.max) }
+    fn part(whole: &Arc<Self>, most: usize) -> Self {
+        let (budget, held) = (Arc::clone(whole), Arc::clone(&whole.held));
+        Self { whole: Some(Whole { budget, most }), held, ..Self::new(whole.max) }
     }
 
-    /// Bytes that are held, to within a step for each mailbox.
+    /// Bytes that count here, to within a step for each mailbox.
     pub(super) fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
+        not_below_zero(self.used.load(Ordering::Relaxed))
     }
 
     /// This, and all that it is a part of.
     fn chain(&self) -> impl Iterator<Item = &Self> {
-        successors(Some(self), |part| part.whole.as_deref())
+        successors(Some(self), |part| part.whole.as_ref().map(|whole| &*whole.budget))
     }
 
     /// A mailbox that was charged `charged` holds `bytes` now. Gives what it is charged from here on.
     pub(super) fn change(&self, charged: usize, bytes: usize) -> usize {
         let now = bytes / STEP * STEP;
-        for part in self.chain().filter(|_| now != charged) {
-            if now > charged {
-                part.used.fetch_add(now - charged, Ordering::Relaxed);
-            } else {
-                part.used.fetch_sub(charged - now, Ordering::Relaxed);
-            }
+        if now != charged {
+            let change = now.wrapping_sub(charged);
+            self.held.fetch_add(change, Ordering::Relaxed);
+            self.add(change);
         }
         now
     }
 
+    /// Adds what may be less than 0, and to the whole what of it counts there.
+    fn add(&self, change: usize) {
+        let before = self.used.fetch_add(change, Ordering::Relaxed);
+        if let Some(Whole { budget, most }) = &self.whole {
+            let counts = |used| not_below_zero(used).min(*most);
+            let change = counts(before.wrapping_add(change)).wrapping_sub(counts(before));
+            if change != 0 {
+                budget.add(change);
+            }
+        }
+    }
+
     /// What a queue of this bound may hold at the moment.
     pub(super) fn tighten(&self, bound: Bound) -> Bound {
-        let used: usize = self.chain().map(Self::used).sum();
+        let used = self.chain().fold(0, |used: usize, part| used.saturating_add(part.used()));
         if used <= self.max { bound } else { Bound { bytes: bound.bytes.min(TIGHT_BYTES), ..bound } }
     }
 }
@@ -91,20 +116,26 @@ impl Budgets {
     }
 
     /// Bytes that all hold.
-    pub(crate) fn used(&self) -> usize {
-        self.all.used()
+    pub(crate) fn held(&self) -> usize {
+        self.all.held.load(Ordering::Relaxed)
     }
 
     /// That of an owner; of nobody in particular, that of all.
     pub(crate) fn of(&self, owner: Option<&Owner>) -> Arc<Budget> {
         let Some(owner) = owner else { return Arc::clone(&self.all) };
-        let realm = self.realms.lock().find(&owner.realm, &self.all);
-        self.owners.lock().find(owner, &realm)
+        let max = self.all.max;
+        let realm = self.realms.lock().find(&owner.realm, || Budget::part(&self.all, max / OF_REALM));
+        self.owners.lock().find(owner, || Budget::part(&realm, max / OF_OWNER))
     }
 }
 
+/// A number that wraps below 0.
+fn not_below_zero(number: usize) -> usize {
+    if number > isize::MAX.unsigned_abs() { 0 } else { number }
+}
+
 impl<K: Eq + Hash + Clone> Parts<K> {
-    fn find(&mut self, key: &K, whole: &Arc<Budget>) -> Arc<Budget> {
+    fn find(&mut self, key: &K, new: impl FnOnce() -> Budget) -> Arc<Budget> {
         if let Some(part) = self.found.get(key).and_then(Weak::upgrade) {
             return part;
         }
@@ -113,7 +144,7 @@ impl<K: Eq + Hash + Clone> Parts<K> {
             self.most = LOOKED_THROUGH.max(2 * self.found.len());
             self.found.shrink_to(self.most);
         }
-        let part = Arc::new(Budget::part(whole));
+        let part = Arc::new(new());
         self.found.insert(key.clone(), Arc::downgrade(&part));
         part
     }
@@ -161,7 +192,44 @@ mod tests {
         many.push(owner("b", "y"));
         let both = filled(&budgets, &many);
         assert!(both[100] >= 500, "a third of what they have left, and they were first: {both:?}");
-        assert_eq!(budgets.used(), 0, "all is given back");
+        assert_eq!((budgets.held(), budgets.all.used()), (0, 0), "all is given back");
+    }
+
+    /// It has many queues, each of which may hold a little.
+    #[test]
+    fn what_one_has_beyond_its_share_is_its_own_matter() {
+        let budgets = Budgets::new(30 * STEP);
+        let [greedy, same, other] =
+            [("a", "x"), ("a", "y"), ("b", "x")].map(|(realm, name)| budgets.of(Some(&owner(realm, name))));
+        let is_tight = |part: &Budget| part.tighten(Bound { frames: 1, bytes: usize::MAX }).bytes < usize::MAX;
+        let mut charged: Vec<_> = (0..100).map(|_| greedy.change(0, STEP)).collect();
+        assert_eq!((budgets.held(), budgets.all.used()), (100 * STEP, 10 * STEP));
+        assert!(is_tight(&greedy) && !is_tight(&same) && !is_tight(&other));
+        // Another of its realm, as greedy: they come to half of all.
+        charged.extend((0..100).map(|_| same.change(0, STEP)));
+        assert_eq!((budgets.held(), budgets.all.used()), (200 * STEP, 15 * STEP));
+        assert!(is_tight(&same) && !is_tight(&other));
+        for (number, charged) in charged.into_iter().enumerate() {
+            (if number < 100 { &greedy } else { &same }).change(charged, 0);
+        }
+        assert_eq!((budgets.held(), budgets.all.used(), greedy.used()), (0, 0, 0));
+    }
+
+    #[test]
+    fn two_who_change_at_once_leave_nothing_behind() {
+        let budgets = Budgets::new(3 * STEP);
+        let parts = ["x", "y"].map(|name| budgets.of(Some(&owner("a", name))));
+        std::thread::scope(|scope| {
+            for part in [&parts[0], &parts[0], &parts[1]] {
+                scope.spawn(move || {
+                    for _ in 0..100_000 {
+                        let charged = part.change(0, STEP);
+                        part.change(charged, 0);
+                    }
+                });
+            }
+        });
+        assert_eq!((budgets.held(), budgets.all.used(), parts[0].used()), (0, 0, 0));
     }
 
     #[test]

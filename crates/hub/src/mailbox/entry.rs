@@ -1,5 +1,7 @@
 //! What lies in a mailbox.
 
+use std::sync::Arc;
+
 use cuttlebone_proto::CloseCode;
 
 use super::sender::Taken;
@@ -13,7 +15,7 @@ pub(super) enum Entry {
         sender: Option<Taken>,
     },
     /// A peer's message that was read before, and is asked for again.
-    Replay(String),
+    Replay(Arc<str>),
     /// The server's own; the next connection must have it if this one has not.
     Report(String),
     /// The server's own; of this connection alone.

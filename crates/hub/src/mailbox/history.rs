@@ -1,6 +1,7 @@
 //! What was sent to a peer and may be asked for again. Source: protocol.md 2.6.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::Budget;
 use crate::settings::Bound;
@@ -8,7 +9,7 @@ use crate::settings::Bound;
 /// The last forwards that a client was sent, bounded in frames and bytes.
 #[derive(Debug)]
 pub(super) struct History {
-    kept: VecDeque<String>,
+    kept: VecDeque<Arc<str>>,
     /// The server's own that it must have had, and of which it is not known whether it has.
     reports: VecDeque<String>,
     /// How many of them there were when the last ping was sent.
@@ -45,7 +46,7 @@ impl History {
     pub(super) fn keep(&mut self, text: &str, budget: &Budget) {
         self.sent = self.sent.wrapping_add(1);
         self.bytes += text.len();
-        self.kept.push_back(text.to_owned());
+        self.kept.push_back(text.into());
         self.trim(budget);
     }
 
@@ -89,7 +90,7 @@ impl History {
     }
 
     /// What came after the first `received`; nothing if that is not all there any more, or was never sent.
-    pub(super) fn after(&mut self, received: u32) -> Option<Vec<String>> {
+    pub(super) fn after(&mut self, received: u32) -> Option<Vec<Arc<str>>> {
         self.confirm(received).then(|| self.kept.iter().cloned().collect())
     }
 

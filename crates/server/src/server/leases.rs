@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::audit::{Entry, Event, Outcome};
 use crate::caller::Caller;
 use crate::clock;
+use crate::gate::Seen;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(1);
@@ -24,8 +25,7 @@ pub(crate) struct Holders(Mutex<HashMap<Address, Holder>>);
 #[derive(Debug)]
 struct Holder {
     caller: Caller,
-    /// When its certificate was good, in seconds since 1970.
-    seen: u64,
+    seen: Seen,
 }
 
 impl Holder {
@@ -47,7 +47,7 @@ impl Holders {
 impl InTurn<'_> {
     /// Notes who it was.
     pub(crate) fn note(&mut self, address: &Address, caller: &Caller) {
-        let holder = Holder { caller: caller.clone(), seen: clock::unix_ms() / 1000 };
+        let holder = Holder { caller: caller.clone(), seen: Seen::at(clock::unix_ms() / 1000) };
         self.0.insert(address.clone(), holder);
     }
 

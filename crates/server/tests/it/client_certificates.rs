@@ -283,6 +283,24 @@ async fn t20_lease_by_a_certificate_ends_when_nobody_vouches_any_more() {
     asking.server.until_audited("lease", &[("what", "taken_back".into()), ("device_id", "x".into())]).await;
 }
 
+/// It was good by two, of whom one is over by itself when the other is taken out.
+#[tokio::test]
+async fn t20_lease_ends_with_the_last_who_vouches() {
+    let old = Authority::new();
+    let (first_end, first) = old.until(Duration::from_secs(3));
+    let both = first.clone() + &old.renewed(unix_now() - 60);
+    let asking = Asking::with("last", &old, false, |settings| settings.access.access = access(&both, ""));
+    let ann = old.client("x.lab.example");
+    let mut device = ann.device(&asking.server, "x").await;
+    assert_eq!(ann.status(&asking.server, "POST /api/v1/devices/x/lease", "").await, 200);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(unix_now() > first_end);
+    assert_eq!(ann.status(&asking.server, "GET /api/v1/devices/x/lease", "").await, 200);
+    asking.server.handle.set_access(access(&first, ""));
+    device.expect_taken_back().await;
+    asking.server.until_audited("lease", &[("what", "taken_back".into()), ("device_id", "x".into())]).await;
+}
+
 /// It may have been one certificate of many, before; and behind a proxy it is the proxy's.
 #[tokio::test]
 async fn t20_certificate_is_needed_of_who_was_there_before_and_of_proxies() {
