@@ -115,6 +115,11 @@ impl Mailbox {
         }
         if let Some(permit) = permit.filter(|_| text.len() > state.longest) {
             permit.count();
+            // It may have waited for room.
+            let room = state.leave_line(permit.sender());
+            state.charge();
+            drop(state);
+            wake_all(room);
             return Err(PushError::TooLarge);
         }
         if !state.has_room(text.len(), permit.map(SendPermit::sender)) {

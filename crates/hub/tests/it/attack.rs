@@ -86,12 +86,15 @@ fn a_message_refused_after_the_stop_does_not_hide_one_before_it_that_was_not_tak
 
 #[test]
 fn a_message_that_waited_for_room_is_refused_when_the_device_is_back_and_can_not_read_it() {
-    let hub = registry(Settings { client_share: Bound { frames: 1, bytes: 1 }, ..Settings::default() });
+    let device_queue = Bound { frames: 99, bytes: 80_000 };
+    let client_share = Bound { frames: 1, bytes: 1 };
+    let hub = registry(Settings { device_queue, client_share, ..Settings::default() });
     let mut device = Peer::registered(&hub, "1");
-    let mut client = Peer::attached(&hub);
+    let [mut client, mut other] = [(); 2].map(|()| Peer::attached(&hub));
     client.received();
     client.forward("1");
     assert!(matches!(client.forward(&format!("\"{}\"", "x".repeat(70_000))), Next::Paused));
+    assert!(client.seat.poll_room(&mut Context::from_waker(Waker::noop())).is_pending());
     device.seat.on_broken(device.now);
     let mut old = Peer::device_with(&hub, &SeatOptions { small_reader: true, ..OPTIONS });
     old.register("1");
@@ -99,6 +102,11 @@ fn a_message_that_waited_for_room_is_refused_when_the_device_is_back_and_can_not
     assert!(client.seat.poll_room(&mut Context::from_waker(Waker::noop())).is_ready());
     assert!(old.received().is_empty());
     assert_eq!(client.received().len(), 1, "the error");
+    // It does not wait any longer, and others do not wait for it.
+    assert_eq!(hub.counts().queued_bytes, 0);
+    assert!(matches!(other.forward("1"), Next::Continue));
+    let text = format!("\"{}\"", "x".repeat(20_000));
+    assert!(matches!(Peer::attached(&hub).forward(&text), Next::Continue));
 }
 
 /// It counts as taken, so nobody else tells it.
