@@ -22,7 +22,8 @@ const LOOKED_THROUGH: usize = 64;
 /// The bytes that mailboxes hold: of one owner, of all in one realm, or of all.
 ///
 /// What an owner has, what its realm has and what all have may be as much as the bound, added up. So one alone can have a third of
-/// it, several of one realm less than half, and however many there are, they leave to anybody else as much as each of them has.
+/// it, several of one realm less than half, and who comes when others have taken what they can gets less.
+///
 /// Over it each queue of that owner may hold a little only, and one message if it is empty: the large ones are full from that moment
 /// on, and what rule R3 says of full queues does the rest. Whoever has many queues can have more than its share by that; what is
 /// beyond it does not count in the whole, so that others do not pay for it.
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn owners_leave_to_others_as_much_as_each_of_them_has() {
+    fn owners_leave_room_to_others() {
         let budgets = Budgets::new(3000 * STEP);
         assert_eq!(filled(&budgets, &[owner("a", "x")]), [1001], "a third, and the step that is too much");
         let alone = filled(&budgets, &[owner("a", "x"), owner("b", "y")]);
