@@ -20,7 +20,7 @@ use cuttlebone_proto::{ClientId, CloseCode, Reject, encode};
 
 use crate::event::{DeviceSummary, Event};
 use crate::item::Notice;
-use crate::mailbox::{Mailbox, PushError, Sender};
+use crate::mailbox::{Budget, Mailbox, PushError, Sender};
 use crate::observer::Direction;
 use crate::party::{Address, Party};
 use crate::registry::Shared;
@@ -83,13 +83,13 @@ impl std::fmt::Debug for Device {
 impl Device {
     /// Passes a payload on to a client. A client that does not read is closed, and never holds the device up (R3).
     ///
-    /// Gives `false` where there is no such client.
-    pub(crate) fn to_client(&self, shared: &Shared, client_id: ClientId, payload: &str) -> bool {
+    /// `writer` is that of whose connection the device is on. Gives `false` where there is no such client.
+    pub(crate) fn to_client(&self, shared: &Shared, client_id: ClientId, payload: &str, writer: &Arc<Budget>) -> bool {
         let state = self.state.lock();
         let Some(client) = state.clients.get(&client_id) else { return false };
         let text = encode::device_msg(payload);
         let bytes = text.len();
-        match client.mailbox.push(text) {
+        match client.mailbox.push(text, writer) {
             Ok(()) => shared.observer.forwarded(Direction::ToClient, bytes),
             Err(PushError::Full(_)) => {
                 let reject = Reject::TooSlow;

@@ -2,8 +2,9 @@
 //!
 //! Invariants:
 //! 1. Entries leave in the order they came (R1), but for a notice that is urgent (see [`Mailbox::urge`]).
-//! 2. Forwards are bounded in frames and bytes, in all and for each sender; one always fits into an empty queue. Replies
-//!    and notices are never refused; how many there can be is bounded by who sends them (see [`Inbox::is_read_blocked`]).
+//! 2. Forwards are bounded in frames and bytes, in all and for each sender, where one always fits into an empty queue; and in
+//!    what all mailboxes hold (see [`Budget`]). Replies and notices are never refused; how many there can be is bounded by
+//!    who sends them (see [`Inbox::is_read_blocked`]).
 //! 3. After [`Mailbox::seal`] nothing more is taken (R6), but for a report, which goes in before the close until that is read.
 //! 4. A mailbox has at most one reader, and may outlive its connection: the next one takes it over, and the former
 //!    reader is told so. So it is for devices, and for clients that asked to be resumed.
@@ -13,6 +14,7 @@
 //! Wakers are woken after the lock is released.
 
 mod budget;
+mod charge;
 mod entry;
 mod history;
 mod inbox;
@@ -29,11 +31,16 @@ use crate::item::{Item, Notice};
 use crate::settings::Bound;
 use crate::sync::{Mutex, MutexGuard};
 pub(crate) use budget::{Budget, Budgets};
+use charge::Charge;
 use entry::Entry;
 use history::History;
-pub use inbox::{Inbox, Received, Urgent};
+pub use inbox::{Inbox, Mark, Received, Urgent};
 use room::Waiter;
+use sender::Taken;
 pub(crate) use sender::{SendPermit, Sender};
+
+/// What an entry takes beside its text.
+const ENTRY_BYTES: usize = 64;
 
 /// The queue in front of one peer.
 #[derive(Debug)]
@@ -47,8 +54,12 @@ struct State {
     frames: usize,
     bytes: usize,
     replies: usize,
+    /// What the forwards of a [`Sender`] take of these: it is charged for them.
+    of_senders: usize,
     /// Bytes that are queued to be sent again.
     replay: usize,
+    /// Bytes that were taken out last, and are being written.
+    writing: usize,
     bound: Bound,
     /// Bytes of the longest message that the peer can read of a [`Sender`].
     longest: usize,
@@ -60,16 +71,14 @@ struct State {
     room: Vec<Waiter>,
     /// What the peer may ask for again, if it is one that does.
     history: Option<Box<History>>,
-    /// That of whom the peer is.
-    budget: Arc<Budget>,
-    /// What it was told of this mailbox.
-    charged: usize,
+    /// What is held but for what senders are charged for.
+    charge: Charge,
 }
 
 /// Why a forward was not taken.
 #[derive(Debug, PartialEq, Eq)]
-pub enum PushError {
-    /// The queue, or the sender's share of it, is at its bound; the message comes back.
+pub(crate) enum PushError {
+    /// The queue, or the sender's share of it, is at its bound, or all hold too much; the message comes back.
     Full(String),
     /// The peer can't read a message of this size. It counts as taken: it is answered with an error.
     TooLarge,
@@ -89,12 +98,21 @@ pub(crate) enum Had {
 }
 
 impl Mailbox {
-    /// Puts a message for a client in.
+    /// Puts a message for a client in, of a device that is `writer`'s.
     ///
     /// # Errors
     /// [`PushError::Full`] at the bound, [`PushError::Sealed`] after [`Mailbox::seal`].
-    pub fn push(&self, text: String) -> Result<(), PushError> {
-        self.push_entry(text, None)
+    pub(crate) fn push(&self, text: String, writer: &Arc<Budget>) -> Result<(), PushError> {
+        let mut state = self.state.lock();
+        if state.sealed {
+            return Err(PushError::Sealed);
+        }
+        state.charge.written_by(writer);
+        if !state.has_room(text.len(), None) || !state.may_hold(text.len()) {
+            return Err(PushError::Full(text));
+        }
+        enter(state, text, None);
+        Ok(())
     }
 
     /// Puts a client's message for its device in, and counts it as taken.
@@ -102,50 +120,39 @@ impl Mailbox {
     /// # Errors
     /// As [`Mailbox::push`], [`PushError::TooLarge`] and [`PushError::Superseded`].
     pub(crate) fn push_from(&self, text: String, permit: &SendPermit) -> Result<(), PushError> {
-        self.push_entry(text, Some(permit))
-    }
-
-    fn push_entry(&self, text: String, permit: Option<&SendPermit>) -> Result<(), PushError> {
         let mut state = self.state.lock();
-        if permit.is_some_and(|permit| !permit.is_current()) {
+        if !permit.is_current() {
             return Err(PushError::Superseded);
         }
         if state.sealed {
             return Err(PushError::Sealed);
         }
-        if let Some(permit) = permit.filter(|_| text.len() > state.longest) {
+        if text.len() > state.longest {
             permit.count();
             // It may have waited for room.
             let room = state.leave_line(permit.sender());
-            state.charge();
             drop(state);
             wake_all(room);
             return Err(PushError::TooLarge);
         }
-        if !state.has_room(text.len(), permit.map(SendPermit::sender)) {
+        // What waits is held already.
+        let may_hold = |state: &State| permit.sender().may_hold(text.len(), state.charge.reader());
+        if !state.has_room(text.len(), Some(permit.sender())) || !(state.waits(permit) || may_hold(&state)) {
             return Err(PushError::Full(text));
         }
-        if let Some(permit) = permit {
-            state.has_got_room(permit);
-        }
-        state.frames += 1;
-        state.bytes += text.len();
-        let sender = permit.map(|permit| permit.take(text.len()));
-        state.queue.push_back(Entry::Forward { text, sender });
-        state.charge();
-        let waker = state.waker.take();
-        drop(state);
-        wake(waker);
+        state.has_got_room(permit);
+        let taken = permit.take(text.len(), state.charge.reader());
+        state.of_senders += text.len() + ENTRY_BYTES;
+        enter(state, text, Some(taken));
         Ok(())
     }
 
-    /// Lets a new connection send for a client; permits of the former one are worth nothing from here on. Gives the new
-    /// permit and how many messages were taken.
-    pub(crate) fn supersede(&self, sender: &Arc<Sender>) -> (SendPermit, u32) {
+    /// Lets a new connection, which is `writer`'s, send for a client; permits of the former one are worth nothing from here on.
+    /// Gives the new permit and how many messages were taken.
+    pub(crate) fn supersede(&self, sender: &Arc<Sender>, writer: &Arc<Budget>) -> (SendPermit, u32) {
         let mut state = self.state.lock();
-        let (permit, taken) = (sender.supersede(), sender.taken());
+        let (permit, taken) = (sender.supersede(writer), sender.taken());
         let room = state.leave_line(sender);
-        state.charge();
         drop(state);
         wake_all(room);
         (permit, taken)
@@ -248,9 +255,9 @@ impl Mailbox {
         bound: Bound,
         longest: usize,
     ) -> (Inbox, Vec<Arc<Sender>>) {
-        let (carried, budget) = former.hand_on();
+        let (carried, reader) = former.hand_on();
         let mut state = self.state.lock();
-        state.belong(budget);
+        state.read_by(&reader);
         let too_long = state.drop_longer_than(longest);
         (state.bound, state.longest) = (bound, longest);
         let (reader, waker) = state.hand_over(carried, Some(greeting), Vec::new(), Vec::new());
@@ -288,8 +295,8 @@ impl Mailbox {
             history.forget();
         }
         let count = history.count();
-        let (carried, budget) = former.hand_on();
-        state.belong(budget);
+        let (carried, reader) = former.hand_on();
+        state.read_by(&reader);
         let (reader, waker) =
             state.hand_over(carried, Some(greeting(is_whole, count)), replay.unwrap_or_default(), reports);
         state.charge();
@@ -300,13 +307,13 @@ impl Mailbox {
 
     /// Whose it is.
     pub(crate) fn budget(&self) -> Arc<Budget> {
-        Arc::clone(&self.state.lock().budget)
+        Arc::clone(self.state.lock().charge.reader())
     }
 
     /// What another mailbox goes on with.
     fn hand_on(&self) -> (VecDeque<Entry>, Arc<Budget>) {
         let mut state = self.state.lock();
-        (std::mem::take(&mut state.queue), Arc::clone(&state.budget))
+        (std::mem::take(&mut state.queue), Arc::clone(state.charge.reader()))
     }
 
     /// The present reader.
@@ -333,7 +340,7 @@ impl Mailbox {
         if state.sealed {
             return;
         }
-        let room = if evict { state.clear() } else { state.let_waiters_go() };
+        let room = if evict { state.clear().1 } else { state.let_waiters_go() };
         state.queue.extend(last_words.map(Entry::Reply));
         state.queue.push_back(Entry::Close(code));
         state.sealed = true;
@@ -346,34 +353,58 @@ impl Mailbox {
     }
 }
 
-impl Drop for Mailbox {
-    fn drop(&mut self) {
-        let state = self.state.get_mut();
-        state.budget.change(state.charged, 0);
-    }
-}
-
 impl State {
-    fn clear(&mut self) -> Vec<Waker> {
-        self.queue = VecDeque::new();
+    /// Gives up what is queued and kept. Gives what was queued, and whom to wake.
+    fn clear(&mut self) -> (VecDeque<Entry>, Vec<Waker>) {
+        let queue = std::mem::take(&mut self.queue);
+        for entry in &queue {
+            if let Entry::Forward { text, sender: Some(taken) } = entry {
+                taken.sender.free(text.len(), self.charge.reader());
+            }
+        }
         self.history = None;
-        (self.frames, self.bytes, self.replies, self.replay) = (0, 0, 0, 0);
-        self.let_waiters_go()
+        (self.frames, self.bytes, self.of_senders, self.replies, self.replay, self.writing) = (0, 0, 0, 0, 0, 0);
+        (queue, self.let_waiters_go())
     }
 
-    /// What is held here counts for another from now on.
-    fn belong(&mut self, budget: Arc<Budget>) {
-        self.charged = self.budget.change(self.charged, 0);
-        self.budget = budget;
-        self.charge();
+    /// What is held here counts for this reader from now on.
+    fn read_by(&mut self, reader: &Arc<Budget>) {
+        if !Arc::ptr_eq(self.charge.reader(), reader) {
+            self.charge.read_by(reader);
+            self.queue.iter().filter_map(Entry::taken).for_each(|taken| taken.sender.read_by(reader));
+            self.room.iter().for_each(|waiter| waiter.read_by(reader));
+        }
     }
 
-    /// Tells the budget what is held here, in steps.
-    fn charge(&mut self) {
-        let kept = self.history.as_ref().map_or(0, |history| history.bytes());
+    /// What is held but for what senders are charged for.
+    fn held_here(&self) -> usize {
+        let queued = self.bytes + self.frames * ENTRY_BYTES - self.of_senders;
+        let kept = self.history.as_ref().map_or(0, |history| history.held());
         // What is to be sent again is there once, unless it is not kept any more.
-        let sent = kept.max(self.replay);
-        self.charged = self.budget.change(self.charged, self.bytes + sent + self.waiting_bytes());
+        queued + kept.max(self.replay) + self.writing
+    }
+
+    /// Whether a message of `len` bytes may be held besides. What may be asked for again makes room for what was not sent yet.
+    fn may_hold(&mut self, len: usize) -> bool {
+        loop {
+            let held = self.held_here();
+            if self.charge.may_hold(held + len + ENTRY_BYTES) {
+                return true;
+            }
+            if !self.keep_less() {
+                return false;
+            }
+        }
+    }
+
+    fn keep_less(&mut self) -> bool {
+        self.history.as_mut().is_some_and(|history| history.give_up_one())
+    }
+
+    /// Tells what is held here.
+    fn charge(&mut self) {
+        let held = self.held_here();
+        self.charge.hold(held);
     }
 
     /// A new reader's queue: what it has so far, the greeting, what it asked for again, what else it may not have had, what is
@@ -388,6 +419,7 @@ impl State {
         // What was asked for before and not read is asked for again.
         self.queue.retain(|entry| !matches!(entry, Entry::Reply(_) | Entry::Replay(_)));
         self.replay = replay.iter().map(|text| text.len()).sum();
+        self.writing = 0;
         let replay = replay.into_iter().map(Entry::Replay).chain(reports.into_iter().map(Entry::Report));
         let front = carried.into_iter().chain(greeting.map(Entry::Reply)).chain(replay);
         let mut queue: VecDeque<Entry> = front.collect();
@@ -404,12 +436,8 @@ impl State {
         for entry in std::mem::take(&mut self.queue) {
             match entry {
                 Entry::Forward { text, sender } if text.len() > longest => {
-                    self.frames -= 1;
-                    self.bytes -= text.len();
-                    if let Some(taken) = sender {
-                        taken.sender.free(text.len());
-                        senders.push(taken.sender);
-                    }
+                    self.leaves(&text, sender.as_ref());
+                    senders.extend(sender.map(|taken| taken.sender));
                 }
                 entry => kept.push_back(entry),
             }
@@ -418,23 +446,29 @@ impl State {
         senders
     }
 
+    /// A forward is not in the queue any more.
+    fn leaves(&mut self, text: &str, sender: Option<&Taken>) {
+        self.frames -= 1;
+        self.bytes -= text.len();
+        if let Some(taken) = sender {
+            self.of_senders -= text.len() + ENTRY_BYTES;
+            taken.sender.free(text.len(), self.charge.reader());
+        }
+    }
+
     fn pop(&mut self) -> Option<Item> {
         Some(match self.queue.pop_front()? {
             Entry::Forward { text, sender } => {
-                self.frames -= 1;
-                self.bytes -= text.len();
-                if let Some(taken) = sender {
-                    taken.sender.free(text.len());
-                }
+                self.leaves(&text, sender.as_ref());
                 if let Some(history) = &mut self.history {
-                    history.keep(&text, &self.budget);
+                    history.keep(&text);
                 }
                 Item::Text(text)
             }
             Entry::Report(text) => {
                 self.replies = self.replies.saturating_sub(1);
                 if let Some(history) = &mut self.history {
-                    history.keep_report(&text, &self.budget);
+                    history.keep_report(&text);
                 }
                 Item::Text(text)
             }
@@ -452,11 +486,20 @@ impl State {
     }
 }
 
+fn enter(mut state: MutexGuard<'_, State>, text: String, sender: Option<Taken>) {
+    state.frames += 1;
+    state.bytes += text.len();
+    state.queue.push_back(Entry::Forward { text, sender });
+    state.charge();
+    let waker = state.waker.take();
+    drop(state);
+    wake(waker);
+}
+
 fn give_up(mut state: MutexGuard<'_, State>) -> Vec<String> {
     state.sealed = true;
-    let queue = std::mem::take(&mut state.queue);
+    let (queue, room) = state.clear();
     queue.iter().filter_map(Entry::taken).for_each(|taken| taken.take_back());
-    let room = state.clear();
     state.charge();
     drop(state);
     wake_all(room);

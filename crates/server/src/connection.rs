@@ -345,7 +345,7 @@ impl<C: Conn> Connection<C> {
         let next = match incoming {
             Incoming::Text => self.seat.on_text(self.conn.text(), now.into_std()),
             Incoming::Pong { mark: Some(mark) } => {
-                self.seat.inbox().confirm(mark);
+                self.seat.inbox().confirm(mark.into());
                 Next::Continue
             }
             Incoming::Ping | Incoming::Pong { mark: None } => Next::Continue,
@@ -481,7 +481,7 @@ impl<C: Conn> Connection<C> {
     }
 
     fn ping(&mut self) {
-        self.conn.queue(Outgoing::Ping { mark: self.seat.inbox().mark() });
+        self.conn.queue(Outgoing::Ping { mark: self.seat.inbox().mark().map(u64::from) });
     }
 }
 

@@ -19,7 +19,7 @@ pub enum Incoming {
     /// A pong.
     Pong {
         /// What the ping carried that it answers; a peer may send anything.
-        mark: Option<u32>,
+        mark: Option<u64>,
     },
     /// A close frame, with its code if it had one. The answer is queued already.
     Closed(Option<u16>),
@@ -79,7 +79,7 @@ pub enum Outgoing {
     /// A ping. While one waits to be written, another is left out.
     Ping {
         /// Comes back with the pong: then the peer has read everything that was queued before.
-        mark: Option<u32>,
+        mark: Option<u64>,
     },
     /// A close frame. Whatever is queued after it is left out.
     Close {

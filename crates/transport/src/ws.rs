@@ -303,8 +303,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Conn for WsConn<IO> {
 }
 
 /// The mark of the ping that a pong answers.
-fn mark(payload: &[u8]) -> Option<u32> {
-    payload.try_into().ok().map(u32::from_be_bytes)
+fn mark(payload: &[u8]) -> Option<u64> {
+    payload.try_into().ok().map(u64::from_be_bytes)
 }
 
 impl From<cuttlebone_ws::Violation> for Violation {

@@ -81,7 +81,7 @@ impl Device {
         if entry.lingers && is_full {
             return Err(Reject::TooManyClients);
         }
-        let (permit, taken) = self.mailbox.supersede(&entry.sender);
+        let (permit, taken) = self.mailbox.supersede(&entry.sender, &client.mailbox.budget());
         let had = match had {
             // It has read the greeting of this count, or it would not have spoken: this is an attempt of before, that is late.
             Had::Unknown if taken > 0 => Had::OfCount(0, None),
@@ -139,8 +139,8 @@ impl Device {
                 client.mailbox.reply(encode::resumable_device_info(&self.info, &token, None));
             }
         }
-        let sender = Sender::new(client_id, shared.settings.client_share);
-        let (permit, _) = self.mailbox.supersede(&sender);
+        let sender = Sender::new(client_id, shared.settings.client_share, self.mailbox.budget());
+        let (permit, _) = self.mailbox.supersede(&sender, &client.mailbox.budget());
         let (session, resumable) = (resumable.map(|(_, session)| session), resumable.is_some());
         let mailbox = Arc::clone(&client.mailbox);
         let party = client.party.clone();
@@ -186,7 +186,7 @@ impl Device {
         }
         let mailbox = Arc::clone(Inbox::new(shared.settings.client_queue, self.mailbox.budget()).mailbox());
         mailbox.keep_history(shared.settings.resume_kept);
-        let sender = Sender::new(client_id, shared.settings.client_share);
+        let sender = Sender::new(client_id, shared.settings.client_share, self.mailbox.budget());
         let client = Client {
             mailbox,
             sender,

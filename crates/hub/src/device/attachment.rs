@@ -55,7 +55,7 @@ impl Attachment {
 
     /// See `Mailbox::may_wait` of the device.
     pub(crate) fn may_wait(&self, len: usize) -> bool {
-        self.device.mailbox.may_wait(len)
+        self.device.mailbox.may_wait(len, &self.permit)
     }
 
     /// Passes a payload on to the device: the only copy of it is made here.

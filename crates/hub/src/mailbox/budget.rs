@@ -1,143 +1,151 @@
 //! What all mailboxes together may hold, and what one owner may of that.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::iter::successors;
 use std::sync::{Arc, Weak};
 
 use crate::party::{Owner, Realm};
-use crate::settings::Bound;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 
-/// A mailbox tells what it holds in steps of this many bytes; less than one step is not counted.
-const STEP: usize = 4 * 1024;
-/// What one mailbox may hold when too much is held.
-const TIGHT_BYTES: usize = 16 * 1024;
-/// What counts of one realm in what all have, and of one owner in what its realm has: a half and a third of the bound.
-const OF_REALM: usize = 2;
-const OF_OWNER: usize = 3;
+/// What is held is counted in steps of this many bytes; less than one step is not counted.
+pub(super) const STEP: usize = 4 * 1024;
+/// What a writer has in one mailbox is not counted up to so many steps, where there are few of them.
+const FREE_STEPS: usize = 4;
+/// That all of them may have what is not counted, as a part of the bound, as long as a step each is less.
+const FREE_PART: usize = 4;
 /// A table of parts is looked through for those that nobody has any more when it has so many, or twice as many as were left.
-const LOOKED_THROUGH: usize = 64;
+const LOOKED_THROUGH: usize = 16;
 
-/// The bytes that mailboxes hold: of one owner, of all in one realm, or of all.
+/// The bytes that count for one: of all, of one realm, of one owner that reads, of one owner that writes to it. Each of these is a
+/// part of the one before.
 ///
-/// What an owner has, what its realm has and what all have may be as much as the bound, added up. So one alone can have a third of
-/// it, several of one realm less than half, and who comes when others have taken what they can gets less.
-///
-/// Over it each queue of that owner may hold a little only, and one message if it is empty: the large ones are full from that moment
-/// on, and what rule R3 says of full queues does the rest. Whoever has many queues can have more than its share by that; what is
-/// beyond it does not count in the whole, so that others do not pay for it.
+/// More is taken as long as what all four have, added up, is not more than the bound. So whoever has much leaves room: one writer
+/// and its reader have a quarter at most, one reader a third, one realm half; and who comes when others have taken what they can
+/// has a quarter of what is left beside each of them. Nothing else is ever taken, so that the bound holds in all.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    /// Wraps below 0 for a moment, where two change it at once.
     used: AtomicUsize,
-    max: usize,
-    whole: Option<Whole>,
-    /// Bytes that all hold.
-    held: Arc<AtomicUsize>,
+    within: Option<Arc<Budget>>,
+    whose: Option<Whose>,
+    parts: Mutex<Parts>,
+    whole: Arc<Whole>,
 }
 
-/// What a budget is a part of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Whose {
+    Realm(Realm),
+    Owner(Owner),
+}
+
+/// What all budgets have in common.
 #[derive(Debug)]
-struct Whole {
-    budget: Arc<Budget>,
-    /// How much of the part counts in it at most.
-    most: usize,
+pub(super) struct Whole {
+    max: usize,
+    /// Bytes that are held, those that do not count included.
+    pub(super) held: AtomicUsize,
+    /// How many writers are counted in how many mailboxes.
+    pub(super) charges: AtomicUsize,
 }
 
-/// The budget of all, and its parts.
+/// The budget of all, in which the others are found.
 #[derive(Debug)]
 pub(crate) struct Budgets {
     all: Arc<Budget>,
-    realms: Mutex<Parts<Realm>>,
-    owners: Mutex<Parts<Owner>>,
 }
 
 /// Those that somebody has; others may be there until it is looked through.
 #[derive(Debug)]
-struct Parts<K> {
-    found: HashMap<K, Weak<Budget>>,
+struct Parts {
+    found: HashMap<Whose, Weak<Budget>>,
     /// How many there may be before it is looked through.
     most: usize,
 }
 
 impl Budget {
+    /// That of all.
     pub(crate) fn new(max: usize) -> Self {
-        Self { used: AtomicUsize::new(0), max, whole: None, held: Arc::default() }
+        let whole = Whole { max, held: AtomicUsize::new(0), charges: AtomicUsize::new(0) };
+        Self { used: AtomicUsize::new(0), within: None, whose: None, parts: Mutex::default(), whole: Arc::new(whole) }
     }
 
-    fn part(whole: &Arc<Self>, most: usize) -> Self {
-        let (budget, held) = (Arc::clone(whole), Arc::clone(&whole.held));
-        Self { whole: Some(Whole { budget, most }), held, ..Self::new(whole.max) }
+    fn part(self: &Arc<Self>, whose: Whose) -> Arc<Self> {
+        self.parts.lock().find(whose, |whose| Self {
+            used: AtomicUsize::new(0),
+            within: Some(Arc::clone(self)),
+            whose: Some(whose),
+            parts: Mutex::default(),
+            whole: Arc::clone(&self.whole),
+        })
     }
 
-    /// Bytes that count here, to within a step for each mailbox.
-    pub(super) fn used(&self) -> usize {
-        not_below_zero(self.used.load(Ordering::Relaxed))
+    /// That of what this owner has of another's messages; the same where nobody knows whose they are.
+    pub(super) fn of_writer(self: &Arc<Self>, writer: &Self) -> Arc<Self> {
+        writer.whose.as_ref().map_or_else(|| Arc::clone(self), |writer| self.part(writer.clone()))
     }
 
     /// This, and all that it is a part of.
     fn chain(&self) -> impl Iterator<Item = &Self> {
-        successors(Some(self), |part| part.whole.as_ref().map(|whole| &*whole.budget))
+        successors(Some(self), |part| part.within.as_deref())
     }
 
-    /// A mailbox that was charged `charged` holds `bytes` now. Gives what it is charged from here on.
-    pub(super) fn change(&self, charged: usize, bytes: usize) -> usize {
-        let now = bytes / STEP * STEP;
-        if now != charged {
-            let change = now.wrapping_sub(charged);
-            self.held.fetch_add(change, Ordering::Relaxed);
-            self.add(change);
-        }
-        now
+    /// Whether so many bytes more may be held.
+    pub(super) fn has_room(&self, more: usize) -> bool {
+        let sum = self.chain().fold(0, |sum: usize, part| sum.saturating_add(part.used()).saturating_add(more));
+        sum <= self.whole.max
     }
 
-    /// Adds what may be less than 0, and to the whole what of it counts there.
-    fn add(&self, change: usize) {
-        let before = self.used.fetch_add(change, Ordering::Relaxed);
-        if let Some(Whole { budget, most }) = &self.whole {
-            let counts = |used| not_below_zero(used).min(*most);
-            let change = counts(before.wrapping_add(change)).wrapping_sub(counts(before));
-            if change != 0 {
-                budget.add(change);
-            }
+    pub(super) fn add(&self, bytes: usize) {
+        for part in self.chain() {
+            part.used.fetch_add(bytes, Ordering::Relaxed);
         }
     }
 
-    /// What a queue of this bound may hold at the moment.
-    pub(super) fn tighten(&self, bound: Bound) -> Bound {
-        let used = self.chain().fold(0, |used: usize, part| used.saturating_add(part.used()));
-        if used <= self.max { bound } else { Bound { bytes: bound.bytes.min(TIGHT_BYTES), ..bound } }
+    pub(super) fn subtract(&self, bytes: usize) {
+        for part in self.chain() {
+            part.used.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes that count here.
+    pub(super) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn whole(&self) -> &Whole {
+        &self.whole
+    }
+}
+
+impl Whole {
+    /// What a writer may have in one mailbox without being counted.
+    pub(super) fn free(&self) -> usize {
+        let each = self.max / FREE_PART / self.charges.load(Ordering::Relaxed).max(1);
+        (each / STEP).clamp(1, FREE_STEPS) * STEP
     }
 }
 
 impl Budgets {
     pub(crate) fn new(max: usize) -> Self {
-        Self { all: Arc::new(Budget::new(max)), realms: Mutex::default(), owners: Mutex::default() }
+        Self { all: Arc::new(Budget::new(max)) }
     }
 
     /// Bytes that all hold.
     pub(crate) fn held(&self) -> usize {
-        self.all.held.load(Ordering::Relaxed)
+        self.all.whole.held.load(Ordering::Relaxed)
     }
 
     /// That of an owner; of nobody in particular, that of all.
     pub(crate) fn of(&self, owner: Option<&Owner>) -> Arc<Budget> {
-        let Some(owner) = owner else { return Arc::clone(&self.all) };
-        let max = self.all.max;
-        let realm = self.realms.lock().find(&owner.realm, || Budget::part(&self.all, max / OF_REALM));
-        self.owners.lock().find(owner, || Budget::part(&realm, max / OF_OWNER))
+        owner.map_or_else(
+            || Arc::clone(&self.all),
+            |owner| self.all.part(Whose::Realm(owner.realm.clone())).part(Whose::Owner(owner.clone())),
+        )
     }
 }
 
-/// A number that wraps below 0.
-fn not_below_zero(number: usize) -> usize {
-    if number > isize::MAX.unsigned_abs() { 0 } else { number }
-}
-
-impl<K: Eq + Hash + Clone> Parts<K> {
-    fn find(&mut self, key: &K, new: impl FnOnce() -> Budget) -> Arc<Budget> {
-        if let Some(part) = self.found.get(key).and_then(Weak::upgrade) {
+impl Parts {
+    fn find(&mut self, whose: Whose, new: impl FnOnce(Whose) -> Budget) -> Arc<Budget> {
+        if let Some(part) = self.found.get(&whose).and_then(Weak::upgrade) {
             return part;
         }
         if self.found.len() >= self.most {
@@ -145,13 +153,13 @@ impl<K: Eq + Hash + Clone> Parts<K> {
             self.most = LOOKED_THROUGH.max(2 * self.found.len());
             self.found.shrink_to(self.most);
         }
-        let part = Arc::new(new());
-        self.found.insert(key.clone(), Arc::downgrade(&part));
+        let part = Arc::new(new(whose.clone()));
+        self.found.insert(whose, Arc::downgrade(&part));
         part
     }
 }
 
-impl<K> Default for Parts<K> {
+impl Default for Parts {
     fn default() -> Self {
         Self { found: HashMap::new(), most: LOOKED_THROUGH }
     }
@@ -165,72 +173,57 @@ mod tests {
         Owner { realm: Realm::Tenant(realm.into()), name: name.into() }
     }
 
-    /// What each of these owners can have, when all take a step as long as they may.
-    fn filled(budgets: &Budgets, owners: &[Owner]) -> Vec<usize> {
-        let parts: Vec<_> = owners.iter().map(|owner| budgets.of(Some(owner))).collect();
+    /// What each of these, a reader and its writer, can have, when all take a step as long as they may.
+    fn filled(budgets: &Budgets, pairs: &[(Owner, Owner)]) -> Vec<usize> {
+        let of = |owner| budgets.of(Some(owner));
+        let parts: Vec<_> = pairs.iter().map(|(reader, writer)| of(reader).of_writer(&of(writer))).collect();
         let mut has = vec![0; parts.len()];
         while parts.iter().zip(&mut has).fold(false, |taken, (part, has)| {
-            let may = part.tighten(Bound { frames: 1, bytes: usize::MAX }).bytes == usize::MAX;
-            *has = part.change(*has, *has + if may { STEP } else { 0 });
+            let may = part.has_room(1);
+            part.add(usize::from(may));
+            *has += usize::from(may);
             taken || may
         }) {}
-        for (part, has) in parts.iter().zip(&has) {
-            part.change(*has, 0);
-        }
-        has.iter().map(|bytes| bytes / STEP).collect()
+        parts.iter().zip(&has).for_each(|(part, has)| part.subtract(*has));
+        has
     }
 
     #[test]
-    fn owners_leave_room_to_others() {
-        let budgets = Budgets::new(3000 * STEP);
-        assert_eq!(filled(&budgets, &[owner("a", "x")]), [1001], "a third, and the step that is too much");
-        let alone = filled(&budgets, &[owner("a", "x"), owner("b", "y")]);
-        assert!(alone.iter().all(|has| (749..=752).contains(has)), "{alone:?}");
-        // However many one tenant has.
-        let mut many: Vec<_> = (0..100).map(|number| owner("a", &number.to_string())).collect();
-        let of_a = filled(&budgets, &many);
-        assert!(of_a.iter().sum::<usize>() <= 1500 + 100 && of_a.iter().all(|has| *has >= 14), "{of_a:?}");
-        many.push(owner("b", "y"));
-        let both = filled(&budgets, &many);
-        assert!(both[100] >= 500, "a third of what they have left, and they were first: {both:?}");
-        assert_eq!((budgets.held(), budgets.all.used()), (0, 0), "all is given back");
-    }
+    fn whoever_has_much_leaves_room() {
+        let budgets = Budgets::new(12_000);
+        let [hog, viewer] = ["hog", "viewer"].map(|name| owner("a", name));
+        let many = |count: usize| (0..count).map(|number| owner("a", &number.to_string()));
+        assert_eq!(filled(&budgets, &[(hog.clone(), viewer.clone())]), [3000], "a quarter");
+        let writers: Vec<_> = many(200).map(|writer| (hog.clone(), writer)).collect();
+        assert!((3900..=4000).contains(&filled(&budgets, &writers).iter().sum::<usize>()), "one reader: a third");
+        let readers: Vec<_> = many(200).map(|reader| (reader, viewer.clone())).collect();
+        assert!((5900..=6000).contains(&filled(&budgets, &readers).iter().sum::<usize>()), "one realm: half");
 
-    /// It has many queues, each of which may hold a little.
-    #[test]
-    fn what_one_has_beyond_its_share_is_its_own_matter() {
-        let budgets = Budgets::new(30 * STEP);
-        let [greedy, same, other] =
-            [("a", "x"), ("a", "y"), ("b", "x")].map(|(realm, name)| budgets.of(Some(&owner(realm, name))));
-        let is_tight = |part: &Budget| part.tighten(Bound { frames: 1, bytes: usize::MAX }).bytes < usize::MAX;
-        let mut charged: Vec<_> = (0..100).map(|_| greedy.change(0, STEP)).collect();
-        assert_eq!((budgets.held(), budgets.all.used()), (100 * STEP, 10 * STEP));
-        assert!(is_tight(&greedy) && !is_tight(&same) && !is_tight(&other));
-        // Another of its realm, as greedy: they come to half of all.
-        charged.extend((0..100).map(|_| same.change(0, STEP)));
-        assert_eq!((budgets.held(), budgets.all.used()), (200 * STEP, 15 * STEP));
-        assert!(is_tight(&same) && !is_tight(&other));
-        for (number, charged) in charged.into_iter().enumerate() {
-            (if number < 100 { &greedy } else { &same }).change(charged, 0);
-        }
-        assert_eq!((budgets.held(), budgets.all.used(), greedy.used()), (0, 0, 0));
+        // Who comes when others have all that they can.
+        let late = |hogs: &[(Owner, Owner)], late: (Owner, Owner)| {
+            let taken: Vec<_> = filled(&budgets, hogs);
+            let of = |owner| budgets.of(Some(owner));
+            let parts: Vec<_> = hogs.iter().map(|(reader, writer)| of(reader).of_writer(&of(writer))).collect();
+            parts.iter().zip(&taken).for_each(|(part, bytes)| part.add(*bytes));
+            let has = filled(&budgets, &[late])[0];
+            parts.iter().zip(&taken).for_each(|(part, bytes)| part.subtract(*bytes));
+            has
+        };
+        let flood = [(hog.clone(), viewer.clone())];
+        assert_eq!(late(&flood, (hog.clone(), owner("a", "other"))), 750, "another writes to the same reader");
+        assert_eq!(late(&flood, (owner("a", "other"), viewer.clone())), 1500, "the same writes to another");
+        assert_eq!(late(&flood, (owner("b", "x"), owner("b", "y"))), 2250, "another realm");
+        assert!(late(&readers, (owner("a", "x"), owner("a", "y"))) >= 7, "two hundred have 30 each");
+        assert!(late(&readers, (owner("b", "x"), owner("b", "y"))) >= 1500, "but it is one realm");
+        assert_eq!(budgets.all.used(), 0, "all is given back");
     }
 
     #[test]
-    fn two_who_change_at_once_leave_nothing_behind() {
-        let budgets = Budgets::new(3 * STEP);
-        let parts = ["x", "y"].map(|name| budgets.of(Some(&owner("a", name))));
-        std::thread::scope(|scope| {
-            for part in [&parts[0], &parts[0], &parts[1]] {
-                scope.spawn(move || {
-                    for _ in 0..100_000 {
-                        let charged = part.change(0, STEP);
-                        part.change(charged, 0);
-                    }
-                });
-            }
-        });
-        assert_eq!((budgets.held(), budgets.all.used(), parts[0].used()), (0, 0, 0));
+    fn less_is_free_where_there_are_many() {
+        let whole = |max, charges| Whole { max, held: AtomicUsize::new(0), charges: AtomicUsize::new(charges) };
+        let free = |max, charges| whole(max, charges).free();
+        assert_eq!([free(usize::MAX, 0), free(1 << 26, 1000), free(0, 0)], [16 * 1024, 16 * 1024, 4 * 1024]);
+        assert_eq!([free(1 << 26, 2000), free(1 << 26, 100_000)], [8 * 1024, 4 * 1024]);
     }
 
     #[test]
@@ -241,10 +234,12 @@ mod tests {
         assert!(!Arc::ptr_eq(&kept[3], &budgets.of(Some(&owner("b", "3")))), "of each realm");
         for number in 0..1000 {
             drop(budgets.of(Some(&owner(&number.to_string(), "x"))));
+            drop(budgets.of(Some(&owner("a", &format!("x{number}")))));
         }
-        assert!(
-            budgets.owners.lock().found.len() <= LOOKED_THROUGH && budgets.realms.lock().found.len() <= LOOKED_THROUGH
-        );
+        let realm = kept[3].within.as_ref().expect("it is in one");
+        for parts in [&budgets.all.parts, &realm.parts] {
+            assert!(parts.lock().found.len() <= 2 * LOOKED_THROUGH);
+        }
         assert!(Arc::ptr_eq(&kept[3], &budgets.of(Some(&owner("a", "3")))));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::Budget;
+use super::ENTRY_BYTES;
 use crate::settings::Bound;
 
 /// The last forwards that a client was sent, bounded in frames and bytes.
@@ -12,24 +12,25 @@ pub(super) struct History {
     kept: VecDeque<Arc<str>>,
     /// The server's own that it must have had, and of which it is not known whether it has.
     reports: VecDeque<String>,
-    /// How many of them there were when the last ping was sent.
-    marked: usize,
     /// Of both.
     bytes: usize,
     bound: Bound,
     /// Forwards that were sent since counting began, those that are not kept any more included.
     sent: u32,
+    /// Reports likewise.
+    reported: u32,
     /// How often counting has begun anew.
     count: u32,
 }
 
 impl History {
     pub(super) fn new(bound: Bound) -> Self {
-        Self { kept: VecDeque::new(), reports: VecDeque::new(), marked: 0, bytes: 0, bound, sent: 0, count: 0 }
+        Self { kept: VecDeque::new(), reports: VecDeque::new(), bytes: 0, bound, sent: 0, reported: 0, count: 0 }
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
+    /// What is kept takes so much.
+    pub(super) fn held(&self) -> usize {
+        self.bytes + (self.kept.len() + self.reports.len()) * ENTRY_BYTES
     }
 
     /// Forwards that were sent since counting began.
@@ -43,29 +44,34 @@ impl History {
     }
 
     /// Keeps a copy of what is sent now.
-    pub(super) fn keep(&mut self, text: &str, budget: &Budget) {
+    pub(super) fn keep(&mut self, text: &str) {
         self.sent = self.sent.wrapping_add(1);
         self.bytes += text.len();
         self.kept.push_back(text.into());
-        self.trim(budget);
-    }
-
-    /// Keeps what the bound of the moment allows: when all hold too much, a little only.
-    pub(super) fn trim(&mut self, budget: &Budget) {
-        let bound = budget.tighten(self.bound);
-        while self.kept.len() > bound.frames || (self.bytes > bound.bytes && !self.kept.is_empty()) {
-            self.drop_first();
-        }
-        while self.reports.len() > bound.frames || (self.bytes > bound.bytes && !self.reports.is_empty()) {
-            self.drop_report();
-        }
+        self.trim();
     }
 
     /// Keeps a report that is sent now.
-    pub(super) fn keep_report(&mut self, text: &str, budget: &Budget) {
+    pub(super) fn keep_report(&mut self, text: &str) {
+        self.reported = self.reported.wrapping_add(1);
         self.bytes += text.len();
         self.reports.push_back(text.to_owned());
-        self.trim(budget);
+        self.trim();
+    }
+
+    /// Keeps less. False if nothing is kept any more.
+    pub(super) fn give_up_one(&mut self) -> bool {
+        self.drop_first() || self.drop_report().is_some()
+    }
+
+    fn trim(&mut self) {
+        let Bound { frames, bytes } = self.bound;
+        while self.kept.len() > frames || (self.bytes > bytes && !self.kept.is_empty()) {
+            self.drop_first();
+        }
+        while self.reports.len() > frames || (self.bytes > bytes && !self.reports.is_empty()) {
+            self.drop_report();
+        }
     }
 
     /// Reports that the peer may not have had.
@@ -77,16 +83,16 @@ impl History {
         reports
     }
 
-    /// A ping is sent.
-    pub(super) fn mark(&mut self) {
-        self.marked = self.reports.len();
+    /// Reports that were sent.
+    pub(super) fn reported(&self) -> u32 {
+        self.reported
     }
 
-    /// It came back.
-    pub(super) fn confirm_reports(&mut self) {
-        while self.marked > 0 {
-            self.drop_report();
-        }
+    /// The peer has had the first `received` of the reports.
+    pub(super) fn confirm_reports(&mut self, received: u32) {
+        let missing = self.reported.wrapping_sub(received) as usize;
+        // One that says that it has had more than there were has said nothing.
+        while missing < self.reports.len() && self.drop_report().is_some() {}
     }
 
     /// What came after the first `received`; nothing if that is not all there any more, or was never sent.
@@ -115,16 +121,15 @@ impl History {
     }
 
     fn drop_report(&mut self) -> Option<String> {
-        self.marked = self.marked.saturating_sub(1);
         let text = self.reports.pop_front()?;
         self.bytes -= text.len();
         Some(text)
     }
 
-    fn drop_first(&mut self) {
-        if let Some(text) = self.kept.pop_front() {
-            self.bytes -= text.len();
-        }
+    fn drop_first(&mut self) -> bool {
+        let first = self.kept.pop_front();
+        self.bytes -= first.as_ref().map_or(0, |text| text.len());
+        first.is_some()
     }
 }
 
@@ -134,7 +139,7 @@ mod tests {
 
     fn sent(texts: &[&str], bound: Bound) -> History {
         let mut history = History::new(bound);
-        texts.iter().for_each(|text| history.keep(text, &Budget::new(usize::MAX)));
+        texts.iter().for_each(|text| history.keep(text));
         history
     }
 
@@ -144,7 +149,7 @@ mod tests {
         assert_eq!(history.after(1), Some(vec!["b".into(), "c".into()]));
         assert_eq!(history.after(1), Some(vec!["b".into(), "c".into()]));
         assert_eq!(history.after(3), Some(vec![]));
-        assert_eq!((history.bytes(), history.sent()), (0, 3));
+        assert_eq!((history.held(), history.sent()), (0, 3));
     }
 
     #[test]
@@ -159,9 +164,9 @@ mod tests {
     #[test]
     fn it_is_bounded_in_bytes_too() {
         let mut history = sent(&["aaaa", "bbbb", "cc"], Bound { frames: 9, bytes: 6 });
-        assert_eq!(history.bytes(), 6);
+        assert_eq!(history.held(), 6 + 2 * ENTRY_BYTES);
         assert_eq!(history.after(1), Some(vec!["bbbb".into(), "cc".into()]));
-        history.keep("longer than all", &Budget::new(usize::MAX));
+        history.keep("longer than all");
         assert_eq!((history.after(3), history.after(4)), (None, Some(vec![])));
     }
 }

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use super::charge::Charge;
 use super::entry::Entry;
+use super::history::History;
 use super::{Budget, Mailbox, State, give_up, wake_all};
 use crate::item::{Item, Notice};
 use crate::settings::Bound;
@@ -36,6 +38,28 @@ pub enum Urgent {
     Notice(Notice),
 }
 
+/// How much a peer was sent, see [`Inbox::mark`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Messages of its device.
+    pub forwards: u32,
+    /// The server's own that it must have.
+    pub reports: u32,
+}
+
+impl From<u64> for Mark {
+    fn from(number: u64) -> Self {
+        let [forwards, reports] = [number, number >> 32].map(|part| (part & u64::from(u32::MAX)) as u32);
+        Self { forwards, reports }
+    }
+}
+
+impl From<Mark> for u64 {
+    fn from(mark: Mark) -> Self {
+        Self::from(mark.reports) << 32 | Self::from(mark.forwards)
+    }
+}
+
 /// The one reader of a mailbox.
 #[derive(Debug, Clone)]
 pub struct Inbox {
@@ -45,13 +69,15 @@ pub struct Inbox {
 
 impl Inbox {
     /// An empty mailbox and its reader.
-    pub(crate) fn new(bound: Bound, budget: Arc<Budget>) -> Self {
+    pub(crate) fn new(bound: Bound, reader: Arc<Budget>) -> Self {
         let state = State {
             queue: VecDeque::new(),
             frames: 0,
             bytes: 0,
             replies: 0,
+            of_senders: 0,
             replay: 0,
+            writing: 0,
             bound,
             longest: usize::MAX,
             sealed: false,
@@ -60,8 +86,7 @@ impl Inbox {
             waker: None,
             room: Vec::new(),
             history: None,
-            budget,
-            charged: 0,
+            charge: Charge::new(reader),
         };
         Self::of(Arc::new(Mailbox { state: Mutex::new(state) }), 0)
     }
@@ -81,22 +106,28 @@ impl Inbox {
         &self.mailbox
     }
 
-    /// Takes out entries until there are `most` in `items`, or 32 KiB of messages came. Cancel safe.
+    /// Takes out entries until there are `most` in `items`, or 32 KiB of messages came. What was taken out before has been
+    /// written. Cancel safe.
     pub fn poll_receive(&self, cx: &mut Context<'_>, most: usize, items: &mut Vec<Item>) -> Poll<Received> {
         let mut state = self.mailbox.state.lock();
         if state.reader != self.reader {
             return Poll::Ready(Received::Revoked);
         }
+        let written = std::mem::take(&mut state.writing);
         if state.queue.is_empty() {
+            if written > 0 {
+                state.charge();
+            }
             keep_waker(&mut state.waker, cx);
             return Poll::Pending;
         }
-        let mut bytes = 0;
-        while items.len() < most && bytes < BATCH_BYTES {
+        while items.len() < most && state.writing < BATCH_BYTES {
             let Some(item) = state.pop() else { break };
-            bytes += if let Item::Text(text) = &item { text.len() } else { 0 };
+            state.writing += if let Item::Text(text) = &item { text.len() } else { 0 };
             items.push(item);
         }
+        // What is written and kept is there twice.
+        state.may_hold(0);
         if state.queue.is_empty() && state.queue.capacity() > KEPT_CAPACITY {
             state.queue = VecDeque::new();
         }
@@ -122,31 +153,26 @@ impl Inbox {
         Poll::Pending
     }
 
-    /// Forwards that were taken out since counting began, if they are counted: a ping that carries the number, and comes
-    /// back, says that the peer has had them.
+    /// What was taken out since counting began, if that is counted: a ping that carries it, and comes back, says that the peer has
+    /// had all of it.
     #[must_use]
-    pub fn mark(&self) -> Option<u32> {
-        let mut state = self.mailbox.state.lock();
-        let state = &mut *state;
-        // A peer may leave pings unanswered, or answer them with something else: what it makes us keep is bounded all the same.
-        if let Some(history) = &mut state.history {
-            history.trim(&state.budget);
-            history.mark();
-        }
-        state.charge();
+    pub fn mark(&self) -> Option<Mark> {
+        let state = self.mailbox.state.lock();
         let unread = state.queue.iter().filter(|entry| matches!(entry, Entry::Replay(_))).count();
         let unread = u32::try_from(unread).unwrap_or(u32::MAX);
-        state.history.as_ref().map(|history| history.sent().wrapping_sub(unread))
+        let mark =
+            |history: &History| Mark { forwards: history.sent().wrapping_sub(unread), reports: history.reported() };
+        state.history.as_deref().map(mark)
     }
 
     /// The peer has had everything up to a [`Inbox::mark`]: it is not kept any longer.
-    pub fn confirm(&self, mark: u32) {
+    pub fn confirm(&self, mark: Mark) {
         let mut state = self.mailbox.state.lock();
         if state.reader == self.reader
             && let Some(history) = &mut state.history
         {
-            if history.confirm(mark) {
-                history.confirm_reports();
+            if history.confirm(mark.forwards) {
+                history.confirm_reports(mark.reports);
             }
             state.charge();
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::sender::{SendPermit, Sender};
-use super::{Mailbox, State, wake_all};
+use super::{Budget, Mailbox, State, wake_all};
 use crate::settings::Bound;
 
 /// A sender that waits until a message of so many bytes finds room.
@@ -30,12 +30,12 @@ impl Mailbox {
             return Poll::Ready(());
         }
         let waker = Some(cx.waker().clone());
+        permit.sender().wait_with(len, state.charge.reader());
         match state.room.iter_mut().find(|waiter| waiter.is_of(permit)) {
             Some(waiter) => (waiter.len, waiter.waker) = (len, waker),
             None => {
                 let (sender, epoch) = (Arc::clone(permit.sender()), permit.epoch());
                 state.room.push(Waiter { sender, epoch, len, waker });
-                state.charge();
             }
         }
         Poll::Pending
@@ -48,14 +48,14 @@ impl Mailbox {
             return;
         }
         let room = state.leave_line(permit.sender());
-        state.charge();
         drop(state);
         wake_all(room);
     }
 
     /// Whether a message of `len` bytes may be held until there is room for it: not if all hold too much already.
-    pub(crate) fn may_wait(&self, len: usize) -> bool {
-        self.state.lock().budget.tighten(Bound { frames: 1, bytes: usize::MAX }).bytes >= len
+    pub(crate) fn may_wait(&self, len: usize, permit: &SendPermit) -> bool {
+        let state = self.state.lock();
+        state.waits(permit) || permit.sender().may_hold(len, state.charge.reader())
     }
 }
 
@@ -65,12 +65,12 @@ impl State {
         let waits_longer = |waiter: &&Waiter| sender.is_none_or(|sender| !Arc::ptr_eq(&waiter.sender, sender));
         let before = self.room.iter().take_while(waits_longer).filter(|waiter| waiter.sender.has_room(waiter.len));
         let held = before.fold(self.held(), |held, waiter| held.with(waiter.len));
-        sender.is_none_or(|sender| sender.has_room(len)) && held.leaves_room(len, self.budget.tighten(self.bound))
+        sender.is_none_or(|sender| sender.has_room(len)) && held.leaves_room(len, self.bound)
     }
 
     /// To wake those for whom there is room now.
     pub(super) fn next_in_line(&mut self) -> Vec<Waker> {
-        let (mut held, bound) = (self.held(), self.budget.tighten(self.bound));
+        let (mut held, bound) = (self.held(), self.bound);
         let mut next = Vec::new();
         for Waiter { len, waker, .. } in self.room.iter_mut().filter(|waiter| waiter.sender.has_room(waiter.len)) {
             if !held.leaves_room(*len, bound) {
@@ -84,25 +84,34 @@ impl State {
 
     /// The message of a sender goes in: its place in the line is free. Nobody behind it has more room for that.
     pub(super) fn has_got_room(&mut self, permit: &SendPermit) {
-        self.room.retain(|waiter| !waiter.is_of(permit));
+        self.take_out(|waiter| waiter.is_of(permit));
+    }
+
+    /// Whether a sender waits here.
+    pub(super) fn waits(&self, permit: &SendPermit) -> bool {
+        self.room.iter().any(|waiter| waiter.is_of(permit))
     }
 
     /// A sender, whichever of its connections it is, leaves the line. Gives whom to wake: it, and who has room now.
     pub(super) fn leave_line(&mut self, sender: &Arc<Sender>) -> Vec<Waker> {
-        let left = self.room.extract_if(.., |waiter| Arc::ptr_eq(&waiter.sender, sender));
-        let mut wakers: Vec<Waker> = left.filter_map(|waiter| waiter.waker).collect();
+        let mut wakers = self.take_out(|waiter| Arc::ptr_eq(&waiter.sender, sender));
         wakers.extend(self.next_in_line());
         wakers
     }
 
     /// The line is dissolved. Gives whom to wake.
     pub(super) fn let_waiters_go(&mut self) -> Vec<Waker> {
-        std::mem::take(&mut self.room).into_iter().filter_map(|waiter| waiter.waker).collect()
+        self.take_out(|_| true)
     }
 
-    /// Bytes of the messages that wait.
-    pub(super) fn waiting_bytes(&self) -> usize {
-        self.room.iter().map(|waiter| waiter.len).sum()
+    fn take_out(&mut self, is_one: impl Fn(&Waiter) -> bool) -> Vec<Waker> {
+        let reader = self.charge.reader();
+        let out = self.room.extract_if(.., |waiter| is_one(waiter));
+        out.filter_map(|waiter| {
+            waiter.sender.wait_with(0, reader);
+            waiter.waker
+        })
+        .collect()
     }
 
     fn held(&self) -> Bound {
@@ -111,6 +120,10 @@ impl State {
 }
 
 impl Waiter {
+    pub(super) fn read_by(&self, reader: &Arc<Budget>) {
+        self.sender.read_by(reader);
+    }
+
     fn is_of(&self, permit: &SendPermit) -> bool {
         Arc::ptr_eq(&self.sender, permit.sender()) && self.epoch == permit.epoch()
     }

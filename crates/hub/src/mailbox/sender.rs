@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use cuttlebone_proto::ClientId;
 
+use super::charge::{Charge, is_nothing};
+use super::{Budget, ENTRY_BYTES};
 use crate::settings::Bound;
-use crate::sync::{AtomicU32, AtomicUsize, Ordering};
+use crate::sync::{AtomicU32, AtomicUsize, Mutex, Ordering};
 
 /// What one client has in its device's mailbox, and has had taken.
 #[derive(Debug)]
@@ -16,6 +18,11 @@ pub(crate) struct Sender {
     share: Bound,
     frames: AtomicUsize,
     bytes: AtomicUsize,
+    /// Bytes of a message that waits for room.
+    waiting: AtomicUsize,
+    /// What the charge was told last.
+    told: AtomicUsize,
+    charge: Mutex<Charge>,
     taken: AtomicU32,
     epoch: AtomicU32,
     /// How often counting has begun anew.
@@ -39,13 +46,16 @@ pub(crate) struct SendPermit {
 }
 
 impl Sender {
-    /// A client that may have `share` in the mailbox at a time.
-    pub(crate) fn new(client_id: ClientId, share: Bound) -> Arc<Self> {
+    /// A client that may have `share` at a time in a mailbox of `reader`.
+    pub(crate) fn new(client_id: ClientId, share: Bound, reader: Arc<Budget>) -> Arc<Self> {
         Arc::new(Self {
             client_id,
             share,
             frames: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            told: AtomicUsize::new(0),
+            charge: Mutex::new(Charge::new(reader)),
             taken: AtomicU32::new(0),
             epoch: AtomicU32::new(0),
             count: AtomicU32::new(0),
@@ -62,7 +72,9 @@ impl Sender {
         self.taken.load(Ordering::Relaxed)
     }
 
-    pub(super) fn supersede(self: &Arc<Self>) -> SendPermit {
+    /// Another connection, which is `writer`'s, sends for it from now on.
+    pub(super) fn supersede(self: &Arc<Self>, writer: &Arc<Budget>) -> SendPermit {
+        self.charge.lock().written_by(writer);
         let epoch = self.epoch.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         SendPermit { sender: Arc::clone(self), epoch }
     }
@@ -78,10 +90,48 @@ impl Sender {
         held.leaves_room(len, self.share)
     }
 
+    /// Whether a message of `len` bytes may be held besides, wherever that is.
+    pub(super) fn may_hold(&self, len: usize, reader: &Arc<Budget>) -> bool {
+        let bytes = self.held() + len + ENTRY_BYTES;
+        is_nothing(bytes) || {
+            let mut charge = self.charge.lock();
+            charge.read_by(reader);
+            charge.may_hold(bytes)
+        }
+    }
+
+    /// A message of so many bytes waits for room, or none does (0).
+    pub(super) fn wait_with(&self, len: usize, reader: &Arc<Budget>) {
+        self.waiting.store(len, Ordering::Relaxed);
+        self.tell(reader);
+    }
+
     /// A message of `len` bytes left the mailbox.
-    pub(super) fn free(&self, len: usize) {
+    pub(super) fn free(&self, len: usize, reader: &Arc<Budget>) {
         self.frames.fetch_sub(1, Ordering::Relaxed);
         self.bytes.fetch_sub(len, Ordering::Relaxed);
+        self.tell(reader);
+    }
+
+    /// What it has here counts for another reader.
+    pub(super) fn read_by(&self, reader: &Arc<Budget>) {
+        self.charge.lock().read_by(reader);
+    }
+
+    fn tell(&self, reader: &Arc<Budget>) {
+        let held = self.held();
+        let told = self.told.swap(held, Ordering::Relaxed);
+        if !(is_nothing(told) && is_nothing(held)) {
+            let mut charge = self.charge.lock();
+            charge.read_by(reader);
+            charge.hold(held);
+        }
+    }
+
+    fn held(&self) -> usize {
+        let [frames, bytes, waiting] =
+            [&self.frames, &self.bytes, &self.waiting].map(|number| number.load(Ordering::Relaxed));
+        bytes + frames * ENTRY_BYTES + waiting
     }
 }
 
@@ -110,9 +160,10 @@ impl SendPermit {
     }
 
     /// Counts a message of `len` bytes as queued and taken.
-    pub(super) fn take(&self, len: usize) -> Taken {
+    pub(super) fn take(&self, len: usize, reader: &Arc<Budget>) -> Taken {
         self.sender.frames.fetch_add(1, Ordering::Relaxed);
         self.sender.bytes.fetch_add(len, Ordering::Relaxed);
+        self.sender.tell(reader);
         self.count();
         let sender = Arc::clone(&self.sender);
         let (number, count) = (sender.taken(), sender.count.load(Ordering::Relaxed));

@@ -5,15 +5,28 @@ use tokio::sync::oneshot;
 
 use super::inbox::UNREAD_REPLIES;
 use super::*;
+use crate::party::{Owner, Realm};
 
 const SMALL: Bound = Bound { frames: 2, bytes: 10 };
 
 fn empty() -> Inbox {
-    Inbox::new(SMALL, Arc::new(Budget::new(usize::MAX)))
+    Inbox::new(SMALL, nobody())
+}
+
+fn nobody() -> Arc<Budget> {
+    Arc::new(Budget::new(usize::MAX))
 }
 
 fn sender(share: Bound) -> Arc<Sender> {
-    Sender::new(cuttlebone_proto::ClientId::new(1).expect("valid"), share)
+    Sender::new(cuttlebone_proto::ClientId::new(1).expect("valid"), share, nobody())
+}
+
+fn push(inbox: &Inbox, text: &str) -> Result<(), PushError> {
+    inbox.mailbox().push(text.into(), &nobody())
+}
+
+fn supersede(inbox: &Inbox, sender: &Arc<Sender>) -> (SendPermit, u32) {
+    inbox.mailbox().supersede(sender, &nobody())
 }
 
 fn take(inbox: &Inbox, most: usize) -> Vec<String> {
@@ -25,9 +38,9 @@ fn take(inbox: &Inbox, most: usize) -> Vec<String> {
 #[test]
 fn r1_own_replies_do_not_overtake_queued_frames() {
     let inbox = empty();
-    inbox.mailbox().push("a".into()).expect("room");
+    push(&inbox, "a").expect("room");
     inbox.mailbox().reply("b".into());
-    inbox.mailbox().push("c".into()).expect("room");
+    push(&inbox, "c").expect("room");
     assert_eq!(take(&inbox, 2), ["a", "b"]);
     assert_eq!(take(&inbox, 2), ["c"]);
 }
@@ -35,21 +48,21 @@ fn r1_own_replies_do_not_overtake_queued_frames() {
 #[test]
 fn forwards_are_bounded_in_frames_and_bytes() {
     let inbox = empty();
-    inbox.mailbox().push("123456".into()).expect("room");
-    assert_eq!(inbox.mailbox().push("12345".into()), Err(PushError::Full("12345".into())));
-    inbox.mailbox().push("1234".into()).expect("room");
-    assert_eq!(inbox.mailbox().push(String::new()), Err(PushError::Full(String::new())));
+    push(&inbox, "123456").expect("room");
+    assert_eq!(push(&inbox, "12345"), Err(PushError::Full("12345".into())));
+    push(&inbox, "1234").expect("room");
+    assert_eq!(push(&inbox, ""), Err(PushError::Full(String::new())));
     inbox.mailbox().reply("never refused".into());
     take(&inbox, 9);
-    inbox.mailbox().push("x".repeat(100)).expect("one message fits into an empty queue");
+    push(&inbox, &"x".repeat(100)).expect("one message fits into an empty queue");
 }
 
 #[test]
 fn room_wakes_who_waits_for_it() {
     let inbox = empty();
     let mut cx = Context::from_waker(Waker::noop());
-    inbox.mailbox().push("1234567890".into()).expect("room");
-    let (permit, _) = inbox.mailbox().supersede(&sender(SMALL));
+    push(&inbox, "1234567890").expect("room");
+    let (permit, _) = supersede(&inbox, &sender(SMALL));
     assert!(inbox.mailbox().poll_room(&mut cx, 1, &permit).is_pending());
     take(&inbox, 1);
     assert!(inbox.mailbox().poll_room(&mut cx, 1, &permit).is_ready());
@@ -59,9 +72,9 @@ fn room_wakes_who_waits_for_it() {
 
 #[test]
 fn a_large_message_that_waits_is_not_passed_by_small_ones_for_ever() {
-    let inbox = Inbox::new(Bound { frames: 99, bytes: 30 }, Arc::new(Budget::new(usize::MAX)));
+    let inbox = Inbox::new(Bound { frames: 99, bytes: 30 }, nobody());
     let share = Bound { frames: 9, bytes: 30 };
-    let [large, small, third] = [(); 3].map(|()| inbox.mailbox().supersede(&sender(share)).0);
+    let [large, small, third] = [(); 3].map(|()| supersede(&inbox, &sender(share)).0);
     let push = |text: &str, permit| inbox.mailbox().push_from(text.into(), permit);
     let mut cx = Context::from_waker(Waker::noop());
     (0..3).for_each(|_| push("1234567890", &small).expect("room"));
@@ -78,10 +91,10 @@ fn a_large_message_that_waits_is_not_passed_by_small_ones_for_ever() {
 
 #[test]
 fn one_who_leaves_holds_nobody_up() {
-    let inbox = Inbox::new(Bound { frames: 99, bytes: 30 }, Arc::new(Budget::new(usize::MAX)));
+    let inbox = Inbox::new(Bound { frames: 99, bytes: 30 }, nobody());
     let share = Bound { frames: 9, bytes: 30 };
     let former = sender(share);
-    let [(large, _), (small, _)] = [&former, &sender(share)].map(|sender| inbox.mailbox().supersede(sender));
+    let [(large, _), (small, _)] = [&former, &sender(share)].map(|sender| supersede(&inbox, sender));
     inbox.mailbox().push_from("x".repeat(20), &small).expect("room");
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(Arc::clone(&wakes));
@@ -91,7 +104,7 @@ fn one_who_leaves_holds_nobody_up() {
         assert!(inbox.mailbox().poll_room(&mut Context::from_waker(&waker), 10, &small).is_pending());
         match gone {
             false => inbox.mailbox().stop_waiting(&large),
-            true => drop(inbox.mailbox().supersede(&former)),
+            true => drop(supersede(&inbox, &former)),
         }
         assert_eq!(wakes.count(), 1 + usize::from(gone));
         assert!(inbox.mailbox().poll_room(&mut noop, 10, &small).is_ready());
@@ -102,25 +115,11 @@ fn one_who_leaves_holds_nobody_up() {
 }
 
 #[test]
-fn what_waits_counts_and_does_not_wait_when_all_hold_too_much() {
-    let budget = Arc::new(Budget::new(64 * 1024));
-    let inbox = Inbox::new(SMALL, Arc::clone(&budget));
-    let (permit, _) = inbox.mailbox().supersede(&sender(SMALL));
-    inbox.mailbox().push("1234567890".into()).expect("room");
-    assert!(inbox.mailbox().may_wait(100 * 1024));
-    assert!(inbox.mailbox().poll_room(&mut Context::from_waker(Waker::noop()), 100 * 1024, &permit).is_pending());
-    assert_eq!(budget.used(), 100 * 1024);
-    assert!(!inbox.mailbox().may_wait(100 * 1024) && inbox.mailbox().may_wait(16 * 1024));
-    inbox.mailbox().stop_waiting(&permit);
-    assert_eq!(budget.used(), 0);
-}
-
-#[test]
 fn r6_sealed_is_drained_to_the_close_and_takes_nothing_more() {
     let inbox = empty();
-    inbox.mailbox().push("a".into()).expect("room");
+    push(&inbox, "a").expect("room");
     inbox.mailbox().seal(Some("error".into()), CloseCode::Policy);
-    assert_eq!(inbox.mailbox().push("late".into()), Err(PushError::Sealed));
+    assert_eq!(push(&inbox, "late"), Err(PushError::Sealed));
     inbox.mailbox().reply("late".into());
     inbox.mailbox().seal(Some("late".into()), CloseCode::Normal);
     assert_eq!(take(&inbox, 9), ["a", "error", "Close(Policy)"]);
@@ -129,7 +128,7 @@ fn r6_sealed_is_drained_to_the_close_and_takes_nothing_more() {
 #[test]
 fn evicted_gives_up_what_is_queued() {
     let inbox = empty();
-    inbox.mailbox().push("a".into()).expect("room");
+    push(&inbox, "a").expect("room");
     assert!(inbox.poll_urgent(&mut Context::from_waker(Waker::noop())).is_pending());
     inbox.mailbox().evict("slow".into(), CloseCode::TooSlow);
     let urgent = inbox.poll_urgent(&mut Context::from_waker(Waker::noop()));
@@ -140,7 +139,7 @@ fn evicted_gives_up_what_is_queued() {
 #[test]
 fn a_probe_is_seen_before_what_is_queued_and_while_a_write_is_stuck() {
     let inbox = empty();
-    inbox.mailbox().push("a".into()).expect("room");
+    push(&inbox, "a").expect("room");
     inbox.mailbox().urge(Notice::Probe(oneshot::channel().0));
     let urgent = inbox.poll_urgent(&mut Context::from_waker(Waker::noop()));
     assert!(matches!(urgent, Poll::Ready(Urgent::Notice(Notice::Probe(_)))));
@@ -153,7 +152,7 @@ fn a_probe_is_seen_before_what_is_queued_and_while_a_write_is_stuck() {
 fn a_refusal_is_seen_while_a_write_is_stuck_and_not_by_who_is_being_closed() {
     let inbox = empty();
     let urgent = || inbox.poll_urgent(&mut Context::from_waker(Waker::noop()));
-    inbox.mailbox().push("a".into()).expect("room");
+    push(&inbox, "a").expect("room");
     inbox.mailbox().urge(Notice::Refused(Reject::DeviceLeased));
     assert!(matches!(urgent(), Poll::Ready(Urgent::Notice(Notice::Refused(Reject::DeviceLeased)))));
     inbox.mailbox().seal(Some("error".into()), CloseCode::Policy);
@@ -165,7 +164,7 @@ fn a_refusal_is_seen_while_a_write_is_stuck_and_not_by_who_is_being_closed() {
 #[test]
 fn a_new_reader_is_greeted_before_what_was_held() {
     let first = empty();
-    first.mailbox().push("held".into()).expect("room");
+    push(&first, "held").expect("room");
     let second = empty();
     second.mailbox().reply("own".into());
     let (second, _) = first.mailbox().adopt(second.mailbox(), "config".into(), SMALL, usize::MAX);
@@ -190,10 +189,10 @@ fn a_peer_that_reads_no_replies_is_not_read() {
 
 #[test]
 fn one_sender_has_its_share_and_leaves_room_for_others() {
-    let inbox = Inbox::new(Bound { frames: 9, bytes: 99 }, Arc::new(Budget::new(usize::MAX)));
+    let inbox = Inbox::new(Bound { frames: 9, bytes: 99 }, nobody());
     let share = Bound { frames: 2, bytes: 10 };
-    let (greedy, _) = inbox.mailbox().supersede(&sender(share));
-    let (modest, _) = inbox.mailbox().supersede(&sender(share));
+    let (greedy, _) = supersede(&inbox, &sender(share));
+    let (modest, _) = supersede(&inbox, &sender(share));
     let push = |text: &str, permit| inbox.mailbox().push_from(text.into(), permit);
     push("longer than the share", &greedy).expect("one message always fits");
     assert_eq!(push("x", &greedy), Err(PushError::Full("x".into())));
@@ -225,10 +224,9 @@ impl Wakes {
 
 #[test]
 fn a_sender_is_woken_when_there_is_room_for_its_message_and_not_before() {
-    let inbox = Inbox::new(Bound { frames: 9, bytes: 30 }, Arc::new(Budget::new(usize::MAX)));
+    let inbox = Inbox::new(Bound { frames: 9, bytes: 30 }, nobody());
     let share = Bound { frames: 1, bytes: 10 };
-    let [a, b, wide] =
-        [share, share, Bound { frames: 9, bytes: 99 }].map(|share| inbox.mailbox().supersede(&sender(share)).0);
+    let [a, b, wide] = [share, share, Bound { frames: 9, bytes: 99 }].map(|share| supersede(&inbox, &sender(share)).0);
     let push = |text: &str, permit| inbox.mailbox().push_from(text.into(), permit);
     for permit in [&a, &wide, &b] {
         push("1234567890", permit).expect("room");
@@ -256,12 +254,12 @@ fn a_sender_is_woken_when_there_is_room_for_its_message_and_not_before() {
 fn a_former_connection_of_a_client_sends_nothing_more_and_the_count_is_exact() {
     let inbox = empty();
     let sender = sender(SMALL);
-    let (former, taken) = inbox.mailbox().supersede(&sender);
+    let (former, taken) = supersede(&inbox, &sender);
     assert_eq!(taken, 0);
     inbox.mailbox().set_longest(5);
     inbox.mailbox().push_from("a".into(), &former).expect("room");
     assert_eq!(inbox.mailbox().push_from("123456".into(), &former), Err(PushError::TooLarge));
-    let (present, taken) = inbox.mailbox().supersede(&sender);
+    let (present, taken) = supersede(&inbox, &sender);
     assert_eq!(taken, 2);
     assert_eq!(inbox.mailbox().push_from("b".into(), &former), Err(PushError::Superseded));
     assert_eq!(inbox.mailbox().push_from("123456".into(), &former), Err(PushError::Superseded));
@@ -273,7 +271,7 @@ fn a_former_connection_of_a_client_sends_nothing_more_and_the_count_is_exact() {
 fn what_nobody_will_read_counts_as_not_taken() {
     let inbox = empty();
     let sender = sender(SMALL);
-    let (permit, _) = inbox.mailbox().supersede(&sender);
+    let (permit, _) = supersede(&inbox, &sender);
     inbox.mailbox().push_from("a".into(), &permit).expect("room");
     inbox.mailbox().push_from("b".into(), &permit).expect("room");
     take(&inbox, 1);
@@ -283,11 +281,11 @@ fn what_nobody_will_read_counts_as_not_taken() {
 
 #[test]
 fn a_client_that_resumes_gets_what_it_has_not_had_once_and_in_order() {
-    let first = Inbox::new(Bound { frames: 9, bytes: 99 }, Arc::new(Budget::new(usize::MAX)));
+    let first = Inbox::new(Bound { frames: 9, bytes: 99 }, nobody());
     first.mailbox().keep_history(SMALL);
     first.mailbox().reply("config".into());
     for text in ["a", "b", "c"] {
-        first.mailbox().push(text.into()).expect("room");
+        push(&first, text).expect("room");
     }
     assert_eq!(take(&first, 3), ["config", "a", "b"]);
     first.mailbox().reply("of the old connection".into());
@@ -304,7 +302,7 @@ fn a_client_that_resumes_gets_what_it_has_not_had_once_and_in_order() {
     assert_eq!(take(&third, 9), ["true 0", "b", "c"]);
     let (fourth, is_whole) = resume(None).expect("open");
     assert!(!is_whole);
-    first.mailbox().push("d".into()).expect("room");
+    push(&first, "d").expect("room");
     assert_eq!(take(&fourth, 9), ["false 1", "d"]);
     let (fifth, _) = resume(Some((0, 1))).expect("open");
     assert_eq!(take(&fifth, 9), ["true 1", "d"]);
@@ -317,73 +315,197 @@ fn a_client_that_resumes_gets_what_it_has_not_had_once_and_in_order() {
 
 #[test]
 fn what_came_back_with_a_pong_is_not_kept() {
-    let inbox = Inbox::new(Bound { frames: 9, bytes: 99 }, Arc::new(Budget::new(usize::MAX)));
+    let inbox = Inbox::new(Bound { frames: 9, bytes: 99 }, nobody());
     assert_eq!(inbox.mark(), None);
     inbox.mailbox().keep_history(SMALL);
     for text in ["a", "b"] {
-        inbox.mailbox().push(text.into()).expect("room");
+        push(&inbox, text).expect("room");
     }
     take(&inbox, 1);
-    assert_eq!(inbox.mark(), Some(1));
+    let marked = |forwards, reports| Some(Mark { forwards, reports });
+    assert_eq!(inbox.mark(), marked(1, 0));
     take(&inbox, 1);
-    inbox.confirm(1);
-    inbox.confirm(9);
+    inbox.confirm(Mark { forwards: 1, reports: 0 });
+    inbox.confirm(Mark { forwards: 9, reports: 0 });
     let (inbox, _) =
         inbox.mailbox().resume(empty().mailbox(), Had::OfCount(0, Some(1)), |_, _| String::new()).expect("open");
-    assert_eq!(inbox.mark(), Some(1), "what is to be sent again has not been sent");
+    assert_eq!(inbox.mark(), marked(1, 0), "what is to be sent again has not been sent");
     assert_eq!(take(&inbox, 9), ["", "b"]);
 }
 
 #[test]
-fn when_all_hold_too_much_each_may_hold_a_little() {
-    let budget = Arc::new(Budget::new(100_000));
-    let wide = Bound { frames: 99, bytes: 1_000_000 };
-    let (large, small) = (Inbox::new(wide, Arc::clone(&budget)), Inbox::new(wide, Arc::clone(&budget)));
-    let text = || "x".repeat(10_000);
-    for _ in 0..11 {
-        large.mailbox().push(text()).expect("room");
-    }
-    assert!(budget.used() > 100_000);
-    assert!(large.mailbox().push(text()).is_err());
-    small.mailbox().push(text()).expect("room");
-    assert!(small.mailbox().push(text()).is_err());
-    take(&large, 99);
-    assert!(small.mailbox().push(text()).is_ok());
-    drop((large, small));
-    assert_eq!(budget.used(), 0);
+fn a_report_is_told_again_until_a_ping_that_was_sent_after_it_comes_back() {
+    let first = Inbox::new(Bound { frames: 9, bytes: 99 }, nobody());
+    first.mailbox().keep_history(Bound { frames: 9, bytes: 99 });
+    let resume = || {
+        let had = Had::OfCount(0, Some(0));
+        first.mailbox().resume(empty().mailbox(), had, |_, _| String::new()).expect("open").0
+    };
+    let before = first.mark().expect("counted");
+    first.mailbox().report("a".into());
+    assert_eq!(take(&first, 9), ["a"]);
+    let between = first.mark().expect("counted");
+    first.mailbox().report("b".into());
+    assert_eq!(take(&first, 9), ["b"]);
+    first.confirm(before);
+    let second = resume();
+    assert_eq!(take(&second, 9), ["", "a", "b"], "an older ping says nothing of them");
+    second.confirm(between);
+    let third = resume();
+    assert_eq!(take(&third, 9), ["", "a", "b"], "nor does one of a connection on which they had not been told");
+    let mark = third.mark().expect("counted");
+    assert_eq!(mark, Mark::from(u64::from(mark)));
+    third.confirm(Mark { reports: 99, ..mark });
+    third.confirm(mark);
+    assert_eq!(take(&resume(), 9), [""]);
+}
+
+fn owner(realm: &str, name: &str) -> Owner {
+    Owner { realm: Realm::Tenant(realm.into()), name: name.into() }
+}
+
+/// 16 KiB of each queue are free.
+const FREE: usize = 16 * 1024;
+const WIDE: Bound = Bound { frames: 999, bytes: 9_000_000 };
+
+#[test]
+fn what_is_queued_and_written_counts_until_it_is_written() {
+    let budgets = Budgets::new(1_000_000);
+    let [reader, writer] = ["x", "y"].map(|name| budgets.of(Some(&owner("a", name))));
+    let device = Inbox::new(WIDE, Arc::clone(&reader));
+    let client = Sender::new(cuttlebone_proto::ClientId::new(1).expect("valid"), WIDE, Arc::clone(&reader));
+    let (permit, _) = device.mailbox().supersede(&client, &writer);
+    let text = || "x".repeat(90_000);
+    let offer = || device.mailbox().push_from(text(), &permit);
+    let is = |used: usize, messages: usize| (messages * 90_000).abs_diff(used + FREE) < 2 * 4096;
+    offer().expect("room");
+    assert!(is(reader.used(), 1));
+    offer().expect("room");
+    assert!(is(reader.used(), 2));
+    assert!(
+        reader.of_writer(&writer).used() == reader.used() && writer.used() == 0,
+        "of the reader, and of this writer there"
+    );
+    take(&device, 1);
+    assert!(is(reader.of_writer(&writer).used(), 1));
+    assert!(is(reader.used() + FREE, 2), "what is written is in memory: {}", reader.used());
+    take(&device, 1);
+    take(&device, 1);
+    assert_eq!((reader.used(), budgets.held()), (0, 0));
 }
 
 #[test]
-fn what_is_to_be_sent_again_counts_once() {
-    let budget = Arc::new(Budget::new(300_000));
-    let wide = Bound { frames: 99, bytes: 1_000_000 };
-    let first = Inbox::new(wide, Arc::clone(&budget));
-    first.mailbox().keep_history(wide);
-    (0..2).for_each(|_| first.mailbox().push("x".repeat(40_960)).expect("room"));
-    take(&first, 9);
-    take(&first, 9);
-    assert_eq!(budget.used(), 81_920, "kept");
-    let resume = || {
-        let connection = Inbox::new(wide, Arc::clone(&budget));
+fn over_the_bound_a_queue_takes_a_little_and_nothing_large() {
+    let budgets = Budgets::new(4_000_000);
+    let [reader, writer, other] = ["x", "y", "z"].map(|name| budgets.of(Some(&owner("a", name))));
+    let queues: Vec<_> = (0..60).map(|_| Inbox::new(WIDE, Arc::clone(&reader))).collect();
+    let offer = |queue: &Inbox, bytes, writer| queue.mailbox().push("x".repeat(bytes), writer).is_ok();
+    let taken = queues.iter().filter(|queue| offer(queue, 60_000, &writer)).count();
+    assert!((22..=24).contains(&taken), "a quarter: {taken}");
+    assert!(
+        queues[59].mailbox().queued().frames == 0 && offer(&queues[59], 16_000, &writer),
+        "a little is always taken"
+    );
+    assert!(!offer(&queues[59], 36_000, &writer), "and no more");
+    assert!(offer(&queues[58], 60_000, &other), "another writes to the same");
+    let calm = Inbox::new(WIDE, Arc::clone(&other));
+    assert!(offer(&calm, 100_000, &writer), "the same writes to another");
+    drop((queues, calm));
+    assert_eq!((budgets.held(), reader.used(), writer.used()), (0, 0, 0));
+}
+
+#[test]
+fn what_waits_for_room_counts_and_what_there_is_no_room_for_does_not_wait() {
+    let budgets = Budgets::new(400_000);
+    let [reader, writer] = ["x", "y"].map(|name| budgets.of(Some(&owner("a", name))));
+    let device = Inbox::new(Bound { frames: 1, bytes: 200_000 }, Arc::clone(&reader));
+    let [first, second] = [1, 2].map(|id| {
+        let sender = Sender::new(cuttlebone_proto::ClientId::new(id).expect("valid"), WIDE, Arc::clone(&reader));
+        device.mailbox().supersede(&sender, &writer).0
+    });
+    let mailbox = device.mailbox();
+    mailbox.push_from("x".repeat(10), &first).expect("room");
+    assert!(mailbox.may_wait(110_000, &second) && !mailbox.may_wait(130_000, &second));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(mailbox.poll_room(&mut cx, 110_000, &second).is_pending());
+    assert!((90_000..=110_000 - FREE).contains(&reader.used()), "{}", reader.used());
+    assert!(!mailbox.may_wait(30_000, &first) && mailbox.may_wait(110_000, &second), "it is there already");
+    take(&device, 1);
+    // Others take what there was meanwhile.
+    let hog = Inbox::new(WIDE, budgets.of(Some(&owner("b", "hog"))));
+    let hogs = (0..99).filter(|_| hog.mailbox().push("x".repeat(9_000), &writer).is_ok()).count();
+    assert!(hogs > 3 && !second.sender().may_hold(9_000, &reader));
+    mailbox.push_from("x".repeat(110_000), &second).expect("its room was kept");
+    assert!(mailbox.state.lock().room.is_empty());
+    assert!(mailbox.poll_room(&mut cx, 9_000, &second).is_pending());
+    mailbox.stop_waiting(&second);
+    mailbox.abandon();
+    assert_eq!(reader.used(), 0);
+}
+
+#[test]
+fn what_is_kept_makes_room_for_what_was_not_sent_yet() {
+    let budgets = Budgets::new(600_000);
+    let [reader, writer] = ["x", "y"].map(|name| budgets.of(Some(&owner("a", name))));
+    let client = Inbox::new(WIDE, Arc::clone(&reader));
+    client.mailbox().keep_history(WIDE);
+    for _ in 0..30 {
+        client.mailbox().push("x".repeat(40_960), &writer).expect("room");
+        take(&client, 1);
+        take(&client, 1);
+        assert!(reader.used() <= 150_000);
+    }
+    let state = client.mailbox().state.lock();
+    let history = state.history.as_ref().expect("it has one");
+    assert!((80_000..=170_000).contains(&history.held()), "a quarter of it is kept: {}", history.held());
+}
+
+#[test]
+fn what_is_to_be_sent_again_counts_once_and_for_whoever_reads_it() {
+    let budgets = Budgets::new(10_000_000);
+    let [reader, another, writer] = ["x", "y", "z"].map(|name| budgets.of(Some(&owner("a", name))));
+    let first = Inbox::new(WIDE, Arc::clone(&reader));
+    first.mailbox().keep_history(WIDE);
+    (0..2).for_each(|_| first.mailbox().push("x".repeat(40_960), &writer).expect("room"));
+    (0..3).for_each(|_| drop(take(&first, 1)));
+    let kept = 2 * 40_960 - FREE;
+    assert_eq!(reader.used(), kept, "kept");
+    let resume = |of: &Arc<Budget>| {
+        let connection = Inbox::new(WIDE, Arc::clone(of));
         first.mailbox().resume(connection.mailbox(), Had::OfCount(0, Some(0)), |_, _| String::new()).expect("open").0
     };
-    resume();
-    assert_eq!(budget.used(), 81_920, "kept, and queued again");
-    let again = resume();
-    take(&again, 2);
-    assert_eq!(budget.used(), 81_920);
+    resume(&reader);
+    assert_eq!(reader.used(), kept, "kept, and queued again");
+    let again = resume(&reader);
+    (0..4).for_each(|_| drop(take(&again, 1)));
+    assert_eq!(reader.used(), kept);
     // It comes back from elsewhere.
-    let another = Arc::new(Budget::new(usize::MAX));
-    let connection = Inbox::new(wide, Arc::clone(&another));
-    let had = Had::OfCount(0, Some(0));
-    first.mailbox().resume(connection.mailbox(), had, |_, _| String::new()).expect("open");
-    assert_eq!((budget.used(), another.used()), (0, 81_920));
-    // It is queued, and there is no room to keep it any more.
-    let again = resume();
-    let large = Inbox::new(wide, Arc::clone(&budget));
-    large.mailbox().push("x".repeat(245_760)).expect("room");
-    assert_eq!((again.mark(), budget.used()), (Some(0), 245_760 + 81_920));
-    (0..2).for_each(|_| drop(take(&again, 9)));
-    assert_eq!(budget.used(), 245_760);
+    let again = resume(&another);
+    assert_eq!((reader.used(), another.used()), (0, kept));
     again.abandon();
+    assert_eq!((another.used(), budgets.held()), (0, 0));
+}
+
+#[test]
+fn what_senders_have_in_a_mailbox_counts_for_whoever_reads_it() {
+    let budgets = Budgets::new(10_000_000);
+    let [former, next, writer] = ["x", "y", "z"].map(|name| budgets.of(Some(&owner("a", name))));
+    let device = Inbox::new(Bound { frames: 2, bytes: 9_000_000 }, Arc::clone(&former));
+    let senders =
+        [1, 2].map(|id| Sender::new(cuttlebone_proto::ClientId::new(id).expect("valid"), WIDE, Arc::clone(&former)));
+    let [first, waiting] = senders.each_ref().map(|sender| device.mailbox().supersede(sender, &writer).0);
+    (0..2).for_each(|_| device.mailbox().push_from("x".repeat(50_000), &first).expect("room"));
+    assert!(device.mailbox().poll_room(&mut Context::from_waker(Waker::noop()), 50_000, &waiting).is_pending());
+    let had = former.used();
+    assert!((110_000..130_000).contains(&had), "{had}");
+    let connection = Inbox::new(WIDE, Arc::clone(&next));
+    let (inbox, _) = device.mailbox().adopt(connection.mailbox(), "config".into(), WIDE, usize::MAX);
+    assert_eq!((former.used(), next.used()), (0, had));
+    // And for whoever sends for it.
+    let (queued, _) = inbox.mailbox().supersede(&senders[0], &former);
+    assert_eq!(next.used(), next.of_writer(&writer).used() + next.of_writer(&former).used());
+    assert!(next.of_writer(&former).used() > 80_000);
+    drop((queued, waiting));
+    inbox.abandon();
+    assert_eq!((next.used(), budgets.held()), (0, 0));
 }

@@ -246,8 +246,9 @@ impl ClientSeat {
         loop {
             std::task::ready!(attachment.poll_room(cx, blocked.text.len()));
             match attachment.push(std::mem::take(&mut blocked.text)) {
-                // All hold too much since it was asked.
-                Delivery::Full(text) => blocked.text = text,
+                // Another was faster.
+                Delivery::Full(text) if attachment.may_wait(text.len()) => blocked.text = text,
+                Delivery::Full(_) => return Poll::Ready(self.on_violation(Reject::DeviceTooSlow)),
                 Delivery::TooLarge => {
                     self.blocked = None;
                     return Poll::Ready(self.refuse(&Reject::TooLargeForDevice));

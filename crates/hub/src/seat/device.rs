@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::{Next, SeatOptions, address, keep, refuse, whole};
 use crate::config::{ConfigFor, WriteConfig};
 use crate::item::Notice;
-use crate::mailbox::Inbox;
+use crate::mailbox::{Budget, Inbox};
 use crate::party::Party;
 use crate::registry::{Registration, Registry};
 use crate::request::{Answer, RegisterRequest, Request};
@@ -21,6 +21,8 @@ pub struct DeviceSeat {
     registry: Registry,
     session: DeviceSession,
     inbox: Inbox,
+    /// That of whose connection this is.
+    budget: Arc<Budget>,
     registration: Option<Registration>,
     /// When the connection was lost, if the device may still come back.
     lost: Option<Instant>,
@@ -39,10 +41,12 @@ pub struct DeviceSeat {
 
 impl DeviceSeat {
     pub(super) fn new(registry: &Registry, options: &SeatOptions, now: Instant) -> Self {
+        let budget = registry.shared().budgets.of(options.owner.as_ref());
         Self {
             registry: registry.clone(),
             session: DeviceSession::new(options.device_info_bytes),
-            inbox: Inbox::new(registry.settings().device_queue, registry.shared().budgets.of(options.owner.as_ref())),
+            inbox: Inbox::new(registry.settings().device_queue, Arc::clone(&budget)),
+            budget,
             registration: None,
             lost: None,
             stopping: None,
@@ -235,7 +239,7 @@ impl DeviceSeat {
         // A connection that was taken over speaks for the device no more.
         let Some(registration) = self.registration.as_ref().filter(|held| !held.is_superseded()) else { return };
         let (device, shared) = (registration.device(), self.registry.shared());
-        if device.to_client(shared, client_id, payload) {
+        if device.to_client(shared, client_id, payload, &self.budget) {
             return;
         }
         let until = now + shared.settings.client_grace;
@@ -244,7 +248,7 @@ impl DeviceSeat {
             self.deadline = Some(self.deadline.map_or(until, |deadline| deadline.min(until)));
         }
         // It is expected now, or has just come; or the connection was taken over in between.
-        if !device.to_client(shared, client_id, payload) && !registration.is_superseded() {
+        if !device.to_client(shared, client_id, payload, &self.budget) && !registration.is_superseded() {
             self.inbox.mailbox().report(encode::client_disconnected(client_id));
         }
     }

@@ -1,0 +1,178 @@
+//! What is held of one writer's messages in one mailbox, and where it counts.
+
+use std::sync::Arc;
+
+use super::Budget;
+use super::budget::STEP;
+use crate::sync::Ordering;
+
+/// Whoever holds it tells it how many bytes there are, each time they change.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    reader: Arc<Budget>,
+    writer: Option<Arc<Budget>>,
+    /// That of this writer in what this reader has; looked for when something counts first.
+    pair: Option<Arc<Budget>>,
+    /// Bytes that are held, in steps.
+    held: usize,
+    /// How much of them counts.
+    counted: usize,
+}
+
+impl Charge {
+    /// Of nobody's messages yet.
+    pub(crate) fn new(reader: Arc<Budget>) -> Self {
+        reader.whole().charges.fetch_add(1, Ordering::Relaxed);
+        Self { reader, writer: None, pair: None, held: 0, counted: 0 }
+    }
+
+    pub(super) fn reader(&self) -> &Arc<Budget> {
+        &self.reader
+    }
+
+    /// Whether `bytes` may be held: no more than is held, or than is free, or than there is room for.
+    pub(super) fn may_hold(&mut self, bytes: usize) -> bool {
+        let counts = self.counts(in_steps(bytes));
+        counts <= self.counted || {
+            let more = counts - self.counted;
+            self.budget().has_room(more)
+        }
+    }
+
+    /// So many bytes are held from now on.
+    pub(super) fn hold(&mut self, bytes: usize) {
+        let (before, now) = (self.held, in_steps(bytes));
+        if now == before {
+            return;
+        }
+        let held = &self.reader.whole().held;
+        match now > before {
+            true => held.fetch_add(now - before, Ordering::Relaxed),
+            false => held.fetch_sub(before - now, Ordering::Relaxed),
+        };
+        self.held = now;
+        self.count(self.counts(now));
+    }
+
+    /// What is held counts for another reader from now on.
+    pub(super) fn read_by(&mut self, reader: &Arc<Budget>) {
+        if !Arc::ptr_eq(&self.reader, reader) {
+            self.moved(|charge| charge.reader = Arc::clone(reader));
+        }
+    }
+
+    /// What is held counts as written by this one from now on.
+    pub(super) fn written_by(&mut self, writer: &Arc<Budget>) {
+        if !self.writer.as_ref().is_some_and(|present| Arc::ptr_eq(present, writer)) {
+            self.moved(|charge| charge.writer = Some(Arc::clone(writer)));
+        }
+    }
+
+    fn moved(&mut self, change: impl FnOnce(&mut Self)) {
+        let counted = self.counted;
+        self.count(0);
+        self.pair = None;
+        change(self);
+        self.count(counted);
+    }
+
+    /// How much counts where so much is held.
+    fn counts(&self, held: usize) -> usize {
+        // Less than a step over what is free at least: no need to look.
+        if held == 0 { 0 } else { held.saturating_sub(self.reader.whole().free()) }
+    }
+
+    fn count(&mut self, counts: usize) {
+        let before = std::mem::replace(&mut self.counted, counts);
+        if counts > before {
+            self.budget().add(counts - before);
+        } else if counts < before {
+            self.budget().subtract(before - counts);
+        }
+    }
+
+    fn budget(&mut self) -> &Budget {
+        match &self.writer {
+            Some(writer) => self.pair.get_or_insert_with(|| self.reader.of_writer(writer)),
+            None => &self.reader,
+        }
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.hold(0);
+        self.reader.whole().charges.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether so little is nothing to a charge.
+pub(super) fn is_nothing(bytes: usize) -> bool {
+    in_steps(bytes) == 0
+}
+
+fn in_steps(bytes: usize) -> usize {
+    bytes / STEP * STEP
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Budgets;
+    use super::*;
+    use crate::party::{Owner, Realm};
+
+    const FREE: usize = 16 * 1024;
+
+    fn budgets(max: usize) -> (Budgets, [Arc<Budget>; 3]) {
+        let budgets = Budgets::new(max);
+        let parts = ["x", "y", "z"].map(|name| budgets.of(Some(&Owner { realm: Realm::Common, name: name.into() })));
+        (budgets, parts)
+    }
+
+    #[test]
+    fn a_little_is_free_and_what_is_more_counts_where_it_belongs() {
+        let (budgets, [x, y, z]) = budgets(1 << 20);
+        let mut charge = Charge::new(Arc::clone(&x));
+        charge.written_by(&z);
+        charge.hold(FREE + STEP - 1);
+        assert_eq!((budgets.held(), x.used(), budgets.of(None).used()), (FREE, 0, 0));
+        charge.hold(FREE + STEP);
+        let all = || budgets.of(None).used();
+        assert_eq!((x.used(), x.of_writer(&z).used(), z.used(), all()), (STEP, STEP, 0, STEP));
+        charge.read_by(&y);
+        assert_eq!((x.used(), y.used(), y.of_writer(&z).used(), all()), (0, STEP, STEP, STEP));
+        charge.written_by(&x);
+        assert_eq!((y.of_writer(&z).used(), y.of_writer(&x).used(), y.used()), (0, STEP, STEP));
+        drop(charge);
+        assert_eq!((budgets.held(), y.used(), all()), (0, 0, 0));
+    }
+
+    #[test]
+    fn it_may_hold_what_there_is_room_for_and_never_less_than_it_does() {
+        let (_, [x, y, z]) = budgets(256 * 1024);
+        let [mut first, mut second] = [&y, &z].map(|writer| {
+            let mut charge = Charge::new(Arc::clone(&x));
+            charge.written_by(writer);
+            charge
+        });
+        assert!(first.may_hold(64 * 1024 + FREE) && !first.may_hold(64 * 1024 + FREE + STEP), "a quarter");
+        first.hold(64 * 1024 + FREE);
+        assert!(first.may_hold(64 * 1024 + FREE) && second.may_hold(16 * 1024 + FREE));
+        assert!(!second.may_hold(20 * 1024 + FREE), "a quarter of what is left");
+        second.hold(200 * 1024);
+        assert!(second.may_hold(200 * 1024) && !second.may_hold(204 * 1024), "it was not asked");
+    }
+
+    #[test]
+    fn two_who_change_at_once_leave_nothing_behind() {
+        let (budgets, [x, y, z]) = budgets(1 << 20);
+        std::thread::scope(|scope| {
+            for (reader, writer) in [(&x, &z), (&x, &z), (&y, &x)] {
+                let mut charge = Charge::new(Arc::clone(reader));
+                charge.written_by(writer);
+                scope.spawn(move || (0..100_000).for_each(|number| charge.hold(number % 7 * 2 * STEP)));
+            }
+        });
+        assert_eq!((budgets.held(), budgets.of(None).used(), x.used()), (0, 0, 0));
+    }
+}
