@@ -20,7 +20,7 @@ use cuttlebone_proto::{ClientId, CloseCode, Reject, encode};
 
 use crate::event::{DeviceSummary, Event};
 use crate::item::Notice;
-use crate::mailbox::{Budget, Mailbox, PushError, Sender};
+use crate::mailbox::{Budget, Charge, Mailbox, PushError, Sender};
 use crate::observer::Direction;
 use crate::party::{Address, Party};
 use crate::registry::Shared;
@@ -38,6 +38,8 @@ pub(crate) struct Device {
     /// Whose it is, if that is known.
     pub(crate) party: Option<Arc<Party>>,
     pub(crate) info: Arc<str>,
+    /// What of it counts.
+    pub(crate) _info_charge: Charge,
     pub(crate) registered_at_ms: u64,
     /// From `device_info`; looked up once, for listings.
     pub(crate) adb_port: u16,

@@ -31,7 +31,7 @@ use crate::item::{Item, Notice};
 use crate::settings::Bound;
 use crate::sync::{Mutex, MutexGuard};
 pub(crate) use budget::{Budget, Budgets};
-use charge::Charge;
+pub(crate) use charge::Charge;
 use entry::Entry;
 use history::History;
 pub use inbox::{Inbox, Mark, Received, Urgent};

@@ -21,7 +21,7 @@ use crate::device::{Device, State};
 use crate::event::{DeviceSummary, Event};
 use crate::item::Notice;
 use crate::lease::Leases;
-use crate::mailbox::{Budgets, Inbox};
+use crate::mailbox::{Budgets, Charge, Inbox};
 use crate::observer::Observer;
 use crate::party::{Address, Claim};
 use crate::request::{Answer, AttachRequest, RegisterRequest, Request};
@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) ids: Box<dyn IdSource>,
     pub(crate) tokens: Tokens,
     pub(crate) budgets: Budgets,
+    /// Of what devices say of themselves.
+    device_infos: Budgets,
     pub(crate) observer: Arc<dyn Observer>,
     shards: Box<[Mutex<Shard>]>,
     leases: Mutex<Leases>,
@@ -99,6 +101,8 @@ pub struct Counts {
     pub leases: usize,
     /// Bytes that all queues hold, to within 4 KiB for each.
     pub queued_bytes: usize,
+    /// Bytes of every `device_info`, to within 4 KiB for each.
+    pub device_info_bytes: usize,
 }
 
 /// What came of a request.
@@ -149,11 +153,13 @@ impl Registry {
         let events = broadcast::Sender::new(settings.event_buffer);
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         let budgets = Budgets::new(settings.all_queues_bytes);
+        let device_infos = Budgets::new(settings.all_device_infos_bytes);
         let shared = Shared {
             settings,
             ids,
             tokens,
             budgets,
+            device_infos,
             observer,
             shards,
             leases: Mutex::default(),
@@ -251,7 +257,8 @@ impl Registry {
         let clients = devices.iter().map(|device| device.summary().viewers).sum();
         let waiting = self.shared.waiting.load(Ordering::Relaxed);
         let leases = self.shared.leased.load(Ordering::Relaxed);
-        Counts { devices: devices.len(), clients, waiting, leases, queued_bytes: self.shared.budgets.held() }
+        let [queued_bytes, device_info_bytes] = [&self.shared.budgets, &self.shared.device_infos].map(Budgets::held);
+        Counts { devices: devices.len(), clients, waiting, leases, queued_bytes, device_info_bytes }
     }
 
     /// Entries of the table of ids: one for each device and for each id that somebody waits for.
@@ -314,8 +321,9 @@ impl Registry {
         }
         let held = shard.get(&request.address).and_then(|entry| entry.device.clone());
         let Some(device) = held else {
+            let Some(charge) = self.shared.keep_info(&request) else { return overloaded() };
             let former = (VecDeque::new(), Holder::Nobody);
-            return Resolution::Answer(self.publish(&mut shard, (&request, config), former, now_ms));
+            return Resolution::Answer(self.publish(&mut shard, (&request, charge, config), former, now_ms));
         };
         let away = device.away.load(Ordering::Relaxed);
         let claim = Claim::on(device.party.as_ref(), request.party.as_ref());
@@ -327,22 +335,27 @@ impl Registry {
             device.mailbox.urge(Notice::Probe(probe));
             return Resolution::Probe(Probe { answered, request, holder: device.mailbox.reader() });
         }
+        let is_same = device.info == request.device_info && device.party == request.party;
+        let charge = if is_same { None } else { self.shared.keep_info(&request) };
+        if !is_same && charge.is_none() {
+            return overloaded();
+        }
         let before = if away { Holder::Away } else { Holder::Here };
         if !away {
             self.shared.observer.taken_over();
         }
-        if device.info == request.device_info && device.party == request.party {
+        let Some(charge) = charge else {
             if away {
                 self.shared.observer.returned();
             }
             return Resolution::Answer(self.resume(&mut shard, &device, (request, config), before, now_ms));
-        }
+        };
         // Another device_info, or another owner: for the clients this is another device. It may have kept its table of
         // them (protocol.md 3.2), so it is told that they are gone.
         device.mailbox.revoke();
         let (reports, gone) = device.end();
         let former = device.take_former().into_iter().chain(gone.iter().copied()).collect();
-        let answer = self.publish(&mut shard, (&request, config), (former, before), now_ms);
+        let answer = self.publish(&mut shard, (&request, charge, config), (former, before), now_ms);
         let gone = gone.into_iter().map(encode::client_disconnected);
         reports.into_iter().chain(gone).for_each(|report| request.mailbox.report(report));
         Resolution::Answer(answer)
@@ -352,7 +365,7 @@ impl Registry {
     fn publish(
         &self,
         shard: &mut Shard,
-        (request, config): (&RegisterRequest, &WriteConfig<'_>),
+        (request, charge, config): (&RegisterRequest, Charge, &WriteConfig<'_>),
         (former, before): (VecDeque<ClientId>, Holder),
         now_ms: u64,
     ) -> Answer {
@@ -363,6 +376,7 @@ impl Registry {
             address: request.address.clone(),
             party: request.party.clone(),
             info: Arc::clone(&request.device_info),
+            _info_charge: charge,
             registered_at_ms: now_ms,
             adb_port: adb_port(&request.device_info),
             mailbox,
@@ -409,6 +423,10 @@ fn taken(request: RegisterRequest) -> Resolution {
     Resolution::Answer(Answer::Refused(Reject::DeviceIdTaken(request.address.device_id)))
 }
 
+fn overloaded() -> Resolution {
+    Resolution::Answer(Answer::Refused(Reject::Overloaded))
+}
+
 /// Bytes of the longest message that the device can read.
 fn longest(request: &RegisterRequest) -> usize {
     if request.small_reader { SMALL_READER_BYTES } else { usize::MAX }
@@ -418,6 +436,11 @@ impl Shared {
     fn shard(&self, address: &Address) -> MutexGuard<'_, Shard> {
         let at = usize::try_from(self.hasher.hash_one(address) % SHARDS as u64).unwrap_or_default();
         self.shards[at].lock()
+    }
+
+    /// What a device says of itself is kept as long as it is there, if there is room for it.
+    fn keep_info(&self, request: &RegisterRequest) -> Option<Charge> {
+        Charge::of(self.device_infos.of(request.owner.as_ref()), request.device_info.len())
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -32,8 +32,10 @@ pub struct Settings {
     pub device_queue: Bound,
     /// What one client may have in its device's queue. Beyond it this client is not read; the others go on.
     pub client_share: Bound,
-    /// Bytes that all queues together may hold. Beyond it each may hold 16 KiB only.
+    /// Bytes that all queues together may hold. Beyond a share of it each may hold 4 to 16 KiB only.
     pub all_queues_bytes: usize,
+    /// Bytes that every `device_info` together may have. Beyond a share of it a device may have 4 to 16 KiB only.
+    pub all_device_infos_bytes: usize,
     /// What is held for a device whose connection broke, until it is back.
     pub held: Bound,
     /// How long a client waits for room in its device's queue before it is closed (1013).
@@ -73,6 +75,7 @@ impl Default for Settings {
             device_queue: Bound { frames: 1024, bytes: 4 << 20 },
             client_share: Bound { frames: 64, bytes: 256 * 1024 },
             all_queues_bytes: usize::MAX,
+            all_device_infos_bytes: usize::MAX,
             held: Bound { frames: 1024, bytes: 1 << 20 },
             full_wait: Duration::from_secs(10),
             clients_per_device: 64,

@@ -125,6 +125,11 @@ pub(crate) fn queues(settings: MemorySettings) -> usize {
     share(settings, settings.queues_percent)
 }
 
+/// What every `device_info` together may have, in bytes.
+pub(crate) fn device_infos(settings: MemorySettings) -> usize {
+    share(settings, settings.device_info_percent)
+}
+
 /// What all unfinished messages that are not small may come to, in bytes.
 pub(crate) fn assembling(settings: MemorySettings) -> usize {
     share(settings, settings.assembling_percent)

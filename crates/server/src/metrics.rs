@@ -39,6 +39,7 @@ pub(crate) struct Metrics {
     waiting_clients: Gauge,
     leases: Gauge,
     queued_bytes: Gauge,
+    device_info_bytes: Gauge,
     assembling_bytes: Gauge,
     list_bytes: Gauge,
     messages: PerLabel<Direction, Counter>,
@@ -112,6 +113,8 @@ impl Metrics {
             waiting_clients: declare.one("waiting_clients", "Clients that wait for a device"),
             leases: declare.one("leases", "Devices that one has for itself"),
             queued_bytes: declare.one("queued_bytes", "Bytes in all queues of peers, to within 4 KiB for each"),
+            device_info_bytes: declare
+                .one("device_info_bytes", "Bytes of what devices say of themselves, to within 4 KiB for each"),
             assembling_bytes: declare.one("assembling_bytes", "Bytes that unfinished messages over 16 KiB may come to"),
             list_bytes: declare.one("list_bytes", "Bytes of lists of devices that are kept or not read yet"),
             messages: declare.each("forwarded_messages", "Messages passed on, by whom they were for"),
@@ -364,6 +367,7 @@ impl Metrics {
         set(&self.waiting_clients, now.waiting);
         set(&self.leases, now.leases);
         set(&self.queued_bytes, now.queued_bytes);
+        set(&self.device_info_bytes, now.device_info_bytes);
         let mut page = String::new();
         if let Err(error) = text::encode(&mut page, &self.registry) {
             tracing::error!(%error, "the metrics can't be written");
@@ -428,7 +432,8 @@ fn count(gauge: &Gauge) -> Counted {
 mod tests {
     use super::*;
 
-    const HUB: Counts = Counts { devices: 3, clients: 2, waiting: 1, leases: 4, queued_bytes: 4096 };
+    const HUB: Counts =
+        Counts { devices: 3, clients: 2, waiting: 1, leases: 4, queued_bytes: 4096, device_info_bytes: 8192 };
 
     #[test]
     fn names_carry_the_prefix_the_unit_and_the_help() {

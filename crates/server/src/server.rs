@@ -183,6 +183,7 @@ impl Server {
         settings.validate().map_err(BindError::Settings)?;
         let shares = shares(settings.connections.max);
         settings.hub.all_queues_bytes = memory::queues(settings.memory);
+        settings.hub.all_device_infos_bytes = memory::device_infos(settings.memory);
         settings.connections.max = shares.connections;
         let tls = certificate::load(&settings)?;
         let fetcher = Fetcher::new(&settings.fetch)?;

@@ -184,8 +184,10 @@ pub struct MemorySettings {
     pub refuse_percent: u8,
     /// From this share on, clients that wait are let go: `memory.let_go_percent`.
     pub let_go_percent: u8,
-    /// What all queues together may hold: `memory.queues_percent`. Beyond it each may hold 16 KiB only.
+    /// What all queues together may hold: `memory.queues_percent`. Beyond a share of it each may hold 4 to 16 KiB only.
     pub queues_percent: u8,
+    /// What every `device_info` together may have: `memory.device_info_percent`. Beyond a share of it a device is refused.
+    pub device_info_percent: u8,
     /// What all unfinished messages may come to: `memory.assembling_percent`. Beyond it one of more than 16 KiB waits.
     pub assembling_percent: u8,
     /// What all lists of devices that are not read yet may come to, those of one reader to an eighth of it: `memory.lists_percent`.
@@ -200,6 +202,7 @@ impl Default for MemorySettings {
             refuse_percent: 85,
             let_go_percent: 95,
             queues_percent: 25,
+            device_info_percent: 10,
             assembling_percent: 10,
             lists_percent: 10,
         }

@@ -181,7 +181,14 @@ mod tests {
         let good = services.spawn(async {});
         services.ended().await;
         assert!(fault.await.is_err() && good.await.is_ok());
-        let now = cuttlebone_hub::Counts { devices: 0, clients: 0, waiting: 0, leases: 0, queued_bytes: 0 };
+        let now = cuttlebone_hub::Counts {
+            devices: 0,
+            clients: 0,
+            waiting: 0,
+            leases: 0,
+            queued_bytes: 0,
+            device_info_bytes: 0,
+        };
         assert!(tasks.metrics.render(now).contains("cuttlebone_panics_total 2\n"));
         assert_eq!(entries(&tasks), 0);
     }

@@ -419,6 +419,7 @@ pub(crate) struct RawMemory {
     pub(crate) refuse_percent: u64,
     pub(crate) let_go_percent: u64,
     pub(crate) queues_percent: u64,
+    pub(crate) device_info_percent: u64,
     pub(crate) assembling_percent: u64,
     pub(crate) lists_percent: u64,
 }

@@ -136,6 +136,7 @@ fn hub(raw: &RawConfig) -> cuttlebone_hub::Settings {
         client_share: bound(queues.share_frames, queues.share_bytes),
         // Follows from the memory that there is, see [`Server::bind`](cuttlebone_server::Server::bind).
         all_queues_bytes: cuttlebone_hub::Settings::default().all_queues_bytes,
+        all_device_infos_bytes: cuttlebone_hub::Settings::default().all_device_infos_bytes,
         full_wait: millis(queues.full_wait_ms),
         clients_per_device: count(devices.clients_per_device),
         device_grace: millis(devices.grace_ms),

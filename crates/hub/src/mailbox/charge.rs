@@ -1,4 +1,4 @@
-//! What is held of one writer's messages in one mailbox, and where it counts.
+//! What is held for one, and where it counts: one writer's messages in one mailbox, or a `device_info`.
 
 use std::sync::Arc;
 
@@ -28,6 +28,16 @@ impl Charge {
 
     pub(super) fn reader(&self) -> &Arc<Budget> {
         &self.reader
+    }
+
+    /// Holds so many bytes, if there is room for them.
+    pub(crate) fn of(reader: Arc<Budget>, bytes: usize) -> Option<Self> {
+        let mut charge = Self::new(reader);
+        let may_hold = charge.may_hold(bytes);
+        may_hold.then(|| {
+            charge.hold(bytes);
+            charge
+        })
     }
 
     /// Whether `bytes` may be held: no more than is held, or than is free, or than there is room for.

@@ -11,7 +11,7 @@ use super::{Next, SeatOptions, address, keep, refuse, whole};
 use crate::config::{ConfigFor, WriteConfig};
 use crate::item::Notice;
 use crate::mailbox::{Budget, Inbox};
-use crate::party::Party;
+use crate::party::{Owner, Party};
 use crate::registry::{Registration, Registry};
 use crate::request::{Answer, RegisterRequest, Request};
 
@@ -21,7 +21,9 @@ pub struct DeviceSeat {
     registry: Registry,
     session: DeviceSession,
     inbox: Inbox,
-    /// That of whose connection this is.
+    /// Whose connection this is.
+    owner: Option<Owner>,
+    /// That of its queues.
     budget: Arc<Budget>,
     registration: Option<Registration>,
     /// When the connection was lost, if the device may still come back.
@@ -47,6 +49,7 @@ impl DeviceSeat {
             session: DeviceSession::new(options.device_info_bytes),
             inbox: Inbox::new(registry.settings().device_queue, Arc::clone(&budget)),
             budget,
+            owner: options.owner.clone(),
             registration: None,
             lost: None,
             stopping: None,
@@ -77,6 +80,7 @@ impl DeviceSeat {
                     address: address(device_id, self.party.as_ref()),
                     party: self.party.clone(),
                     device_info: keep(device_info),
+                    owner: self.owner.take(),
                     mailbox: self.inbox.mailbox().clone(),
                     small_reader: self.small_reader,
                 }))

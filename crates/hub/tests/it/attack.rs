@@ -245,6 +245,34 @@ fn t31_what_is_held_for_a_device_is_held_for_whoever_has_it() {
     assert!(!finds_room(&hub, &viewer, "b", 100_000) && finds_room(&hub, &viewer, "c", 100_000));
 }
 
+/// T31: what devices say of themselves is kept, too.
+#[test]
+fn t31_what_devices_say_of_themselves_leaves_room_to_others() {
+    let hub = registry(Settings { all_device_infos_bytes: 1_000_000, ..Settings::default() });
+    let register = |options: &SeatOptions, id: &str, bytes: usize| {
+        let mut device = Peer::device_with(&hub, options);
+        let info = "x".repeat(bytes);
+        let next = device.send(&format!(r#"{{"message_type":"register","device_id":"{id}","device_info":"{info}"}}"#));
+        (matches!(next, Next::Continue), device)
+    };
+    let [hog, calm] = ["hog", "calm"].map(|name| owned_by(name, Realm::Common));
+    let mut there: Vec<_> = (0..30).map(|number| register(&hog, &format!("hog{number}"), 60_000)).collect();
+    there.retain(|(is_there, _)| *is_there);
+    assert!((6..=8).contains(&there.len()), "a third: {}", there.len());
+    let (_, mut refused) = register(&hog, "hog", 60_000);
+    let got = refused.received();
+    assert!(got[0].contains(r#""cuttlebone_code":"overloaded""#) && got[1] == "close 1013", "{got:?}");
+    assert!(register(&hog, "small", 4_000).0, "a little is always taken");
+    assert!(register(&calm, "calm", 60_000).0);
+    // It says something else of itself: what is there stays if there is no room for that.
+    assert!(!register(&hog, "hog0", 61_000).0);
+    assert_eq!(hub.counts().devices, there.len());
+    assert!(hub.counts().device_info_bytes >= there.len() * 56_000);
+    drop(there);
+    assert_eq!((hub.counts().devices, hub.counts().device_info_bytes), (0, 0));
+    assert!(register(&hog, "hog0", 61_000).0);
+}
+
 #[test]
 fn one_who_leaves_while_it_waits_for_room_holds_nobody_up() {
     let device_queue = Bound { frames: 99, bytes: 3_000 };

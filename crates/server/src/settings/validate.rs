@@ -317,6 +317,7 @@ impl Settings {
         faults.within("memory.refuse_percent", refuse, 1..=100);
         faults.within("memory.let_go_percent", let_go, refuse..=100);
         faults.within("memory.queues_percent", usize::from(memory.queues_percent), 1..=100);
+        faults.within("memory.device_info_percent", usize::from(memory.device_info_percent), 1..=100);
         faults.within("memory.assembling_percent", usize::from(memory.assembling_percent), 1..=100);
         faults.within("memory.lists_percent", usize::from(memory.lists_percent), 1..=100);
     }

@@ -45,6 +45,7 @@ pub(super) fn memory(raw: &RawMemory, check: &mut Check<'_>) -> MemorySettings {
         refuse_percent: percent(raw.refuse_percent),
         let_go_percent: percent(raw.let_go_percent),
         queues_percent: percent(raw.queues_percent),
+        device_info_percent: percent(raw.device_info_percent),
         assembling_percent: percent(raw.assembling_percent),
         lists_percent: percent(raw.lists_percent),
     }
