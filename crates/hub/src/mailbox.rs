@@ -58,7 +58,9 @@ struct State {
     of_senders: usize,
     /// Bytes that are queued to be sent again.
     replay: usize,
-    /// Bytes that were taken out last, and are being written.
+    /// Bytes of the greeting, until it is taken out.
+    greeting: usize,
+    /// Bytes that were taken out last, and are being written, but for what can't be long.
     writing: usize,
     bound: Bound,
     /// Bytes of the longest message that the peer can read of a [`Sender`].
@@ -178,6 +180,24 @@ impl Mailbox {
     /// Puts a message of the server's own in; it concerns this connection only.
     pub fn reply(&self, text: String) {
         self.put(Entry::Reply(text));
+    }
+
+    /// Puts what a device says of itself in, if that may be held; false if not.
+    pub(crate) fn greet(&self, text: String) -> bool {
+        let mut state = self.state.lock();
+        let may_hold = state.may_hold(text.len());
+        if may_hold {
+            state.greeting += text.len();
+            state.charge();
+            drop(state);
+            self.put(Entry::Greeting(text));
+        }
+        may_hold
+    }
+
+    /// Whether a greeting of `len` bytes may be held besides.
+    pub(crate) fn may_be_greeted(&self, len: usize) -> bool {
+        self.state.lock().may_hold(len)
     }
 
     /// Puts a notice in.
@@ -363,7 +383,8 @@ impl State {
             }
         }
         self.history = None;
-        (self.frames, self.bytes, self.of_senders, self.replies, self.replay, self.writing) = (0, 0, 0, 0, 0, 0);
+        (self.frames, self.bytes, self.of_senders, self.replies) = (0, 0, 0, 0);
+        (self.replay, self.greeting, self.writing) = (0, 0, 0);
         (queue, self.let_waiters_go())
     }
 
@@ -381,7 +402,7 @@ impl State {
         let queued = self.bytes + self.frames * ENTRY_BYTES - self.of_senders;
         let kept = self.history.as_ref().map_or(0, |history| history.held());
         // What is to be sent again is there once, unless it is not kept any more.
-        queued + kept.max(self.replay) + self.writing
+        queued + kept.max(self.replay) + self.greeting + self.writing
     }
 
     /// Whether a message of `len` bytes may be held besides. What may be asked for again makes room for what was not sent yet.
@@ -417,11 +438,12 @@ impl State {
         reports: Vec<String>,
     ) -> (u32, Option<Waker>) {
         // What was asked for before and not read is asked for again.
-        self.queue.retain(|entry| !matches!(entry, Entry::Reply(_) | Entry::Replay(_)));
+        self.queue.retain(|entry| !matches!(entry, Entry::Greeting(_) | Entry::Reply(_) | Entry::Replay(_)));
         self.replay = replay.iter().map(|text| text.len()).sum();
+        self.greeting = greeting.as_ref().map_or(0, String::len);
         self.writing = 0;
         let replay = replay.into_iter().map(Entry::Replay).chain(reports.into_iter().map(Entry::Report));
-        let front = carried.into_iter().chain(greeting.map(Entry::Reply)).chain(replay);
+        let front = carried.into_iter().chain(greeting.map(Entry::Greeting)).chain(replay);
         let mut queue: VecDeque<Entry> = front.collect();
         queue.append(&mut self.queue);
         self.queue = queue;
@@ -460,9 +482,16 @@ impl State {
         Some(match self.queue.pop_front()? {
             Entry::Forward { text, sender } => {
                 self.leaves(&text, sender.as_ref());
+                self.writing += text.len();
                 if let Some(history) = &mut self.history {
                     history.keep(&text);
                 }
+                Item::Text(text)
+            }
+            Entry::Greeting(text) => {
+                self.replies = self.replies.saturating_sub(1);
+                self.greeting -= text.len();
+                self.writing += text.len();
                 Item::Text(text)
             }
             Entry::Report(text) => {
@@ -478,6 +507,7 @@ impl State {
             }
             Entry::Replay(text) => {
                 self.replay -= text.len();
+                self.writing += text.len();
                 Item::Text((*text).to_owned())
             }
             Entry::Notice(notice) => Item::Notice(notice),

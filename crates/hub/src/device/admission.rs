@@ -81,6 +81,9 @@ impl Device {
         if entry.lingers && is_full {
             return Err(Reject::TooManyClients);
         }
+        if !entry.mailbox.may_be_greeted(self.info.len()) {
+            return Err(Reject::Overloaded);
+        }
         let (permit, taken) = self.mailbox.supersede(&entry.sender, &client.mailbox.budget());
         let had = match had {
             // It has read the greeting of this count, or it would not have spoken: this is an attempt of before, that is late.
@@ -130,14 +133,17 @@ impl Device {
         if state.viewers() >= shared.settings.clients_per_device {
             return Err(Reject::TooManyClients);
         }
-        match resumable {
-            None => client.mailbox.reply(encode::device_info(&self.info)),
+        let is_greeted = match resumable {
+            None => client.mailbox.greet(encode::device_info(&self.info)),
             Some((time, session)) => {
                 client.mailbox.keep_history(shared.settings.resume_kept);
                 let claims = self.claim(shared, session, client_id, time);
                 let token = shared.tokens.issue(&client.address.device_id, client.party.as_deref(), claims);
-                client.mailbox.reply(encode::resumable_device_info(&self.info, &token, None));
+                client.mailbox.greet(encode::resumable_device_info(&self.info, &token, None))
             }
+        };
+        if !is_greeted {
+            return Err(Reject::Overloaded);
         }
         let sender = Sender::new(client_id, shared.settings.client_share, self.mailbox.budget());
         let (permit, _) = self.mailbox.supersede(&sender, &client.mailbox.budget());

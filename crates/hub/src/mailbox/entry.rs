@@ -16,6 +16,8 @@ pub(super) enum Entry {
     },
     /// A peer's message that was read before, and is asked for again.
     Replay(Arc<str>),
+    /// The server's own, and as long as a device wants: what it says of itself.
+    Greeting(String),
     /// The server's own; the next connection must have it if this one has not.
     Report(String),
     /// The server's own; of this connection alone.
@@ -27,7 +29,7 @@ pub(super) enum Entry {
 impl Entry {
     /// Written by the server, not passed on.
     pub(super) fn is_own(&self) -> bool {
-        matches!(self, Self::Report(_) | Self::Reply(_))
+        matches!(self, Self::Greeting(_) | Self::Report(_) | Self::Reply(_))
     }
 
     pub(super) fn taken(&self) -> Option<&Taken> {

@@ -77,6 +77,7 @@ impl Inbox {
             replies: 0,
             of_senders: 0,
             replay: 0,
+            greeting: 0,
             writing: 0,
             bound,
             longest: usize::MAX,
@@ -121,9 +122,10 @@ impl Inbox {
             keep_waker(&mut state.waker, cx);
             return Poll::Pending;
         }
-        while items.len() < most && state.writing < BATCH_BYTES {
+        let mut bytes = 0;
+        while items.len() < most && bytes < BATCH_BYTES {
             let Some(item) = state.pop() else { break };
-            state.writing += if let Item::Text(text) = &item { text.len() } else { 0 };
+            bytes += if let Item::Text(text) = &item { text.len() } else { 0 };
             items.push(item);
         }
         // What is written and kept is there twice.
