@@ -273,6 +273,30 @@ fn t31_what_devices_say_of_themselves_leaves_room_to_others() {
     assert!(register(&hog, "hog0", 61_000).0);
 }
 
+/// T31: and what clients are told of it.
+#[test]
+fn t31_what_a_device_says_of_itself_counts_for_who_is_told() {
+    let hub = registry(Settings { all_queues_bytes: 2_000_000, ..Settings::default() });
+    let mut device = Peer::device_with(&hub, &owned_by("hog", Realm::Common));
+    let info = "x".repeat(60_000);
+    device.send(&format!(r#"{{"message_type":"register","device_id":"1","device_info":"{info}"}}"#));
+    let connect = |name, resume| {
+        let mut client = Peer::client_with(&hub, &owned_by(name, Realm::Common));
+        let next = client.send(&format!(r#"{{"message_type":"connect","device_id":"1"{resume}}}"#));
+        (matches!(next, Next::Continue), client)
+    };
+    let there: Vec<_> = (0..40).map(|_| connect("hog", "")).filter(|(is_there, _)| *is_there).collect();
+    assert!((13..=17).contains(&there.len()), "a third: {}", there.len());
+    let (_, mut refused) = connect("hog", r#","cuttlebone_resume":true"#);
+    let got = refused.received();
+    assert!(got.iter().any(|text| text.contains(r#""cuttlebone_code":"overloaded""#)), "{got:?}");
+    assert_eq!(got.last().map(String::as_str), Some("close 1013"));
+    let (is_there, mut calm) = connect("calm", "");
+    assert!(is_there && calm.received()[1].contains(&info));
+    drop((there, calm));
+    assert!(connect("hog", "").0);
+}
+
 #[test]
 fn one_who_leaves_while_it_waits_for_room_holds_nobody_up() {
     let device_queue = Bound { frames: 99, bytes: 3_000 };
