@@ -210,8 +210,8 @@ mod tests {
             has
         };
         let flood = [(hog.clone(), viewer.clone())];
-        assert_eq!(late(&flood, (hog.clone(), owner("a", "other"))), 750, "another writes to the same reader");
-        assert_eq!(late(&flood, (owner("a", "other"), viewer.clone())), 1500, "the same writes to another");
+        assert_eq!(late(&flood, (hog, owner("a", "other"))), 750, "another writes to the same reader");
+        assert_eq!(late(&flood, (owner("a", "other"), viewer)), 1500, "the same writes to another");
         assert_eq!(late(&flood, (owner("b", "x"), owner("b", "y"))), 2250, "another realm");
         assert!(late(&readers, (owner("a", "x"), owner("a", "y"))) >= 7, "two hundred have 30 each");
         assert!(late(&readers, (owner("b", "x"), owner("b", "y"))) >= 1500, "but it is one realm");
