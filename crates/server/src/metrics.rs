@@ -113,7 +113,7 @@ impl Metrics {
             waiting_clients: declare.one("waiting_clients", "Clients that wait for a device"),
             leases: declare.one("leases", "Devices that one has for itself"),
             queued_bytes: declare.one("queued_bytes", "Bytes in all queues of peers, to within 4 KiB for each"),
-            device_info_bytes: declare.one("device_info_bytes", "Bytes of each device_info, to within 4 KiB for each"),
+            device_info_bytes: declare.one("device_info_bytes", "Bytes of every device_info, to within 4 KiB for each"),
             assembling_bytes: declare.one("assembling_bytes", "Bytes that unfinished messages over 16 KiB may come to"),
             list_bytes: declare.one("list_bytes", "Bytes of lists of devices that are kept or not read yet"),
             messages: declare.each("forwarded_messages", "Messages passed on, by whom they were for"),
