@@ -30,7 +30,7 @@ use cuttlebone_proto::CloseCode;
 use crate::item::{Item, Notice};
 use crate::settings::Bound;
 use crate::sync::{Mutex, MutexGuard};
-pub(crate) use budget::{Budget, Budgets};
+pub(crate) use budget::{Budget, Budgets, Weights};
 pub(crate) use charge::Charge;
 use entry::Entry;
 use history::History;

@@ -21,7 +21,7 @@ use crate::device::{Device, State};
 use crate::event::{DeviceSummary, Event};
 use crate::item::Notice;
 use crate::lease::Leases;
-use crate::mailbox::{Budgets, Charge, Inbox};
+use crate::mailbox::{Budgets, Charge, Inbox, Weights};
 use crate::observer::Observer;
 use crate::party::{Address, Claim};
 use crate::request::{Answer, AttachRequest, RegisterRequest, Request};
@@ -152,8 +152,8 @@ impl Registry {
     pub fn new(settings: Settings, ids: Box<dyn IdSource>, tokens: Tokens, observer: Arc<dyn Observer>) -> Self {
         let events = broadcast::Sender::new(settings.event_buffer);
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        let budgets = Budgets::new(settings.all_queues_bytes);
-        let device_infos = Budgets::new(settings.all_device_infos_bytes);
+        let budgets = Budgets::new(settings.all_queues_bytes, Weights::STEEP);
+        let device_infos = Budgets::new(settings.all_device_infos_bytes, Weights::EVEN);
         let shared = Shared {
             settings,
             ids,

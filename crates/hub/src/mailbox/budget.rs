@@ -19,12 +19,13 @@ const LOOKED_THROUGH: usize = 16;
 /// The bytes that count for one: of all, of one realm, of one owner that reads, of one owner that writes to it. Each of these is a
 /// part of the one before.
 ///
-/// More is taken as long as what all four have, added up, is not more than the bound. So whoever has much leaves room: one writer
-/// and its reader have a quarter at most, one reader a third, one realm half; and who comes when others have taken what they can
-/// has a quarter of what is left beside each of them. Nothing else is ever taken, so that the bound holds in all.
+/// More is taken as long as what all four have, each times its weight, added up, is not more than the bound. So whoever has much
+/// leaves room, and the more of it the less belongs to others: see [`Weights`]. Nothing else is ever taken, so that the bound holds
+/// in all.
 #[derive(Debug)]
 pub(crate) struct Budget {
     used: AtomicUsize,
+    weight: usize,
     within: Option<Arc<Budget>>,
     whose: Option<Whose>,
     parts: Mutex<Parts>,
@@ -37,10 +38,28 @@ enum Whose {
     Owner(Owner),
 }
 
+/// What counts how much: what all have counts once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Weights {
+    realm: usize,
+    reader: usize,
+    writer: usize,
+}
+
+impl Weights {
+    /// Of messages: who writes to one reader has 1/32 of the bound at most, one reader 1/16, one realm 1/4. Whoever comes when *h*
+    /// others of its realm have one after another taken all that they can has (7/8)^*h* of that; where they are whole realms,
+    /// (3/4)^*h*.
+    pub(crate) const STEEP: Self = Self { realm: 3, reader: 12, writer: 16 };
+    /// Of what is long and stays: one owner has 1/3 of the bound at most, one realm 1/2.
+    pub(crate) const EVEN: Self = Self { realm: 1, reader: 1, writer: 1 };
+}
+
 /// What all budgets have in common.
 #[derive(Debug)]
 pub(super) struct Whole {
     max: usize,
+    weights: Weights,
     /// Bytes that are held, those that do not count included.
     pub(super) held: AtomicUsize,
     /// How many writers are counted in how many mailboxes.
@@ -63,14 +82,22 @@ struct Parts {
 
 impl Budget {
     /// That of all.
-    pub(crate) fn new(max: usize) -> Self {
-        let whole = Whole { max, held: AtomicUsize::new(0), charges: AtomicUsize::new(0) };
-        Self { used: AtomicUsize::new(0), within: None, whose: None, parts: Mutex::default(), whole: Arc::new(whole) }
+    pub(crate) fn new(max: usize, weights: Weights) -> Self {
+        let whole = Whole { max, weights, held: AtomicUsize::new(0), charges: AtomicUsize::new(0) };
+        let (whole, parts) = (Arc::new(whole), Mutex::default());
+        Self { used: AtomicUsize::new(0), weight: 1, within: None, whose: None, parts, whole }
     }
 
     fn part(self: &Arc<Self>, whose: Whose) -> Arc<Self> {
+        let Weights { realm, reader, writer } = self.whole.weights;
+        let weight = match (&whose, &self.whose) {
+            (Whose::Realm(_), _) => realm,
+            (Whose::Owner(_), Some(Whose::Realm(_))) => reader,
+            (Whose::Owner(_), _) => writer,
+        };
         self.parts.lock().find(whose, |whose| Self {
             used: AtomicUsize::new(0),
+            weight,
             within: Some(Arc::clone(self)),
             whose: Some(whose),
             parts: Mutex::default(),
@@ -90,8 +117,8 @@ impl Budget {
 
     /// Whether so many bytes more may be held.
     pub(super) fn has_room(&self, more: usize) -> bool {
-        let sum = self.chain().fold(0, |sum: usize, part| sum.saturating_add(part.used()).saturating_add(more));
-        sum <= self.whole.max
+        let weighs = |part: &Self| part.used().saturating_add(more).saturating_mul(part.weight);
+        self.chain().fold(0, |sum: usize, part| sum.saturating_add(weighs(part))) <= self.whole.max
     }
 
     pub(super) fn add(&self, bytes: usize) {
@@ -125,8 +152,8 @@ impl Whole {
 }
 
 impl Budgets {
-    pub(crate) fn new(max: usize) -> Self {
-        Self { all: Arc::new(Budget::new(max)) }
+    pub(crate) fn new(max: usize, weights: Weights) -> Self {
+        Self { all: Arc::new(Budget::new(max, weights)) }
     }
 
     /// Bytes that all hold.
@@ -188,39 +215,65 @@ mod tests {
         has
     }
 
+    /// What one more of these has when others have taken all that they can, one after another.
+    fn late(budgets: &Budgets, before: &[(Owner, Owner)], late: (Owner, Owner)) -> usize {
+        let of = |owner| budgets.of(Some(owner));
+        let hogs: Vec<_> = before
+            .iter()
+            .map(|(reader, writer)| {
+                let bytes = filled(budgets, &[(reader.clone(), writer.clone())])[0];
+                let part = of(reader).of_writer(&of(writer));
+                part.add(bytes);
+                (part, bytes)
+            })
+            .collect();
+        let has = filled(budgets, &[late])[0];
+        hogs.iter().for_each(|(part, bytes)| part.subtract(*bytes));
+        has
+    }
+
     #[test]
     fn whoever_has_much_leaves_room() {
-        let budgets = Budgets::new(12_000);
-        let [hog, viewer] = ["hog", "viewer"].map(|name| owner("a", name));
+        let budgets = Budgets::new(32_000, Weights::STEEP);
+        let [hog, viewer, other] = ["hog", "viewer", "other"].map(|name| owner("a", name));
         let many = |count: usize| (0..count).map(|number| owner("a", &number.to_string()));
-        assert_eq!(filled(&budgets, &[(hog.clone(), viewer.clone())]), [3000], "a quarter");
+        assert_eq!(filled(&budgets, &[(hog.clone(), viewer.clone())]), [1000], "1/32");
         let writers: Vec<_> = many(200).map(|writer| (hog.clone(), writer)).collect();
-        assert!((3900..=4000).contains(&filled(&budgets, &writers).iter().sum::<usize>()), "one reader: a third");
+        assert!((1950..=2000).contains(&filled(&budgets, &writers).iter().sum::<usize>()), "one reader: 1/16");
         let readers: Vec<_> = many(200).map(|reader| (reader, viewer.clone())).collect();
-        assert!((5900..=6000).contains(&filled(&budgets, &readers).iter().sum::<usize>()), "one realm: half");
+        assert!((7600..=8000).contains(&filled(&budgets, &readers).iter().sum::<usize>()), "one realm: a quarter");
 
-        // Who comes when others have all that they can.
-        let late = |hogs: &[(Owner, Owner)], late: (Owner, Owner)| {
-            let taken: Vec<_> = filled(&budgets, hogs);
-            let of = |owner| budgets.of(Some(owner));
-            let parts: Vec<_> = hogs.iter().map(|(reader, writer)| of(reader).of_writer(&of(writer))).collect();
-            parts.iter().zip(&taken).for_each(|(part, bytes)| part.add(*bytes));
-            let has = filled(&budgets, &[late])[0];
-            parts.iter().zip(&taken).for_each(|(part, bytes)| part.subtract(*bytes));
-            has
-        };
         let flood = [(hog.clone(), viewer.clone())];
-        assert_eq!(late(&flood, (hog, owner("a", "other"))), 750, "another writes to the same reader");
-        assert_eq!(late(&flood, (owner("a", "other"), viewer)), 1500, "the same writes to another");
-        assert_eq!(late(&flood, (owner("b", "x"), owner("b", "y"))), 2250, "another realm");
-        assert!(late(&readers, (owner("a", "x"), owner("a", "y"))) >= 7, "two hundred have 30 each");
-        assert!(late(&readers, (owner("b", "x"), owner("b", "y"))) >= 1500, "but it is one realm");
+        assert_eq!(late(&budgets, &flood, (hog, other.clone())), 500, "another writes to the same reader");
+        assert_eq!(late(&budgets, &flood, (other.clone(), viewer)), 875, "the same writes to another");
+        assert_eq!(late(&budgets, &flood, (owner("b", "x"), owner("b", "y"))), 968, "another realm");
+        let left = |hogs| late(&budgets, &readers[..hogs], (other.clone(), other.clone()));
+        assert!((250..=263).contains(&left(10)) && (60..=70).contains(&left(20)), "{} {}", left(10), left(20));
+        assert!(late(&budgets, &readers, (owner("b", "x"), owner("b", "y"))) >= 740, "but it is one realm");
+        let realms = (0..4).flat_map(|realm| {
+            let realm = realm.to_string();
+            many(40).map(move |Owner { name, .. }| (owner(&realm, &name), owner(&realm, &name)))
+        });
+        assert!((315..=330).contains(&late(&budgets, &realms.collect::<Vec<_>>(), (other.clone(), other))));
         assert_eq!(budgets.all.used(), 0, "all is given back");
     }
 
     #[test]
+    fn what_is_long_and_stays_has_more_of_it() {
+        let budgets = Budgets::new(6_000, Weights::EVEN);
+        let parts = ["a", "b"].map(|realm| budgets.of(Some(&owner(realm, "x"))));
+        let fill = |part: &Budget| (0..6_000).filter(|_| part.has_room(1)).map(|_| part.add(1)).count();
+        assert_eq!([fill(&parts[0]), fill(&parts[1])], [2000, 1333]);
+    }
+
+    #[test]
     fn less_is_free_where_there_are_many() {
-        let whole = |max, charges| Whole { max, held: AtomicUsize::new(0), charges: AtomicUsize::new(charges) };
+        let whole = |max, charges| Whole {
+            max,
+            weights: Weights::STEEP,
+            held: AtomicUsize::new(0),
+            charges: AtomicUsize::new(charges),
+        };
         let free = |max, charges| whole(max, charges).free();
         assert_eq!([free(usize::MAX, 0), free(1 << 26, 1000), free(0, 0)], [16 * 1024, 16 * 1024, 4 * 1024]);
         assert_eq!([free(1 << 26, 2000), free(1 << 26, 100_000)], [8 * 1024, 4 * 1024]);
@@ -228,7 +281,7 @@ mod tests {
 
     #[test]
     fn parts_that_nobody_has_are_forgotten() {
-        let budgets = Budgets::new(STEP);
+        let budgets = Budgets::new(STEP, Weights::EVEN);
         let kept: Vec<_> = (0..10).map(|number| budgets.of(Some(&owner("a", &number.to_string())))).collect();
         assert!(Arc::ptr_eq(&kept[3], &budgets.of(Some(&owner("a", "3")))), "one for each");
         assert!(!Arc::ptr_eq(&kept[3], &budgets.of(Some(&owner("b", "3")))), "of each realm");

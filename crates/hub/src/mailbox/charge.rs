@@ -127,14 +127,14 @@ fn in_steps(bytes: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Budgets;
+    use super::super::{Budgets, Weights};
     use super::*;
     use crate::party::{Owner, Realm};
 
     const FREE: usize = 16 * 1024;
 
     fn budgets(max: usize) -> (Budgets, [Arc<Budget>; 3]) {
-        let budgets = Budgets::new(max);
+        let budgets = Budgets::new(max, Weights::EVEN);
         let parts = ["x", "y", "z"].map(|name| budgets.of(Some(&Owner { realm: Realm::Common, name: name.into() })));
         (budgets, parts)
     }

@@ -14,7 +14,7 @@ fn empty() -> Inbox {
 }
 
 fn nobody() -> Arc<Budget> {
-    Arc::new(Budget::new(usize::MAX))
+    Arc::new(Budget::new(usize::MAX, Weights::EVEN))
 }
 
 fn sender(share: Bound) -> Arc<Sender> {
@@ -370,7 +370,7 @@ const WIDE: Bound = Bound { frames: 999, bytes: 9_000_000 };
 
 #[test]
 fn what_is_queued_and_written_counts_until_it_is_written() {
-    let budgets = Budgets::new(1_000_000);
+    let budgets = Budgets::new(1_000_000, Weights::EVEN);
     let [reader, writer] = ["x", "y"].map(|name| budgets.of(Some(&owner("a", name))));
     let device = Inbox::new(WIDE, Arc::clone(&reader));
     let client = Sender::new(cuttlebone_proto::ClientId::new(1).expect("valid"), WIDE, Arc::clone(&reader));
@@ -396,7 +396,7 @@ fn what_is_queued_and_written_counts_until_it_is_written() {
 
 #[test]
 fn over_the_bound_a_queue_takes_a_little_and_nothing_large() {
-    let budgets = Budgets::new(4_000_000);
+    let budgets = Budgets::new(4_000_000, Weights::EVEN);
     let [reader, writer, other] = ["x", "y", "z"].map(|name| budgets.of(Some(&owner("a", name))));
     let queues: Vec<_> = (0..60).map(|_| Inbox::new(WIDE, Arc::clone(&reader))).collect();
     let offer = |queue: &Inbox, bytes, writer| queue.mailbox().push("x".repeat(bytes), writer).is_ok();
@@ -416,7 +416,7 @@ fn over_the_bound_a_queue_takes_a_little_and_nothing_large() {
 
 #[test]
 fn what_waits_for_room_counts_and_what_there_is_no_room_for_does_not_wait() {
-    let budgets = Budgets::new(400_000);
+    let budgets = Budgets::new(400_000, Weights::EVEN);
     let [reader, writer] = ["x", "y"].map(|name| budgets.of(Some(&owner("a", name))));
     let device = Inbox::new(Bound { frames: 1, bytes: 200_000 }, Arc::clone(&reader));
     let [first, second] = [1, 2].map(|id| {
@@ -445,7 +445,7 @@ fn what_waits_for_room_counts_and_what_there_is_no_room_for_does_not_wait() {
 
 #[test]
 fn what_is_kept_makes_room_for_what_was_not_sent_yet() {
-    let budgets = Budgets::new(600_000);
+    let budgets = Budgets::new(600_000, Weights::EVEN);
     let [reader, writer] = ["x", "y"].map(|name| budgets.of(Some(&owner("a", name))));
     let client = Inbox::new(WIDE, Arc::clone(&reader));
     client.mailbox().keep_history(WIDE);
@@ -462,7 +462,7 @@ fn what_is_kept_makes_room_for_what_was_not_sent_yet() {
 
 #[test]
 fn what_is_to_be_sent_again_counts_once_and_for_whoever_reads_it() {
-    let budgets = Budgets::new(10_000_000);
+    let budgets = Budgets::new(10_000_000, Weights::EVEN);
     let [reader, another, writer] = ["x", "y", "z"].map(|name| budgets.of(Some(&owner("a", name))));
     let first = Inbox::new(WIDE, Arc::clone(&reader));
     first.mailbox().keep_history(WIDE);
@@ -488,7 +488,7 @@ fn what_is_to_be_sent_again_counts_once_and_for_whoever_reads_it() {
 
 #[test]
 fn what_senders_have_in_a_mailbox_counts_for_whoever_reads_it() {
-    let budgets = Budgets::new(10_000_000);
+    let budgets = Budgets::new(10_000_000, Weights::EVEN);
     let [former, next, writer] = ["x", "y", "z"].map(|name| budgets.of(Some(&owner("a", name))));
     let device = Inbox::new(Bound { frames: 2, bytes: 9_000_000 }, Arc::clone(&former));
     let senders =

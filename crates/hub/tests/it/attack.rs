@@ -198,10 +198,10 @@ fn finds_room(hub: &Registry, who: &SeatOptions, id: &str, bytes: usize) -> bool
 /// T31: whoever has much leaves room: who reads, who writes to it, and their realm.
 #[test]
 fn t31_what_one_leaves_unread_takes_no_room_from_others() {
-    let hub = registry(Settings { all_queues_bytes: 1_000_000, ..Settings::default() });
+    let hub = registry(Settings { all_queues_bytes: 8_000_000, ..Settings::default() });
     let [viewer, another] = ["viewer", "another"].map(|name| owned_by(name, Realm::Common));
     let _hogged = unread(&hub, &owned_by("hog", Realm::Common), "a");
-    assert!(finds_room(&hub, &viewer, "a", 200_000) && !finds_room(&hub, &viewer, "a", 100_000), "a quarter");
+    assert!(finds_room(&hub, &viewer, "a", 200_000) && !finds_room(&hub, &viewer, "a", 100_000), "1/32");
     assert!(finds_room(&hub, &viewer, "a", 15_000), "a little is always taken");
     assert!(finds_room(&hub, &another, "a", 100_000), "it has written nothing yet");
     let _calm = unread(&hub, &owned_by("calm", Realm::Common), "b");
@@ -214,17 +214,17 @@ fn t31_what_one_leaves_unread_takes_no_room_from_others() {
 /// T31: however many of one realm do so.
 #[test]
 fn t31_many_that_leave_everything_unread_leave_room_too() {
-    let hub = registry(Settings { all_queues_bytes: 4_000_000, ..Settings::default() });
+    let hub = registry(Settings { all_queues_bytes: 32_000_000, ..Settings::default() });
     let hogs: Vec<_> = (0..4).map(|number| owned_by(&format!("hog{number}"), Realm::Common)).collect();
     let ids: Vec<_> = (0..40).map(|number| number.to_string()).collect();
     let _hogged: Vec<_> = ids.iter().zip(hogs.iter().cycle()).map(|(id, hog)| unread(&hub, hog, id)).collect();
     // Each is empty, and takes no message that there is no room for.
     let sent = || ids.iter().zip(hogs.iter().cycle()).filter(|(id, hog)| finds_room(&hub, hog, id, 150_000)).count();
-    assert!((1..20).contains(&(sent() + sent())));
+    assert!((8..28).contains(&(sent() + sent())));
     let queued = hub.counts().queued_bytes;
-    assert!(queued < 2_000_000 + 40 * 16 * 1024, "half of it, and what is free: {queued}");
+    assert!(queued < 4_000_000 + 40 * 16 * 1024, "an eighth of it, and what is free: {queued}");
     let _calm = unread(&hub, &owned_by("calm", Realm::Common), "calm");
-    assert!(finds_room(&hub, &owned_by("viewer", Realm::Common), "calm", 40_000));
+    assert!(finds_room(&hub, &owned_by("viewer", Realm::Common), "calm", 300_000));
     let tenant = Realm::Tenant("t".into());
     let _of_tenant = unread(&hub, &owned_by("x", tenant.clone()), "a");
     assert!(finds_room(&hub, &owned_by("y", tenant), "a", 300_000));
@@ -233,7 +233,7 @@ fn t31_many_that_leave_everything_unread_leave_room_too() {
 /// T31: whoever takes a device over has what is held for it.
 #[test]
 fn t31_what_is_held_for_a_device_is_held_for_whoever_has_it() {
-    let hub = registry(Settings { all_queues_bytes: 1_000_000, ..Settings::default() });
+    let hub = registry(Settings { all_queues_bytes: 8_000_000, ..Settings::default() });
     let viewer = owned_by("viewer", Realm::Common);
     // Nobody is known here: they come from two addresses.
     let [former, next] = ["former", "next"].map(|name| SeatOptions { party: None, ..owned_by(name, Realm::Common) });
@@ -276,7 +276,7 @@ fn t31_what_devices_say_of_themselves_leaves_room_to_others() {
 /// T31: and what clients are told of it.
 #[test]
 fn t31_what_a_device_says_of_itself_counts_for_who_is_told() {
-    let hub = registry(Settings { all_queues_bytes: 2_000_000, ..Settings::default() });
+    let hub = registry(Settings { all_queues_bytes: 10_000_000, ..Settings::default() });
     let mut device = Peer::device_with(&hub, &owned_by("hog", Realm::Common));
     let info = "x".repeat(60_000);
     device.send(&format!(r#"{{"message_type":"register","device_id":"1","device_info":"{info}"}}"#));
@@ -286,7 +286,7 @@ fn t31_what_a_device_says_of_itself_counts_for_who_is_told() {
         (matches!(next, Next::Continue), client)
     };
     let there: Vec<_> = (0..40).map(|_| connect("hog", "")).filter(|(is_there, _)| *is_there).collect();
-    assert!((13..=17).contains(&there.len()), "a third: {}", there.len());
+    assert!((13..=17).contains(&there.len()), "1/16: {}", there.len());
     let (_, mut refused) = connect("hog", r#","cuttlebone_resume":true"#);
     let got = refused.received();
     assert!(got.iter().any(|text| text.contains(r#""cuttlebone_code":"overloaded""#)), "{got:?}");

@@ -74,9 +74,10 @@ async fn t31_pair_that_does_twenty_times_too_much_costs_another_pair_nothing() {
     assert!(server.metric(r#"cuttlebone_rate_pauses_total{bucket="messages"}"#).await > 0);
 }
 
-/// Whoever reads nothing leaves room in the queues to others: a quarter of it is the most that one may hold of another's messages.
+/// Whoever reads nothing leaves room in the queues to others: 1/32 of it, and what is free, is the most of another's
+/// messages.
 #[tokio::test]
-async fn t31_what_one_address_leaves_unread_is_a_quarter_of_all_queues() {
+async fn t31_what_one_address_leaves_unread_is_a_little_of_all_queues() {
     const ALL: u64 = 43 << 20;
     let server = Running::with(|settings| {
         settings.limits = LimitSettings::OFF;
@@ -101,9 +102,9 @@ async fn t31_what_one_address_leaves_unread_is_a_quarter_of_all_queues() {
         device.send(&frame(TEXT, text.as_bytes()).repeat(24)).await;
         unread.push(client);
     }
-    server.until_metric("cuttlebone_queued_bytes", |bytes| bytes > ALL / 5).await;
+    server.until_metric("cuttlebone_queued_bytes", |bytes| bytes > ALL / 100).await;
     let queued = server.metric("cuttlebone_queued_bytes").await;
-    assert!(queued < ALL * 3 / 10, "{queued} of {ALL}");
+    assert!(queued < ALL / 16, "{queued} of {ALL}");
 }
 
 #[tokio::test]
