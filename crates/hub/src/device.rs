@@ -39,7 +39,7 @@ pub(crate) struct Device {
     pub(crate) party: Option<Arc<Party>>,
     pub(crate) info: Arc<str>,
     /// What of it counts.
-    pub(crate) _info_charge: Charge,
+    pub(crate) info_charge: Mutex<Charge>,
     pub(crate) registered_at_ms: u64,
     /// From `device_info`; looked up once, for listings.
     pub(crate) adb_port: u16,

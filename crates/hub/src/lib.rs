@@ -33,7 +33,7 @@ pub use config::{ConfigFor, WriteConfig};
 pub use event::{DeviceSummary, Event};
 pub use item::{Item, Notice};
 pub use lease::{Lease, LeaseRefusal, LeaseWish, Leased};
-pub use mailbox::{Inbox, Mark, Received, Urgent};
+pub use mailbox::{Budget, Budgets, Inbox, Mark, Received, Urgent, Weights};
 pub use observer::{Direction, Observer, ResumeOutcome, Unobserved};
 pub use party::{Address, Owner, Party, Realm};
 pub use registry::{Counts, Holder, IdSource, Probe, Registration, Registry, Resolution, Waiting};

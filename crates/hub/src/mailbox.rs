@@ -30,7 +30,7 @@ use cuttlebone_proto::CloseCode;
 use crate::item::{Item, Notice};
 use crate::settings::Bound;
 use crate::sync::{Mutex, MutexGuard};
-pub(crate) use budget::{Budget, Budgets, Weights};
+pub use budget::{Budget, Budgets, Weights};
 pub(crate) use charge::Charge;
 use entry::Entry;
 use history::History;
@@ -60,8 +60,6 @@ struct State {
     replay: usize,
     /// Bytes of the greeting, until it is taken out.
     greeting: usize,
-    /// Bytes that were taken out last, and are being written, but for what can't be long.
-    writing: usize,
     bound: Bound,
     /// Bytes of the longest message that the peer can read of a [`Sender`].
     longest: usize,
@@ -195,9 +193,10 @@ impl Mailbox {
         may_hold
     }
 
-    /// Whether a greeting of `len` bytes may be held besides.
-    pub(crate) fn may_be_greeted(&self, len: usize) -> bool {
-        self.state.lock().may_hold(len)
+    /// Whether what is held here may be held for `reader`, with a greeting of `len` bytes.
+    pub(crate) fn may_be_read_by(&self, reader: &Budget, len: usize) -> bool {
+        let mut state = self.state.lock();
+        reader.may_take_over(state.charge.reader(), state.counted()) && (len == 0 || state.may_hold(len))
     }
 
     /// Puts a notice in.
@@ -384,7 +383,7 @@ impl State {
         }
         self.history = None;
         (self.frames, self.bytes, self.of_senders, self.replies) = (0, 0, 0, 0);
-        (self.replay, self.greeting, self.writing) = (0, 0, 0);
+        (self.replay, self.greeting) = (0, 0);
         (queue, self.let_waiters_go())
     }
 
@@ -393,8 +392,17 @@ impl State {
         if !Arc::ptr_eq(self.charge.reader(), reader) {
             self.charge.read_by(reader);
             self.queue.iter().filter_map(Entry::taken).for_each(|taken| taken.sender.read_by(reader));
-            self.room.iter().for_each(|waiter| waiter.read_by(reader));
+            self.room.iter().for_each(|waiter| waiter.sender().read_by(reader));
         }
+    }
+
+    /// How much of all that is held here counts.
+    fn counted(&self) -> usize {
+        let mut senders: Vec<_> = self.queue.iter().filter_map(Entry::taken).map(|taken| &taken.sender).collect();
+        senders.extend(self.room.iter().map(Waiter::sender));
+        senders.sort_unstable_by_key(|sender| Arc::as_ptr(sender));
+        senders.dedup_by_key(|sender| Arc::as_ptr(sender));
+        self.charge.counted() + senders.into_iter().map(|sender| sender.counted()).sum::<usize>()
     }
 
     /// What is held but for what senders are charged for.
@@ -402,7 +410,7 @@ impl State {
         let queued = self.bytes + self.frames * ENTRY_BYTES - self.of_senders;
         let kept = self.history.as_ref().map_or(0, |history| history.held());
         // What is to be sent again is there once, unless it is not kept any more.
-        queued + kept.max(self.replay) + self.greeting + self.writing
+        queued + kept.max(self.replay) + self.greeting
     }
 
     /// Whether a message of `len` bytes may be held besides. What may be asked for again makes room for what was not sent yet.
@@ -441,7 +449,6 @@ impl State {
         self.queue.retain(|entry| !matches!(entry, Entry::Greeting(_) | Entry::Reply(_) | Entry::Replay(_)));
         self.replay = replay.iter().map(|text| text.len()).sum();
         self.greeting = greeting.as_ref().map_or(0, String::len);
-        self.writing = 0;
         let replay = replay.into_iter().map(Entry::Replay).chain(reports.into_iter().map(Entry::Report));
         let front = carried.into_iter().chain(greeting.map(Entry::Greeting)).chain(replay);
         let mut queue: VecDeque<Entry> = front.collect();
@@ -482,7 +489,6 @@ impl State {
         Some(match self.queue.pop_front()? {
             Entry::Forward { text, sender } => {
                 self.leaves(&text, sender.as_ref());
-                self.writing += text.len();
                 if let Some(history) = &mut self.history {
                     history.keep(&text);
                 }
@@ -491,7 +497,6 @@ impl State {
             Entry::Greeting(text) => {
                 self.replies = self.replies.saturating_sub(1);
                 self.greeting -= text.len();
-                self.writing += text.len();
                 Item::Text(text)
             }
             Entry::Report(text) => {
@@ -507,7 +512,6 @@ impl State {
             }
             Entry::Replay(text) => {
                 self.replay -= text.len();
-                self.writing += text.len();
                 Item::Text((*text).to_owned())
             }
             Entry::Notice(notice) => Item::Notice(notice),

@@ -337,7 +337,8 @@ impl Registry {
         }
         let is_same = device.info == request.device_info && device.party == request.party;
         let charge = if is_same { None } else { self.shared.keep_info(&request) };
-        if !is_same && charge.is_none() {
+        let has_room = if is_same { self.shared.hand_on(&device, &request) } else { charge.is_some() };
+        if !has_room {
             return overloaded();
         }
         let before = if away { Holder::Away } else { Holder::Here };
@@ -376,7 +377,7 @@ impl Registry {
             address: request.address.clone(),
             party: request.party.clone(),
             info: Arc::clone(&request.device_info),
-            _info_charge: charge,
+            info_charge: Mutex::new(charge),
             registered_at_ms: now_ms,
             adb_port: adb_port(&request.device_info),
             mailbox,
@@ -441,6 +442,17 @@ impl Shared {
     /// What a device says of itself is kept as long as it is there, if there is room for it.
     fn keep_info(&self, request: &RegisterRequest) -> Option<Charge> {
         Charge::of(self.device_infos.of(request.owner.as_ref()), request.device_info.len())
+    }
+
+    /// What is held for a device, and what it says of itself, counts for whoever takes it over from now on, if there is room for it.
+    fn hand_on(&self, device: &Device, request: &RegisterRequest) -> bool {
+        let infos = self.device_infos.of(request.owner.as_ref());
+        let mut info = device.info_charge.lock();
+        let has_room = device.mailbox.may_be_read_by(&request.mailbox.budget(), 0) && info.may_be_read_by(&infos);
+        if has_room {
+            info.read_by(&infos);
+        }
+        has_room
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -119,6 +119,11 @@ impl Seat {
         }
     }
 
+    /// So many bytes of what came out of the mailbox, and of replies, are not written yet. Cheap, for every write.
+    pub fn on_unwritten(&mut self, bytes: usize) {
+        both!(self, seat => seat.on_unwritten(bytes));
+    }
+
     /// The answer to [`Next::Await`].
     pub fn on_answer(&mut self, answer: Answer, now: Instant) -> Next {
         both!(self, seat => seat.on_answer(answer, now))

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use cuttlebone_hub::Registry;
+use cuttlebone_hub::{Budgets, Registry, Weights};
 use cuttlebone_transport::tls::ClientSettings;
-use cuttlebone_transport::ws::Assembly;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -59,7 +58,7 @@ pub(crate) struct App {
     /// The device list as text.
     pub(crate) listings: Listings,
     /// The bound of unfinished messages.
-    pub(crate) assembly: Arc<Assembly>,
+    pub(crate) assembling: Budgets,
     /// Places for streams of events.
     pub(crate) event_streams: Arc<Semaphore>,
     /// Places for sessions whose connection broke, bounded as connections are: what they keep is no less.
@@ -104,7 +103,7 @@ impl App {
             tls_clients: Mutex::new(settings.https.clients.clone()),
             feed: Feed::new(settings.hub.event_buffer),
             listings: Listings::new(memory::lists(settings.memory)),
-            assembly: Assembly::new(memory::assembling(settings.memory)),
+            assembling: Budgets::new(memory::assembling(settings.memory), Weights::STEEP),
             event_streams: Arc::new(Semaphore::new(settings.http.event_streams)),
             away: Admission::new(Bounds::of(settings.connections.max, settings.connections.per_address)),
             pulse: Pulse::new(),

@@ -222,7 +222,9 @@ impl<C: Conn> Connection<C> {
         if has_begun && let Poll::Ready(wake) = self.poll_read(cx) {
             return Poll::Ready(wake);
         }
-        if let Poll::Ready(wake) = self.poll_write(cx) {
+        let written = self.poll_write(cx);
+        self.seat.on_unwritten(self.conn.queued_bytes());
+        if let Poll::Ready(wake) = written {
             return Poll::Ready(wake);
         }
         if !has_begun && let Poll::Ready(wake) = self.poll_read(cx) {

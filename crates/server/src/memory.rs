@@ -9,7 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cuttlebone_hub::Registry;
+use cuttlebone_hub::{Budget, Budgets, Owner, Registry};
+use cuttlebone_transport::ws::Assembly;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,9 @@ use crate::metrics::process::resident_bytes;
 use crate::settings::MemorySettings;
 
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+
+/// The part of what all unfinished messages may come to that has to be free for one more.
+const LEAST_PART: usize = 128;
 
 /// From here on a number is what version 1 of control groups says where there is no limit.
 const NO_LIMIT: u64 = 1 << 62;
@@ -140,6 +144,39 @@ pub(crate) fn lists(settings: MemorySettings) -> usize {
     share(settings, settings.lists_percent)
 }
 
+/// What the messages of one owner hold while they come, among those of all.
+#[derive(Debug)]
+pub(crate) struct Assembling {
+    budget: Arc<Budget>,
+    /// There is room for a message if there is room for so many bytes: or none that is long would ever be read where there is
+    /// little memory.
+    least: usize,
+}
+
+impl Assembling {
+    pub(crate) fn of(budgets: &Budgets, owner: &Owner) -> Self {
+        Self { budget: budgets.of(Some(owner)), least: budgets.max() / LEAST_PART }
+    }
+}
+
+impl Assembly for Assembling {
+    fn has_room(&self, bytes: usize) -> bool {
+        self.budget.has_room(bytes.min(self.least))
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let has_room = self.has_room(bytes);
+        if has_room {
+            self.budget.add(bytes);
+        }
+        has_room
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.budget.subtract(bytes);
+    }
+}
+
 fn share(settings: MemorySettings, percent: u8) -> usize {
     let share = |limit: u64| usize::try_from(limit / 100 * u64::from(percent)).unwrap_or(usize::MAX);
     limit(settings).map_or(usize::MAX, share)
@@ -181,6 +218,8 @@ fn machine_memory() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use cuttlebone_hub::{Realm, Weights};
+
     use super::*;
     use crate::admission::Bounds;
     use crate::app::App;
@@ -196,6 +235,26 @@ mod tests {
         let read =
             |path: &Path| files.iter().find(|(known, _)| Path::new(known) == path).map(|(_, text)| (*text).to_owned());
         system_limit(read, machine)
+    }
+
+    #[test]
+    fn whoever_sends_many_long_messages_keeps_nobody_else_from_one() {
+        let budgets = Budgets::new(25 << 20, Weights::STEEP);
+        let of = |name: &str| Assembling::of(&budgets, &Owner { realm: Realm::Common, name: name.into() });
+        let taken = |who: &Assembling| (0..500).filter(|_| who.take(256 * 1024)).count();
+        let hogs: Vec<_> = (0..20).map(|number| of(&number.to_string())).collect();
+        assert_eq!(taken(&hogs[0]), 6, "1/16");
+        let hogs = 6 + hogs.iter().map(taken).sum::<usize>();
+        assert!((20..28).contains(&hogs), "a quarter of all: {hogs}");
+        assert_eq!(taken(&of("late")), 1);
+        let tenant = Owner { realm: Realm::Tenant("t".into()), name: "x".into() };
+        assert!(taken(&Assembling::of(&budgets, &tenant)) >= 4);
+        // One that is longer than all there is for one.
+        let little = Budgets::new(1 << 20, Weights::STEEP);
+        let one = Assembling::of(&little, &tenant);
+        assert!(one.take(256 * 1024) && !one.take(256 * 1024));
+        one.give_back(256 * 1024);
+        assert!(one.has_room(256 * 1024));
     }
 
     #[test]

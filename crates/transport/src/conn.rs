@@ -107,7 +107,7 @@ pub trait Conn: Send + Unpin {
     /// same. A close that is queued ends the pause.
     fn pause(&self) -> Option<Pause>;
 
-    /// True if the last [`Self::poll_next`] read nothing because the unfinished messages of all connections hold too much,
+    /// True if the last [`Self::poll_next`] read nothing because the messages of many connections hold too much while they come,
     /// and this one's is not small. Nobody is woken when that is over: the caller polls again after a while.
     fn waits_for_others(&self) -> bool;
 

@@ -85,9 +85,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> WsConn<IO> {
         }
     }
 
-    /// What an unfinished message holds counts among those of others.
+    /// What a message holds while it comes counts among those of others.
     #[must_use]
-    pub fn sharing(mut self, assembly: &Arc<Assembly>) -> Self {
+    pub fn sharing(mut self, assembly: Arc<dyn Assembly>) -> Self {
         self.part = Part::of(assembly);
         self
     }
@@ -167,8 +167,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> WsConn<IO> {
 
     fn on_event(&mut self, event: Event) -> Incoming {
         if matches!(event, Event::Text | Event::Binary) {
-            // It is complete, whenever it will be looked at.
-            self.part.give_back();
+            self.part.complete();
         }
         let incoming = match event {
             Event::Text => Incoming::Text,
@@ -218,6 +217,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Conn for WsConn<IO> {
             return Poll::Ready(Incoming::Broken);
         }
         self.waits_for_others = false;
+        self.part.next();
         if let Some(instead) = ready!(self.poll_credit()) {
             return Poll::Ready(instead);
         }

@@ -81,10 +81,11 @@ impl Device {
         if entry.lingers && is_full {
             return Err(Reject::TooManyClients);
         }
-        if !entry.mailbox.may_be_greeted(self.info.len()) {
+        let owner = client.mailbox.budget();
+        if !entry.mailbox.may_be_read_by(&owner, self.info.len()) {
             return Err(Reject::Overloaded);
         }
-        let (permit, taken) = self.mailbox.supersede(&entry.sender, &client.mailbox.budget());
+        let (permit, taken) = self.mailbox.supersede(&entry.sender, &owner);
         let had = match had {
             // It has read the greeting of this count, or it would not have spoken: this is an attempt of before, that is late.
             Had::Unknown if taken > 0 => Had::OfCount(0, None),

@@ -23,7 +23,7 @@ const LOOKED_THROUGH: usize = 16;
 /// leaves room, and the more of it the less belongs to others: see [`Weights`]. Nothing else is ever taken, so that the bound holds
 /// in all.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub struct Budget {
     used: AtomicUsize,
     weight: usize,
     within: Option<Arc<Budget>>,
@@ -40,7 +40,7 @@ enum Whose {
 
 /// What counts how much: what all have counts once.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Weights {
+pub struct Weights {
     realm: usize,
     reader: usize,
     writer: usize,
@@ -50,9 +50,9 @@ impl Weights {
     /// Of messages: who writes to one reader has 1/32 of the bound at most, one reader 1/16, one realm 1/4. Whoever comes when *h*
     /// others of its realm have one after another taken all that they can has (7/8)^*h* of that; where they are whole realms,
     /// (3/4)^*h*.
-    pub(crate) const STEEP: Self = Self { realm: 3, reader: 12, writer: 16 };
+    pub const STEEP: Self = Self { realm: 3, reader: 12, writer: 16 };
     /// Of what is long and stays: one owner has 1/3 of the bound at most, one realm 1/2.
-    pub(crate) const EVEN: Self = Self { realm: 1, reader: 1, writer: 1 };
+    pub const EVEN: Self = Self { realm: 1, reader: 1, writer: 1 };
 }
 
 /// What all budgets have in common.
@@ -68,7 +68,7 @@ pub(super) struct Whole {
 
 /// The budget of all, in which the others are found.
 #[derive(Debug)]
-pub(crate) struct Budgets {
+pub struct Budgets {
     all: Arc<Budget>,
 }
 
@@ -82,7 +82,7 @@ struct Parts {
 
 impl Budget {
     /// That of all.
-    pub(crate) fn new(max: usize, weights: Weights) -> Self {
+    pub(super) fn new(max: usize, weights: Weights) -> Self {
         let whole = Whole { max, weights, held: AtomicUsize::new(0), charges: AtomicUsize::new(0) };
         let (whole, parts) = (Arc::new(whole), Mutex::default());
         Self { used: AtomicUsize::new(0), weight: 1, within: None, whose: None, parts, whole }
@@ -116,25 +116,34 @@ impl Budget {
     }
 
     /// Whether so many bytes more may be held.
-    pub(super) fn has_room(&self, more: usize) -> bool {
+    #[must_use]
+    pub fn has_room(&self, more: usize) -> bool {
         let weighs = |part: &Self| part.used().saturating_add(more).saturating_mul(part.weight);
         self.chain().fold(0, |sum: usize, part| sum.saturating_add(weighs(part))) <= self.whole.max
     }
 
-    pub(super) fn add(&self, bytes: usize) {
+    /// Whether so many bytes that count for `other` may count here instead.
+    pub(super) fn may_take_over(&self, other: &Self, bytes: usize) -> bool {
+        std::ptr::eq(self, other) || bytes == 0 || self.has_room(bytes)
+    }
+
+    /// So many bytes more are held, be there room for them or not.
+    pub fn add(&self, bytes: usize) {
         for part in self.chain() {
             part.used.fetch_add(bytes, Ordering::Relaxed);
         }
     }
 
-    pub(super) fn subtract(&self, bytes: usize) {
+    /// So many of the bytes that were added are not held any more.
+    pub fn subtract(&self, bytes: usize) {
         for part in self.chain() {
             part.used.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
 
     /// Bytes that count here.
-    pub(super) fn used(&self) -> usize {
+    #[must_use]
+    pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
 
@@ -152,7 +161,9 @@ impl Whole {
 }
 
 impl Budgets {
-    pub(crate) fn new(max: usize, weights: Weights) -> Self {
+    /// With a bound in bytes.
+    #[must_use]
+    pub fn new(max: usize, weights: Weights) -> Self {
         Self { all: Arc::new(Budget::new(max, weights)) }
     }
 
@@ -161,8 +172,15 @@ impl Budgets {
         self.all.whole.held.load(Ordering::Relaxed)
     }
 
+    /// The bound.
+    #[must_use]
+    pub fn max(&self) -> usize {
+        self.all.whole.max
+    }
+
     /// That of an owner; of nobody in particular, that of all.
-    pub(crate) fn of(&self, owner: Option<&Owner>) -> Arc<Budget> {
+    #[must_use]
+    pub fn of(&self, owner: Option<&Owner>) -> Arc<Budget> {
         owner.map_or_else(
             || Arc::clone(&self.all),
             |owner| self.all.part(Whose::Realm(owner.realm.clone())).part(Whose::Owner(owner.clone())),

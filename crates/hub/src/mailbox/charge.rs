@@ -50,7 +50,7 @@ impl Charge {
     }
 
     /// So many bytes are held from now on.
-    pub(super) fn hold(&mut self, bytes: usize) {
+    pub(crate) fn hold(&mut self, bytes: usize) {
         let (before, now) = (self.held, in_steps(bytes));
         if now == before {
             return;
@@ -64,8 +64,18 @@ impl Charge {
         self.count(self.counts(now));
     }
 
+    /// How much of what is held counts.
+    pub(super) fn counted(&self) -> usize {
+        self.counted
+    }
+
+    /// Whether what is held may count for another reader.
+    pub(crate) fn may_be_read_by(&self, reader: &Budget) -> bool {
+        reader.may_take_over(&self.reader, self.counted)
+    }
+
     /// What is held counts for another reader from now on.
-    pub(super) fn read_by(&mut self, reader: &Arc<Budget>) {
+    pub(crate) fn read_by(&mut self, reader: &Arc<Budget>) {
         if !Arc::ptr_eq(&self.reader, reader) {
             self.moved(|charge| charge.reader = Arc::clone(reader));
         }

@@ -21,11 +21,22 @@ pub(super) struct History {
     reported: u32,
     /// How often counting has begun anew.
     count: u32,
+    /// A report is not kept any more, and it is not known whether the peer has had it.
+    lost_report: bool,
 }
 
 impl History {
     pub(super) fn new(bound: Bound) -> Self {
-        Self { kept: VecDeque::new(), reports: VecDeque::new(), bytes: 0, bound, sent: 0, reported: 0, count: 0 }
+        Self {
+            kept: VecDeque::new(),
+            reports: VecDeque::new(),
+            bytes: 0,
+            bound,
+            sent: 0,
+            reported: 0,
+            count: 0,
+            lost_report: false,
+        }
     }
 
     /// What is kept takes so much.
@@ -61,7 +72,7 @@ impl History {
 
     /// Keeps less. False if nothing is kept any more.
     pub(super) fn give_up_one(&mut self) -> bool {
-        self.drop_first() || self.drop_report().is_some()
+        self.drop_first() || self.lose_report()
     }
 
     fn trim(&mut self) {
@@ -70,8 +81,14 @@ impl History {
             self.drop_first();
         }
         while self.reports.len() > frames || (self.bytes > bytes && !self.reports.is_empty()) {
-            self.drop_report();
+            self.lose_report();
         }
+    }
+
+    fn lose_report(&mut self) -> bool {
+        let had_one = self.drop_report().is_some();
+        self.lost_report |= had_one;
+        had_one
     }
 
     /// Reports that the peer may not have had.
@@ -95,9 +112,9 @@ impl History {
         while missing < self.reports.len() && self.drop_report().is_some() {}
     }
 
-    /// What came after the first `received`; nothing if that is not all there any more, or was never sent.
+    /// What came after the first `received`; nothing if that, and each report, is not there any more, or was never sent.
     pub(super) fn after(&mut self, received: u32) -> Option<Vec<Arc<str>>> {
-        self.confirm(received).then(|| self.kept.iter().cloned().collect())
+        (self.confirm(received) && !self.lost_report).then(|| self.kept.iter().cloned().collect())
     }
 
     /// The peer has had the first `received`: they are not kept any longer. False if it can't have.
@@ -159,6 +176,15 @@ mod tests {
         assert_eq!(history.after(4), None);
         assert_eq!(history.after(1), Some(vec!["b".into(), "c".into()]));
         assert_eq!(history.after(0), None, "it was confirmed");
+    }
+
+    #[test]
+    fn a_report_that_is_lost_is_said_to_be() {
+        let mut history = sent(&["a"], Bound { frames: 2, bytes: 99 });
+        (0..3).for_each(|_| history.keep_report("r"));
+        assert_eq!(history.after(1), None);
+        history.forget();
+        assert_eq!(history.after(0), Some(vec![]));
     }
 
     #[test]

@@ -78,7 +78,6 @@ impl Inbox {
             of_senders: 0,
             replay: 0,
             greeting: 0,
-            writing: 0,
             bound,
             longest: usize::MAX,
             sealed: false,
@@ -107,18 +106,13 @@ impl Inbox {
         &self.mailbox
     }
 
-    /// Takes out entries until there are `most` in `items`, or 32 KiB of messages came. What was taken out before has been
-    /// written. Cancel safe.
+    /// Takes out entries until there are `most` in `items`, or 32 KiB of messages came. Cancel safe.
     pub fn poll_receive(&self, cx: &mut Context<'_>, most: usize, items: &mut Vec<Item>) -> Poll<Received> {
         let mut state = self.mailbox.state.lock();
         if state.reader != self.reader {
             return Poll::Ready(Received::Revoked);
         }
-        let written = std::mem::take(&mut state.writing);
         if state.queue.is_empty() {
-            if written > 0 {
-                state.charge();
-            }
             keep_waker(&mut state.waker, cx);
             return Poll::Pending;
         }
@@ -129,7 +123,9 @@ impl Inbox {
             items.push(item);
         }
         // What is written and kept is there twice.
-        state.may_hold(0);
+        if state.history.is_some() {
+            state.may_hold(bytes);
+        }
         if state.queue.is_empty() && state.queue.capacity() > KEPT_CAPACITY {
             state.queue = VecDeque::new();
         }

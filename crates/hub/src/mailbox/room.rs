@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::sender::{SendPermit, Sender};
-use super::{Budget, Mailbox, State, wake_all};
+use super::{Mailbox, State, wake_all};
 use crate::settings::Bound;
 
 /// A sender that waits until a message of so many bytes finds room.
@@ -120,8 +120,8 @@ impl State {
 }
 
 impl Waiter {
-    pub(super) fn read_by(&self, reader: &Arc<Budget>) {
-        self.sender.read_by(reader);
+    pub(super) fn sender(&self) -> &Arc<Sender> {
+        &self.sender
     }
 
     fn is_of(&self, permit: &SendPermit) -> bool {

@@ -113,6 +113,11 @@ impl Sender {
         self.tell(reader);
     }
 
+    /// How much of what it has here counts.
+    pub(super) fn counted(&self) -> usize {
+        self.charge.lock().counted()
+    }
+
     /// What it has here counts for another reader.
     pub(super) fn read_by(&self, reader: &Arc<Budget>) {
         self.charge.lock().read_by(reader);

@@ -10,7 +10,7 @@ use super::{Next, SeatOptions, address, refuse};
 use crate::config::{ConfigFor, WriteConfig};
 use crate::device::{Attachment, Delivery};
 use crate::item::Notice;
-use crate::mailbox::Inbox;
+use crate::mailbox::{Charge, Inbox};
 use crate::party::Party;
 use crate::registry::{Place, Registry, Waiting};
 use crate::request::{Answer, AttachRequest, Request};
@@ -32,6 +32,8 @@ pub struct ClientSeat {
     asks_ice_policy: bool,
     /// The `config` it was sent, while it waits.
     config: Option<Arc<str>>,
+    /// What is being written to this connection, whose ever the mailbox is by then.
+    unwritten: Charge,
 }
 
 #[derive(Debug)]
@@ -50,10 +52,11 @@ struct Blocked {
 
 impl ClientSeat {
     pub(super) fn new(registry: &Registry, options: &SeatOptions, now: Instant) -> Self {
+        let budget = registry.shared().budgets.of(options.owner.as_ref());
         Self {
             registry: registry.clone(),
             session: ClientSession::default(),
-            inbox: Inbox::new(registry.settings().client_queue, registry.shared().budgets.of(options.owner.as_ref())),
+            inbox: Inbox::new(registry.settings().client_queue, Arc::clone(&budget)),
             link: Link::None,
             blocked: None,
             depth: options.depth,
@@ -63,7 +66,12 @@ impl ClientSeat {
             parts: false,
             asks_ice_policy: false,
             config: None,
+            unwritten: Charge::new(budget),
         }
+    }
+
+    pub(super) fn on_unwritten(&mut self, bytes: usize) {
+        self.unwritten.hold(bytes);
     }
 
     pub(super) fn on_text(&mut self, text: &str, now: Instant) -> Next {
@@ -205,6 +213,7 @@ impl ClientSeat {
 
     pub(super) fn on_broken(&mut self, now: Instant) -> Option<Instant> {
         self.blocked = None;
+        self.unwritten.hold(0);
         match &self.link {
             Link::Attached(attachment) if attachment.linger() => Some(now + self.registry.settings().client_grace),
             Link::Attached(_) | Link::Waiting { .. } | Link::None => {

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::{Next, SeatOptions, address, keep, refuse, whole};
 use crate::config::{ConfigFor, WriteConfig};
 use crate::item::Notice;
-use crate::mailbox::{Budget, Inbox};
+use crate::mailbox::{Budget, Charge, Inbox};
 use crate::party::{Owner, Party};
 use crate::registry::{Registration, Registry};
 use crate::request::{Answer, RegisterRequest, Request};
@@ -39,6 +39,8 @@ pub struct DeviceSeat {
     others_until: Option<Instant>,
     /// With the prefix.
     device_id: Option<DeviceId>,
+    /// What is being written to this connection, whose ever the mailbox is by then.
+    unwritten: Charge,
 }
 
 impl DeviceSeat {
@@ -48,6 +50,7 @@ impl DeviceSeat {
             registry: registry.clone(),
             session: DeviceSession::new(options.device_info_bytes),
             inbox: Inbox::new(registry.settings().device_queue, Arc::clone(&budget)),
+            unwritten: Charge::new(Arc::clone(&budget)),
             budget,
             owner: options.owner.clone(),
             registration: None,
@@ -61,6 +64,10 @@ impl DeviceSeat {
             others_until: None,
             device_id: None,
         }
+    }
+
+    pub(super) fn on_unwritten(&mut self, bytes: usize) {
+        self.unwritten.hold(bytes);
     }
 
     pub(super) fn on_text(&mut self, text: &str, now: Instant) -> Next {
@@ -180,6 +187,7 @@ impl DeviceSeat {
     /// A device that is closed because of what it sent is treated as one whose connection broke: it will be back, and
     /// its clients need not notice (protocol.md 3.1).
     pub(super) fn on_broken(&mut self, now: Instant) -> Option<Instant> {
+        self.unwritten.hold(0);
         if self.stopping.is_some() {
             self.leave();
             return None;

@@ -245,6 +245,54 @@ fn t31_what_is_held_for_a_device_is_held_for_whoever_has_it() {
     assert!(!finds_room(&hub, &viewer, "b", 100_000) && finds_room(&hub, &viewer, "c", 100_000));
 }
 
+/// T31: who goes from one address to another has no more than its share at each.
+#[test]
+fn t31_what_there_is_no_room_for_is_not_taken_over() {
+    let hub = registry(Settings { all_queues_bytes: 8_000_000, ..Settings::default() });
+    let viewer = owned_by("viewer", Realm::Common);
+    let [former, next] = ["former", "next"].map(|name| SeatOptions { party: None, ..owned_by(name, Realm::Common) });
+    let mut there = Vec::new();
+    for (id, is_taken_over) in [("a", true), ("b", true), ("c", true), ("d", false)] {
+        let mut device = unread(&hub, &former, id);
+        assert!(finds_room(&hub, &viewer, id, 150_000), "{id}");
+        device.seat.on_broken(device.now);
+        let mut another = Peer::device_with(&hub, &next);
+        let register = format!(r#"{{"message_type":"register","device_id":"{id}","device_info":1}}"#);
+        assert_eq!(matches!(another.send(&register), Next::Continue), is_taken_over, "{id}");
+        there.push((device, another));
+    }
+    let (_, refused) = there.last_mut().expect("four");
+    let got = refused.received();
+    assert!(got[0].contains(r#""cuttlebone_code":"overloaded""#) && got[1] == "close 1013", "{got:?}");
+    // It can still come back to where it was.
+    let mut back = unread(&hub, &former, "d");
+    assert!(back.received().iter().any(|text| text.contains("client_msg")));
+}
+
+/// T31: what is being written counts as long as it is, also to a connection from which all was taken over.
+#[test]
+fn t31_what_is_not_written_yet_counts() {
+    let hub = registry(Settings { all_queues_bytes: 8_000_000, ..Settings::default() });
+    let hog = owned_by("hog", Realm::Common);
+    let mut stuck = Vec::new();
+    let mut let_in = 0;
+    for _ in 0..20 {
+        let mut device = unread(&hub, &hog, "a");
+        let_in += usize::from(finds_room(&hub, &hog, "a", 100_000));
+        let written: usize = device.received().iter().map(String::len).sum();
+        device.seat.on_unwritten(written);
+        stuck.push(device);
+    }
+    assert!((4..=8).contains(&let_in), "1/16 of it, and what is free: {let_in}");
+    assert!(hub.counts().queued_bytes > 400_000);
+    for device in &mut stuck {
+        device.seat.on_broken(device.now);
+    }
+    assert_eq!(hub.counts().queued_bytes, 0);
+    let _back = unread(&hub, &hog, "a");
+    assert!(finds_room(&hub, &hog, "a", 100_000));
+}
+
 /// T31: what devices say of themselves is kept, too.
 #[test]
 fn t31_what_devices_say_of_themselves_leaves_room_to_others() {

@@ -32,7 +32,7 @@ pub(crate) fn router(app: Arc<App>, address: SocketAddr) -> Router {
 async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
     let headers =
         [(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8"), (CACHE_CONTROL, "no-store")];
-    app.metrics.set_assembling(app.assembly.bytes());
+    app.metrics.set_assembling(app.assembling.of(None).used());
     app.metrics.set_lists(app.listings.bytes());
     app.gate.measure(&app.metrics);
     app.metrics.set_audit_lost(app.audit.lost());

@@ -27,6 +27,7 @@ use crate::connection::{self, Connection};
 use crate::context::{ConnectionContext, Role};
 use crate::gate::{self, Unrecognised};
 use crate::link::Link;
+use crate::memory::Assembling;
 use crate::metrics::{Refusal, Timeout};
 use crate::origin::{self, Scheme};
 use crate::problem;
@@ -137,7 +138,10 @@ async fn connect(socket: OnUpgrade, link: Arc<Link>, deadline: Instant, context:
         Ok(Ok(socket)) => {
             link.set_upgraded();
             let app = Arc::clone(&context.app);
-            let conn = WsConn::new(TokioIo::new(socket), bounds(&app.settings, context.role)).sharing(&app.assembly);
+            let owner = context.caller.owner(context.peer.ip());
+            let assembly = Assembling::of(&app.assembling, &owner);
+            let conn = WsConn::new(TokioIo::new(socket), bounds(&app.settings, context.role));
+            let conn = conn.sharing(Arc::new(assembly));
             app.tasks.spawn(connection::run(Connection::new(conn, context)));
         }
         Ok(Err(error)) => tracing::debug!(%error, "the peer left during the upgrade"),
