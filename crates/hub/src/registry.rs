@@ -310,7 +310,7 @@ impl Registry {
 
     fn register(
         &self,
-        request: RegisterRequest,
+        mut request: RegisterRequest,
         config: &WriteConfig<'_>,
         now_ms: u64,
         silent: Option<&Inbox>,
@@ -321,7 +321,7 @@ impl Registry {
         }
         let held = shard.get(&request.address).and_then(|entry| entry.device.clone());
         let Some(device) = held else {
-            let Some(charge) = self.shared.keep_info(&request) else { return overloaded() };
+            let Some(charge) = self.shared.keep_info(&mut request) else { return overloaded() };
             let former = (VecDeque::new(), Holder::Nobody);
             return Resolution::Answer(self.publish(&mut shard, (&request, charge, config), former, now_ms));
         };
@@ -330,13 +330,22 @@ impl Registry {
         if claim == Claim::Foreign {
             return taken(request);
         }
+        let says_the_same = device.info == request.device_info;
+        if says_the_same {
+            request.device_info = Arc::clone(&device.info);
+        } else {
+            request.charge = self.shared.keep_info(&mut request);
+            if request.charge.is_none() {
+                return overloaded();
+            }
+        }
         if claim == Claim::Open && !away && !silent.is_some_and(|silent| silent.is_reader_of(&device.mailbox)) {
             let (probe, answered) = tokio::sync::oneshot::channel();
             device.mailbox.urge(Notice::Probe(probe));
             return Resolution::Probe(Probe { answered, request, holder: device.mailbox.reader() });
         }
-        let is_same = device.info == request.device_info && device.party == request.party;
-        let charge = if is_same { None } else { self.shared.keep_info(&request) };
+        let is_same = says_the_same && device.party == request.party;
+        let charge = if is_same { None } else { self.shared.keep_info(&mut request) };
         let has_room = if is_same { self.shared.hand_on(&device, &request) } else { charge.is_some() };
         if !has_room {
             return overloaded();
@@ -440,8 +449,9 @@ impl Shared {
     }
 
     /// What a device says of itself is kept as long as it is there, if there is room for it.
-    fn keep_info(&self, request: &RegisterRequest) -> Option<Charge> {
-        Charge::of(self.device_infos.of(request.owner.as_ref()), request.device_info.len())
+    fn keep_info(&self, request: &mut RegisterRequest) -> Option<Charge> {
+        let charge = request.charge.take();
+        charge.or_else(|| Charge::of(self.device_infos.of(request.owner.as_ref()), request.device_info.len()))
     }
 
     /// What is held for a device, and what it says of itself, counts for whoever takes it over from now on, if there is room for it.

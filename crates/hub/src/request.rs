@@ -9,7 +9,7 @@ use cuttlebone_proto::{DeviceId, Reject, Resume};
 
 use crate::config::{ConfigFor, WriteConfig};
 use crate::device::Attachment;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Charge, Mailbox};
 use crate::party::{Address, Owner, Party};
 use crate::registry::{Registration, Waiting};
 
@@ -30,6 +30,8 @@ pub struct RegisterRequest {
     pub(crate) device_info: Arc<str>,
     /// Whose that is.
     pub(crate) owner: Option<Owner>,
+    /// What of it counts, once there was room for it.
+    pub(crate) charge: Option<Charge>,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) small_reader: bool,
 }

@@ -439,7 +439,11 @@ impl<C: Conn> Connection<C> {
             Next::Paused => {
                 self.paused.get_or_insert_with(|| self.context.app.metrics.paused_client());
             }
-            Next::Await(request) => self.ask(request),
+            Next::Await(request) => {
+                // The answer may take a while.
+                self.conn.forget_message();
+                self.ask(request);
+            }
             // However many ask for its device.
             Next::Ping => {
                 if self.clocks.ask(self.turn.now()) {

@@ -117,6 +117,9 @@ pub trait Conn: Send + Unpin {
     /// The text of the last [`Incoming::Text`].
     fn text(&self) -> &str;
 
+    /// The last message is not needed any more: it is freed, or it would be kept until the next call of [`Self::poll_next`].
+    fn forget_message(&mut self);
+
     /// Puts something into the outbound buffer. Never blocks, never writes.
     fn queue(&mut self, out: Outgoing);
 

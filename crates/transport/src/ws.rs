@@ -252,6 +252,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Conn for WsConn<IO> {
         self.waits_for_others
     }
 
+    fn forget_message(&mut self) {
+        self.part.next();
+        self.rest();
+    }
+
     fn discard(&mut self) {
         if self.reading == Reading::Messages {
             self.reading = Reading::Discard;

@@ -88,6 +88,7 @@ impl DeviceSeat {
                     party: self.party.clone(),
                     device_info: keep(device_info),
                     owner: self.owner.take(),
+                    charge: None,
                     mailbox: self.inbox.mailbox().clone(),
                     small_reader: self.small_reader,
                 }))

@@ -55,6 +55,8 @@ impl Conn for Scripted {
 
     fn discard(&mut self) {}
 
+    fn forget_message(&mut self) {}
+
     fn text(&self) -> &str {
         self.text
     }

@@ -132,6 +132,21 @@ async fn message_whose_size_is_known_is_given_that_and_no_more() {
 }
 
 #[tokio::test]
+async fn message_that_was_looked_at_is_freed_when_the_next_is_not_asked_for() {
+    let assembly = Together::new(MOST);
+    let (mut conn, mut peer) = pair(&assembly);
+    let message = frame(TEXT, &vec![b'x'; 60 * KIB]);
+    peer.write_all(&[message.as_slice(), &frame(TEXT, b"next")].concat()).await.unwrap();
+    assert_eq!(conn.next().now_or_never(), Some(Incoming::Text));
+    assert!(assembly.bytes() > 0 && conn.heap_bytes() > 60 * KIB);
+    conn.forget_message();
+    assert_eq!(assembly.bytes(), 0);
+    assert!(conn.heap_bytes() < 100, "{}", conn.heap_bytes());
+    assert_eq!(conn.next().now_or_never(), Some(Incoming::Text));
+    assert_eq!(conn.text(), "next");
+}
+
+#[tokio::test]
 async fn room_of_a_large_message_is_not_kept_for_a_small_one_behind_it() {
     let (mut conn, mut peer) = pair(&Together::new(MOST));
     peer.write_all(&[frame(TEXT, &vec![b'x'; 60 * KIB]), frame(TEXT_BEGINS, b"x")].concat()).await.unwrap();
