@@ -210,6 +210,15 @@ impl Access {
         known && !self.settings.revoked.has(principal)
     }
 
+    /// The same, now: it is remembered for a moment that nobody vouches for a certificate. That a token has expired does not count.
+    #[must_use]
+    pub fn is_still_good_now(&self, principal: &Principal, chain: Option<&Chain>, now: u64) -> bool {
+        match principal.origin() {
+            Origin::Certificate(_) => self.accepts(principal, chain, now),
+            _ => self.is_still_good_by(principal, chain, now),
+        }
+    }
+
     fn unless_revoked(&self, principal: Arc<Principal>) -> Result<Arc<Principal>, Denied> {
         if self.settings.revoked.has(&principal) { Err(Denied::Revoked) } else { Ok(principal) }
     }

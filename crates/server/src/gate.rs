@@ -139,13 +139,11 @@ impl Unrecognised {
 pub(crate) struct Seen {
     /// In seconds since 1970.
     at: u64,
-    /// Whether it is over since.
-    is_over: bool,
 }
 
 impl Seen {
     pub(crate) fn at(now: u64) -> Self {
-        Self { at: now, is_over: false }
+        Self { at: now }
     }
 }
 
@@ -317,24 +315,16 @@ impl Gate {
     /// not that: of a certificate, that it was good when it was seen last, and is over since.
     pub(crate) fn is_taken_back(&self, caller: &Caller, seen: &mut Seen) -> bool {
         let (access, now) = (self.access(), clock::unix_ms() / 1000);
-        let is_good = |at| {
-            caller.chain().is_none_or(|chain| access.vouched_for(chain, at))
-                && caller.principal().is_none_or(|who| access.is_still_good_by(who, caller.chain(), at))
-        };
-        // The time that is likelier first: what was found of it is remembered.
-        let is_gone = if seen.is_over {
-            !is_good(seen.at) && {
-                *seen = Seen::at(now);
-                !is_good(now)
-            }
-        } else if is_good(now) {
-            seen.at = now;
-            false
-        } else {
-            seen.is_over = is_good(seen.at);
-            !seen.is_over
-        };
-        is_gone || self.is_shut_out(caller)
+        let is_good_now = caller.chain().is_none_or(|chain| access.vouches_for(chain, now))
+            && caller.principal().is_none_or(|who| access.is_still_good_now(who, caller.chain(), now));
+        // It may be good again, by another who vouches, after it was over.
+        if is_good_now {
+            *seen = Seen::at(now);
+            return self.is_shut_out(caller);
+        }
+        let was_good = caller.chain().is_none_or(|chain| access.vouched_for(chain, seen.at))
+            && caller.principal().is_none_or(|who| access.is_still_good_by(who, caller.chain(), seen.at));
+        !was_good || self.is_shut_out(caller)
     }
 
     /// Whether an administrator has shut the caller out.

@@ -1,10 +1,11 @@
 //! The end of leases: because their time is over, or because their holder may not come any more.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cuttlebone_hub::{Address, Lease};
 use parking_lot::{Mutex, MutexGuard};
+use tokio::task::yield_now;
 use tokio::time::interval;
 
 use crate::app::App;
@@ -15,6 +16,8 @@ use crate::gate::Seen;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(1);
+/// How long at once, before others have their turn: to look at a certificate can take some milliseconds.
+const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// Who took or renewed each lease last, as it was recognised then: of two who have one identity, the credential of one may be
 /// taken back and that of the other not. As many as there are leases, and were a moment ago.
@@ -51,9 +54,18 @@ impl InTurn<'_> {
         self.0.insert(address.clone(), holder);
     }
 
-    /// Those of whom `is_gone` is true, who are forgotten.
-    fn take(&mut self, mut is_gone: impl FnMut(&Address, &mut Holder) -> bool) -> Vec<(Address, Holder)> {
-        self.0.extract_if(|address, holder| is_gone(address, holder)).collect()
+    /// Forgets those of whom `is_gone` is true.
+    fn forget(&mut self, mut is_gone: impl FnMut(&Address, &Holder) -> bool) {
+        self.0.retain(|address, holder| !is_gone(address, holder));
+    }
+
+    fn addresses(&self) -> Vec<Address> {
+        self.0.keys().cloned().collect()
+    }
+
+    /// The holder of a lease, who is forgotten, if `is_gone` is true of it.
+    fn take_if(&mut self, address: &Address, is_gone: impl FnOnce(&mut Holder) -> bool) -> Option<Holder> {
+        if is_gone(self.0.get_mut(address)?) { self.0.remove(address) } else { None }
     }
 }
 
@@ -62,23 +74,46 @@ impl InTurn<'_> {
 pub(crate) async fn run(app: &App) {
     let mut tick = interval(EVERY);
     while app.tasks.abort.run_until_cancelled(tick.tick()).await.is_some() {
-        end(app, &mut app.lease_holders.in_turn());
+        end(app).await;
     }
 }
 
-fn end(app: &App, turn: &mut InTurn<'_>) {
-    for (address, lease) in app.registry.end_leases(clock::now().into_std()) {
-        note_end(app, &address, &lease, "over");
+async fn end(app: &App) {
+    let addresses = {
+        let mut turn = app.lease_holders.in_turn();
+        for (address, lease) in app.registry.end_leases(clock::now().into_std()) {
+            note_end(app, &address, &lease, "over");
+        }
+        turn.forget(|address, holder| {
+            app.registry.lease_of(address).is_none_or(|lease| holder.identity() != Some(&*lease.identity))
+        });
+        turn.addresses()
+    };
+    let mut addresses = addresses.into_iter();
+    while addresses.len() > 0 {
+        end_some(app, &mut addresses);
+        yield_now().await;
     }
-    for (address, holder) in turn.take(|_, holder| app.gate.is_taken_back(&holder.caller, &mut holder.seen)) {
-        let Some(identity) = holder.identity() else { continue };
-        if let Ok(lease) = app.registry.release(&address, Some(identity)) {
-            note_end(app, &address, &lease, "taken_back");
+}
+
+/// Looks at holders for a moment.
+fn end_some(app: &App, addresses: &mut impl Iterator<Item = Address>) {
+    let (mut turn, begun) = (app.lease_holders.in_turn(), Instant::now());
+    for address in addresses {
+        end_if_taken_back(app, &mut turn, &address);
+        if begun.elapsed() > AT_ONCE {
+            break;
         }
     }
-    turn.take(|address, holder| {
-        app.registry.lease_of(address).is_none_or(|lease| holder.identity() != Some(&*lease.identity))
-    });
+}
+
+fn end_if_taken_back(app: &App, turn: &mut InTurn<'_>, address: &Address) {
+    let is_gone = |holder: &mut Holder| app.gate.is_taken_back(&holder.caller, &mut holder.seen);
+    let Some(holder) = turn.take_if(address, is_gone) else { return };
+    let Some(identity) = holder.identity() else { return };
+    if let Ok(lease) = app.registry.release(address, Some(identity)) {
+        note_end(app, address, &lease, "taken_back");
+    }
 }
 
 /// The audit log is told that a lease has ended by itself.

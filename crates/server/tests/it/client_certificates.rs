@@ -301,6 +301,38 @@ async fn t20_lease_ends_with_the_last_who_vouches() {
     asking.server.until_audited("lease", &[("what", "taken_back".into()), ("device_id", "x".into())]).await;
 }
 
+/// For a moment nobody vouched; who does after that counts as before.
+#[tokio::test]
+async fn t20_lease_after_a_moment_in_which_nobody_vouched_is_of_whoever_vouches_then() {
+    let old = Authority::new();
+    for is_taken_out in [true, false] {
+        let (first_end, first) = old.until(Duration::from_secs(3));
+        let asking = Asking::with("gap", &old, false, |settings| settings.access.access = access(&first, ""));
+        let ann = old.client("x.lab.example");
+        let _device = ann.device(&asking.server, "x").await;
+        assert_eq!(ann.status(&asking.server, "POST /api/v1/devices/x/lease", "").await, 200);
+        let second = Duration::from_secs(1);
+        tokio::time::sleep(Duration::from_secs(first_end.saturating_sub(unix_now())) + 2 * second).await;
+        assert!(unix_now() > first_end);
+        let time = Duration::from_secs(if is_taken_out { 100 } else { 3 });
+        let (second_end, next) = old.until(time);
+        asking.server.handle.set_access(access(&(first.clone() + &next), ""));
+        tokio::time::sleep(2 * second).await;
+        assert_eq!(ann.status(&asking.server, "GET /api/v1/devices/x/lease", "").await, 200);
+        if is_taken_out {
+            asking.server.handle.set_access(access(&first, ""));
+            asking.server.until_audited("lease", &[("what", "taken_back".into()), ("device_id", "x".into())]).await;
+            continue;
+        }
+        // It is over by itself, and the first, which was over before, is cleaned out.
+        tokio::time::sleep(Duration::from_secs(second_end.saturating_sub(unix_now())) + 2 * second).await;
+        asking.server.handle.set_access(access(&next, ""));
+        tokio::time::sleep(2 * second).await;
+        asking.server.handle.set_access(access(&old.renewed(unix_now() - 60), ""));
+        assert_eq!(ann.status(&asking.server, "GET /api/v1/devices/x/lease", "").await, 200, "it is there still");
+    }
+}
+
 /// It may have been one certificate of many, before; and behind a proxy it is the proxy's.
 #[tokio::test]
 async fn t20_certificate_is_needed_of_who_was_there_before_and_of_proxies() {
