@@ -31,7 +31,7 @@ use crate::item::{Item, Notice};
 use crate::settings::Bound;
 use crate::sync::{Mutex, MutexGuard};
 pub use budget::{Budget, Budgets, Weights};
-pub(crate) use charge::Charge;
+pub(crate) use charge::{Charge, Unwritten};
 use entry::Entry;
 use history::History;
 pub use inbox::{Inbox, Mark, Received, Urgent};
@@ -427,7 +427,11 @@ impl State {
     }
 
     fn keep_less(&mut self) -> bool {
-        self.history.as_mut().is_some_and(|history| history.give_up_one())
+        let is_less = self.history.as_mut().is_some_and(|history| history.give_up_one());
+        if is_less {
+            self.charge();
+        }
+        is_less
     }
 
     /// Tells what is held here.

@@ -451,14 +451,16 @@ impl Shared {
     /// What a device says of itself is kept as long as it is there, if there is room for it.
     fn keep_info(&self, request: &mut RegisterRequest) -> Option<Charge> {
         let charge = request.charge.take();
-        charge.or_else(|| Charge::of(self.device_infos.of(request.owner.as_ref()), request.device_info.len()))
+        let infos = || self.device_infos.of(request.mailbox.budget().owner());
+        charge.or_else(|| Charge::of(infos(), request.device_info.len()))
     }
 
     /// What is held for a device, and what it says of itself, counts for whoever takes it over from now on, if there is room for it.
     fn hand_on(&self, device: &Device, request: &RegisterRequest) -> bool {
-        let infos = self.device_infos.of(request.owner.as_ref());
+        let budget = request.mailbox.budget();
+        let infos = self.device_infos.of(budget.owner());
         let mut info = device.info_charge.lock();
-        let has_room = device.mailbox.may_be_read_by(&request.mailbox.budget(), 0) && info.may_be_read_by(&infos);
+        let has_room = device.mailbox.may_be_read_by(&budget, 0) && info.may_be_read_by(&infos);
         if has_room {
             info.read_by(&infos);
         }

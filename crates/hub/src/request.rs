@@ -10,7 +10,7 @@ use cuttlebone_proto::{DeviceId, Reject, Resume};
 use crate::config::{ConfigFor, WriteConfig};
 use crate::device::Attachment;
 use crate::mailbox::{Charge, Mailbox};
-use crate::party::{Address, Owner, Party};
+use crate::party::{Address, Party};
 use crate::registry::{Registration, Waiting};
 
 /// Something slow that a seat needs.
@@ -28,8 +28,6 @@ pub struct RegisterRequest {
     pub(crate) address: Address,
     pub(crate) party: Option<Arc<Party>>,
     pub(crate) device_info: Arc<str>,
-    /// Whose that is.
-    pub(crate) owner: Option<Owner>,
     /// What of it counts, once there was room for it.
     pub(crate) charge: Option<Charge>,
     pub(crate) mailbox: Arc<Mailbox>,

@@ -119,7 +119,7 @@ impl Seat {
         }
     }
 
-    /// So many bytes of what came out of the mailbox, and of replies, are not written yet. Cheap, for every write.
+    /// So many bytes are held by what came out of the mailbox, and by replies, and is not written yet. Cheap, for every write.
     pub fn on_unwritten(&mut self, bytes: usize) {
         both!(self, seat => seat.on_unwritten(bytes));
     }

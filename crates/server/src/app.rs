@@ -103,7 +103,7 @@ impl App {
             tls_clients: Mutex::new(settings.https.clients.clone()),
             feed: Feed::new(settings.hub.event_buffer),
             listings: Listings::new(memory::lists(settings.memory)),
-            assembling: Budgets::new(memory::assembling(settings.memory), Weights::STEEP),
+            assembling: Budgets::new(memory::assembling(settings.memory), Weights::STEEP_FOR_OWNERS),
             event_streams: Arc::new(Semaphore::new(settings.http.event_streams)),
             away: Admission::new(Bounds::of(settings.connections.max, settings.connections.per_address)),
             pulse: Pulse::new(),

@@ -223,7 +223,7 @@ impl<C: Conn> Connection<C> {
             return Poll::Ready(wake);
         }
         let written = self.poll_write(cx);
-        self.seat.on_unwritten(self.conn.queued_bytes());
+        self.seat.on_unwritten(self.conn.unwritten_memory());
         if let Poll::Ready(wake) = written {
             return Poll::Ready(wake);
         }

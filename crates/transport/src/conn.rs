@@ -123,6 +123,9 @@ pub trait Conn: Send + Unpin {
     /// Puts something into the outbound buffer. Never blocks, never writes.
     fn queue(&mut self, out: Outgoing);
 
+    /// Bytes of memory that hold what is not written yet: it is freed as a whole.
+    fn unwritten_memory(&self) -> usize;
+
     /// Bytes that are not written yet. More than 0 as long as [`Self::poll_flush`] has something to do. From one pending
     /// flush to the next it gets less only by what was written: an owed pong, which a shorter one may replace, counts
     /// only while nothing else waits.

@@ -284,6 +284,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Conn for WsConn<IO> {
         }
     }
 
+    fn unwritten_memory(&self) -> usize {
+        self.outbox.unwritten_memory()
+    }
+
     fn queued_bytes(&self) -> usize {
         self.outbox.queued_bytes()
     }

@@ -51,6 +51,8 @@ impl Weights {
     /// others of its realm have one after another taken all that they can has (7/8)^*h* of that; where they are whole realms,
     /// (3/4)^*h*.
     pub const STEEP: Self = Self { realm: 3, reader: 12, writer: 16 };
+    /// Of what is an owner's alone, as [`Self::STEEP`]: one owner has 1/32, one realm 1/4.
+    pub const STEEP_FOR_OWNERS: Self = Self { realm: 3, reader: 28, writer: 0 };
     /// Of what is long and stays: one owner has 1/3 of the bound at most, one realm 1/2.
     pub const EVEN: Self = Self { realm: 1, reader: 1, writer: 1 };
 }
@@ -108,6 +110,11 @@ impl Budget {
     /// That of what this owner has of another's messages; the same where nobody knows whose they are.
     pub(super) fn of_writer(self: &Arc<Self>, writer: &Self) -> Arc<Self> {
         writer.whose.as_ref().map_or_else(|| Arc::clone(self), |writer| self.part(writer.clone()))
+    }
+
+    /// Whose it is; nothing if it is that of all.
+    pub(crate) fn owner(&self) -> Option<&Owner> {
+        if let Some(Whose::Owner(owner)) = &self.whose { Some(owner) } else { None }
     }
 
     /// This, and all that it is a part of.

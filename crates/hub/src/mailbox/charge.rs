@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Budget;
 use super::budget::STEP;
+use super::{Budget, Inbox};
 use crate::sync::Ordering;
 
 /// Whoever holds it tells it how many bytes there are, each time they change.
@@ -115,6 +115,21 @@ impl Charge {
         match &self.writer {
             Some(writer) => self.pair.get_or_insert_with(|| self.reader.of_writer(writer)),
             None => &self.reader,
+        }
+    }
+}
+
+/// What came out of a mailbox and is still being written, by one connection. Nothing, and small, most of the time.
+#[derive(Debug, Default)]
+pub(crate) struct Unwritten(Option<Box<Charge>>);
+
+impl Unwritten {
+    /// So many bytes are not written yet to the reader of `inbox`.
+    pub(crate) fn hold(&mut self, bytes: usize, inbox: &Inbox) {
+        if !is_nothing(bytes) {
+            self.0.get_or_insert_with(|| Box::new(Charge::new(inbox.mailbox().budget()))).hold(bytes);
+        } else if self.0.is_some() {
+            self.0 = None;
         }
     }
 }

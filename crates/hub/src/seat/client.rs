@@ -10,7 +10,7 @@ use super::{Next, SeatOptions, address, refuse};
 use crate::config::{ConfigFor, WriteConfig};
 use crate::device::{Attachment, Delivery};
 use crate::item::Notice;
-use crate::mailbox::{Charge, Inbox};
+use crate::mailbox::{Inbox, Unwritten};
 use crate::party::Party;
 use crate::registry::{Place, Registry, Waiting};
 use crate::request::{Answer, AttachRequest, Request};
@@ -33,7 +33,7 @@ pub struct ClientSeat {
     /// The `config` it was sent, while it waits.
     config: Option<Arc<str>>,
     /// What is being written to this connection, whose ever the mailbox is by then.
-    unwritten: Charge,
+    unwritten: Unwritten,
 }
 
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl ClientSeat {
         Self {
             registry: registry.clone(),
             session: ClientSession::default(),
-            inbox: Inbox::new(registry.settings().client_queue, Arc::clone(&budget)),
+            inbox: Inbox::new(registry.settings().client_queue, budget),
             link: Link::None,
             blocked: None,
             depth: options.depth,
@@ -66,12 +66,12 @@ impl ClientSeat {
             parts: false,
             asks_ice_policy: false,
             config: None,
-            unwritten: Charge::new(budget),
+            unwritten: Unwritten::default(),
         }
     }
 
     pub(super) fn on_unwritten(&mut self, bytes: usize) {
-        self.unwritten.hold(bytes);
+        self.unwritten.hold(bytes, &self.inbox);
     }
 
     pub(super) fn on_text(&mut self, text: &str, now: Instant) -> Next {
@@ -213,7 +213,7 @@ impl ClientSeat {
 
     pub(super) fn on_broken(&mut self, now: Instant) -> Option<Instant> {
         self.blocked = None;
-        self.unwritten.hold(0);
+        self.unwritten = Unwritten::default();
         match &self.link {
             Link::Attached(attachment) if attachment.linger() => Some(now + self.registry.settings().client_grace),
             Link::Attached(_) | Link::Waiting { .. } | Link::None => {

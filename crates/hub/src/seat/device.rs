@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 use super::{Next, SeatOptions, address, keep, refuse, whole};
 use crate::config::{ConfigFor, WriteConfig};
 use crate::item::Notice;
-use crate::mailbox::{Budget, Charge, Inbox};
-use crate::party::{Owner, Party};
+use crate::mailbox::{Budget, Inbox, Unwritten};
+use crate::party::Party;
 use crate::registry::{Registration, Registry};
 use crate::request::{Answer, RegisterRequest, Request};
 
@@ -21,9 +21,7 @@ pub struct DeviceSeat {
     registry: Registry,
     session: DeviceSession,
     inbox: Inbox,
-    /// Whose connection this is.
-    owner: Option<Owner>,
-    /// That of its queues.
+    /// That of whose connection this is.
     budget: Arc<Budget>,
     registration: Option<Registration>,
     /// When the connection was lost, if the device may still come back.
@@ -40,7 +38,7 @@ pub struct DeviceSeat {
     /// With the prefix.
     device_id: Option<DeviceId>,
     /// What is being written to this connection, whose ever the mailbox is by then.
-    unwritten: Charge,
+    unwritten: Unwritten,
 }
 
 impl DeviceSeat {
@@ -50,9 +48,8 @@ impl DeviceSeat {
             registry: registry.clone(),
             session: DeviceSession::new(options.device_info_bytes),
             inbox: Inbox::new(registry.settings().device_queue, Arc::clone(&budget)),
-            unwritten: Charge::new(Arc::clone(&budget)),
+            unwritten: Unwritten::default(),
             budget,
-            owner: options.owner.clone(),
             registration: None,
             lost: None,
             stopping: None,
@@ -67,7 +64,7 @@ impl DeviceSeat {
     }
 
     pub(super) fn on_unwritten(&mut self, bytes: usize) {
-        self.unwritten.hold(bytes);
+        self.unwritten.hold(bytes, &self.inbox);
     }
 
     pub(super) fn on_text(&mut self, text: &str, now: Instant) -> Next {
@@ -87,7 +84,6 @@ impl DeviceSeat {
                     address: address(device_id, self.party.as_ref()),
                     party: self.party.clone(),
                     device_info: keep(device_info),
-                    owner: self.owner.take(),
                     charge: None,
                     mailbox: self.inbox.mailbox().clone(),
                     small_reader: self.small_reader,
@@ -188,7 +184,7 @@ impl DeviceSeat {
     /// A device that is closed because of what it sent is treated as one whose connection broke: it will be back, and
     /// its clients need not notice (protocol.md 3.1).
     pub(super) fn on_broken(&mut self, now: Instant) -> Option<Instant> {
-        self.unwritten.hold(0);
+        self.unwritten = Unwritten::default();
         if self.stopping.is_some() {
             self.leave();
             return None;

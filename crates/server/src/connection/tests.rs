@@ -65,6 +65,10 @@ impl Conn for Scripted {
         self.log.lock().push(out);
     }
 
+    fn unwritten_memory(&self) -> usize {
+        0
+    }
+
     fn queued_bytes(&self) -> usize {
         0
     }

@@ -22,29 +22,32 @@ pub trait Assembly: Debug + Send + Sync {
     fn give_back(&self, bytes: usize);
 }
 
-/// What one connection's message has taken: back when it is done with or given up.
+/// What one connection's message has taken: back when it is done with or given up. Nothing, and small, where nobody counts.
 #[derive(Debug, Default)]
-pub(super) struct Part {
-    of: Option<Arc<dyn Assembly>>,
+pub(super) struct Part(Option<Box<Taken>>);
+
+#[derive(Debug)]
+struct Taken {
+    of: Arc<dyn Assembly>,
     bytes: usize,
     is_complete: bool,
 }
 
 impl Part {
     pub(super) fn of(assembly: Arc<dyn Assembly>) -> Self {
-        Self { of: Some(assembly), bytes: 0, is_complete: false }
+        Self(Some(Box::new(Taken { of: assembly, bytes: 0, is_complete: false })))
     }
 
     /// How much of the message may be read now. Takes what it needs when it is not small any more.
     pub(super) fn room(&mut self, decoder: &Decoder) -> usize {
-        let Some(of) = &self.of else { return usize::MAX };
+        let Some(taken) = &mut self.0 else { return usize::MAX };
         let unfinished = decoder.unfinished_bytes();
-        if self.bytes > 0 {
+        if taken.bytes > 0 {
             usize::MAX
         } else if unfinished < SMALL {
-            if of.has_room(decoder.most_bytes()) { usize::MAX } else { SMALL - unfinished }
-        } else if of.take(decoder.announced_bytes()) {
-            self.bytes = decoder.announced_bytes();
+            if taken.of.has_room(decoder.most_bytes()) { usize::MAX } else { SMALL - unfinished }
+        } else if taken.of.take(decoder.announced_bytes()) {
+            taken.bytes = decoder.announced_bytes();
             usize::MAX
         } else {
             0
@@ -53,20 +56,25 @@ impl Part {
 
     /// The message is complete, and will be looked at.
     pub(super) fn complete(&mut self) {
-        self.is_complete = true;
+        if let Some(taken) = &mut self.0 {
+            taken.is_complete = true;
+        }
     }
 
     /// What comes after it is asked for.
     pub(super) fn next(&mut self) {
-        if std::mem::take(&mut self.is_complete) {
+        if self.0.as_ref().is_some_and(|taken| taken.is_complete) {
             self.give_back();
         }
     }
 
     pub(super) fn give_back(&mut self) {
-        let bytes = std::mem::take(&mut self.bytes);
-        if let Some(of) = self.of.as_ref().filter(|_| bytes > 0) {
-            of.give_back(bytes);
+        if let Some(taken) = &mut self.0 {
+            taken.is_complete = false;
+            let bytes = std::mem::take(&mut taken.bytes);
+            if bytes > 0 {
+                taken.of.give_back(bytes);
+            }
         }
     }
 }

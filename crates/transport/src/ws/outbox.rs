@@ -100,6 +100,15 @@ impl Outbox {
         pong.max(usize::from(self.unflushed))
     }
 
+    /// What is lent comes back when this has to wait.
+    pub(super) fn unwritten_memory(&self) -> usize {
+        if self.is_empty() || self.is_lent {
+            self.large.capacity()
+        } else {
+            self.bytes.capacity() + self.large.capacity()
+        }
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         self.bytes.capacity() + self.large.capacity() + self.pong.encoded_len()
     }

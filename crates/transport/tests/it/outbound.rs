@@ -176,3 +176,19 @@ async fn write_to_a_peer_that_is_gone_is_an_error() {
     conn.queue(Outgoing::Text("hello".to_owned()));
     assert!(conn.flush().await.is_err());
 }
+
+/// A peer that has read all but a little of a long message keeps all of it in memory.
+#[tokio::test]
+async fn what_is_not_written_holds_the_memory_of_the_whole() {
+    let (ours, mut theirs) = tokio::io::duplex(64 * 1024);
+    let mut conn = WsConn::new(ours, SETTINGS);
+    conn.queue(Outgoing::Text("x".repeat(100_000)));
+    assert!(conn.flush().now_or_never().is_none());
+    let mut read = vec![0; 30_000];
+    theirs.read_exact(&mut read).await.unwrap();
+    assert!(conn.flush().now_or_never().is_none());
+    assert!(conn.queued_bytes() < 10_000 && conn.unwritten_memory() >= 100_000);
+    theirs.read_exact(&mut read).await.unwrap();
+    assert!(conn.flush().now_or_never().is_some());
+    assert_eq!((conn.queued_bytes(), conn.unwritten_memory()), (0, 0));
+}
