@@ -31,14 +31,15 @@ pub struct Registration {
     shared: Arc<Shared>,
     device: Arc<Device>,
     inbox: Inbox,
-    time_for_others: Duration,
+    /// Small, for every device's connection has one.
+    time_for_others_ms: u32,
     before: Holder,
 }
 
 impl Registration {
     pub(super) fn new(shared: Arc<Shared>, device: Arc<Device>, inbox: Inbox, before: Holder, now_ms: u64) -> Self {
-        let time_for_others = shared.time_for_others(now_ms);
-        Self { shared, device, inbox, time_for_others, before }
+        let time_for_others_ms = u32::try_from(shared.time_for_others(now_ms).as_millis()).unwrap_or(u32::MAX);
+        Self { shared, device, inbox, time_for_others_ms, before }
     }
 
     /// Who held the id before.
@@ -49,7 +50,7 @@ impl Registration {
 
     /// From the registration on: how long clients of an earlier process may still come back.
     pub(crate) fn time_for_others(&self) -> Duration {
-        self.time_for_others
+        Duration::from_millis(self.time_for_others_ms.into())
     }
 
     /// The reader of the device's mailbox.
