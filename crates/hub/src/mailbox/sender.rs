@@ -125,7 +125,8 @@ impl Sender {
 
     fn tell(&self, reader: &Arc<Budget>) {
         let held = self.held();
-        let told = self.told.swap(held, Ordering::Relaxed);
+        let told = self.told.load(Ordering::Relaxed);
+        self.told.store(held, Ordering::Relaxed);
         if !(is_nothing(told) && is_nothing(held)) {
             let mut charge = self.charge.lock();
             charge.read_by(reader);
