@@ -43,6 +43,9 @@ use clients::Clients;
 pub use error::TlsError;
 use validity::Validity;
 
+/// What TLS holds of what a peer does not read, in bytes: one record. The rest waits before it, where it is counted.
+const UNSENT: usize = 16 * 1024;
+
 /// Where the certificate comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TlsSettings {
@@ -203,10 +206,13 @@ impl Tls {
     pub(crate) async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream<BelowTls>> {
         let tcp = BelowTls::new(tcp);
         let config = self.current.read().config.clone();
-        if !self.challenges.are_none() {
-            return self.challenges.accept(tcp, config).await;
-        }
-        TlsAcceptor::from(config.ok_or_else(no_certificate)?).accept(tcp).await
+        let mut stream = if self.challenges.are_none() {
+            TlsAcceptor::from(config.ok_or_else(no_certificate)?).accept(tcp).await?
+        } else {
+            self.challenges.accept(tcp, config).await?
+        };
+        stream.get_mut().1.set_buffer_limit(Some(UNSENT));
+        Ok(stream)
     }
 
     /// SHA-256 of the certificate, as `AA:BB:…`: what a browser shows, and what a peer may pin.
