@@ -44,7 +44,7 @@ pub use error::TlsError;
 use validity::Validity;
 
 /// What TLS holds of what a peer does not read, in bytes: one record. The rest waits before it, where it is counted.
-const UNSENT: usize = 16 * 1024;
+pub(crate) const UNSENT: usize = 16 * 1024;
 
 /// Where the certificate comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,6 +11,8 @@ use super::lent;
 
 /// A text of this size or more is not copied if nothing else waits.
 const LARGE: usize = 16 * 1024;
+/// What TLS may hold of what it took.
+const HELD_BELOW: usize = crate::tls::UNSENT;
 
 /// The writing half of a connection.
 ///
@@ -100,13 +102,10 @@ impl Outbox {
         pong.max(usize::from(self.unflushed))
     }
 
-    /// What is lent comes back when this has to wait.
+    /// What is lent comes back when this has to wait. What could not be flushed is held by TLS.
     pub(super) fn unwritten_memory(&self) -> usize {
-        if self.is_empty() || self.is_lent {
-            self.large.capacity()
-        } else {
-            self.bytes.capacity() + self.large.capacity()
-        }
+        let own = if self.is_lent { 0 } else { self.bytes.capacity() };
+        own + self.large.capacity() + if self.unflushed { HELD_BELOW } else { 0 }
     }
 
     pub(super) fn heap_bytes(&self) -> usize {

@@ -136,6 +136,7 @@ async fn what_tls_has_taken_counts_until_it_is_flushed() {
     conn.queue(Outgoing::Text("hello".to_owned()));
     assert!(conn.flush().now_or_never().is_none());
     assert_eq!(conn.queued_bytes(), 1, "the caller must come back");
+    assert_eq!(conn.unwritten_memory(), 16 * 1024, "what TLS may hold");
     drop(conn);
     assert_eq!((counted.writes, counted.flushes), (1, 0));
 }
