@@ -196,7 +196,11 @@ impl Mailbox {
     /// Whether what is held here may be held for `reader`, with a greeting of `len` bytes.
     pub(crate) fn may_be_read_by(&self, reader: &Budget, len: usize) -> bool {
         let mut state = self.state.lock();
-        reader.may_take_over(state.charge.reader(), state.counted()) && (len == 0 || state.may_hold(len))
+        if std::ptr::eq(&**state.charge.reader(), reader) {
+            return len == 0 || state.may_hold(len);
+        }
+        let here = state.charge.would_count(state.held_here() + len);
+        reader.may_take_over(here + state.counted_of_senders())
     }
 
     /// Puts a notice in.
@@ -396,13 +400,13 @@ impl State {
         }
     }
 
-    /// How much of all that is held here counts.
-    fn counted(&self) -> usize {
+    /// How much of what senders are charged for counts.
+    fn counted_of_senders(&self) -> usize {
         let mut senders: Vec<_> = self.queue.iter().filter_map(Entry::taken).map(|taken| &taken.sender).collect();
         senders.extend(self.room.iter().map(Waiter::sender));
         senders.sort_unstable_by_key(|sender| Arc::as_ptr(sender));
         senders.dedup_by_key(|sender| Arc::as_ptr(sender));
-        self.charge.counted() + senders.into_iter().map(|sender| sender.counted()).sum::<usize>()
+        senders.into_iter().map(|sender| sender.counted()).sum()
     }
 
     /// What is held but for what senders are charged for.

@@ -129,9 +129,9 @@ impl Budget {
         self.chain().fold(0, |sum: usize, part| sum.saturating_add(weighs(part))) <= self.whole.max
     }
 
-    /// Whether so many bytes that count for `other` may count here instead.
-    pub(super) fn may_take_over(&self, other: &Self, bytes: usize) -> bool {
-        std::ptr::eq(self, other) || bytes == 0 || self.has_room(bytes)
+    /// Whether so many bytes that count for another may count here instead.
+    pub(super) fn may_take_over(&self, bytes: usize) -> bool {
+        bytes == 0 || self.has_room(bytes)
     }
 
     /// So many bytes more are held, be there room for them or not.

@@ -69,9 +69,14 @@ impl Charge {
         self.counted
     }
 
+    /// How much would count if so many bytes were held; no less than does.
+    pub(super) fn would_count(&self, bytes: usize) -> usize {
+        self.counts(in_steps(bytes)).max(self.counted)
+    }
+
     /// Whether what is held may count for another reader.
     pub(crate) fn may_be_read_by(&self, reader: &Budget) -> bool {
-        reader.may_take_over(&self.reader, self.counted)
+        std::ptr::eq(&*self.reader, reader) || reader.may_take_over(self.counted)
     }
 
     /// What is held counts for another reader from now on.

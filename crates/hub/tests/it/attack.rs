@@ -269,6 +269,35 @@ fn t31_what_there_is_no_room_for_is_not_taken_over() {
     assert!(back.received().iter().any(|text| text.contains("client_msg")));
 }
 
+/// T31: who goes on with a session from elsewhere has to have room for what it is told there.
+#[test]
+fn t31_what_a_device_says_of_itself_counts_for_who_resumes() {
+    let hub = registry(Settings { all_queues_bytes: 4_000_000, ..Settings::default() });
+    let mut device = Peer::device_with(&hub, &SeatOptions { party: None, ..owned_by("host", Realm::Common) });
+    device.register(&format!("\"{}\"", "x".repeat(60_000)));
+    let at = |name: &str, resume: &str| {
+        let mut client = Peer::client_with(&hub, &SeatOptions { party: None, ..owned_by(name, Realm::Common) });
+        client.send(&format!(r#"{{"message_type":"connect","device_id":"d","cuttlebone_resume":{resume}}}"#));
+        client
+    };
+    let mut broken = Vec::new();
+    let mut tokens = Vec::new();
+    for _ in 0..20 {
+        let mut client = at("former", "true");
+        tokens.push(token(&client.received()[1]));
+        client.seat.on_broken(client.now);
+        broken.push(client);
+    }
+    let mut next: Vec<_> =
+        tokens.iter().map(|token| at("next", &format!(r#""{token}","cuttlebone_received":0"#))).collect();
+    let queued = hub.counts().queued_bytes;
+    assert!(queued < 4_000_000 / 16 + 20 * 16 * 1024, "{queued}");
+    let refused =
+        next.iter_mut().filter_map(|client| client.received().into_iter().find(|text| text.contains("overloaded")));
+    let refused = refused.count();
+    assert!((5..20).contains(&refused), "{refused}");
+}
+
 /// T31: what is being written counts as long as it is, also to a connection from which all was taken over.
 #[test]
 fn t31_what_is_not_written_yet_counts() {
