@@ -16,6 +16,7 @@
 mod budget;
 mod charge;
 mod entry;
+mod held;
 mod history;
 mod inbox;
 mod room;
@@ -183,14 +184,11 @@ impl Mailbox {
     /// Puts what a device says of itself in, if that may be held; false if not.
     pub(crate) fn greet(&self, text: String) -> bool {
         let mut state = self.state.lock();
-        let may_hold = state.may_hold(text.len());
-        if may_hold {
-            state.greeting += text.len();
-            state.charge();
-            drop(state);
-            self.put(Entry::Greeting(text));
+        if !state.may_hold(text.len()) {
+            return false;
         }
-        may_hold
+        put(state, Entry::Greeting(text));
+        true
     }
 
     /// Whether what is held here may be held for `reader`, with a greeting of `len` bytes.
@@ -345,17 +343,7 @@ impl Mailbox {
     }
 
     fn put(&self, entry: Entry) {
-        let mut state = self.state.lock();
-        let is_in_time = || matches!((&entry, state.queue.back()), (Entry::Report(_), Some(Entry::Close(_))));
-        if state.sealed && !is_in_time() {
-            return;
-        }
-        let at = state.queue.len() - usize::from(state.sealed);
-        state.replies += usize::from(entry.is_own());
-        state.queue.insert(at, entry);
-        let waker = state.waker.take();
-        drop(state);
-        wake(waker);
+        put(self.state.lock(), entry);
     }
 
     fn finish(&self, last_words: Option<String>, code: CloseCode, evict: bool) {
@@ -377,73 +365,6 @@ impl Mailbox {
 }
 
 impl State {
-    /// Gives up what is queued and kept. Gives what was queued, and whom to wake.
-    fn clear(&mut self) -> (VecDeque<Entry>, Vec<Waker>) {
-        let queue = std::mem::take(&mut self.queue);
-        for entry in &queue {
-            if let Entry::Forward { text, sender: Some(taken) } = entry {
-                taken.sender.free(text.len(), self.charge.reader());
-            }
-        }
-        self.history = None;
-        (self.frames, self.bytes, self.of_senders, self.replies) = (0, 0, 0, 0);
-        (self.replay, self.greeting) = (0, 0);
-        (queue, self.let_waiters_go())
-    }
-
-    /// What is held here counts for this reader from now on.
-    fn read_by(&mut self, reader: &Arc<Budget>) {
-        if !Arc::ptr_eq(self.charge.reader(), reader) {
-            self.charge.read_by(reader);
-            self.queue.iter().filter_map(Entry::taken).for_each(|taken| taken.sender.read_by(reader));
-            self.room.iter().for_each(|waiter| waiter.sender().read_by(reader));
-        }
-    }
-
-    /// How much of what senders are charged for counts.
-    fn counted_of_senders(&self) -> usize {
-        let mut senders: Vec<_> = self.queue.iter().filter_map(Entry::taken).map(|taken| &taken.sender).collect();
-        senders.extend(self.room.iter().map(Waiter::sender));
-        senders.sort_unstable_by_key(|sender| Arc::as_ptr(sender));
-        senders.dedup_by_key(|sender| Arc::as_ptr(sender));
-        senders.into_iter().map(|sender| sender.counted()).sum()
-    }
-
-    /// What is held but for what senders are charged for.
-    fn held_here(&self) -> usize {
-        let queued = self.bytes + self.frames * ENTRY_BYTES - self.of_senders;
-        let kept = self.history.as_ref().map_or(0, |history| history.held());
-        // What is to be sent again is there once, unless it is not kept any more.
-        queued + kept.max(self.replay) + self.greeting
-    }
-
-    /// Whether a message of `len` bytes may be held besides. What may be asked for again makes room for what was not sent yet.
-    fn may_hold(&mut self, len: usize) -> bool {
-        loop {
-            let held = self.held_here();
-            if self.charge.may_hold(held + len + ENTRY_BYTES) {
-                return true;
-            }
-            if !self.keep_less() {
-                return false;
-            }
-        }
-    }
-
-    fn keep_less(&mut self) -> bool {
-        let is_less = self.history.as_mut().is_some_and(|history| history.give_up_one());
-        if is_less {
-            self.charge();
-        }
-        is_less
-    }
-
-    /// Tells what is held here.
-    fn charge(&mut self) {
-        let held = self.held_here();
-        self.charge.hold(held);
-    }
-
     /// A new reader's queue: what it has so far, the greeting, what it asked for again, what else it may not have had, what is
     /// queued.
     fn hand_over(
@@ -483,16 +404,6 @@ impl State {
         senders
     }
 
-    /// A forward is not in the queue any more.
-    fn leaves(&mut self, text: &str, sender: Option<&Taken>) {
-        self.frames -= 1;
-        self.bytes -= text.len();
-        if let Some(taken) = sender {
-            self.of_senders -= text.len() + ENTRY_BYTES;
-            taken.sender.free(text.len(), self.charge.reader());
-        }
-    }
-
     fn pop(&mut self) -> Option<Item> {
         Some(match self.queue.pop_front()? {
             Entry::Forward { text, sender } => {
@@ -526,6 +437,23 @@ impl State {
             Entry::Close(code) => Item::Close(code),
         })
     }
+}
+
+fn put(mut state: MutexGuard<'_, State>, entry: Entry) {
+    let is_in_time = || matches!((&entry, state.queue.back()), (Entry::Report(_), Some(Entry::Close(_))));
+    if state.sealed && !is_in_time() {
+        return;
+    }
+    if let Entry::Greeting(text) = &entry {
+        state.greeting += text.len();
+        state.charge();
+    }
+    let at = state.queue.len() - usize::from(state.sealed);
+    state.replies += usize::from(entry.is_own());
+    state.queue.insert(at, entry);
+    let waker = state.waker.take();
+    drop(state);
+    wake(waker);
 }
 
 fn enter(mut state: MutexGuard<'_, State>, text: String, sender: Option<Taken>) {

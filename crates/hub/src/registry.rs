@@ -321,7 +321,7 @@ impl Registry {
         }
         let held = shard.get(&request.address).and_then(|entry| entry.device.clone());
         let Some(device) = held else {
-            let Some(charge) = self.shared.keep_info(&mut request) else { return overloaded() };
+            let Some(charge) = self.shared.info_charge(&mut request) else { return overloaded() };
             let former = (VecDeque::new(), Holder::Nobody);
             return Resolution::Answer(self.publish(&mut shard, (&request, charge, config), former, now_ms));
         };
@@ -330,11 +330,12 @@ impl Registry {
         if claim == Claim::Foreign {
             return taken(request);
         }
-        let says_the_same = device.info == request.device_info;
-        if says_the_same {
+        let is_same = device.info == request.device_info && device.party == request.party;
+        // It may take a while until it has the id, or not.
+        if is_same {
             request.device_info = Arc::clone(&device.info);
         } else {
-            request.charge = self.shared.keep_info(&mut request);
+            request.charge = self.shared.info_charge(&mut request);
             if request.charge.is_none() {
                 return overloaded();
             }
@@ -344,17 +345,14 @@ impl Registry {
             device.mailbox.urge(Notice::Probe(probe));
             return Resolution::Probe(Probe { answered, request, holder: device.mailbox.reader() });
         }
-        let is_same = says_the_same && device.party == request.party;
-        let charge = if is_same { None } else { self.shared.keep_info(&mut request) };
-        let has_room = if is_same { self.shared.hand_on(&device, &request) } else { charge.is_some() };
-        if !has_room {
+        if is_same && !self.shared.hand_on(&device, &request) {
             return overloaded();
         }
         let before = if away { Holder::Away } else { Holder::Here };
         if !away {
             self.shared.observer.taken_over();
         }
-        let Some(charge) = charge else {
+        let Some(charge) = request.charge.take().filter(|_| !is_same) else {
             if away {
                 self.shared.observer.returned();
             }
@@ -449,10 +447,9 @@ impl Shared {
     }
 
     /// What a device says of itself is kept as long as it is there, if there is room for it.
-    fn keep_info(&self, request: &mut RegisterRequest) -> Option<Charge> {
-        let charge = request.charge.take();
+    fn info_charge(&self, request: &mut RegisterRequest) -> Option<Charge> {
         let infos = || self.device_infos.of(request.mailbox.budget().owner());
-        charge.or_else(|| Charge::of(infos(), request.device_info.len()))
+        request.charge.take().or_else(|| Charge::of(infos(), request.device_info.len()))
     }
 
     /// What is held for a device, and what it says of itself, counts for whoever takes it over from now on, if there is room for it.

@@ -20,6 +20,7 @@ mod room;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod violation;
 
 use std::cell::Cell;
 use std::future::Future;
@@ -30,7 +31,7 @@ use std::task::{Context, Poll};
 
 use cuttlebone_hub::{Item, Next, Received, Seat, SeatOptions, Urgent};
 use cuttlebone_proto::{CloseCode, Reject};
-use cuttlebone_transport::{Conn, Incoming, Outgoing, Violation};
+use cuttlebone_transport::{Conn, Incoming, Outgoing};
 use futures_util::FutureExt as _;
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::sleep_until;
@@ -45,6 +46,7 @@ use directory::{Outcome, shown};
 use greeting::Renewal;
 use hang_up::{HANG_UP, hang_up};
 use stage::{End, Missed, Stage, Turn};
+use violation::reject;
 
 /// Entries that leave the mailbox together, and with one write.
 const BATCH: usize = 64;
@@ -488,17 +490,5 @@ impl<C: Conn> Connection<C> {
 
     fn ping(&mut self) {
         self.conn.queue(Outgoing::Ping { mark: self.seat.inbox().mark().map(u64::from) });
-    }
-}
-
-/// What the protocol says to a violation; `None` where it has no words for it.
-const fn reject(violation: Violation) -> Option<Reject> {
-    match violation {
-        Violation::NotUtf8 => Some(Reject::NotUtf8),
-        Violation::TooLarge => Some(Reject::MessageTooLarge),
-        Violation::TooManyFragments => Some(Reject::TooManyFragments),
-        Violation::ControlFlood => Some(Reject::TooManyControlFrames),
-        Violation::RateExceeded => Some(Reject::RateLimited),
-        Violation::Protocol => None,
     }
 }

@@ -9,9 +9,9 @@ use crate::sync::{AtomicUsize, Mutex, Ordering};
 
 /// What is held is counted in steps of this many bytes; less than one step is not counted.
 pub(super) const STEP: usize = 4 * 1024;
-/// What a writer has in one mailbox is not counted up to so many steps, where there are few of them.
+/// Up to so many steps of a writer in one mailbox do not count, and one step at least: fewer than these where there are so many
+/// writers and mailboxes that it would come to more than this part of the bound.
 const FREE_STEPS: usize = 4;
-/// That all of them may have what is not counted, as a part of the bound, as long as a step each is less.
 const FREE_PART: usize = 4;
 /// A table of parts is looked through for those that nobody has any more when it has so many, or twice as many as were left.
 const LOOKED_THROUGH: usize = 16;

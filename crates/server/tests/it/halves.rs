@@ -85,3 +85,15 @@ async fn r1_device_whose_message_waits_for_others_is_not_taken_for_gone() {
     // All of it has come: only now it is no JSON.
     held.expect_refused("invalid_json", 1008).await;
 }
+
+/// A message whose answer takes a while is not kept for so long.
+#[tokio::test]
+async fn message_that_waits_for_its_answer_is_freed() {
+    let server = Running::with(|settings| settings.hub.probe = Duration::from_secs(60));
+    let mut silent = RawWs::device(&server, "d").await;
+    let mut asking = RawWs::open(&server, "/register_device").await;
+    let padding = "x".repeat(HALF);
+    asking.text(&format!(r#"{{"message_type":"register","device_id":"d","cuttlebone_padding":"{padding}"}}"#)).await;
+    assert_eq!(silent.next().await, Sent::Ping, "it is asked whether it is there");
+    assert_eq!(server.metric(HELD).await, 0);
+}

@@ -107,6 +107,29 @@ async fn t31_what_one_address_leaves_unread_is_a_little_of_all_queues() {
     assert!(queued < ALL / 16, "{queued} of {ALL}");
 }
 
+/// T31: a connection that was closed as too slow holds what it was being written until it is gone.
+#[tokio::test]
+async fn t31_what_is_being_written_counts_until_the_connection_is_gone() {
+    let server = Running::with(|settings| {
+        settings.limits = LimitSettings::OFF;
+        settings.timeouts.write = Duration::from_secs(2);
+    });
+    let mut device = RawWs::device(&server, "d").await;
+    let mut client = RawWs::client(&server, "d").await;
+    client.text(TO_DEVICE).await;
+    let told = device.expect_type("client_msg").await;
+    let id = told.split("\"client_id\":").nth(1).and_then(|rest| rest.split(',').next()).expect("of whom");
+    let text = format!(r#"{{"message_type":"forward","client_id":{id},"payload":"{}"}}"#, "x".repeat(45_000));
+    while server.metric("cuttlebone_queue_evictions_total").await == 0 {
+        device.send(&frame(TEXT, text.as_bytes()).repeat(24)).await;
+    }
+    // Its queue was given up with that.
+    let queued = server.metric("cuttlebone_queued_bytes").await;
+    assert!(queued > 4_000, "{queued}");
+    server.until_metric("cuttlebone_queued_bytes", |bytes| bytes == 0).await;
+    drop(client);
+}
+
 #[tokio::test]
 async fn t33_registering_and_leaving_again_and_again_is_throttled_and_leaves_nothing() {
     let rate = Rate { per_second: 20, burst: 100 };
