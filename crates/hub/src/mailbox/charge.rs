@@ -131,7 +131,7 @@ pub(crate) struct Unwritten(Option<Box<Charge>>);
 impl Unwritten {
     /// So many bytes are not written yet to the reader of `inbox`.
     pub(crate) fn hold(&mut self, bytes: usize, inbox: &Inbox) {
-        if !is_nothing(bytes) {
+        if in_steps(bytes) > 0 {
             self.0.get_or_insert_with(|| Box::new(Charge::new(inbox.mailbox().budget()))).hold(bytes);
         } else if self.0.is_some() {
             self.0 = None;
@@ -146,12 +146,8 @@ impl Drop for Charge {
     }
 }
 
-/// Whether so little is nothing to a charge.
-pub(super) fn is_nothing(bytes: usize) -> bool {
-    in_steps(bytes) == 0
-}
-
-fn in_steps(bytes: usize) -> usize {
+/// What a charge sees of so many bytes.
+pub(super) fn in_steps(bytes: usize) -> usize {
     bytes / STEP * STEP
 }
 

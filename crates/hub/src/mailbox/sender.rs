@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cuttlebone_proto::ClientId;
 
-use super::charge::{Charge, is_nothing};
+use super::charge::{Charge, in_steps};
 use super::{Budget, ENTRY_BYTES};
 use crate::settings::Bound;
 use crate::sync::{AtomicU32, AtomicUsize, Mutex, Ordering};
@@ -93,7 +93,7 @@ impl Sender {
     /// Whether a message of `len` bytes may be held besides, wherever that is.
     pub(super) fn may_hold(&self, len: usize, reader: &Arc<Budget>) -> bool {
         let bytes = self.held() + len + ENTRY_BYTES;
-        is_nothing(bytes) || {
+        in_steps(bytes) <= in_steps(self.told.load(Ordering::Relaxed)) || {
             let mut charge = self.charge.lock();
             charge.read_by(reader);
             charge.may_hold(bytes)
@@ -127,7 +127,7 @@ impl Sender {
         let held = self.held();
         let told = self.told.load(Ordering::Relaxed);
         self.told.store(held, Ordering::Relaxed);
-        if !(is_nothing(told) && is_nothing(held)) {
+        if in_steps(told) != in_steps(held) {
             let mut charge = self.charge.lock();
             charge.read_by(reader);
             charge.hold(held);
