@@ -74,6 +74,8 @@ struct State {
     history: Option<Box<History>>,
     /// What is held but for what senders are charged for.
     charge: Charge,
+    /// What counted until it was taken out, and counts nowhere.
+    out: usize,
 }
 
 /// Why a forward was not taken.
@@ -329,6 +331,12 @@ impl Mailbox {
     /// Whose it is.
     pub(crate) fn budget(&self) -> Arc<Budget> {
         Arc::clone(self.state.lock().charge.reader())
+    }
+
+    /// Whose it is, and how much of what was taken out last counted: from now on it counts elsewhere.
+    fn moves_on(&self) -> (Arc<Budget>, usize) {
+        let mut state = self.state.lock();
+        (Arc::clone(state.charge.reader()), std::mem::take(&mut state.out))
     }
 
     /// What another mailbox goes on with.

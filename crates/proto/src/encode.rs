@@ -4,6 +4,8 @@ use crate::ice_server::IceServer;
 use crate::ids::ClientId;
 use crate::reject::Reject;
 
+const DEVICE_INFO: &str = r#"{"message_type":"device_info","device_info":"#;
+
 /// `client_msg`: what a client forwarded, for its device.
 #[must_use]
 pub fn client_msg(client_id: ClientId, payload: &str) -> String {
@@ -28,23 +30,17 @@ pub fn device_msg(payload: &str) -> String {
 /// `device_info`: what the device registered with.
 #[must_use]
 pub fn device_info(info: &str) -> String {
-    splice(r#"{"message_type":"device_info","device_info":"#, info)
+    splice(DEVICE_INFO, info)
 }
 
 /// `device_info` of a session that can be resumed: with its token, and, where the counts are known, the number of
 /// `forward` that the server took. Source: protocol.md 2.6.
 #[must_use]
 pub fn resumable_device_info(info: &str, token: &str, received: Option<u32>) -> String {
-    let mut text = device_info(info);
-    text.pop();
-    text.push_str(r#","cuttlebone_resume":"#);
-    text.push_str(&json(&token));
-    if let Some(received) = received {
-        text.push_str(r#","cuttlebone_received":"#);
-        push_number(&mut text, received);
-    }
-    text.push('}');
-    text
+    let received = received.map_or_else(String::new, |received| format!(r#","cuttlebone_received":{received}"#));
+    let token = json(&token);
+    // Its capacity is its length: it waits like that, once for each client.
+    [DEVICE_INFO, info, r#","cuttlebone_resume":"#, &token, &received, "}"].concat()
 }
 
 /// `cuttlebone_draining`: the last message before a planned close, with the number of `forward` that the server took.

@@ -64,7 +64,10 @@ pub(crate) async fn run<C: Conn>(mut connection: Box<Connection<C>>) {
     let served = AssertUnwindSafe(connection.serve()).catch_unwind().await;
     let end = served.unwrap_or_else(|_| connection.on_panic());
     let stays = connection.ended(&end);
-    hang_up(&mut connection.conn, &end).await;
+    if end.is_orderly() {
+        connection.give_way();
+        hang_up(&mut connection.conn).await;
+    }
     connection.context.open = None;
     if let Some(until) = stays {
         // Boxed by itself: few are away, and what is not away need not be as large.
@@ -154,7 +157,7 @@ impl<C: Conn> Connection<C> {
                 if wake.is_pending() {
                     // Without a budget nothing was looked at, be it due.
                     self.turn = if has_budget_remaining() { Turn::default() } else { Turn::next() };
-                    self.conn.settle();
+                    self.give_way();
                 }
                 wake
             });
@@ -164,10 +167,16 @@ impl<C: Conn> Connection<C> {
             }
             if self.turn.is_over() {
                 self.turn = Turn::next();
-                self.conn.settle();
+                self.give_way();
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    /// Before others have their turn: what came out of the mailbox and is not written counts from here on.
+    fn give_way(&mut self) {
+        self.conn.settle();
+        self.seat.on_unwritten(self.conn.unwritten_memory());
     }
 
     /// Says whose fault it was where a refusal is logged, by those who know nothing of connections. Made anew for what is done at
@@ -224,9 +233,7 @@ impl<C: Conn> Connection<C> {
         if has_begun && let Poll::Ready(wake) = self.poll_read(cx) {
             return Poll::Ready(wake);
         }
-        let written = self.poll_write(cx);
-        self.seat.on_unwritten(self.conn.unwritten_memory());
-        if let Poll::Ready(wake) = written {
+        if let Poll::Ready(wake) = self.poll_write(cx) {
             return Poll::Ready(wake);
         }
         if !has_begun && let Poll::Ready(wake) = self.poll_read(cx) {

@@ -123,7 +123,8 @@ pub trait Conn: Send + Unpin {
     /// Puts something into the outbound buffer. Never blocks, never writes.
     fn queue(&mut self, out: Outgoing);
 
-    /// Bytes of memory that hold what is not written yet: it is freed as a whole.
+    /// Bytes of memory that hold what is not written yet: it is freed as a whole. To be asked after [`Self::settle`]: what
+    /// the thread has lent does not count.
     fn unwritten_memory(&self) -> usize;
 
     /// Bytes that are not written yet. More than 0 as long as [`Self::poll_flush`] has something to do. From one pending

@@ -122,11 +122,18 @@ impl Budget {
         successors(Some(self), |part| part.within.as_deref())
     }
 
+    /// How many bytes more may be held.
+    pub(super) fn room(&self) -> usize {
+        let (weighs, weight) = self.chain().fold((0_usize, 0), |(weighs, weight), part| {
+            (weighs.saturating_add(part.used().saturating_mul(part.weight)), weight + part.weight)
+        });
+        self.whole.max.saturating_sub(weighs) / weight
+    }
+
     /// Whether so many bytes more may be held.
     #[must_use]
     pub fn has_room(&self, more: usize) -> bool {
-        let weighs = |part: &Self| part.used().saturating_add(more).saturating_mul(part.weight);
-        self.chain().fold(0, |sum: usize, part| sum.saturating_add(weighs(part))) <= self.whole.max
+        more <= self.room()
     }
 
     /// Whether so many bytes that count for another may count here instead.

@@ -51,22 +51,39 @@ impl Charge {
 
     /// So many bytes are held from now on.
     pub(crate) fn hold(&mut self, bytes: usize) {
-        let (before, now) = (self.held, in_steps(bytes));
-        if now == before {
-            return;
+        if self.changes_to(in_steps(bytes)) {
+            self.count(self.counts(self.held));
         }
+    }
+
+    /// As [`Self::hold`], where `moved` of what counted elsewhere counts here now, and more only as far as there is room for it.
+    fn hold_moved(&mut self, bytes: usize, moved: usize) {
+        self.changes_to(in_steps(bytes));
+        let counts = self.counts(self.held);
+        if counts != self.counted {
+            let may_count = (self.counted + moved).saturating_add(self.budget().room());
+            self.count(counts.min(may_count));
+        }
+    }
+
+    fn changes_to(&mut self, now: usize) -> bool {
+        let before = std::mem::replace(&mut self.held, now);
         let held = &self.reader.whole().held;
         match now > before {
             true => held.fetch_add(now - before, Ordering::Relaxed),
             false => held.fetch_sub(before - now, Ordering::Relaxed),
         };
-        self.held = now;
-        self.count(self.counts(now));
+        now != before
     }
 
     /// How much of what is held counts.
     pub(super) fn counted(&self) -> usize {
         self.counted
+    }
+
+    /// How much would count of so many bytes in a charge of their own.
+    pub(super) fn counts_alone(&self, bytes: usize) -> usize {
+        self.counts(in_steps(bytes))
     }
 
     /// How much would count if so many bytes were held; no less than does.
@@ -125,6 +142,8 @@ impl Charge {
 }
 
 /// What came out of a mailbox and is still being written, by one connection. Nothing, and small, most of the time.
+///
+/// What counted in the mailbox counts here, and what did not does if there is room: nobody asks whether it may be written.
 #[derive(Debug, Default)]
 pub(crate) struct Unwritten(Option<Box<Charge>>);
 
@@ -132,7 +151,8 @@ impl Unwritten {
     /// So many bytes are not written yet to the reader of `inbox`.
     pub(crate) fn hold(&mut self, bytes: usize, inbox: &Inbox) {
         if in_steps(bytes) > 0 {
-            self.0.get_or_insert_with(|| Box::new(Charge::new(inbox.mailbox().budget()))).hold(bytes);
+            let (reader, moved) = inbox.mailbox().moves_on();
+            self.0.get_or_insert_with(|| Box::new(Charge::new(reader))).hold_moved(bytes, moved);
         } else if self.0.is_some() {
             self.0 = None;
         }

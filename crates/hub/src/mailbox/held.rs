@@ -16,7 +16,7 @@ impl State {
         self.bytes -= text.len();
         if let Some(taken) = sender {
             self.of_senders -= text.len() + ENTRY_BYTES;
-            taken.sender.free(text.len(), self.charge.reader());
+            self.out += taken.sender.free(text.len(), self.charge.reader());
         }
     }
 
@@ -58,6 +58,16 @@ impl State {
         let kept = self.history.as_ref().map_or(0, |history| history.held());
         // What is to be sent again is there once, unless it is not kept any more.
         queued + kept.max(self.replay) + self.greeting
+    }
+
+    /// Whether what comes next may be taken out, and written, together with `bytes` that were: as far as that is free, or counted
+    /// here, or there is room for it.
+    pub(super) fn may_leave(&self, bytes: usize) -> bool {
+        let next = self.queue.front().map_or(0, Entry::len);
+        bytes == 0 || next == 0 || {
+            let counts = self.charge.counts_alone(bytes + next);
+            counts == 0 || counts <= self.out.saturating_add(self.charge.reader().room())
+        }
     }
 
     /// Whether a message of `len` bytes may be held besides. What may be asked for again makes room for what was not sent yet.

@@ -87,6 +87,7 @@ impl Inbox {
             room: Vec::new(),
             history: None,
             charge: Charge::new(reader),
+            out: 0,
         };
         Self::of(Arc::new(Mailbox { state: Mutex::new(state) }), 0)
     }
@@ -106,18 +107,20 @@ impl Inbox {
         &self.mailbox
     }
 
-    /// Takes out entries until there are `most` in `items`, or 32 KiB of messages came. Cancel safe.
+    /// Takes out entries until there are `most` in `items`, or 32 KiB of messages came; fewer where there is no room for what is
+    /// being written. What was taken out before is written. Cancel safe.
     pub fn poll_receive(&self, cx: &mut Context<'_>, most: usize, items: &mut Vec<Item>) -> Poll<Received> {
         let mut state = self.mailbox.state.lock();
         if state.reader != self.reader {
             return Poll::Ready(Received::Revoked);
         }
+        state.out = 0;
         if state.queue.is_empty() {
             keep_waker(&mut state.waker, cx);
             return Poll::Pending;
         }
-        let mut bytes = 0;
-        while items.len() < most && bytes < BATCH_BYTES {
+        let (mut bytes, counted) = (0, state.charge.counted());
+        while items.len() < most && bytes < BATCH_BYTES && state.may_leave(bytes) {
             let Some(item) = state.pop() else { break };
             bytes += if let Item::Text(text) = &item { text.len() } else { 0 };
             items.push(item);
@@ -131,6 +134,7 @@ impl Inbox {
         }
         let room = state.next_in_line();
         state.charge();
+        state.out += counted.saturating_sub(state.charge.counted());
         drop(state);
         wake_all(room);
         Poll::Ready(Received::Items)

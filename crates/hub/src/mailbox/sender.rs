@@ -106,11 +106,11 @@ impl Sender {
         self.tell(reader);
     }
 
-    /// A message of `len` bytes left the mailbox.
-    pub(super) fn free(&self, len: usize, reader: &Arc<Budget>) {
+    /// A message of `len` bytes left the mailbox. Gives how much of it counted.
+    pub(super) fn free(&self, len: usize, reader: &Arc<Budget>) -> usize {
         self.frames.fetch_sub(1, Ordering::Relaxed);
         self.bytes.fetch_sub(len, Ordering::Relaxed);
-        self.tell(reader);
+        self.tell(reader)
     }
 
     /// How much of what it has here counts.
@@ -123,15 +123,19 @@ impl Sender {
         self.charge.lock().read_by(reader);
     }
 
-    fn tell(&self, reader: &Arc<Budget>) {
+    /// Gives how much less counts.
+    fn tell(&self, reader: &Arc<Budget>) -> usize {
         let held = self.held();
         let told = self.told.load(Ordering::Relaxed);
         self.told.store(held, Ordering::Relaxed);
-        if in_steps(told) != in_steps(held) {
-            let mut charge = self.charge.lock();
-            charge.read_by(reader);
-            charge.hold(held);
+        if in_steps(told) == in_steps(held) {
+            return 0;
         }
+        let mut charge = self.charge.lock();
+        charge.read_by(reader);
+        let before = charge.counted();
+        charge.hold(held);
+        before.saturating_sub(charge.counted())
     }
 
     fn held(&self) -> usize {

@@ -389,6 +389,70 @@ fn what_is_queued_counts_for_the_reader_and_there_for_the_writer() {
     assert_eq!((reader.used(), budgets.held()), (0, 0));
 }
 
+/// Others of the same tenant take all that there is room for, or nothing.
+fn fill(reader: &Budget, other: &Budget, is_full: bool) {
+    other.subtract(other.used());
+    while is_full && reader.room() > 0 {
+        other.add(reader.room());
+    }
+}
+
+#[test]
+fn what_counted_counts_while_it_is_written_and_what_did_not_if_there_is_room() {
+    const LONG: usize = 100_000;
+    const TLS: usize = FREE;
+    let budgets = Budgets::new(4_000_000, Weights::EVEN);
+    let [reader, hog, writer] = ["x", "y", "z"].map(|name| budgets.of(Some(&owner("a", name))));
+    let [client, device] = [(); 2].map(|()| Inbox::new(WIDE, Arc::clone(&reader)));
+    let sender = Sender::new(cuttlebone_proto::ClientId::new(1).expect("valid"), WIDE, Arc::clone(&reader));
+    let (permit, _) = device.mailbox().supersede(&sender, &writer);
+    for (inbox, permit) in [(client, None), (device, Some(permit))] {
+        let (mailbox, text) = (inbox.mailbox(), "x".repeat(LONG));
+        match permit {
+            None => mailbox.push(text, &writer),
+            Some(permit) => mailbox.push_from(text, &permit),
+        }
+        .expect("room");
+        let mut unwritten = Unwritten::default();
+        let mut written = |bytes: usize| {
+            unwritten.hold(bytes, &inbox);
+            reader.used()
+        };
+        assert_eq!(take(&inbox, 9).len(), 1);
+        fill(&reader, &hog, true);
+        let counted = written(LONG + TLS);
+        assert!(counted.abs_diff(LONG - FREE) < 4096, "it counted before, and TLS did not: {counted}");
+        assert_eq!(written(LONG + TLS), counted, "it has moved once");
+        fill(&reader, &hog, false);
+        assert!(written(LONG + TLS).abs_diff(LONG + TLS - FREE) < 4096, "there is room for TLS");
+        assert_eq!(written(0), 0);
+    }
+}
+
+#[test]
+fn no_more_is_taken_out_at_once_than_there_is_room_for_while_it_is_written() {
+    let budgets = Budgets::new(4_000_000, Weights::EVEN);
+    let [reader, hog, writer] = ["x", "y", "z"].map(|name| budgets.of(Some(&owner("a", name))));
+    let device = Inbox::new(WIDE, Arc::clone(&reader));
+    let permits = [1, 2].map(|id| {
+        let sender = Sender::new(cuttlebone_proto::ClientId::new(id).expect("valid"), WIDE, Arc::clone(&reader));
+        device.mailbox().supersede(&sender, &writer).0
+    });
+    for (is_full, at_once) in [(false, 2), (true, 1)] {
+        // It is written at once.
+        device.mailbox().push_from("x".repeat(100_000), &permits[0]).expect("room");
+        assert_eq!(take(&device, 9).len(), 1);
+        for permit in &permits {
+            device.mailbox().push_from("x".repeat(14_000), permit).expect("it is free");
+        }
+        fill(&reader, &hog, is_full);
+        assert_eq!(take(&device, 9).len(), at_once);
+        let mut unwritten = Unwritten::default();
+        unwritten.hold(14_000 * at_once + FREE, &device);
+        assert_eq!(reader.used() > 0, !is_full);
+    }
+}
+
 #[test]
 fn over_the_bound_a_queue_takes_a_little_and_nothing_large() {
     let budgets = Budgets::new(4_000_000, Weights::EVEN);

@@ -322,6 +322,31 @@ fn t31_what_is_not_written_yet_counts() {
     assert!(finds_room(&hub, &hog, "a", 100_000));
 }
 
+/// T31: what did not count while it was queued takes no room from others when it is being written and nobody reads it.
+#[test]
+fn t31_what_is_free_takes_no_room_from_others_once_it_is_written() {
+    const TLS: usize = 16 * 1024;
+    let hub = registry(Settings { all_queues_bytes: 8_000_000, ..Settings::default() });
+    let of = |name: &str| owned_by(name, Realm::Common);
+    let (reader, writer) = (of("reader"), of("writer"));
+    let mut stuck = Vec::new();
+    for number in 0..400 {
+        let id = number.to_string();
+        let mut device = unread(&hub, &reader, &id);
+        let mut client = Peer::client_with(&hub, &writer);
+        client.send(&format!(r#"{{"message_type":"connect","device_id":"{id}"}}"#));
+        // A little for each device, again and again, for as long as it is taken.
+        for _ in 0..8 {
+            client.forward(&format!("\"{}\"", "x".repeat(2000)));
+        }
+        let written: usize = device.next_batch().iter().map(String::len).sum();
+        device.seat.on_unwritten(written + TLS);
+        stuck.push((device, client));
+    }
+    let _calm = unread(&hub, &of("calm"), "calm");
+    assert!(finds_room(&hub, &of("viewer"), "calm", 100_000), "{}", hub.counts().queued_bytes);
+}
+
 /// T31: what devices say of themselves is kept, too.
 #[test]
 fn t31_what_devices_say_of_themselves_leaves_room_to_others() {

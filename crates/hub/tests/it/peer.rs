@@ -203,6 +203,13 @@ impl Peer {
         texts
     }
 
+    /// What the peer is written at once.
+    pub(crate) fn next_batch(&mut self) -> Vec<String> {
+        let mut items = Vec::new();
+        let _ = self.seat.inbox().poll_receive(&mut Context::from_waker(Waker::noop()), 64, &mut items);
+        items.into_iter().filter_map(|item| self.on_item(item)).collect()
+    }
+
     /// Takes one entry out of the mailbox: what the peer would read, if it is something to read.
     pub(crate) fn poll_entry(&mut self, cx: &mut Context<'_>) -> Poll<Option<String>> {
         let mut items = Vec::new();

@@ -5,17 +5,13 @@ use std::time::Duration;
 use cuttlebone_transport::{Conn, ConnExt as _, Incoming};
 use tokio::time::timeout_at;
 
-use super::stage::End;
 use crate::clock;
 
 /// How long a peer that was sent a close may take to close too, or to hang up.
 pub(super) const HANG_UP: Duration = Duration::from_secs(1);
 
 /// Our direction first, then what it still sends is thrown away.
-pub(super) async fn hang_up(conn: &mut impl Conn, end: &End) {
-    if !end.is_orderly() {
-        return;
-    }
+pub(super) async fn hang_up(conn: &mut impl Conn) {
     let until = clock::now() + HANG_UP;
     let _ = timeout_at(until, async {
         let _ = conn.shutdown().await;

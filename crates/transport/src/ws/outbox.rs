@@ -102,7 +102,7 @@ impl Outbox {
         pong.max(usize::from(self.unflushed))
     }
 
-    /// What is lent comes back when this has to wait. What could not be flushed is held by TLS.
+    /// What is lent is the thread's. What could not be flushed is held by TLS.
     pub(super) fn unwritten_memory(&self) -> usize {
         let own = if self.is_lent { 0 } else { self.bytes.capacity() };
         own + self.large.capacity() + if self.unflushed { HELD_BELOW } else { 0 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cuttlebone_server::{LimitSettings, MemorySettings, Rate};
+use futures_util::future::join_all;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
 
@@ -105,6 +106,35 @@ async fn t31_what_one_address_leaves_unread_is_a_little_of_all_queues() {
     server.until_metric("cuttlebone_queued_bytes", |bytes| bytes > ALL / 100).await;
     let queued = server.metric("cuttlebone_queued_bytes").await;
     assert!(queued < ALL / 16, "{queued} of {ALL}");
+}
+
+/// T31: however many are greeted at the same moment, each is asked for with what the others have not read.
+#[tokio::test]
+async fn t31_who_comes_all_at_once_is_greeted_with_no_more_than_there_is_room_for() {
+    const ALL: u64 = 43 << 20;
+    const CLIENTS: u64 = 120;
+    let server = Running::with(|settings| {
+        settings.limits = LimitSettings::OFF;
+        settings.connections.send_buffer = 4096;
+        settings.memory = MemorySettings { limit: Some(ALL * 100), queues_percent: 1, ..MemorySettings::default() };
+    });
+    let mut device = RawWs::open(&server, "/register_device").await;
+    let info = "x".repeat(65_500);
+    device.text(&format!(r#"{{"message_type":"register","device_id":"d","device_info":"{info}"}}"#)).await;
+    device.expect_type("config").await;
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("set");
+        let socket = socket.connect(server.addr).await.expect("accepted");
+        clients.push(RawWs::over(Peer::from(socket), "/connect_client").await);
+    }
+    let connects = clients.iter_mut().map(|client| client.text(r#"{"message_type":"connect","device_id":"d"}"#));
+    join_all(connects).await;
+    server.until_metric(r#"cuttlebone_rejects_total{reason="overloaded"}"#, |refused| refused > 0).await;
+    let queued = server.metric("cuttlebone_queued_bytes").await;
+    let free = CLIENTS * 16 * 1024;
+    assert!((ALL / 20..ALL / 16 + free).contains(&queued), "{queued} of {ALL}");
 }
 
 /// T31: a connection that was closed as too slow holds what it was being written until it is gone.
