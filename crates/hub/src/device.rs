@@ -72,8 +72,14 @@ struct Client {
     session: Option<u64>,
     /// Whether it has such a session.
     resumable: bool,
-    /// A client of an earlier process, which has to be here by then.
-    expected_until: Option<Instant>,
+    expected: Option<Expected>,
+}
+
+/// A client of an earlier process is not here yet.
+struct Expected {
+    until: Instant,
+    /// What is known of it takes memory, and no connection bounds how many there are.
+    _charge: Charge,
 }
 
 impl std::fmt::Debug for Device {
@@ -132,7 +138,7 @@ impl Device {
 
     /// Whether a client of anybody else than `identity` is here. One of an earlier process, which is expected, may be anybody's.
     pub(crate) fn has_others(&self, identity: &str) -> bool {
-        self.state.lock().clients.values().any(|client| client.expected_until.is_none() && !client.is_of(identity))
+        self.state.lock().clients.values().any(|client| client.expected.is_none() && !client.is_of(identity))
     }
 
     /// Has the clients of all others closed: the device is leased to `identity`.

@@ -55,7 +55,7 @@ struct State {
     frames: usize,
     bytes: usize,
     replies: usize,
-    /// What the forwards of a [`Sender`] take of these: it is charged for them.
+    /// What those forwards take of these for which their [`Sender`] is charged: all that are not free.
     of_senders: usize,
     /// Bytes that are queued to be sent again.
     replay: usize,
@@ -139,13 +139,14 @@ impl Mailbox {
             return Err(PushError::TooLarge);
         }
         // What waits is held already.
+        let (is_free, waits) = (state.is_free(text.len()), state.waits(permit));
         let may_hold = |state: &State| permit.sender().may_hold(text.len(), state.charge.reader());
-        if !state.has_room(text.len(), Some(permit.sender())) || !(state.waits(permit) || may_hold(&state)) {
+        if !state.has_room(text.len(), Some(permit.sender())) || !(is_free || waits || may_hold(&state)) {
             return Err(PushError::Full(text));
         }
         state.has_got_room(permit);
-        let taken = permit.take(text.len(), state.charge.reader());
-        state.of_senders += text.len() + ENTRY_BYTES;
+        let taken = permit.take(text.len(), (!is_free).then(|| state.charge.reader()));
+        state.of_senders += if is_free { 0 } else { text.len() + ENTRY_BYTES };
         enter(state, text, Some(taken));
         Ok(())
     }

@@ -6,12 +6,15 @@ use std::time::Instant;
 use cuttlebone_proto::{ClientId, Reject, encode};
 
 use super::attachment::Attachment;
-use super::{Client, Device, State};
-use crate::mailbox::{Had, Inbox, SendPermit, Sender};
+use super::{Client, Device, Expected, State};
+use crate::mailbox::{Charge, Had, Inbox, SendPermit, Sender};
 use crate::observer::ResumeOutcome;
 use crate::registry::Shared;
 use crate::request::AttachRequest;
 use crate::resume_token::Claims;
+
+/// What a client that is expected takes, beside what is held for it.
+const EXPECTED_BYTES: usize = 1024;
 
 /// Until when the tokens of a client that attaches now are good.
 #[derive(Debug, Clone, Copy)]
@@ -103,7 +106,7 @@ impl Device {
         }
         let told = entry.told;
         entry.party.clone_from(&client.party);
-        entry.expected_until = None;
+        entry.expected = None;
         if std::mem::replace(&mut entry.lingers, false) {
             state.lingering -= 1;
             self.announce_viewers(shared, &state);
@@ -151,8 +154,7 @@ impl Device {
         let (session, resumable) = (resumable.map(|(_, session)| session), resumable.is_some());
         let mailbox = Arc::clone(&client.mailbox);
         let party = client.party.clone();
-        let entry =
-            Client { mailbox, sender, party, told: false, lingers: false, session, resumable, expected_until: None };
+        let entry = Client { mailbox, sender, party, told: false, lingers: false, session, resumable, expected: None };
         state.clients.insert(client_id, entry);
         self.announce_viewers(shared, state);
         Ok(self.attachment(shared, client.mailbox.reader(), client_id, permit, false))
@@ -180,20 +182,23 @@ impl Device {
     }
 
     /// A device may have kept a client of an earlier process, and send to it before the client is back: what it sends is
-    /// held until then. Gives `false` if too many are expected, or `reader`, on whose connection it spoke, does not have the
+    /// held until then. Gives `false` if too many are expected, or there is no room for one more, or `reader`, on whose connection it spoke, does not have the
     /// device any more: the next one has asked already whom to give up, and when.
     pub(crate) fn expect(&self, shared: &Shared, reader: &Inbox, client_id: ClientId, until: Instant) -> bool {
         let mut state = self.state.lock();
         if !reader.is_current() {
             return false;
         }
-        let expected = state.clients.values().filter(|client| client.expected_until.is_some()).count();
+        let expected = state.clients.values().filter(|client| client.expected.is_some()).count();
         if state.is_used(client_id) || expected >= shared.settings.clients_per_device {
             return false;
         }
-        let mailbox = Arc::clone(Inbox::new(shared.settings.client_queue, self.mailbox.budget()).mailbox());
+        let reader = self.mailbox.budget();
+        let Some(charge) = Charge::of_all(Arc::clone(&reader), EXPECTED_BYTES) else { return false };
+        let mailbox = Inbox::charged(shared.settings.client_queue, Charge::in_full(Arc::clone(&reader)));
+        let mailbox = Arc::clone(mailbox.mailbox());
         mailbox.keep_history(shared.settings.resume_kept);
-        let sender = Sender::new(client_id, shared.settings.client_share, self.mailbox.budget());
+        let sender = Sender::new(client_id, shared.settings.client_share, reader);
         let client = Client {
             mailbox,
             sender,
@@ -202,7 +207,7 @@ impl Device {
             lingers: true,
             session: None,
             resumable: true,
-            expected_until: Some(until),
+            expected: Some(Expected { until, _charge: charge }),
         };
         state.clients.insert(client_id, client);
         state.lingering += 1;
@@ -211,13 +216,19 @@ impl Device {
 
     /// When the first client that is expected has to be here.
     pub(crate) fn expected_until(&self) -> Option<Instant> {
-        self.state.lock().clients.values().filter_map(|client| client.expected_until).min()
+        self.state
+            .lock()
+            .clients
+            .values()
+            .filter_map(|client| client.expected.as_ref())
+            .map(|expected| expected.until)
+            .min()
     }
 
     /// Clients that were expected and did not come are gone for good.
     pub(crate) fn give_up_expected(&self, now: Instant) {
         let mut state = self.state.lock();
-        let is_late = |client: &Client| client.expected_until.is_some_and(|until| until <= now);
+        let is_late = |client: &Client| client.expected.as_ref().is_some_and(|expected| expected.until <= now);
         let late: Vec<_> = state.clients.extract_if(.., |_, client| is_late(client)).collect();
         for (client_id, _) in late {
             state.lingering -= 1;

@@ -17,13 +17,20 @@ pub(crate) struct Charge {
     held: usize,
     /// How much of them counts.
     counted: usize,
+    /// Whether a little of it does not count, and less than a step neither.
+    has_free: bool,
 }
 
 impl Charge {
-    /// Of nobody's messages yet.
+    /// Of nobody's messages yet. A little does not count.
     pub(crate) fn new(reader: Arc<Budget>) -> Self {
         reader.whole().charges.fetch_add(1, Ordering::Relaxed);
-        Self { reader, writer: None, pair: None, held: 0, counted: 0 }
+        Self { reader, writer: None, pair: None, held: 0, counted: 0, has_free: true }
+    }
+
+    /// One in which every byte counts.
+    pub(crate) fn in_full(reader: Arc<Budget>) -> Self {
+        Self { reader, writer: None, pair: None, held: 0, counted: 0, has_free: false }
     }
 
     pub(super) fn reader(&self) -> &Arc<Budget> {
@@ -32,17 +39,25 @@ impl Charge {
 
     /// Holds so many bytes, if there is room for them.
     pub(crate) fn of(reader: Arc<Budget>, bytes: usize) -> Option<Self> {
-        let mut charge = Self::new(reader);
-        let may_hold = charge.may_hold(bytes);
+        Self::new(reader).with(bytes)
+    }
+
+    /// The same, where every byte counts.
+    pub(crate) fn of_all(reader: Arc<Budget>, bytes: usize) -> Option<Self> {
+        Self::in_full(reader).with(bytes)
+    }
+
+    fn with(mut self, bytes: usize) -> Option<Self> {
+        let may_hold = self.may_hold(bytes);
         may_hold.then(|| {
-            charge.hold(bytes);
-            charge
+            self.hold(bytes);
+            self
         })
     }
 
     /// Whether `bytes` may be held: no more than is held, or than is free, or than there is room for.
     pub(super) fn may_hold(&mut self, bytes: usize) -> bool {
-        let counts = self.counts(in_steps(bytes));
+        let counts = self.counts(bytes);
         counts <= self.counted || {
             let more = counts - self.counted;
             self.budget().has_room(more)
@@ -51,22 +66,26 @@ impl Charge {
 
     /// So many bytes are held from now on.
     pub(crate) fn hold(&mut self, bytes: usize) {
-        if self.changes_to(in_steps(bytes)) {
-            self.count(self.counts(self.held));
+        let before = self.held;
+        if self.changes_to(bytes) {
+            let counts = self.counts(bytes);
+            // Less may be free than before: who gives something back was not asked for that.
+            self.count(if self.held < before { counts.min(self.counted) } else { counts });
         }
     }
 
     /// As [`Self::hold`], where `moved` of what counted elsewhere counts here now, and more only as far as there is room for it.
     fn hold_moved(&mut self, bytes: usize, moved: usize) {
-        self.changes_to(in_steps(bytes));
-        let counts = self.counts(self.held);
+        self.changes_to(bytes);
+        let counts = self.counts(bytes);
         if counts != self.counted {
             let may_count = (self.counted + moved).saturating_add(self.budget().room());
             self.count(counts.min(may_count));
         }
     }
 
-    fn changes_to(&mut self, now: usize) -> bool {
+    fn changes_to(&mut self, bytes: usize) -> bool {
+        let now = self.in_steps(bytes);
         let before = std::mem::replace(&mut self.held, now);
         let held = &self.reader.whole().held;
         match now > before {
@@ -83,12 +102,12 @@ impl Charge {
 
     /// How much would count of so many bytes in a charge of their own.
     pub(super) fn counts_alone(&self, bytes: usize) -> usize {
-        self.counts(in_steps(bytes))
+        self.counts(bytes)
     }
 
     /// How much would count if so many bytes were held; no less than does.
     pub(super) fn would_count(&self, bytes: usize) -> usize {
-        self.counts(in_steps(bytes)).max(self.counted)
+        self.counts(bytes).max(self.counted)
     }
 
     /// Whether what is held may count for another reader.
@@ -119,9 +138,14 @@ impl Charge {
     }
 
     /// How much counts where so much is held.
-    fn counts(&self, held: usize) -> usize {
-        // Less than a step over what is free at least: no need to look.
-        if held == 0 { 0 } else { held.saturating_sub(self.reader.whole().free()) }
+    fn counts(&self, bytes: usize) -> usize {
+        let held = self.in_steps(bytes);
+        // Nothing: no need to look.
+        if held == 0 || !self.has_free { held } else { held.saturating_sub(self.reader.whole().free()) }
+    }
+
+    fn in_steps(&self, bytes: usize) -> usize {
+        if self.has_free { in_steps(bytes) } else { bytes }
     }
 
     fn count(&mut self, counts: usize) {
@@ -162,12 +186,12 @@ impl Unwritten {
 impl Drop for Charge {
     fn drop(&mut self) {
         self.hold(0);
-        self.reader.whole().charges.fetch_sub(1, Ordering::Relaxed);
+        self.reader.whole().charges.fetch_sub(usize::from(self.has_free), Ordering::Relaxed);
     }
 }
 
 /// What a charge sees of so many bytes.
-pub(super) fn in_steps(bytes: usize) -> usize {
+fn in_steps(bytes: usize) -> usize {
     bytes / STEP * STEP
 }
 

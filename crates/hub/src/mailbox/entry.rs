@@ -32,15 +32,6 @@ impl Entry {
         matches!(self, Self::Greeting(_) | Self::Report(_) | Self::Reply(_))
     }
 
-    /// Bytes of its text.
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Self::Forward { text, .. } | Self::Greeting(text) | Self::Report(text) | Self::Reply(text) => text.len(),
-            Self::Replay(text) => text.len(),
-            Self::Notice(_) | Self::Close(_) => 0,
-        }
-    }
-
     pub(super) fn taken(&self) -> Option<&Taken> {
         if let Self::Forward { sender, .. } = self { sender.as_ref() } else { None }
     }

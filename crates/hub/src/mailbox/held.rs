@@ -15,22 +15,29 @@ impl State {
         self.frames -= 1;
         self.bytes -= text.len();
         if let Some(taken) = sender {
-            self.of_senders -= text.len() + ENTRY_BYTES;
-            self.out += taken.sender.free(text.len(), self.charge.reader());
+            taken.sender.free(text.len());
+            if taken.counts {
+                self.of_senders -= text.len() + ENTRY_BYTES;
+                self.out += taken.sender.free_counted(text.len(), self.charge.reader());
+            }
         }
+    }
+
+    /// Whether a message of `len` bytes does not count here: a little of what a mailbox holds does not, whoever sent it.
+    pub(super) fn is_free(&self, len: usize) -> bool {
+        self.charge.counts_alone(self.held_here() + len + ENTRY_BYTES) == 0
     }
 
     /// Gives up what is queued and kept. Gives what was queued, and whom to wake.
     pub(super) fn clear(&mut self) -> (VecDeque<Entry>, Vec<Waker>) {
         let queue = std::mem::take(&mut self.queue);
         for entry in &queue {
-            if let Entry::Forward { text, sender: Some(taken) } = entry {
-                taken.sender.free(text.len(), self.charge.reader());
+            if let Entry::Forward { text, sender } = entry {
+                self.leaves(text, sender.as_ref());
             }
         }
         self.history = None;
-        (self.frames, self.bytes, self.of_senders, self.replies) = (0, 0, 0, 0);
-        (self.replay, self.greeting) = (0, 0);
+        (self.replies, self.replay, self.greeting) = (0, 0, 0);
         (queue, self.let_waiters_go())
     }
 
@@ -58,16 +65,6 @@ impl State {
         let kept = self.history.as_ref().map_or(0, |history| history.held());
         // What is to be sent again is there once, unless it is not kept any more.
         queued + kept.max(self.replay) + self.greeting
-    }
-
-    /// Whether what comes next may be taken out, and written, together with `bytes` that were: as far as that is free, or counted
-    /// here, or there is room for it.
-    pub(super) fn may_leave(&self, bytes: usize) -> bool {
-        let next = self.queue.front().map_or(0, Entry::len);
-        bytes == 0 || next == 0 || {
-            let counts = self.charge.counts_alone(bytes + next);
-            counts == 0 || counts <= self.out.saturating_add(self.charge.reader().room())
-        }
     }
 
     /// Whether a message of `len` bytes may be held besides. What may be asked for again makes room for what was not sent yet.

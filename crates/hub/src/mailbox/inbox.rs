@@ -70,6 +70,11 @@ pub struct Inbox {
 impl Inbox {
     /// An empty mailbox and its reader.
     pub(crate) fn new(bound: Bound, reader: Arc<Budget>) -> Self {
+        Self::charged(bound, Charge::new(reader))
+    }
+
+    /// The same, where `charge` is told what is held.
+    pub(crate) fn charged(bound: Bound, charge: Charge) -> Self {
         let state = State {
             queue: VecDeque::new(),
             frames: 0,
@@ -86,7 +91,7 @@ impl Inbox {
             waker: None,
             room: Vec::new(),
             history: None,
-            charge: Charge::new(reader),
+            charge,
             out: 0,
         };
         Self::of(Arc::new(Mailbox { state: Mutex::new(state) }), 0)
@@ -107,8 +112,8 @@ impl Inbox {
         &self.mailbox
     }
 
-    /// Takes out entries until there are `most` in `items`, or 32 KiB of messages came; fewer where there is no room for what is
-    /// being written. What was taken out before is written. Cancel safe.
+    /// Takes out entries until there are `most` in `items`, or 32 KiB of messages came. What was taken out before is written.
+    /// Cancel safe.
     pub fn poll_receive(&self, cx: &mut Context<'_>, most: usize, items: &mut Vec<Item>) -> Poll<Received> {
         let mut state = self.mailbox.state.lock();
         if state.reader != self.reader {
@@ -120,7 +125,7 @@ impl Inbox {
             return Poll::Pending;
         }
         let (mut bytes, counted) = (0, state.charge.counted());
-        while items.len() < most && bytes < BATCH_BYTES && state.may_leave(bytes) {
+        while items.len() < most && bytes < BATCH_BYTES {
             let Some(item) = state.pop() else { break };
             bytes += if let Item::Text(text) = &item { text.len() } else { 0 };
             items.push(item);

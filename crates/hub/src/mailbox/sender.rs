@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use cuttlebone_proto::ClientId;
 
-use super::charge::{Charge, in_steps};
-use super::{Budget, ENTRY_BYTES};
+use super::Budget;
+use super::charge::Charge;
 use crate::settings::Bound;
 use crate::sync::{AtomicU32, AtomicUsize, Mutex, Ordering};
+
+/// What a message that counts takes beside its text: its entry, and what is known here of who sent it, who may have left.
+const BESIDE: usize = 256;
 
 /// What one client has in its device's mailbox, and has had taken.
 #[derive(Debug)]
@@ -18,10 +21,9 @@ pub(crate) struct Sender {
     share: Bound,
     frames: AtomicUsize,
     bytes: AtomicUsize,
-    /// Bytes of a message that waits for room.
+    /// Bytes of its messages that count, and of one that waits for room.
+    counting: AtomicUsize,
     waiting: AtomicUsize,
-    /// What the charge was told last.
-    told: AtomicUsize,
     charge: Mutex<Charge>,
     taken: AtomicU32,
     epoch: AtomicU32,
@@ -33,6 +35,8 @@ pub(crate) struct Sender {
 #[derive(Debug)]
 pub(super) struct Taken {
     pub(super) sender: Arc<Sender>,
+    /// Whether its bytes count for the sender, and not among what is free in the mailbox.
+    pub(super) counts: bool,
     /// Its number, from 1, in the count of the other number.
     number: u32,
     count: u32,
@@ -53,9 +57,9 @@ impl Sender {
             share,
             frames: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
+            counting: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
-            told: AtomicUsize::new(0),
-            charge: Mutex::new(Charge::new(reader)),
+            charge: Mutex::new(Charge::in_full(reader)),
             taken: AtomicU32::new(0),
             epoch: AtomicU32::new(0),
             count: AtomicU32::new(0),
@@ -92,24 +96,28 @@ impl Sender {
 
     /// Whether a message of `len` bytes may be held besides, wherever that is.
     pub(super) fn may_hold(&self, len: usize, reader: &Arc<Budget>) -> bool {
-        let bytes = self.held() + len + ENTRY_BYTES;
-        in_steps(bytes) <= in_steps(self.told.load(Ordering::Relaxed)) || {
-            let mut charge = self.charge.lock();
-            charge.read_by(reader);
-            charge.may_hold(bytes)
-        }
+        let mut charge = self.charge.lock();
+        charge.read_by(reader);
+        charge.may_hold(self.held() + len + BESIDE)
     }
 
     /// A message of so many bytes waits for room, or none does (0).
     pub(super) fn wait_with(&self, len: usize, reader: &Arc<Budget>) {
-        self.waiting.store(len, Ordering::Relaxed);
-        self.tell(reader);
+        let waits = if len > 0 { len + BESIDE } else { 0 };
+        if self.waiting.swap(waits, Ordering::Relaxed) != waits {
+            self.tell(reader);
+        }
     }
 
-    /// A message of `len` bytes left the mailbox. Gives how much of it counted.
-    pub(super) fn free(&self, len: usize, reader: &Arc<Budget>) -> usize {
+    /// A message of `len` bytes left the mailbox.
+    pub(super) fn free(&self, len: usize) {
         self.frames.fetch_sub(1, Ordering::Relaxed);
         self.bytes.fetch_sub(len, Ordering::Relaxed);
+    }
+
+    /// It is one that counted. Gives how much less counts.
+    pub(super) fn free_counted(&self, len: usize, reader: &Arc<Budget>) -> usize {
+        self.counting.fetch_sub(len + BESIDE, Ordering::Relaxed);
         self.tell(reader)
     }
 
@@ -125,23 +133,15 @@ impl Sender {
 
     /// Gives how much less counts.
     fn tell(&self, reader: &Arc<Budget>) -> usize {
-        let held = self.held();
-        let told = self.told.load(Ordering::Relaxed);
-        self.told.store(held, Ordering::Relaxed);
-        if in_steps(told) == in_steps(held) {
-            return 0;
-        }
         let mut charge = self.charge.lock();
         charge.read_by(reader);
         let before = charge.counted();
-        charge.hold(held);
+        charge.hold(self.held());
         before.saturating_sub(charge.counted())
     }
 
     fn held(&self) -> usize {
-        let [frames, bytes, waiting] =
-            [&self.frames, &self.bytes, &self.waiting].map(|number| number.load(Ordering::Relaxed));
-        bytes + frames * ENTRY_BYTES + waiting
+        self.counting.load(Ordering::Relaxed) + self.waiting.load(Ordering::Relaxed)
     }
 }
 
@@ -169,15 +169,18 @@ impl SendPermit {
         &self.sender
     }
 
-    /// Counts a message of `len` bytes as queued and taken.
-    pub(super) fn take(&self, len: usize, reader: &Arc<Budget>) -> Taken {
+    /// Counts a message of `len` bytes as queued and taken; `counts_for`: where the bytes count, if they do.
+    pub(super) fn take(&self, len: usize, counts_for: Option<&Arc<Budget>>) -> Taken {
         self.sender.frames.fetch_add(1, Ordering::Relaxed);
         self.sender.bytes.fetch_add(len, Ordering::Relaxed);
-        self.sender.tell(reader);
+        if let Some(reader) = counts_for {
+            self.sender.counting.fetch_add(len + BESIDE, Ordering::Relaxed);
+            self.sender.tell(reader);
+        }
         self.count();
         let sender = Arc::clone(&self.sender);
         let (number, count) = (sender.taken(), sender.count.load(Ordering::Relaxed));
-        Taken { sender, number, count }
+        Taken { sender, counts: counts_for.is_some(), number, count }
     }
 
     pub(super) fn count(&self) {
