@@ -17,8 +17,14 @@ use crate::settings::QuotaSettings;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// How often all principals are looked through for what can be forgotten.
-const SWEEP_EVERY: Duration = MINUTE;
+/// All principals are looked through for what can be forgotten when so many ids are remembered, or twice as many as were left;
+/// and not again at once.
+const LOOKED_THROUGH: usize = 4 * 1024;
+const NOT_WITHIN: Duration = Duration::from_secs(1);
+
+/// So many ids are remembered of all principals: then one is forgotten early with each that comes, for whoever makes tokens can make as
+/// many principals as it likes.
+const MOST_OF_ALL: usize = 128 * 1024;
 
 /// The registrations of each principal.
 #[derive(Debug)]
@@ -36,7 +42,11 @@ pub(crate) struct Registrations {
 struct Table {
     /// When the rate of an id is whole again.
     of: HashMap<Arc<str>, HashMap<DeviceId, Instant>>,
-    swept: Option<Instant>,
+    /// How many ids there are of all.
+    ids: usize,
+    /// How many were left when they were looked through last, and when that was.
+    left: usize,
+    looked: Option<Instant>,
 }
 
 impl Registrations {
@@ -56,36 +66,50 @@ impl Registrations {
         }
         let now = clock::now();
         let mut table = self.table.lock();
-        table.sweep(now);
-        let ids = match table.of.get_mut(account) {
+        table.make_room(account, now);
+        let Table { of, ids: of_all, .. } = &mut *table;
+        let ids = match of.get_mut(account) {
             Some(ids) => ids,
-            None => table.of.entry(account.into()).or_default(),
+            None => of.entry(account.into()).or_default(),
         };
         let whole = ids.get(device_id).map_or(now, |whole| now.max(*whole)) + self.step;
         if whole > now + self.step * self.burst {
             return false;
         }
         if ids.len() >= self.most_ids && !ids.contains_key(device_id) {
+            *of_all -= ids.len();
             ids.retain(|_, whole| *whole > now);
+            *of_all += ids.len();
             if ids.len() >= self.most_ids {
                 return false;
             }
         }
-        ids.insert(device_id.clone(), whole);
+        if ids.insert(device_id.clone(), whole).is_none() {
+            *of_all += 1;
+        }
         true
     }
 }
 
 impl Table {
-    fn sweep(&mut self, now: Instant) {
-        if self.swept.is_some_and(|swept| now - swept < SWEEP_EVERY) {
-            return;
+    /// For one id more.
+    fn make_room(&mut self, account: &str, now: Instant) {
+        let is_time = self.looked.is_none_or(|looked| now - looked >= NOT_WITHIN);
+        if self.ids >= (2 * self.left).clamp(LOOKED_THROUGH, MOST_OF_ALL) && is_time {
+            self.looked = Some(now);
+            self.of.retain(|_, ids| {
+                ids.retain(|_, whole| *whole > now);
+                !ids.is_empty()
+            });
+            self.of.shrink_to(2 * self.of.len());
+            self.ids = self.of.values().map(HashMap::len).sum();
+            self.left = self.ids;
         }
-        self.swept = Some(now);
-        self.of.retain(|_, ids| {
-            ids.retain(|_, whole| *whole > now);
-            !ids.is_empty()
-        });
+        if self.ids >= MOST_OF_ALL
+            && let Some(one) = self.of.keys().find(|one| ***one != *account).cloned()
+        {
+            self.ids -= self.of.remove(&one).map_or(0, |ids| ids.len());
+        }
     }
 }
 
@@ -120,9 +144,28 @@ mod tests {
         assert_eq!(taken(300..400), 0);
         advance(Duration::from_secs(13)).await;
         assert_eq!(taken(300..700), 300);
-        advance(Duration::from_secs(120)).await;
-        assert!(registrations.try_take("b", &id(0)));
-        assert_eq!(registrations.table.lock().of.len(), 1);
+    }
+
+    /// Who makes tokens makes principals.
+    #[tokio::test(start_paused = true)]
+    async fn number_of_principals_is_bounded_and_those_that_are_over_are_forgotten() {
+        let registrations = Registrations::new(&QuotaSettings::default());
+        let known = || registrations.table.lock().of.len();
+        let mut come = 0;
+        let mut more = |many: usize| {
+            come += many;
+            assert!((come - many..come).all(|who| registrations.try_take(&who.to_string(), &id(0))));
+        };
+        more(LOOKED_THROUGH);
+        assert_eq!(known(), LOOKED_THROUGH);
+        advance(Duration::from_secs(13)).await;
+        more(1);
+        assert_eq!(known(), 1);
+        more(MOST_OF_ALL + LOOKED_THROUGH);
+        assert_eq!(known(), MOST_OF_ALL);
+        advance(Duration::from_secs(13)).await;
+        more(LOOKED_THROUGH);
+        assert!(known() <= LOOKED_THROUGH && registrations.table.lock().of.capacity() < 8 * LOOKED_THROUGH);
     }
 
     #[test]
