@@ -32,6 +32,7 @@ pub use issuer::{IssuerFault, IssuerSettings, JwtFault, TenantFrom};
 pub use jsonwebtoken::Algorithm;
 pub use key::{KeyFault, KeySet, SkippedKey, UnfitKey};
 pub use remote::{Keys, RemoteKeys, RemoteRules, WantedKey};
+pub use secret::is_sample as is_sample_secret;
 
 use key::{Key, KeyPrint};
 

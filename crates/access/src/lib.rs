@@ -41,7 +41,7 @@ pub use denied::Denied;
 pub use hook::{HookAnswer, HookFault, Standing};
 pub use jwt::{
     Algorithm, IssuerFault, IssuerSettings, Jwt, JwtFault, KeyFault, KeySet, Keys, RemoteKeys, RemoteRules, SkippedKey,
-    TenantFrom, UnfitKey, WantedKey,
+    TenantFrom, UnfitKey, WantedKey, is_sample_secret,
 };
 pub use line_fault::{LineFault, TokenFault};
 pub use pattern::{InvalidPattern, Pattern, Patterns};

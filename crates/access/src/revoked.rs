@@ -16,13 +16,15 @@ const MOST_MARKS: usize = 8;
 pub struct Revoked(Arc<HashSet<Box<str>>>);
 
 impl Revoked {
-    /// An identity as principals have it: names of hosts are in small letters.
+    /// An identity as principals have it: see [`NameKind::spelled`].
     #[must_use]
-    pub fn spelled(mut identity: String) -> String {
-        if identity.starts_with("cert:dns:") {
-            identity.make_ascii_lowercase();
-        }
-        identity
+    pub fn spelled(identity: String) -> String {
+        let of_certificate = |identity: &str| {
+            let (kind, name) = identity.strip_prefix("cert:")?.split_once(':')?;
+            let kind: NameKind = kind.parse().ok()?;
+            Some(format!("cert:{kind}:{}", kind.spelled(name)))
+        };
+        of_certificate(&identity).unwrap_or(identity)
     }
 
     /// The most lines of a file.
@@ -129,6 +131,18 @@ mod tests {
         for bad in ["\"jwt:a#bob", "\"jwt:a#bob\" x", "\"token:\"", "\"\"", "hook:"] {
             assert!(Revoked::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn names_of_certificates_are_spelled_as_those_of_principals() {
+        let text = "cert:dns:A.b.\ncert:email:Eve@A.b\ncert:uri:SPIFFE://A.b/X\ncert:common_name:A.b\ntoken:A";
+        let revoked = Revoked::parse(text).expect("good");
+        let mut names: Vec<&str> = revoked.0.iter().map(|name| &**name).collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            ["cert:common_name:A.b", "cert:dns:a.b", "cert:email:Eve@a.b", "cert:uri:spiffe://a.b/X", "token:A"]
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ const NAME_BYTES: usize = 253;
 /// Where in a certificate a name stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameKind {
-    /// A DNS name among the subject alternative names. Compared in lower case.
+    /// A DNS name among the subject alternative names.
     Dns,
     /// A URI among them.
     Uri,
@@ -42,6 +42,26 @@ impl NameKind {
             Self::Uri => "uri",
             Self::Email => "email",
             Self::CommonName => "common_name",
+        }
+    }
+
+    /// The one spelling of a name, or a pattern of names, that has several: a host is in lower case and has no dot at its end, the
+    /// scheme of a URI is in lower case.
+    #[must_use]
+    pub fn spelled(self, name: &str) -> String {
+        let host = |host: &str| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        let somebody_at =
+            |name: &str| name.rsplit_once('@').map_or_else(|| host(name), |(of, at)| format!("{of}@{}", host(at)));
+        match self {
+            Self::Dns => host(name),
+            Self::Email => somebody_at(name),
+            Self::Uri => {
+                let Some((scheme, rest)) = name.split_once("://") else { return name.to_owned() };
+                let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+                let (authority, path) = rest.split_at(end);
+                format!("{}://{}{path}", scheme.to_ascii_lowercase(), somebody_at(authority))
+            }
+            Self::CommonName => name.to_owned(),
         }
     }
 }
@@ -100,15 +120,37 @@ impl Leaf {
 }
 
 fn of_general(name: &GeneralName) -> Option<(NameKind, Option<String>)> {
-    match name {
-        GeneralName::DnsName(name) => Some((NameKind::Dns, Some(name.as_str().to_ascii_lowercase()))),
-        GeneralName::UniformResourceIdentifier(name) => Some((NameKind::Uri, Some(name.as_str().to_owned()))),
-        GeneralName::Rfc822Name(name) => Some((NameKind::Email, Some(name.as_str().to_owned()))),
-        _ => None,
-    }
+    let (kind, name) = match name {
+        GeneralName::DnsName(name) => (NameKind::Dns, name.as_str()),
+        GeneralName::UniformResourceIdentifier(name) => (NameKind::Uri, name.as_str()),
+        GeneralName::Rfc822Name(name) => (NameKind::Email, name.as_str()),
+        _ => return None,
+    };
+    Some((kind, Some(kind.spelled(name))))
 }
 
 /// A name becomes part of a pattern: a `*` in it would stand for others.
 fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.len() <= NAME_BYTES && !name.chars().any(|char| char == '*' || char.is_control())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_has_one_spelling_and_the_rest_is_as_it_is() {
+        for (kind, name, spelled) in [
+            (NameKind::Dns, "Eve.LAB.example.", "eve.lab.example"),
+            (NameKind::Email, "Eve@LAB.example", "Eve@lab.example"),
+            (NameKind::Email, "Lab.example.", "lab.example"),
+            (NameKind::Uri, "SPIFFE://Lab.example/Eve", "spiffe://lab.example/Eve"),
+            (NameKind::Uri, "https://Eve@Lab.example?Q", "https://Eve@lab.example?Q"),
+            (NameKind::Uri, "spiffe://Lab.example", "spiffe://lab.example"),
+            (NameKind::Uri, "urn:Eve", "urn:Eve"),
+            (NameKind::CommonName, "Eve.", "Eve."),
+        ] {
+            assert_eq!(kind.spelled(name), spelled);
+        }
+    }
 }

@@ -15,7 +15,7 @@ const STAR: &str = "{*}";
 pub struct CertificateRule {
     /// Which of its names are looked at.
     pub kind: NameKind,
-    /// What one of them has to be; `*` stands for any run of characters. Of DNS names in lower case.
+    /// What one of them has to be; `*` stands for any run of characters. As [`NameKind::spelled`] has it.
     pub name: Pattern,
     /// The roles.
     pub roles: Roles,

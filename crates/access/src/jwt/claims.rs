@@ -424,5 +424,11 @@ mod tests {
             let given = check(&claims, &rules, NOW).map(|accepted| format!("{:?}", accepted.grant.devices));
             assert_eq!(given, expected.map(str::to_owned), "{changes}");
         }
+        let nothing = IssuerSettings { devices: Some(Patterns::new([]).expect("none")), ..rules };
+        for (role, expected) in [("admin", Ok("[]")), ("client", Err(Denied::NoDevices))] {
+            let claims = claims(&json!({"cuttlebone_devices": null, "cuttlebone_roles": role}));
+            let given = check(&claims, &nothing, NOW).map(|accepted| format!("{:?}", accepted.grant.devices));
+            assert_eq!(given, expected.map(str::to_owned), "{role}");
+        }
     }
 }

@@ -23,15 +23,26 @@ const P384: &[u8] = &[OBJECT, 5, 0x2b, 0x81, 0x04, 0x00, 0x22];
 /// The parameter NULL.
 const NULL: &[u8] = &[5, 0];
 
-/// The public keys of all blocks. Text between blocks is ignored.
+/// The public keys of all blocks. Text between blocks is ignored, and so are lines that begin with `#`.
 pub(super) fn read(text: &str) -> Result<Vec<Public>, KeyFault> {
     let mut keys = Vec::new();
-    let mut rest = text;
-    while let Some((_, from)) = rest.split_once("-----BEGIN ") {
-        let (label, from) = from.split_once("-----").ok_or(KeyFault::NoPem)?;
-        let (body, after) = from.split_once(&format!("-----END {label}-----")).ok_or(KeyFault::NoPem)?;
-        keys.push(key(label, body)?);
-        rest = after;
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    while let Some(line) = lines.next() {
+        let Some(label) = line.strip_prefix("-----BEGIN ") else { continue };
+        let label = label.strip_suffix("-----").ok_or(KeyFault::NoPem)?;
+        let end = format!("-----END {label}-----");
+        let mut is_whole = false;
+        let body: String = lines
+            .by_ref()
+            .take_while(|line| {
+                is_whole = *line == end;
+                !is_whole
+            })
+            .collect();
+        if !is_whole {
+            return Err(KeyFault::NoPem);
+        }
+        keys.push(key(label, &body)?);
     }
     if keys.is_empty() { Err(KeyFault::NoPem) } else { Ok(keys) }
 }

@@ -28,7 +28,9 @@ pub(super) fn check(secret: &[u8], algorithm: Algorithm) -> Result<(), KeyFault>
     if is_sample(secret) { Err(KeyFault::SampleSecret) } else { Ok(()) }
 }
 
-fn is_sample(secret: &[u8]) -> bool {
+/// Whether a secret was copied from documentation, or can be guessed.
+#[must_use]
+pub fn is_sample(secret: &[u8]) -> bool {
     let different: HashSet<u8> = secret.iter().copied().collect();
     let steps = secret.windows(2).filter(|pair| matches!(pair, [a, b] if a.wrapping_add(1) == *b)).count();
     let text = String::from_utf8_lossy(secret).to_ascii_lowercase();

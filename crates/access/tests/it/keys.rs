@@ -155,6 +155,19 @@ fn one_file_may_have_several_keys_and_text_between_them() {
 }
 
 #[test]
+fn key_that_is_commented_out_is_none() {
+    let (ours, gone) = (Signer::p256(), Signer::ed25519());
+    for out in [gone.pem.lines().map(|line| format!("# {line}\n")).collect(), gone.pem.replacen("-----", "# -----", 1)]
+    {
+        let access = access(KeySet::from_pem(&format!("{out}\n{}", ours.pem), None).expect("keys"));
+        let token = |signer: &Signer| signer.token(json!({"kid": "any"}), json!({}));
+        assert_eq!(who(&access, &token(&ours)).as_deref(), Ok(ALICE));
+        assert!(who(&access, &token(&gone)).is_err());
+        assert_eq!(unfit_pem(&out, None), KeyFault::NoPem);
+    }
+}
+
+#[test]
 fn secret_is_long_enough_and_nobody_elses() {
     let long = SECRET.repeat(2);
     for (algorithm, least) in [(Algorithm::HS256, 32), (Algorithm::HS384, 48), (Algorithm::HS512, 64)] {

@@ -148,10 +148,10 @@ pub(crate) struct RawJwt {
     pub(crate) max_age_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) roles_claim: Option<String>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) roles: BTreeMap<String, String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) devices: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) roles: Option<BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) devices: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) devices_claim: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -452,10 +452,10 @@ pub(crate) struct RawIceServer {
     pub(crate) secrets: Vec<Secret>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) secrets_file: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) tenants: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) regions: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tenants: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) regions: Option<Vec<String>>,
 }
 
 /// `[[ice.providers]]`
@@ -472,10 +472,10 @@ pub(crate) struct RawIceProvider {
     pub(crate) secret: Option<Secret>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) secret_file: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) tenants: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) regions: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tenants: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) regions: Option<Vec<String>>,
 }
 
 /// `[[ice.regions]]`

@@ -123,6 +123,11 @@ impl Outbox {
             }
             let Poll::Ready(written) = self.poll_write(Pin::new(io), cx) else {
                 self.settle();
+                // Without TLS there is nothing to flush.
+                if let Poll::Ready(flushed) = Pin::new(io).poll_flush(cx) {
+                    flushed?;
+                    self.unflushed = false;
+                }
                 return Poll::Pending;
             };
             let count = written?;

@@ -52,7 +52,7 @@ fn entry(index: usize, raw: &RawIceServer, check: &mut Check<'_>) -> ServerSetti
     ServerSettings {
         server: IceServer { urls: raw.urls.clone(), username: raw.username.clone(), credential },
         secrets: turn_secrets(&key, raw, check),
-        scope: scope(&raw.tenants, &raw.regions),
+        scope: scope(&key, (raw.tenants.as_deref(), raw.regions.as_deref()), check),
     }
 }
 
@@ -85,7 +85,7 @@ fn turn_secrets(key: &str, raw: &RawIceServer, check: &mut Check<'_>) -> Vec<Tur
     secrets
 }
 
-/// One secret a line; lines without anything are none.
+/// One secret a line; lines without anything are none, and lines that begin with `#` neither.
 fn of_file(key: &str, path: &Path, check: &mut Check<'_>) -> Vec<TurnSecret> {
     let text = match files::read(path, Others::MayNothing) {
         Ok(text) => text,
@@ -95,7 +95,7 @@ fn of_file(key: &str, path: &Path, check: &mut Check<'_>) -> Vec<TurnSecret> {
         }
     };
     let mut secrets = Vec::new();
-    for (line, secret) in text.lines().enumerate().filter(|(_, secret)| !secret.is_empty()) {
+    for (line, secret) in text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
         secrets.push(TurnSecret::new(secret).unwrap_or_else(|fault| {
             check.fault_in_file(path, line + 1, fault.to_string());
             stand_in()
@@ -146,7 +146,7 @@ fn provider(index: usize, raw: &RawIceProvider, check: &mut Check<'_>) -> Provid
         body,
         username: raw.username.clone(),
         secret: secret.unwrap_or_default(),
-        scope: scope(&raw.tenants, &raw.regions),
+        scope: scope(&key, (raw.tenants.as_deref(), raw.regions.as_deref()), check),
     }
 }
 
@@ -173,6 +173,13 @@ fn privacy(raw: &str, check: &mut Check<'_>) -> Privacy {
     }
 }
 
-fn scope(tenants: &[String], regions: &[String]) -> Scope {
-    Scope { tenants: tenants.to_vec(), regions: regions.to_vec() }
+/// For whom it is: for everybody where nothing is said. An empty list would say nobody, or everybody.
+fn scope(key: &str, (tenants, regions): (Option<&[String]>, Option<&[String]>), check: &mut Check<'_>) -> Scope {
+    let mut named = |name: &str, all: Option<&[String]>, whom: &str| {
+        if all.is_some_and(<[String]>::is_empty) {
+            check.fault(&format!("{key}.{name}"), format!("is empty: leave it out for {whom}, or name some"));
+        }
+        all.unwrap_or_default().to_vec()
+    };
+    Scope { tenants: named("tenants", tenants, "all tenants"), regions: named("regions", regions, "all regions") }
 }

@@ -8,6 +8,7 @@ use cuttlebone_server::{ClientSecret, LoginSettings};
 
 use super::super::raw::RawOidc;
 use super::check::{Check, count, millis};
+use super::secrets;
 use crate::files::{self, Others};
 
 /// Whether a provider is named.
@@ -35,7 +36,8 @@ pub(super) fn sessions(raw: &RawOidc, check: &mut Check<'_>) -> Option<Sessions>
         roles_claim: raw.roles_claim.clone(),
         role_names: role_names("oidc.roles", &raw.roles, check),
         devices_claim: raw.devices_claim.clone(),
-        devices: patterns("oidc.devices", &raw.devices, check),
+        // Nothing is said there by default.
+        devices: if raw.devices.is_empty() { None } else { patterns("oidc.devices", &raw.devices, check) },
         tenant,
         ..IssuerSettings::new(&raw.issuer)
     };
@@ -61,13 +63,8 @@ pub(super) fn login(raw: &RawOidc, check: &mut Check<'_>) -> Option<LoginSetting
     let client_secret = secret("oidc.client_secret", raw.client_secret.expose(), &raw.client_secret_file, check);
     let session_key = secret("oidc.session_key", raw.session_key.expose(), &raw.session_key_file, check);
     let key = session_key.and_then(|secret| {
-        let key = SessionKey::new(secret.as_bytes());
-        if key.is_none() {
-            let file = if raw.session_key_file.is_empty() { "" } else { "_file" };
-            let text = "needs at least 32 bytes, such as `openssl rand -base64 32` gives";
-            check.fault(&format!("oidc.session_key{file}"), text);
-        }
-        key
+        let file = if raw.session_key_file.is_empty() { "" } else { "_file" };
+        secrets::key(&format!("oidc.session_key{file}"), &secret, SessionKey::new, check)
     });
     is_configured(raw).then(|| LoginSettings {
         issuer: raw.issuer.clone(),
@@ -117,10 +114,7 @@ pub(super) fn role_names(key: &str, raw: &BTreeMap<String, String>, check: &mut 
     raw.iter().filter_map(&mut roles).collect()
 }
 
-/// Patterns of device ids; none are nothing said.
+/// Patterns of device ids.
 pub(super) fn patterns(key: &str, raw: &[String], check: &mut Check<'_>) -> Option<Patterns> {
-    if raw.is_empty() {
-        return None;
-    }
     Patterns::new(raw.iter().map(String::as_str)).map_err(|fault| check.fault(key, fault.to_string())).ok()
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use cuttlebone_access::is_sample_secret;
 use cuttlebone_server::ResumeKey;
 use cuttlebone_transport::file;
 
@@ -41,10 +42,19 @@ pub(super) fn resume_key(raw: &RawClients, check: &mut Check<'_>) -> Option<Resu
     let given = |text| Some(text).filter(|text: &&str| !text.is_empty());
     let (secret, file) = (given(raw.resume_key.expose()), given(raw.resume_key_file.as_str()));
     let secret = read("clients.resume_key", secret, file, check)?;
-    let key = ResumeKey::new(secret.as_bytes());
+    let named = if file.is_some() { "clients.resume_key_file" } else { "clients.resume_key" };
+    self::key(named, &secret, ResumeKey::new, check)
+}
+
+/// A key of ours, which has to be one that nobody guesses.
+pub(super) fn key<T>(named: &str, secret: &str, new: impl Fn(&[u8]) -> Option<T>, check: &mut Check<'_>) -> Option<T> {
+    let made = "such as `openssl rand -base64 32` gives";
+    let key = new(secret.as_bytes());
     if key.is_none() {
-        let named = if file.is_some() { "clients.resume_key_file" } else { "clients.resume_key" };
-        check.fault(named, "needs at least 32 bytes, such as `openssl rand -base64 32` gives");
+        check.fault(named, format!("needs at least 32 bytes, {made}"));
+    } else if is_sample_secret(secret.as_bytes()) || secret.starts_with('#') {
+        check.fault(named, format!("can be guessed: make one of your own, {made}"));
+        return None;
     }
     key
 }

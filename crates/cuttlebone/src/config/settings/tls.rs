@@ -27,7 +27,16 @@ pub(super) fn watched(raw: &RawTls) -> Vec<PathBuf> {
 /// and one that others may change.
 fn clients(raw: &RawTls, check: &mut Check<'_>) -> Option<ClientSettings> {
     let required = match raw.client_auth.as_str() {
-        "off" => return None,
+        "off" => {
+            let named = [("tls.client_ca_file", &raw.client_ca_file), ("tls.client_crl_file", &raw.client_crl_file)];
+            for (key, _) in named.into_iter().filter(|(_, path)| !path.is_empty()) {
+                check.fault(
+                    key,
+                    "needs tls.client_auth = \"optional\" or \"required\": nobody is asked for a certificate",
+                );
+            }
+            return None;
+        }
         "optional" => false,
         "required" => true,
         other => {

@@ -145,6 +145,7 @@ fn faults_of_issuers_have_key_and_line_and_come_all_at_once() {
     let keys = Temporary::keys("fault");
     for (line, key, part) in [
         ("audience = \"\"", "access.jwt[0].audience", "audiences"),
+        ("roles = {}", "access.jwt[0].roles", "is empty"),
         ("leeway_ms = 1500", "access.jwt[0].leeway_ms", "whole seconds"),
         ("leeway_ms = 900000", "access.jwt[0].leeway_ms", "at most 600 seconds"),
         ("max_age_ms = 1", "access.jwt[0].max_age_ms", "whole seconds"),
@@ -253,10 +254,13 @@ fn a_secret_is_long_and_of_nobody_else_and_never_shown() {
         ("short", "CANARY", ""),
         ("sample", "CANARY-secret-secret-secret-secret", ""),
         ("hs512", SECRET, "algorithm = \"HS512\""),
+        ("out", &format!("# {SECRET}\n"), ""),
     ] {
         let text = faults(&file(&Temporary::new(name, secret), more));
         assert!(text.contains("access.jwt[0].secret_file: ") && !text.contains("CANARY"), "{text}");
     }
+    let taken_back = Temporary::new("taken-back", &format!("# CANARY\n{SECRET}\n"));
+    assert!(load(&file(&taken_back, ""), &[], Vec::new()).is_ok());
     let mixed = Temporary::new("mixed", SECRET);
     assert!(faults(&file(&mixed, "algorithm = \"ES256\"")).contains("algorithm"));
 }
@@ -364,6 +368,10 @@ fn certificates_of_clients_are_checked_and_know_their_line() {
     let text = faults("[tls]\nclient_auth = \"required\"\n");
     assert!(text.contains("tls.client_ca_file: is needed") && text.contains("line 1)"), "{text}");
     assert!(faults("[tls]\nclient_auth = \"on\"\n").contains("tls.client_auth: expected"));
+    let text = faults("[tls]\nclient_ca_file = \"Cargo.toml\"\nclient_crl_file = \"Cargo.toml\"\n");
+    for key in ["tls.client_ca_file", "tls.client_crl_file"] {
+        assert!(text.contains(&format!("{key}: needs tls.client_auth")), "{text}");
+    }
 }
 
 /// T20: what is withdrawn by one file does not wait for the other to be good.

@@ -13,7 +13,7 @@ fn server(rest: &str) -> String {
 
 #[test]
 fn secrets_may_come_from_a_file_that_is_the_owners_alone() {
-    let file = Temporary::new("ice-secrets", &format!("{GOOD}\n\n{GOOD}2\n"));
+    let file = Temporary::new("ice-secrets", &format!("{GOOD}\n\n# {GOOD}1\n{GOOD}2\n"));
     let config = load(&server(&format!("secrets_file = {:?}", file.path())), &[], Vec::new()).expect("no fault");
     let inline = format!("secrets = [\"{GOOD}\", \"{GOOD}2\"]");
     let same = load(&server(&inline), &[], Vec::new()).expect("no fault");
@@ -59,6 +59,20 @@ fn every_fault_has_its_key_and_line_and_no_secret() {
         assert!(text.contains(part), "{part} is not in:\n{text}");
     }
     assert!(!text.contains("CANARY"), "{text}");
+}
+
+/// Nobody, or everybody?
+#[test]
+fn empty_list_of_whom_a_server_is_for_is_a_fault() {
+    let provider = "[[ice.providers]]\nurl = \"https://a/\"\nbody = \"json\"\nsecret = \"s\"\n";
+    for name in ["tenants", "regions"] {
+        for (of, file) in
+            [("servers", server(&format!("{name} = []"))), ("providers", format!("{provider}{name} = []"))]
+        {
+            let text = faults(&file);
+            assert!(text.contains(&format!("ice.{of}[0].{name}: is empty: leave it out for all {name}")), "{text}");
+        }
+    }
 }
 
 #[test]

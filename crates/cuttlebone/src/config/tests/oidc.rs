@@ -22,7 +22,7 @@ pub(super) const WORDS: [(&str, &str); 13] = [
     ("oidc.devices", "[\"*\"]"),
     ("oidc.tenant_claim", "org"),
     ("oidc.tenant", "lab7"),
-    ("oidc.session_key", "0123456789abcdef0123456789abcdef"),
+    ("oidc.session_key", "kQ9zX2mV5bN8cR1tY4uW6pL07f3kQ9zX"),
     ("oidc.roles", "{lab-admins = \"admin\"}"),
 ];
 
@@ -107,12 +107,27 @@ fn private_provider_is_asked_only_where_that_is_allowed() {
 }
 
 #[test]
+fn keys_of_ours_are_not_such_as_can_be_guessed() {
+    let comment = access::Temporary::new("oidc-comment", "# made with openssl rand -base64 32\nkQ9zX2mV5bN8cR1tY4u\n");
+    let [changeme, same] = ["changeme".repeat(4), "a".repeat(32)];
+    for (name, value) in [("", &changeme), ("", &same), ("_file", &comment.path().to_owned())] {
+        let text = faults(&file(&format!("session_key{name} = {value:?}\n[clients]\nresume_key{name} = {value:?}")));
+        for key in ["oidc.session_key", "clients.resume_key"] {
+            assert!(
+                text.contains(&format!("{key}{name}: can be guessed")) && !text.contains("openssl rand -base64 32\n"),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
 fn secrets_of_the_provider_are_in_no_message() {
     for lines in ["client_secret = 31337", "session_key = 31337", "session_key = \"31337\""] {
         let text = faults(&file(lines));
         assert!(!text.contains("31337"), "{text}");
     }
-    let lines = "client_secret = \"CANARY\"\nsession_key = \"CANARY-0123456789abcdef0123456789abcdef\"";
+    let lines = "client_secret = \"CANARY\"\nsession_key = \"CANARY-kQ9zX2mV5bN8cR1tY4uW6pL07f3k\"";
     let config = load(&file(lines), &[], Vec::new()).expect("no fault");
     let shown = format!("{} {:?} {}", shown(&config), config.raw, toml::to_string(&config.raw).expect("TOML"));
     assert!(!shown.contains("CANARY"), "{shown}");
@@ -128,7 +143,7 @@ fn what_claims_mean_is_read_again_and_the_rest_needs_a_restart() {
 #[test]
 fn secrets_come_from_files_that_are_nobody_elses() {
     use std::os::unix::fs::PermissionsExt as _;
-    let secret = access::Temporary::new("oidc-secret", "CANARY-0123456789abcdef0123456789abcdef\nmore\n");
+    let secret = access::Temporary::new("oidc-secret", "CANARY-kQ9zX2mV5bN8cR1tY4uW6pL07f3k\nmore\n");
     let lines = format!("client_secret_file = {:?}\nsession_key_file = {:?}", secret.path(), secret.path());
     let config = load(&file(&lines), &[], Vec::new()).expect("no fault");
     let login = config.settings.access.login.expect("there is one");

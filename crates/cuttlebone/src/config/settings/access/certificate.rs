@@ -123,8 +123,7 @@ fn name(key: &str, raw: &RawCertificate, check: &mut Check<'_>) -> Option<(NameK
         check.fault(key, "needs one of dns, uri, email and common_name");
         return None;
     };
-    let name = if kind == NameKind::Dns { name.to_ascii_lowercase() } else { name.clone() };
-    let pattern = name.parse().map_err(|fault| check.fault(&format!("{key}.{kind}"), format!("{fault}")));
+    let pattern = kind.spelled(name).parse().map_err(|fault| check.fault(&format!("{key}.{kind}"), format!("{fault}")));
     Some((kind, pattern.ok()?))
 }
 

@@ -1,8 +1,9 @@
 //! `[[access.jwt]]`
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use cuttlebone_access::{Algorithm, IssuerFault, IssuerSettings, Jwt, JwtFault, KeyFault, KeySet, TenantFrom};
+use cuttlebone_access::{Algorithm, IssuerFault, IssuerSettings, Jwt, JwtFault, KeyFault, KeySet, Roles, TenantFrom};
 
 use super::super::super::raw::{RawJwt, RawTexts};
 use super::super::check::Check;
@@ -91,13 +92,21 @@ fn settings(key: &str, raw: &RawJwt, check: &mut Check<'_>) -> IssuerSettings {
         leeway,
         max_age,
         roles_claim: raw.roles_claim.clone().unwrap_or(default.roles_claim),
-        role_names: role_names(&format!("{key}.roles"), &raw.roles, check),
-        devices: patterns(&format!("{key}.devices"), &raw.devices, check),
+        role_names: names(&format!("{key}.roles"), raw.roles.as_ref(), check),
+        devices: raw.devices.as_ref().and_then(|devices| patterns(&format!("{key}.devices"), devices, check)),
         devices_claim: raw.devices_claim.clone().unwrap_or(default.devices_claim),
         tenant: tenant(key, raw, check).unwrap_or(default.tenant),
         jwks_url: raw.jwks_url.as_deref().map(str::to_owned),
         issuer: default.issuer,
     }
+}
+
+fn names(key: &str, raw: Option<&BTreeMap<String, String>>, check: &mut Check<'_>) -> BTreeMap<String, Roles> {
+    let Some(raw) = raw else { return BTreeMap::new() };
+    if raw.is_empty() {
+        check.fault(key, "is empty: leave it out where the issuer has our own names, or name what stands for a role");
+    }
+    role_names(key, raw, check)
 }
 
 fn tenant(key: &str, raw: &RawJwt, check: &mut Check<'_>) -> Option<TenantFrom> {
@@ -159,9 +168,9 @@ fn is_json(text: &str) -> bool {
     text.trim_start().starts_with('{')
 }
 
-/// One secret a line: more than one while it is being changed.
+/// One secret a line: more than one while it is being changed. Lines that begin with `#` are none.
 fn secrets(text: &str, algorithm: Algorithm) -> Result<KeySet, KeyFault> {
-    let mut lines = text.lines().filter(|line| !line.is_empty());
+    let mut lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     let first = KeySet::from_secret(lines.next().unwrap_or_default().as_bytes(), algorithm)?;
     lines.try_fold(first, |keys, line| keys.and(KeySet::from_secret(line.as_bytes(), algorithm)?))
 }
