@@ -255,6 +255,7 @@ fn a_secret_is_long_and_of_nobody_else_and_never_shown() {
         ("sample", "CANARY-secret-secret-secret-secret", ""),
         ("hs512", SECRET, "algorithm = \"HS512\""),
         ("out", &format!("# {SECRET}\n"), ""),
+        ("set", "{\"keys\":[{\"kty\":\"oct\",\"k\":\"CANARY7f3kQ9zX2mV5bN8cR1tY4uW\"}]}", ""),
     ] {
         let text = faults(&file(&Temporary::new(name, secret), more));
         assert!(text.contains("access.jwt[0].secret_file: ") && !text.contains("CANARY"), "{text}");

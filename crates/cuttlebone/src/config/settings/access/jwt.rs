@@ -152,6 +152,9 @@ fn keys(key: &str, raw: &RawJwt, check: &mut Check<'_>) -> Option<KeySet> {
     };
     let read = files::read(Path::new(path), others).and_then(|text| {
         let keys = match others {
+            Others::MayNothing if is_json(&text) => {
+                return Err(format!("{path}: is JSON: a JWK Set is named by keys_file or jwks_url"));
+            }
             Others::MayNothing => secrets(&text, algorithm.unwrap_or(Algorithm::HS256)),
             Others::MayRead if !is_json(&text) => KeySet::from_pem(&text, algorithm),
             Others::MayRead if algorithm.is_none() => KeySet::from_jwks(&text),
