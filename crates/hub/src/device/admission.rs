@@ -182,8 +182,8 @@ impl Device {
     }
 
     /// A device may have kept a client of an earlier process, and send to it before the client is back: what it sends is
-    /// held until then. Gives `false` if too many are expected, or there is no room for one more, or `reader`, on whose connection it spoke, does not have the
-    /// device any more: the next one has asked already whom to give up, and when.
+    /// held until then. Gives `false` if too many are expected, or there is no room for one more, or `reader`, on whose
+    /// connection it spoke, does not have the device any more: the next one has asked already whom to give up, and when.
     pub(crate) fn expect(&self, shared: &Shared, reader: &Inbox, client_id: ClientId, until: Instant) -> bool {
         let mut state = self.state.lock();
         if !reader.is_current() {
@@ -216,13 +216,7 @@ impl Device {
 
     /// When the first client that is expected has to be here.
     pub(crate) fn expected_until(&self) -> Option<Instant> {
-        self.state
-            .lock()
-            .clients
-            .values()
-            .filter_map(|client| client.expected.as_ref())
-            .map(|expected| expected.until)
-            .min()
+        self.state.lock().clients.values().filter_map(|client| Some(client.expected.as_ref()?.until)).min()
     }
 
     /// Clients that were expected and did not come are gone for good.

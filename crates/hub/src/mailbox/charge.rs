@@ -100,11 +100,6 @@ impl Charge {
         self.counted
     }
 
-    /// How much would count of so many bytes in a charge of their own.
-    pub(super) fn counts_alone(&self, bytes: usize) -> usize {
-        self.counts(bytes)
-    }
-
     /// How much would count if so many bytes were held; no less than does.
     pub(super) fn would_count(&self, bytes: usize) -> usize {
         self.counts(bytes).max(self.counted)
@@ -138,7 +133,7 @@ impl Charge {
     }
 
     /// How much counts where so much is held.
-    fn counts(&self, bytes: usize) -> usize {
+    pub(super) fn counts(&self, bytes: usize) -> usize {
         let held = self.in_steps(bytes);
         // Nothing: no need to look.
         if held == 0 || !self.has_free { held } else { held.saturating_sub(self.reader.whole().free()) }

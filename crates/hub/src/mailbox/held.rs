@@ -25,7 +25,7 @@ impl State {
 
     /// Whether a message of `len` bytes does not count here: a little of what a mailbox holds does not, whoever sent it.
     pub(super) fn is_free(&self, len: usize) -> bool {
-        self.charge.counts_alone(self.held_here() + len + ENTRY_BYTES) == 0
+        self.charge.counts(self.held_here() + len + ENTRY_BYTES) == 0
     }
 
     /// Gives up what is queued and kept. Gives what was queued, and whom to wake.
