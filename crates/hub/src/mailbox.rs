@@ -321,6 +321,8 @@ impl Mailbox {
         let count = history.count();
         let (carried, reader) = former.hand_on();
         state.read_by(&reader);
+        // Somebody is here for it, if that was not so before.
+        state.charge.free_a_little();
         let (reader, waker) =
             state.hand_over(carried, Some(greeting(is_whole, count)), replay.unwrap_or_default(), reports);
         state.charge();
@@ -332,12 +334,6 @@ impl Mailbox {
     /// Whose it is.
     pub(crate) fn budget(&self) -> Arc<Budget> {
         Arc::clone(self.state.lock().charge.reader())
-    }
-
-    /// Whose it is, and how much of what was taken out last counted: from now on it counts elsewhere.
-    fn moves_on(&self) -> (Arc<Budget>, usize) {
-        let mut state = self.state.lock();
-        (Arc::clone(state.charge.reader()), std::mem::take(&mut state.out))
     }
 
     /// What another mailbox goes on with.

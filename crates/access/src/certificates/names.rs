@@ -45,8 +45,8 @@ impl NameKind {
         }
     }
 
-    /// The one spelling of a name, or a pattern of names, that has several: a host is in lower case and has no dot at its end, the
-    /// scheme of a URI is in lower case.
+    /// The one spelling of a name that has several: a host is in lower case and has no dot at its end, the scheme of a URI is in
+    /// lower case.
     #[must_use]
     pub fn spelled(self, name: &str) -> String {
         let host = |host: &str| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
@@ -63,6 +63,25 @@ impl NameKind {
             }
             Self::CommonName => name.to_owned(),
         }
+    }
+
+    /// Whether a pattern is spelled as names are: where a host may be, it has no capitals, and no dot at the end.
+    #[must_use]
+    pub fn is_spelled(self, pattern: &str) -> bool {
+        let star = pattern.find('*');
+        let host = match self {
+            Self::Dns => 0..pattern.len(),
+            // What a * stands for may have the @ in it.
+            Self::Email => pattern.rfind('@').or(star).unwrap_or(0)..pattern.len(),
+            Self::Uri => match (pattern.find("://"), star) {
+                (Some(at), _) => 0..pattern[at + 3..].find(['/', '?', '#']).map_or(pattern.len(), |end| at + 3 + end),
+                (None, Some(star)) => star..pattern.len(),
+                (None, None) => 0..0,
+            },
+            Self::CommonName => 0..0,
+        };
+        let host = &pattern[host];
+        !host.ends_with('.') && !host.contains(|char: char| char.is_ascii_uppercase())
     }
 }
 
@@ -126,7 +145,9 @@ fn of_general(name: &GeneralName) -> Option<(NameKind, Option<String>)> {
         GeneralName::Rfc822Name(name) => (NameKind::Email, name.as_str()),
         _ => return None,
     };
-    Some((kind, Some(kind.spelled(name))))
+    let spelled = kind.spelled(name);
+    // With two dots at the end it is nobody's.
+    Some((kind, (kind.spelled(&spelled) == spelled).then_some(spelled)))
 }
 
 /// A name becomes part of a pattern: a `*` in it would stand for others.
@@ -151,6 +172,25 @@ mod tests {
             (NameKind::CommonName, "Eve.", "Eve."),
         ] {
             assert_eq!(kind.spelled(name), spelled);
+        }
+    }
+
+    #[test]
+    fn pattern_has_no_capitals_where_a_host_may_be() {
+        for (kind, good, bad) in [
+            (NameKind::Dns, "*.lab.example", "*.Lab.example"),
+            (NameKind::Dns, "*", "lab."),
+            (NameKind::Email, "Ops-*@lab.example", "Ops-*@Lab.example"),
+            (NameKind::Email, "Ops-*", "Ops-*Lab"),
+            (NameKind::Email, "lab.example", "Lab.example"),
+            (NameKind::Uri, "spiffe://lab/Ops/*", "spiffe://Lab/Ops/*"),
+            (NameKind::Uri, "spiffe://*.lab/Ops", "spiffe://lab*Ops"),
+            (NameKind::Uri, "urn:Eve", "*//Lab.example/*"),
+            (NameKind::Uri, "*", "spiffe://lab./x"),
+            (NameKind::CommonName, "Eve.", "Eve."),
+        ] {
+            assert!(kind.is_spelled(good), "{good}");
+            assert!(!kind.is_spelled(bad) || kind == NameKind::CommonName, "{bad}");
         }
     }
 }

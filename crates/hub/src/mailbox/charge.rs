@@ -37,6 +37,13 @@ impl Charge {
         &self.reader
     }
 
+    /// From now on a little of it does not count.
+    pub(super) fn free_a_little(&mut self) {
+        if !std::mem::replace(&mut self.has_free, true) {
+            self.reader.whole().charges.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Holds so many bytes, if there is room for them.
     pub(crate) fn of(reader: Arc<Budget>, bytes: usize) -> Option<Self> {
         Self::new(reader).with(bytes)
@@ -170,7 +177,7 @@ impl Unwritten {
     /// So many bytes are not written yet to the reader of `inbox`.
     pub(crate) fn hold(&mut self, bytes: usize, inbox: &Inbox) {
         if in_steps(bytes) > 0 {
-            let (reader, moved) = inbox.mailbox().moves_on();
+            let (reader, moved) = inbox.moves_on();
             self.0.get_or_insert_with(|| Box::new(Charge::new(reader))).hold_moved(bytes, moved);
         } else if self.0.is_some() {
             self.0 = None;

@@ -160,6 +160,13 @@ impl Inbox {
         Poll::Pending
     }
 
+    /// Whose it is, and how much of what this reader has taken out last counted: from now on it counts elsewhere.
+    pub(super) fn moves_on(&self) -> (Arc<Budget>, usize) {
+        let mut state = self.mailbox.state.lock();
+        let moved = if state.reader == self.reader { std::mem::take(&mut state.out) } else { 0 };
+        (Arc::clone(state.charge.reader()), moved)
+    }
+
     /// What was taken out since counting began, if that is counted: a ping that carries it, and comes back, says that the peer has
     /// had all of it.
     #[must_use]

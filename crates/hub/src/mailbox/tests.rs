@@ -466,6 +466,43 @@ fn what_was_written_before_is_not_what_counts_now() {
 }
 
 #[test]
+fn what_the_next_reader_takes_out_does_not_move_to_the_former() {
+    let budgets = Budgets::new(4_000_000, Weights::EVEN);
+    let [reader, hog, writer] = ["x", "y", "z"].map(|name| budgets.of(Some(&owner("a", name))));
+    let former = Inbox::new(WIDE, Arc::clone(&reader));
+    let connection = Inbox::new(WIDE, Arc::clone(&reader));
+    let (next, _) = former.mailbox().adopt(connection.mailbox(), "config".into(), WIDE, usize::MAX);
+    next.mailbox().push("x".repeat(100_000), &writer).expect("room");
+    assert_eq!(take(&next, 9).len(), 2);
+    fill(&reader, &hog, true);
+    let [mut of_former, mut of_next] = [(); 2].map(|()| Unwritten::default());
+    of_former.hold(100_000, &former);
+    assert_eq!(reader.used(), 0);
+    of_next.hold(100_000, &next);
+    assert!(reader.used() > 80_000, "{}", reader.used());
+}
+
+#[test]
+fn a_little_is_free_for_a_client_that_was_expected_once_it_is_here() {
+    let budgets = Budgets::new(4_000_000, Weights::EVEN);
+    let [reader, hog, writer] = ["x", "y", "z"].map(|name| budgets.of(Some(&owner("a", name))));
+    let expected = Inbox::charged(WIDE, Charge::in_full(Arc::clone(&reader)));
+    expected.mailbox().keep_history(WIDE);
+    let push = || expected.mailbox().push("x".repeat(2_000), &writer);
+    push().expect("room");
+    fill(&reader, &hog, true);
+    assert!(matches!(push(), Err(PushError::Full(_))));
+    let connection = Inbox::new(WIDE, Arc::clone(&reader));
+    let had = Had::Unknown;
+    assert!(expected.mailbox().resume(connection.mailbox(), had, |_, _| "greeting".into()).is_some());
+    push().expect("it is free");
+    expected.mailbox().abandon();
+    fill(&reader, &hog, false);
+    drop(expected);
+    assert_eq!((reader.used(), budgets.held()), (0, 0));
+}
+
+#[test]
 fn over_the_bound_a_queue_takes_a_little_and_nothing_large() {
     let budgets = Budgets::new(4_000_000, Weights::EVEN);
     let [reader, writer, other] = ["x", "y", "z"].map(|name| budgets.of(Some(&owner("a", name))));

@@ -5,7 +5,7 @@
 //! as it may have devices: so it can register no more different ids than that in this time.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 use cuttlebone_proto::DeviceId;
@@ -24,7 +24,7 @@ const NOT_WITHIN: Duration = Duration::from_secs(1);
 
 /// So many ids are remembered of all principals: then one is forgotten early with each that comes, for whoever makes tokens can make as
 /// many principals as it likes.
-const MOST_OF_ALL: usize = 128 * 1024;
+const MOST_OF_ALL: usize = 32 * 1024;
 
 /// The registrations of each principal.
 #[derive(Debug)]
@@ -35,13 +35,15 @@ pub(crate) struct Registrations {
     burst: u32,
     /// Ids that are remembered of one principal.
     most_ids: usize,
+    /// Nobody else knows its key, and so nobody finds two that have the same.
+    hash: RandomState,
     table: Mutex<Table>,
 }
 
 #[derive(Debug, Default)]
 struct Table {
-    /// When the rate of an id is whole again.
-    of: HashMap<Arc<str>, HashMap<DeviceId, Instant>>,
+    /// When the rate of an id is whole again, by hashes of the account and of the id: both can be long.
+    of: HashMap<u64, HashMap<u64, Instant>>,
     /// How many ids there are of all.
     ids: usize,
     /// How many were left when they were looked through last, and when that was.
@@ -55,6 +57,7 @@ impl Registrations {
             step: MINUTE.checked_div(settings.registrations).unwrap_or_default(),
             burst: settings.registrations_burst,
             most_ids: settings.devices,
+            hash: RandomState::new(),
             table: Mutex::default(),
         }
     }
@@ -64,19 +67,17 @@ impl Registrations {
         if self.step.is_zero() {
             return true;
         }
+        let (account, id) = (self.hash.hash_one(account), self.hash.hash_one(device_id));
         let now = clock::now();
         let mut table = self.table.lock();
         table.make_room(account, now);
         let Table { of, ids: of_all, .. } = &mut *table;
-        let ids = match of.get_mut(account) {
-            Some(ids) => ids,
-            None => of.entry(account.into()).or_default(),
-        };
-        let whole = ids.get(device_id).map_or(now, |whole| now.max(*whole)) + self.step;
+        let ids = of.entry(account).or_default();
+        let whole = ids.get(&id).map_or(now, |whole| now.max(*whole)) + self.step;
         if whole > now + self.step * self.burst {
             return false;
         }
-        if ids.len() >= self.most_ids && !ids.contains_key(device_id) {
+        if ids.len() >= self.most_ids && !ids.contains_key(&id) {
             *of_all -= ids.len();
             ids.retain(|_, whole| *whole > now);
             *of_all += ids.len();
@@ -84,7 +85,7 @@ impl Registrations {
                 return false;
             }
         }
-        if ids.insert(device_id.clone(), whole).is_none() {
+        if ids.insert(id, whole).is_none() {
             *of_all += 1;
         }
         true
@@ -93,7 +94,7 @@ impl Registrations {
 
 impl Table {
     /// For one id more.
-    fn make_room(&mut self, account: &str, now: Instant) {
+    fn make_room(&mut self, account: u64, now: Instant) {
         let is_time = self.looked.is_none_or(|looked| now - looked >= NOT_WITHIN);
         if self.ids >= (2 * self.left).clamp(LOOKED_THROUGH, MOST_OF_ALL) && is_time {
             self.looked = Some(now);
@@ -106,7 +107,7 @@ impl Table {
             self.left = self.ids;
         }
         if self.ids >= MOST_OF_ALL
-            && let Some(one) = self.of.keys().find(|one| ***one != *account).cloned()
+            && let Some(one) = self.of.keys().copied().find(|one| *one != account)
         {
             self.ids -= self.of.remove(&one).map_or(0, |ids| ids.len());
         }

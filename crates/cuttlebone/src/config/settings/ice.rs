@@ -94,18 +94,18 @@ fn of_file(key: &str, path: &Path, check: &mut Check<'_>) -> Vec<TurnSecret> {
             return vec![stand_in()];
         }
     };
-    let mut secrets = Vec::new();
-    for (line, secret) in text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
-        secrets.push(TurnSecret::new(secret).unwrap_or_else(|fault| {
-            check.fault_in_file(path, line + 1, fault.to_string());
+    let mut found = Vec::new();
+    for (line, secret) in secrets::lines(&text) {
+        found.push(TurnSecret::new(secret).unwrap_or_else(|fault| {
+            check.fault_in_file(path, line, fault.to_string());
             stand_in()
         }));
     }
-    if secrets.is_empty() {
+    if found.is_empty() {
         check.fault(key, format!("{} has no secret in it", path.display()));
-        secrets.push(stand_in());
+        found.push(stand_in());
     }
-    secrets
+    found
 }
 
 /// For a secret that is a fault: nothing is served with it.

@@ -37,6 +37,17 @@ pub(super) fn read(key: &str, secret: Option<&str>, file: Option<&str>, check: &
     }
 }
 
+/// The secrets of a file that has one a line, with the numbers of their lines. What begins with `#` is a comment.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let is_one = |line: &str| !line.trim().is_empty() && !is_comment(line);
+    (1..).zip(text.lines()).filter(move |(_, line)| is_one(line))
+}
+
+fn is_comment(line: &str) -> bool {
+    line.trim_start_matches('\u{feff}').trim_start().starts_with('#')
+}
+
 /// `clients.resume_key`; an empty text is none.
 pub(super) fn resume_key(raw: &RawClients, check: &mut Check<'_>) -> Option<ResumeKey> {
     let given = |text| Some(text).filter(|text: &&str| !text.is_empty());
@@ -52,7 +63,7 @@ pub(super) fn key<T>(named: &str, secret: &str, new: impl Fn(&[u8]) -> Option<T>
     let key = new(secret.as_bytes());
     if key.is_none() {
         check.fault(named, format!("needs at least 32 bytes, {made}"));
-    } else if is_sample_secret(secret.as_bytes()) || secret.starts_with('#') {
+    } else if is_sample_secret(secret.as_bytes()) || is_comment(secret) {
         check.fault(named, format!("can be guessed: make one of your own, {made}"));
         return None;
     }

@@ -255,6 +255,7 @@ fn a_secret_is_long_and_of_nobody_else_and_never_shown() {
         ("sample", "CANARY-secret-secret-secret-secret", ""),
         ("hs512", SECRET, "algorithm = \"HS512\""),
         ("out", &format!("# {SECRET}\n"), ""),
+        ("mark", &format!("\u{feff} \t# {SECRET}\n"), ""),
         ("set", "{\"keys\":[{\"kty\":\"oct\",\"k\":\"CANARY7f3kQ9zX2mV5bN8cR1tY4uW\"}]}", ""),
     ] {
         let text = faults(&file(&Temporary::new(name, secret), more));
@@ -363,6 +364,9 @@ fn certificates_of_clients_are_checked_and_know_their_line() {
     let bad = "[[access.certificate]]\ndns = \"a\"\nroles = \"device\"\ndevices = \"{*}\"\n";
     let text = load(&format!("{bad}{tls}"), &home, Vec::new()).expect_err("faults").to_string();
     assert!(text.contains("access.certificate[0].devices: {*} in devices needs") && text.contains("line 4)"), "{text}");
+    let bad = "[[access.certificate]]\nuri = \"spiffe://Lab/*\"\nroles = \"observer\"\n";
+    let text = load(&format!("{bad}{tls}"), &home, Vec::new()).expect_err("faults").to_string();
+    assert!(text.contains("access.certificate[0].uri: names of hosts") && text.contains("line 2)"), "{text}");
     let tls = "[tls]\nmode = \"self-signed\"\nclient_auth = \"optional\"\nclient_ca_file = \"Cargo.toml\"\n";
     let text = load(&format!("{rule}{tls}"), &home, Vec::new()).expect_err("faults").to_string();
     assert!(text.contains("tls.client_ca_file: ") && text.contains("Cargo.toml has no certificate"), "{text}");

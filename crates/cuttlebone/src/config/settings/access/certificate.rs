@@ -123,7 +123,13 @@ fn name(key: &str, raw: &RawCertificate, check: &mut Check<'_>) -> Option<(NameK
         check.fault(key, "needs one of dns, uri, email and common_name");
         return None;
     };
-    let pattern = kind.spelled(name).parse().map_err(|fault| check.fault(&format!("{key}.{kind}"), format!("{fault}")));
+    let name = if kind == NameKind::Dns { kind.spelled(name) } else { name.clone() };
+    if !kind.is_spelled(&name) {
+        let text =
+            "names of hosts, and whatever may be one, are written in small letters here, and without a dot at the end";
+        check.fault(&format!("{key}.{kind}"), text);
+    }
+    let pattern = name.parse().map_err(|fault| check.fault(&format!("{key}.{kind}"), format!("{fault}")));
     Some((kind, pattern.ok()?))
 }
 

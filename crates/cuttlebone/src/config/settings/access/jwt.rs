@@ -8,6 +8,7 @@ use cuttlebone_access::{Algorithm, IssuerFault, IssuerSettings, Jwt, JwtFault, K
 use super::super::super::raw::{RawJwt, RawTexts};
 use super::super::check::Check;
 use super::super::oidc::{patterns, role_names};
+use super::super::secrets::lines;
 use crate::files::{self, Others};
 
 /// The key of the list.
@@ -173,7 +174,7 @@ fn is_json(text: &str) -> bool {
 
 /// One secret a line: more than one while it is being changed. Lines that begin with `#` are none.
 fn secrets(text: &str, algorithm: Algorithm) -> Result<KeySet, KeyFault> {
-    let mut lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let mut lines = lines(text).map(|(_, line)| line);
     let first = KeySet::from_secret(lines.next().unwrap_or_default().as_bytes(), algorithm)?;
     lines.try_fold(first, |keys, line| keys.and(KeySet::from_secret(line.as_bytes(), algorithm)?))
 }
