@@ -9,7 +9,7 @@ use crate::certificates::{CertificateTrust, Certificates, Chain};
 use crate::denied::Denied;
 use crate::jwt::{Jwt, Keys, WantedKey};
 use crate::principal::{Origin, Principal};
-use crate::recent::Recent;
+use crate::recent::{Recent, Weighs};
 use crate::revoked::Revoked;
 use crate::session::{self, NewSession, SessionKey, Sessions};
 use crate::static_tokens::{StaticTokens, is_shaped};
@@ -71,6 +71,18 @@ pub struct Access {
 struct Verified {
     outcome: Result<Arc<Principal>, Denied>,
     good: Range<u64>,
+}
+
+impl Weighs for Verified {
+    fn bytes(&self) -> usize {
+        self.outcome.as_ref().map_or(0, |principal| principal.bytes())
+    }
+}
+
+impl Weighs for Vouched {
+    fn bytes(&self) -> usize {
+        0
+    }
 }
 
 /// Whether a certificate is good during this time.
@@ -242,6 +254,13 @@ impl Access {
     #[must_use]
     pub fn wanted_key(&self, token: &Token) -> Option<WantedKey> {
         self.settings.jwt.as_ref()?.wanted_key(token.as_str())
+    }
+
+    /// Forgets what was found out of tokens and certificates: there is little memory.
+    pub fn forget(&self) {
+        self.verified.clear();
+        self.recognised.clear();
+        self.vouched.clear();
     }
 
     /// How many signed tokens and certificates are remembered, and how many were forgotten to make room.

@@ -64,6 +64,12 @@ pub(crate) struct Signed {
     until: u64,
 }
 
+impl Signed {
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.id.as_ref().map_or(0, String::len)
+    }
+}
+
 /// All that is read of a token to find the keys that it is verified with.
 #[derive(Deserialize)]
 struct Unverified {

@@ -47,7 +47,7 @@ pub use line_fault::{LineFault, TokenFault};
 pub use pattern::{InvalidPattern, Pattern, Patterns};
 pub use prefix::{InvalidPrefix, Prefix};
 pub use principal::Principal;
-pub use recent::{Recent, TokenHash};
+pub use recent::{Recent, TokenHash, Weighs};
 pub use revoked::Revoked;
 pub use role::{Role, Roles, UnknownRole};
 pub use session::{NewSession, SessionKey, Sessions};

@@ -100,6 +100,11 @@ impl fmt::Debug for Pattern {
 }
 
 impl Patterns {
+    /// Bytes of all.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.iter().map(|pattern| size_of::<Pattern>() + pattern.0.len()).sum()
+    }
+
     /// The patterns in `texts`.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use crate::hook::{HookAnswer, Standing};
 use crate::jwt::Signed;
 use crate::pattern::Patterns;
 use crate::prefix::Prefix;
+use crate::recent::Weighs;
 use crate::role::{Role, Roles};
 use crate::session::SessionPrint;
 use crate::tenant::Tenant;
@@ -45,6 +46,11 @@ pub(crate) struct Grant {
 }
 
 impl Grant {
+    /// What its texts take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.devices.bytes() + self.prefix.as_ref().map_or(0, |prefix| prefix.as_str().len())
+    }
+
     fn is_same_but_for_its_end(&self, other: &Self) -> bool {
         let Self { roles, devices, tenant, all_tenants, prefix, max_clients, expires_at: _ } = self;
         (roles, devices, tenant) == (&other.roles, &other.devices, &other.tenant)
@@ -67,6 +73,14 @@ pub(crate) enum Origin {
     Hook(Arc<Standing>),
     /// The hash of a certificate. What a peer sends along may be something else each time: it stays with its connection.
     Certificate([u8; 32]),
+}
+
+impl Weighs for Principal {
+    fn bytes(&self) -> usize {
+        let origin = if let Origin::Signed(signed) = &self.origin { signed.bytes() } else { 0 };
+        let texts = self.identity.len() + self.shown.as_ref().map_or(0, |shown| shown.len());
+        size_of::<Self>() + texts + origin + self.grant.bytes()
+    }
 }
 
 impl Principal {

@@ -9,7 +9,16 @@ use parking_lot::Mutex;
 /// The SHA-256 of a token: what stands for it where the token itself is not needed.
 pub type TokenHash = [u8; 32];
 
-/// A bounded number of values, each for one token.
+/// What may be remembered takes so many bytes, about, beside its place in the table.
+pub trait Weighs {
+    /// Bytes.
+    fn bytes(&self) -> usize;
+}
+
+/// What is kept takes no more than so many bytes each, taken all together.
+const BYTES_EACH: usize = 1024;
+
+/// A bounded number of values, each for one token, and a KiB for each of them.
 ///
 /// Two generations: what is used moves to the young one, and when that is full the old one is forgotten. So what is used
 /// stays, and nothing is ever searched.
@@ -24,13 +33,15 @@ pub struct Recent<V> {
 struct Generations<V> {
     young: HashMap<TokenHash, V>,
     old: HashMap<TokenHash, V>,
+    /// What the young ones take, no less than they do.
+    bytes: usize,
 }
 
-impl<V: Clone> Recent<V> {
+impl<V: Clone + Weighs> Recent<V> {
     /// Keeps at most `most`, and at least two.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        let generations = Generations { young: HashMap::new(), old: HashMap::new() };
+        let generations = Generations { young: HashMap::new(), old: HashMap::new(), bytes: 0 };
         Self { most, generations: Mutex::new(generations), forgotten: AtomicU64::new(0) }
     }
 
@@ -56,6 +67,12 @@ impl<V: Clone> Recent<V> {
         generations.old.remove(hash);
     }
 
+    /// Forgets everything.
+    pub fn clear(&self) {
+        let mut generations = self.generations.lock();
+        *generations = Generations { young: HashMap::new(), old: HashMap::new(), bytes: 0 };
+    }
+
     /// How many are kept.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -77,11 +94,14 @@ impl<V: Clone> Recent<V> {
 
     fn put(&self, generations: &mut Generations<V>, hash: TokenHash, value: V) {
         generations.old.remove(&hash);
-        let is_full = generations.young.len() >= (self.most / 2).max(1);
-        if is_full && !generations.young.contains_key(&hash) {
+        let most = (self.most / 2).max(1);
+        let is_full = generations.young.len() >= most && !generations.young.contains_key(&hash);
+        if is_full || generations.bytes + value.bytes() > most.saturating_mul(BYTES_EACH) {
             let forgotten = mem::replace(&mut generations.old, mem::take(&mut generations.young));
+            generations.bytes = 0;
             self.forgotten.fetch_add(forgotten.len() as u64, Ordering::Relaxed);
         }
+        generations.bytes += value.bytes();
         generations.young.insert(hash, value);
     }
 }
@@ -89,6 +109,12 @@ impl<V: Clone> Recent<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Weighs for usize {
+        fn bytes(&self) -> usize {
+            *self
+        }
+    }
 
     fn hash(of: usize) -> TokenHash {
         crate::digest::sha256(&[&of.to_be_bytes()])
@@ -116,5 +142,17 @@ mod tests {
         assert_eq!((recent.find(&hash(1)), recent.len()), (Some(2), 3));
         recent.forget(&hash(1));
         assert_eq!((recent.find(&hash(1)), recent.len()), (None, 2));
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_in_bytes_too() {
+        let recent = Recent::new(100);
+        for of in 0..300 {
+            recent.keep(hash(of), 10 * BYTES_EACH);
+            assert!(recent.len() <= 10 && recent.find(&hash(of)).is_some(), "{of}");
+        }
+        assert_eq!(recent.forgotten() + recent.len() as u64, 300);
+        recent.clear();
+        assert!(recent.is_empty());
     }
 }

@@ -136,6 +136,13 @@ impl Device {
         }
     }
 
+    /// Lays together what has lain for long in the queues of the device and its clients.
+    pub(crate) fn gather(&self) {
+        self.mailbox.gather();
+        let mailboxes: Vec<_> = self.state.lock().clients.values().map(|client| Arc::clone(&client.mailbox)).collect();
+        mailboxes.iter().for_each(|mailbox| mailbox.gather());
+    }
+
     /// Whether a client of anybody else than `identity` is here. One of an earlier process, which is expected, may be anybody's.
     pub(crate) fn has_others(&self, identity: &str) -> bool {
         self.state.lock().clients.values().any(|client| client.expected.is_none() && !client.is_of(identity))

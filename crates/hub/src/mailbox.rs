@@ -16,6 +16,7 @@
 mod budget;
 mod charge;
 mod entry;
+mod gather;
 mod held;
 mod history;
 mod inbox;
@@ -40,8 +41,8 @@ use room::Waiter;
 use sender::Taken;
 pub(crate) use sender::{SendPermit, Sender};
 
-/// What an entry takes beside its text.
-const ENTRY_BYTES: usize = 64;
+/// What an entry takes beside its text, with what is known here of who sent it, who may have left.
+const ENTRY_BYTES: usize = 256;
 
 /// The queue in front of one peer.
 #[derive(Debug)]

@@ -267,6 +267,12 @@ impl Registry {
         self.shared.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 
+    /// There is little memory: lays together what has lain for long in queues, or small texts hold much that is free. Takes a while
+    /// where much is queued, and holds up one queue at a time.
+    pub fn gather(&self) {
+        self.devices().iter().for_each(|device| device.gather());
+    }
+
     fn devices(&self) -> Vec<Arc<Device>> {
         let mut devices = Vec::new();
         for shard in &self.shared.shards {

@@ -2,24 +2,30 @@
 //!
 //! Once a second the memory of this process is compared with what it may have. Above one share of that no new connection is
 //! taken; above another, the clients that came last of those that wait for a device are let go as well: they have the least
-//! to lose. Nothing that is attached is touched.
+//! to lose. Nothing that is attached is touched. A little below the first share, and as long as it stays so, memory is won back:
+//! what is only remembered is forgotten, and what lies scattered is laid together.
 
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cuttlebone_hub::{Budget, Budgets, Owner, Registry};
+use cuttlebone_hub::{Budget, Budgets, Owner};
 use cuttlebone_transport::ws::Assembly;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
-use crate::metrics::Metrics;
+use crate::app::App;
+use crate::clock;
 use crate::metrics::process::resident_bytes;
 use crate::settings::MemorySettings;
 
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+
+/// From this part of the share on at which new connections are refused, memory is won back, and how often.
+const WIN_BACK_TENTHS: u64 = 9;
+const WIN_BACK_EVERY: Duration = Duration::from_secs(10);
 
 /// The part of what all unfinished messages may come to that has to be free for one more.
 const LEAST_PART: usize = 128;
@@ -50,29 +56,18 @@ pub(crate) struct Watch {
     limit: u64,
     settings: MemorySettings,
     admission: Arc<Admission>,
-    registry: Arc<Registry>,
-    metrics: Arc<Metrics>,
+    app: Arc<App>,
     pressure: Pressure,
+    won_back: Option<Instant>,
 }
 
 impl Watch {
     /// Nothing if no limit is wanted or known.
-    pub(crate) fn new(
-        settings: MemorySettings,
-        admission: &Arc<Admission>,
-        registry: &Arc<Registry>,
-        metrics: &Arc<Metrics>,
-    ) -> Option<Self> {
+    pub(crate) fn new(settings: MemorySettings, admission: &Arc<Admission>, app: &Arc<App>) -> Option<Self> {
         let limit = limit(settings)?;
-        metrics.set_memory_limit(limit);
-        Some(Self {
-            limit,
-            settings,
-            admission: Arc::clone(admission),
-            registry: Arc::clone(registry),
-            metrics: Arc::clone(metrics),
-            pressure: Pressure::None,
-        })
+        app.metrics.set_memory_limit(limit);
+        let (admission, app) = (Arc::clone(admission), Arc::clone(app));
+        Some(Self { limit, settings, admission, app, pressure: Pressure::None, won_back: None })
     }
 
     /// Watches until `stop`.
@@ -83,8 +78,33 @@ impl Watch {
         while stop.run_until_cancelled(tick.tick()).await.is_some() {
             if let Some(resident) = resident_bytes() {
                 self.on_sample(resident);
+                if self.is_to_win_back(resident) {
+                    self.win_back().await;
+                }
             }
         }
+    }
+
+    fn is_to_win_back(&mut self, resident: u64) -> bool {
+        let now = clock::now();
+        let is_time = self.won_back.is_none_or(|before| now - before >= WIN_BACK_EVERY);
+        let is_high = resident >= self.share(self.settings.refuse_percent) / 10 * WIN_BACK_TENTHS;
+        if is_high && is_time {
+            self.won_back = Some(now);
+        }
+        is_high && is_time
+    }
+
+    async fn win_back(&self) {
+        let Self { app, .. } = self;
+        app.gate.access().forget();
+        app.registrations.forget();
+        app.leasing.forget();
+        let registry = Arc::clone(&app.registry);
+        // Copies all that is queued: not beside the connections of this thread.
+        let gathered = tokio::task::spawn_blocking(move || registry.gather()).await;
+        app.metrics.won_back();
+        tracing::info!(is_gathered = gathered.is_ok(), "memory was won back: what was only remembered is forgotten");
     }
 
     fn on_sample(&mut self, resident: u64) {
@@ -101,20 +121,23 @@ impl Watch {
         }
         if pressure == Pressure::LetGo {
             // Half of them each second, so that those who remain have a chance.
-            let waiting = self.registry.counts().waiting;
-            self.metrics.let_go(self.registry.let_waiting_go(waiting.div_ceil(2)));
+            let waiting = self.app.registry.counts().waiting;
+            self.app.metrics.let_go(self.app.registry.let_waiting_go(waiting.div_ceil(2)));
         }
     }
 
     fn pressure(&self, resident: u64) -> Pressure {
-        let share = |percent: u8| self.limit / 100 * u64::from(percent);
-        if resident >= share(self.settings.let_go_percent) {
+        if resident >= self.share(self.settings.let_go_percent) {
             Pressure::LetGo
-        } else if resident >= share(self.settings.refuse_percent) {
+        } else if resident >= self.share(self.settings.refuse_percent) {
             Pressure::Refuse
         } else {
             Pressure::None
         }
+    }
+
+    fn share(&self, percent: u8) -> u64 {
+        self.limit / 100 * u64::from(percent)
     }
 }
 
@@ -219,10 +242,10 @@ fn machine_memory() -> u64 {
 #[cfg(test)]
 mod tests {
     use cuttlebone_hub::{Realm, Weights};
+    use cuttlebone_proto::DeviceId;
 
     use super::*;
     use crate::admission::Bounds;
-    use crate::app::App;
     use crate::metrics::Refusal;
     use crate::settings::Settings;
     use std::net::{IpAddr, Ipv4Addr};
@@ -282,7 +305,7 @@ mod tests {
 
     fn watch(app: &Arc<App>, admission: &Arc<Admission>) -> Watch {
         let settings = MemorySettings { limit: Some(100 * MIB), ..MemorySettings::default() };
-        Watch::new(settings, admission, &app.registry, &app.metrics).expect("a limit")
+        Watch::new(settings, admission, app).expect("a limit")
     }
 
     #[test]
@@ -298,10 +321,27 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn memory_is_won_back_below_the_first_share_and_not_all_the_time() {
+        let app = App::for_test(Settings::default());
+        let mut watch = watch(&app, &Admission::new(Bounds::of(10, None)));
+        let device = DeviceId::new("d").expect("an id");
+        assert!(app.registrations.try_take("somebody", &device));
+        for (resident, seconds, wanted) in
+            [(76, 0, false), (77, 0, true), (99, 9, false), (77, 1, true), (76, 60, false)]
+        {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            assert_eq!(watch.is_to_win_back(resident * MIB), wanted, "{resident} %");
+        }
+        assert_eq!(app.registrations.known(), 1);
+        watch.win_back().await;
+        assert_eq!(app.registrations.known(), 0, "its time was over");
+    }
+
     #[test]
     fn a_limit_of_0_is_none() {
         let app = App::for_test(Settings::default());
         let settings = MemorySettings { limit: Some(0), ..MemorySettings::default() };
-        assert!(Watch::new(settings, &Admission::new(Bounds::of(1, None)), &app.registry, &app.metrics).is_none());
+        assert!(Watch::new(settings, &Admission::new(Bounds::of(1, None)), &app).is_none());
     }
 }

@@ -60,6 +60,7 @@ pub(crate) struct Metrics {
     paused_clients: Gauge,
     memory_limit: Gauge,
     let_go: Counter,
+    won_back: Counter,
     slowed_failures: Counter,
     slowed_connects: Counter,
     logins: PerLabel<LoginOutcome, Counter>,
@@ -139,12 +140,11 @@ impl Metrics {
             memory_limit,
             slowed_failures: declare
                 .one("slowed_failures", "Answers to those who were not recognised that had to wait"),
-            slowed_connects: declare.one(
-                "slowed_connects",
-                "Connects that had to wait because many of the same asker had led to no device",
-            ),
+            slowed_connects: declare
+                .one("slowed_connects", "Connects that had to wait, for many of the same asker led to no device"),
             logins: declare.each("logins", "What came of signing in at the provider"),
             let_go: declare.one("let_go_clients", "Clients that waited and were let go for want of memory"),
+            won_back: declare.one("memory_won_back", "Times that little memory was left and some was won back"),
             failed_addresses: declare
                 .one("failed_addresses", "Addresses whose failures to be recognised are remembered"),
             forgotten_addresses: declare
@@ -250,6 +250,11 @@ impl Metrics {
     /// What unfinished messages may come to, in bytes.
     pub(crate) fn set_assembling(&self, bytes: usize) {
         set(&self.assembling_bytes, bytes);
+    }
+
+    /// Memory was won back.
+    pub(crate) fn won_back(&self) {
+        self.won_back.inc();
     }
 
     /// So many clients that waited were let go.

@@ -302,7 +302,7 @@ impl Server {
         let stopped = (tasks.stopping.clone().drop_guard(), AbortOnDrop(Arc::clone(&tasks)));
         let metrics_stopped = metrics.as_ref().map(|door| AbortOnDrop(Arc::clone(&door.tasks)));
         let services = Services::new(&app.metrics);
-        let watch = Watch::new(app.settings.memory, &public.admission, &app.registry, &app.metrics);
+        let watch = Watch::new(app.settings.memory, &public.admission, &app);
         let starts = Entry::new(Event::Start).serving(local_addr, tls.is_some(), app.settings.access.anonymous);
         app.audit.note(&starts);
         let mut accepting = vec![services.spawn(accept::run(public, tasks.stopping.clone()))];

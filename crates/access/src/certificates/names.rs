@@ -45,22 +45,20 @@ impl NameKind {
         }
     }
 
-    /// The one spelling of a name that has several: a host is in lower case and has no dot at its end, the scheme of a URI is in
-    /// lower case.
+    /// The one spelling of a name that has several: a host is in lower case and has no dot at its end, the scheme of a URI that has
+    /// a host is in lower case.
     #[must_use]
     pub fn spelled(self, name: &str) -> String {
-        let host = |host: &str| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-        let somebody_at =
-            |name: &str| name.rsplit_once('@').map_or_else(|| host(name), |(of, at)| format!("{of}@{}", host(at)));
         match self {
             Self::Dns => host(name),
-            Self::Email => somebody_at(name),
-            Self::Uri => {
-                let Some((scheme, rest)) = name.split_once("://") else { return name.to_owned() };
-                let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-                let (authority, path) = rest.split_at(end);
-                format!("{}://{}{path}", scheme.to_ascii_lowercase(), somebody_at(authority))
-            }
+            Self::Email => at_host(name),
+            Self::Uri => scheme(name).map_or_else(
+                || name.to_owned(),
+                |(scheme, rest)| {
+                    let (authority, path) = rest.split_at(end_of_authority(rest));
+                    format!("{}://{}{path}", scheme.to_ascii_lowercase(), at_host(authority))
+                },
+            ),
             Self::CommonName => name.to_owned(),
         }
     }
@@ -69,20 +67,46 @@ impl NameKind {
     #[must_use]
     pub fn is_spelled(self, pattern: &str) -> bool {
         let star = pattern.find('*');
-        let host = match self {
-            Self::Dns => 0..pattern.len(),
+        let may_be_host = match self {
+            Self::Dns => pattern,
             // What a * stands for may have the @ in it.
-            Self::Email => pattern.rfind('@').or(star).unwrap_or(0)..pattern.len(),
-            Self::Uri => match (pattern.find("://"), star) {
-                (Some(at), _) => 0..pattern[at + 3..].find(['/', '?', '#']).map_or(pattern.len(), |end| at + 3 + end),
-                (None, Some(star)) => star..pattern.len(),
-                (None, None) => 0..0,
+            Self::Email => &pattern[pattern.rfind('@').or(star).unwrap_or(0)..],
+            Self::Uri => match (scheme(pattern), star) {
+                (Some((scheme, rest)), _) => &pattern[..scheme.len() + 3 + end_of_authority(rest)],
+                (None, Some(star)) => &pattern[star..],
+                (None, None) => "",
             },
-            Self::CommonName => 0..0,
+            Self::CommonName => "",
         };
-        let host = &pattern[host];
-        !host.ends_with('.') && !host.contains(|char: char| char.is_ascii_uppercase())
+        let is_capital = |char: char| char.is_ascii_uppercase();
+        !may_be_host.ends_with('.') && !may_be_host.contains(".:") && !may_be_host.contains(is_capital)
     }
+}
+
+/// The scheme of a URI that has a host, and what follows `://`.
+fn scheme(uri: &str) -> Option<(&str, &str)> {
+    let is_scheme = |scheme: &str| {
+        let mut chars = scheme.chars();
+        let is_one = |char: char| char.is_ascii_alphanumeric() || matches!(char, '+' | '-' | '.');
+        chars.next().is_some_and(|first| first.is_ascii_alphabetic()) && chars.all(is_one)
+    };
+    uri.split_once("://").filter(|(scheme, _)| is_scheme(scheme))
+}
+
+fn end_of_authority(rest: &str) -> usize {
+    rest.find(['/', '?', '#']).unwrap_or(rest.len())
+}
+
+/// A host, be it with somebody before it.
+fn at_host(name: &str) -> String {
+    name.rsplit_once('@').map_or_else(|| host(name), |(of, at)| format!("{of}@{}", host(at)))
+}
+
+/// A host, be it with a port.
+fn host(name: &str) -> String {
+    let is_port = |port: &str| port.chars().all(|char| char.is_ascii_digit());
+    let (host, port) = name.rfind(':').filter(|at| is_port(&name[at + 1..])).map_or((name, ""), |at| name.split_at(at));
+    format!("{}{port}", host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase())
 }
 
 impl FromStr for NameKind {
@@ -168,7 +192,9 @@ mod tests {
             (NameKind::Uri, "SPIFFE://Lab.example/Eve", "spiffe://lab.example/Eve"),
             (NameKind::Uri, "https://Eve@Lab.example?Q", "https://Eve@lab.example?Q"),
             (NameKind::Uri, "spiffe://Lab.example", "spiffe://lab.example"),
+            (NameKind::Uri, "spiffe://Lab.:443/x", "spiffe://lab:443/x"),
             (NameKind::Uri, "urn:Eve", "urn:Eve"),
+            (NameKind::Uri, "urn:Lab:eve://X", "urn:Lab:eve://X"),
             (NameKind::CommonName, "Eve.", "Eve."),
         ] {
             assert_eq!(kind.spelled(name), spelled);
@@ -187,6 +213,7 @@ mod tests {
             (NameKind::Uri, "spiffe://*.lab/Ops", "spiffe://lab*Ops"),
             (NameKind::Uri, "urn:Eve", "*//Lab.example/*"),
             (NameKind::Uri, "*", "spiffe://lab./x"),
+            (NameKind::Uri, "urn:Lab:*", "spiffe://lab.:443/x"),
             (NameKind::CommonName, "Eve.", "Eve."),
         ] {
             assert!(kind.is_spelled(good), "{good}");

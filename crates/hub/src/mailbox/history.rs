@@ -9,9 +9,9 @@ use crate::settings::Bound;
 /// The last forwards that a client was sent, bounded in frames and bytes.
 #[derive(Debug)]
 pub(super) struct History {
-    kept: VecDeque<Arc<str>>,
+    pub(super) kept: VecDeque<Arc<str>>,
     /// The server's own that it must have had, and of which it is not known whether it has.
-    reports: VecDeque<String>,
+    pub(super) reports: VecDeque<String>,
     /// Of both.
     bytes: usize,
     bound: Bound,

@@ -6,13 +6,10 @@ use std::sync::Arc;
 
 use cuttlebone_proto::ClientId;
 
-use super::Budget;
 use super::charge::Charge;
+use super::{Budget, ENTRY_BYTES};
 use crate::settings::Bound;
 use crate::sync::{AtomicU32, AtomicUsize, Mutex, Ordering};
-
-/// What a message that counts takes beside its text: its entry, and what is known here of who sent it, who may have left.
-const BESIDE: usize = 256;
 
 /// What one client has in its device's mailbox, and has had taken.
 #[derive(Debug)]
@@ -98,12 +95,12 @@ impl Sender {
     pub(super) fn may_hold(&self, len: usize, reader: &Arc<Budget>) -> bool {
         let mut charge = self.charge.lock();
         charge.read_by(reader);
-        charge.may_hold(self.held() + len + BESIDE)
+        charge.may_hold(self.held() + len + ENTRY_BYTES)
     }
 
     /// A message of so many bytes waits for room, or none does (0).
     pub(super) fn wait_with(&self, len: usize, reader: &Arc<Budget>) {
-        let waits = if len > 0 { len + BESIDE } else { 0 };
+        let waits = if len > 0 { len + ENTRY_BYTES } else { 0 };
         if self.waiting.swap(waits, Ordering::Relaxed) != waits {
             self.tell(reader);
         }
@@ -117,7 +114,7 @@ impl Sender {
 
     /// It is one that counted. Gives how much less counts.
     pub(super) fn free_counted(&self, len: usize, reader: &Arc<Budget>) -> usize {
-        self.counting.fetch_sub(len + BESIDE, Ordering::Relaxed);
+        self.counting.fetch_sub(len + ENTRY_BYTES, Ordering::Relaxed);
         self.tell(reader)
     }
 
@@ -174,7 +171,7 @@ impl SendPermit {
         self.sender.frames.fetch_add(1, Ordering::Relaxed);
         self.sender.bytes.fetch_add(len, Ordering::Relaxed);
         if let Some(reader) = counts_for {
-            self.sender.counting.fetch_add(len + BESIDE, Ordering::Relaxed);
+            self.sender.counting.fetch_add(len + ENTRY_BYTES, Ordering::Relaxed);
             self.sender.tell(reader);
         }
         self.count();

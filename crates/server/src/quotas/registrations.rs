@@ -62,6 +62,16 @@ impl Registrations {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn known(&self) -> usize {
+        self.table.lock().of.len()
+    }
+
+    /// There is little memory: forgets what is over.
+    pub(crate) fn forget(&self) {
+        self.table.lock().look_through(clock::now());
+    }
+
     /// Whether the principal may register the id once more now; if so, it has.
     pub(crate) fn try_take(&self, account: &str, device_id: &DeviceId) -> bool {
         if self.step.is_zero() {
@@ -93,18 +103,23 @@ impl Registrations {
 }
 
 impl Table {
+    /// Forgets those whose rates are whole.
+    fn look_through(&mut self, now: Instant) {
+        self.looked = Some(now);
+        self.of.retain(|_, ids| {
+            ids.retain(|_, whole| *whole > now);
+            !ids.is_empty()
+        });
+        self.of.shrink_to(2 * self.of.len());
+        self.ids = self.of.values().map(HashMap::len).sum();
+        self.left = self.ids;
+    }
+
     /// For one id more.
     fn make_room(&mut self, account: u64, now: Instant) {
         let is_time = self.looked.is_none_or(|looked| now - looked >= NOT_WITHIN);
         if self.ids >= (2 * self.left).clamp(LOOKED_THROUGH, MOST_OF_ALL) && is_time {
-            self.looked = Some(now);
-            self.of.retain(|_, ids| {
-                ids.retain(|_, whole| *whole > now);
-                !ids.is_empty()
-            });
-            self.of.shrink_to(2 * self.of.len());
-            self.ids = self.of.values().map(HashMap::len).sum();
-            self.left = self.ids;
+            self.look_through(now);
         }
         if self.ids >= MOST_OF_ALL
             && let Some(one) = self.of.keys().copied().find(|one| *one != account)

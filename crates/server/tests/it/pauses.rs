@@ -128,7 +128,7 @@ async fn fault_of_a_client_in_a_pause_is_answered_after_its_message() {
 
 #[tokio::test]
 async fn time_in_which_a_client_waits_for_room_is_no_silence() {
-    let idle = Duration::from_millis(600);
+    let idle = Duration::from_millis(1500);
     let mut paused = Paused::new(|settings| {
         settings.timeouts.ping = idle / 3;
         settings.timeouts.idle = idle;

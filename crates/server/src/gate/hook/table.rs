@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use cuttlebone_access::{HookAnswer, Principal, Recent, Standing, Token, TokenHash};
+use cuttlebone_access::{HookAnswer, Principal, Recent, Standing, Token, TokenHash, Weighs};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -72,6 +72,12 @@ impl Running {
 struct Answer {
     outcome: Outcome,
     good_until: Instant,
+}
+
+impl Weighs for Answer {
+    fn bytes(&self) -> usize {
+        if let Outcome::Recognised(principal) = &self.outcome { principal.bytes() } else { 0 }
+    }
 }
 
 /// A token that somebody who may be here came with.
