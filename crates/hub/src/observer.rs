@@ -1,6 +1,6 @@
 //! What the hub reports of itself, for metrics.
 
-use cuttlebone_proto::Reject;
+use cuttlebone_proto::{ClientId, Reject};
 
 /// Which way a payload went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,6 +41,10 @@ pub trait Observer: Send + Sync {
     /// A client asked to go on with its session.
     fn resumed(&self, outcome: ResumeOutcome) {
         let _ = outcome;
+    }
+    /// There was no room to expect a client that a device has kept from an earlier process: it is gone for good.
+    fn not_expected(&self, client_id: ClientId) {
+        let _ = client_id;
     }
     /// A registration took an id over from a connection that did not answer.
     fn taken_over(&self) {}

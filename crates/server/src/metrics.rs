@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cuttlebone_hub::{Counts, Direction, Observer, ResumeOutcome};
-use cuttlebone_proto::{CloseCode, Reject};
+use cuttlebone_proto::{ClientId, CloseCode, Reject};
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -61,6 +61,7 @@ pub(crate) struct Metrics {
     memory_limit: Gauge,
     let_go: Counter,
     won_back: Counter,
+    not_expected: Counter,
     slowed_failures: Counter,
     slowed_connects: Counter,
     logins: PerLabel<LoginOutcome, Counter>,
@@ -138,12 +139,13 @@ impl Metrics {
             paused_clients: declare
                 .one("paused_clients", "Clients that are not read while the queue of their device is full"),
             memory_limit,
-            slowed_failures: declare
-                .one("slowed_failures", "Answers to those who were not recognised that had to wait"),
+            slowed_failures: declare.one("slowed_failures", "Answers to those not recognised that had to wait"),
             slowed_connects: declare
                 .one("slowed_connects", "Connects that had to wait, for many of the same asker led to no device"),
             logins: declare.each("logins", "What came of signing in at the provider"),
             let_go: declare.one("let_go_clients", "Clients that waited and were let go for want of memory"),
+            not_expected: declare
+                .one("clients_not_expected", "Clients of an earlier process that there was no room for"),
             won_back: declare.one("memory_won_back", "Times that little memory was left and some was won back"),
             failed_addresses: declare
                 .one("failed_addresses", "Addresses whose failures to be recognised are remembered"),
@@ -405,6 +407,10 @@ impl Observer for Metrics {
 
     fn returned(&self) {
         self.returns.inc();
+    }
+
+    fn not_expected(&self, _: ClientId) {
+        self.not_expected.inc();
     }
 
     fn resumed(&self, outcome: ResumeOutcome) {

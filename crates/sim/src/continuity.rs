@@ -9,9 +9,13 @@ mod far_device;
 mod line;
 mod viewer;
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cuttlebone_hub::{Bound, Registry, Seat, SeatOptions, Settings, Unobserved};
+use cuttlebone_hub::{Bound, Observer, Registry, Seat, SeatOptions, Settings};
+use cuttlebone_proto::ClientId;
+use parking_lot::Mutex;
 
 use crate::OPTIONS;
 use crate::dice::Dice;
@@ -37,6 +41,8 @@ pub struct Continuity {
     now: Instant,
     now_ms: u64,
     registry: Registry,
+    /// Clients that a server had no room to expect.
+    not_expected: Arc<NotExpected>,
     /// How often the ICE servers have changed.
     configs: u64,
     /// How many servers there have been.
@@ -51,7 +57,8 @@ impl Continuity {
     /// A world where nobody has connected yet.
     #[must_use]
     pub fn new(dice: Dice) -> Self {
-        let registry = server(&dice, 1, 0);
+        let not_expected = Arc::<NotExpected>::default();
+        let registry = server(&dice, (1, 0), &not_expected);
         let mut book = Book::default();
         let viewers = (0..VIEWERS).map(|at| Viewer::new(at % DEVICES, book.begin(at % DEVICES))).collect();
         let devices = (0..DEVICES).map(FarDevice::new).collect();
@@ -60,6 +67,7 @@ impl Continuity {
             now: start(),
             now_ms: 0,
             registry,
+            not_expected,
             configs: 0,
             process: 1,
             lines: Vec::new(),
@@ -194,7 +202,7 @@ impl Continuity {
 
     fn next_server(&mut self) {
         self.process += 1;
-        self.registry = server(&self.dice, self.process, self.now_ms);
+        self.registry = server(&self.dice, (self.process, self.now_ms), &self.not_expected);
     }
 
     fn open(&mut self, owner: Owner) -> usize {
@@ -247,10 +255,20 @@ impl Continuity {
     }
 }
 
-fn server(dice: &Dice, process: u64, started_ms: u64) -> Registry {
+/// Hears of them.
+#[derive(Debug, Default)]
+struct NotExpected(Mutex<HashSet<u64>>);
+
+impl Observer for NotExpected {
+    fn not_expected(&self, client_id: ClientId) {
+        self.0.lock().insert(client_id.value().into());
+    }
+}
+
+fn server(dice: &Dice, (process, started_ms): (u64, u64), observer: &Arc<NotExpected>) -> Registry {
     let ids = SeededIds::new(dice, process);
     let tokens = tokens(process, started_ms).shared();
-    Registry::new(settings(), Box::new(ids), tokens, std::sync::Arc::new(Unobserved))
+    Registry::new(settings(), Box::new(ids), tokens, Arc::clone(observer) as Arc<dyn Observer>)
 }
 
 /// Wide queues, and few messages kept, so that this bound is passed at times. Together they may hold a little only, so that

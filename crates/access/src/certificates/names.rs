@@ -56,6 +56,7 @@ impl NameKind {
                 || name.to_owned(),
                 |(scheme, rest)| {
                     let (authority, path) = rest.split_at(end_of_authority(rest));
+                    let authority = authority.strip_prefix('@').unwrap_or(authority);
                     format!("{}://{}{path}", scheme.to_ascii_lowercase(), at_host(authority))
                 },
             ),
@@ -68,18 +69,21 @@ impl NameKind {
     pub fn is_spelled(self, pattern: &str) -> bool {
         let star = pattern.find('*');
         let may_be_host = match self {
-            Self::Dns => pattern,
+            Self::Dns => [pattern, ""],
             // What a * stands for may have the @ in it.
-            Self::Email => &pattern[pattern.rfind('@').or(star).unwrap_or(0)..],
+            Self::Email => [&pattern[pattern.rfind('@').or(star).unwrap_or(0)..], ""],
             Self::Uri => match (scheme(pattern), star) {
-                (Some((scheme, rest)), _) => &pattern[..scheme.len() + 3 + end_of_authority(rest)],
-                (None, Some(star)) => &pattern[star..],
-                (None, None) => "",
+                (Some((scheme, rest)), _) => [&pattern[..scheme.len() + 3 + end_of_authority(rest)], ""],
+                // What is before the first colon, or the *, may be a scheme.
+                (None, Some(star)) => [&pattern[..pattern.find(':').unwrap_or(star).min(star)], &pattern[star..]],
+                (None, None) => [""; 2],
             },
-            Self::CommonName => "",
+            Self::CommonName => [""; 2],
         };
         let is_capital = |char: char| char.is_ascii_uppercase();
-        !may_be_host.ends_with('.') && !may_be_host.contains(".:") && !may_be_host.contains(is_capital)
+        may_be_host.iter().all(|host| {
+            !host.ends_with(['.', '@']) && !host.contains(".:") && !host.contains("//@") && !host.contains(is_capital)
+        })
     }
 }
 
@@ -106,6 +110,7 @@ fn at_host(name: &str) -> String {
 fn host(name: &str) -> String {
     let is_port = |port: &str| port.chars().all(|char| char.is_ascii_digit());
     let (host, port) = name.rfind(':').filter(|at| is_port(&name[at + 1..])).map_or((name, ""), |at| name.split_at(at));
+    let port = if port == ":" { "" } else { port };
     format!("{}{port}", host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase())
 }
 
@@ -193,6 +198,7 @@ mod tests {
             (NameKind::Uri, "https://Eve@Lab.example?Q", "https://Eve@lab.example?Q"),
             (NameKind::Uri, "spiffe://Lab.example", "spiffe://lab.example"),
             (NameKind::Uri, "spiffe://Lab.:443/x", "spiffe://lab:443/x"),
+            (NameKind::Uri, "spiffe://@Lab:/x", "spiffe://lab/x"),
             (NameKind::Uri, "urn:Eve", "urn:Eve"),
             (NameKind::Uri, "urn:Lab:eve://X", "urn:Lab:eve://X"),
             (NameKind::CommonName, "Eve.", "Eve."),
@@ -214,6 +220,8 @@ mod tests {
             (NameKind::Uri, "urn:Eve", "*//Lab.example/*"),
             (NameKind::Uri, "*", "spiffe://lab./x"),
             (NameKind::Uri, "urn:Lab:*", "spiffe://lab.:443/x"),
+            (NameKind::Uri, "spiffe*", "SPIFFE*"),
+            (NameKind::Uri, "spiffe:*", "SPIFFE:*"),
             (NameKind::CommonName, "Eve.", "Eve."),
         ] {
             assert!(kind.is_spelled(good), "{good}");

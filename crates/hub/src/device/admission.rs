@@ -194,7 +194,12 @@ impl Device {
             return false;
         }
         let reader = self.mailbox.budget();
-        let Some(charge) = Charge::of_all(Arc::clone(&reader), EXPECTED_BYTES) else { return false };
+        let Some(charge) = Charge::of_all(Arc::clone(&reader), EXPECTED_BYTES) else {
+            // The device hears that it is gone, and so it is.
+            state.remember(client_id);
+            shared.observer.not_expected(client_id);
+            return false;
+        };
         let mailbox = Inbox::charged(shared.settings.client_queue, Charge::in_full(Arc::clone(&reader)));
         let mailbox = Arc::clone(mailbox.mailbox());
         mailbox.keep_history(shared.settings.resume_kept);

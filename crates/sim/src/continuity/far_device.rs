@@ -109,6 +109,9 @@ impl Continuity {
             }
             Some("client_disconnected") => match device.clients.remove(&id) {
                 Some(session) => {
+                    if self.not_expected.0.lock().contains(&id) {
+                        self.book.may_be_reported(session);
+                    }
                     device.gone.insert(id, (session, (process, device.lives)));
                     self.book.device_reads_gone(session, false, now, grace);
                 }
