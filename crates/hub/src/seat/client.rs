@@ -324,7 +324,10 @@ impl ClientSeat {
 
     fn refuse(&mut self, reject: &Reject) -> Next {
         if !self.inbox.is_current() {
-            // What this connection did is no matter of the one that goes on with the session.
+            // What this connection did is no matter of the one that goes on with the session, but for what counts as taken.
+            if *reject == Reject::TooLargeForDevice {
+                refuse(&self.registry, &self.inbox, reject);
+            }
             return self.on_cut();
         }
         if reject.close().is_some() {

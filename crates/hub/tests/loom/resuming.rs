@@ -1,8 +1,8 @@
 //! A session goes from one connection to the next, and every message is counted once.
 
-use cuttlebone_hub::{Registry, Settings};
+use cuttlebone_hub::{Registry, SeatOptions, Settings};
 
-use crate::peer::{Peer, registry, registry_of, tiny, token};
+use crate::peer::{OPTIONS, Peer, registry, registry_of, tiny, token};
 use crate::{GONE, check, drive, from_client, of_clients, of_device};
 
 /// What `cuttlebone_received` says.
@@ -32,6 +32,26 @@ fn count_of_a_resumed_session_is_what_the_device_reads() {
         let _old = old.join().expect("no panic");
         let taken = new.received().iter().find_map(|text| received(text)).expect("a count");
         assert_eq!(of_clients(&device.received()), [from_client(1), from_client(2)][..taken]);
+    });
+}
+
+/// It counts as taken, and is answered with an error: whichever connection the session has by then.
+#[test]
+fn message_that_its_device_can_not_read_is_told_of_when_the_session_goes_on_in_the_same_moment() {
+    check(4, || {
+        let hub = registry(tiny());
+        let mut device = Peer::device_with(&hub, &SeatOptions { small_reader: true, ..OPTIONS });
+        device.register("1");
+        let mut old = Peer::resuming(&hub, "true");
+        let token = token(&old.received()[1]);
+        let old = drive(old, |old| {
+            old.forward(&format!("\"{}\"", "x".repeat(70_000)));
+        });
+        let mut new = Peer::resuming(&hub, &format!(r#""{token}","cuttlebone_received":0"#));
+        let _old = old.join().expect("no panic");
+        let read = new.received();
+        let taken = read.iter().find_map(|text| received(text)).expect("a count");
+        assert_eq!(read.iter().filter(|text| text.contains("too_large_for_device")).count(), taken);
     });
 }
 
