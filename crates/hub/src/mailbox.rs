@@ -35,6 +35,7 @@ use crate::sync::{Mutex, MutexGuard};
 pub use budget::{Budget, Budgets, Weights};
 pub(crate) use charge::{Charge, Unwritten};
 use entry::Entry;
+pub(crate) use gather::Copied;
 use history::History;
 pub use inbox::{Inbox, Mark, Received, Urgent};
 use room::Waiter;

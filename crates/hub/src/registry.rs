@@ -21,7 +21,7 @@ use crate::device::{Device, State};
 use crate::event::{DeviceSummary, Event};
 use crate::item::Notice;
 use crate::lease::Leases;
-use crate::mailbox::{Budgets, Charge, Inbox, Weights};
+use crate::mailbox::{Budgets, Charge, Copied, Inbox, Weights};
 use crate::observer::Observer;
 use crate::party::{Address, Claim};
 use crate::request::{Answer, AttachRequest, RegisterRequest, Request};
@@ -270,7 +270,8 @@ impl Registry {
     /// There is little memory: lays together what has lain for long in queues, or small texts hold much that is free. Takes a while
     /// where much is queued, and holds up one queue at a time.
     pub fn gather(&self) {
-        self.devices().iter().for_each(|device| device.gather());
+        let mut copied = Copied::default();
+        self.devices().iter().for_each(|device| device.gather(&mut copied));
     }
 
     fn devices(&self) -> Vec<Arc<Device>> {

@@ -334,13 +334,13 @@ fn what_is_laid_together_is_what_it_was() {
         kept.chain(queued).collect::<Vec<_>>()
     };
     let (before, held) = (places(), inbox.mailbox().queued());
-    inbox.mailbox().gather();
+    inbox.mailbox().gather(&mut Copied::default());
     let moved: Vec<_> = before.iter().zip(places()).map(|(before, after)| *before != after).collect();
     assert_eq!(moved, [true, true, true, true, false]);
     assert_eq!(inbox.mailbox().queued(), held);
     let connection = empty();
     let (next, _) = inbox.mailbox().resume(connection.mailbox(), Had::Unknown, |_, _| "g".into()).expect("open");
-    next.mailbox().gather();
+    next.mailbox().gather(&mut Copied::default());
     assert_eq!(take(&next, 9), ["g", "a", "b", "c", "r", &large]);
 }
 
