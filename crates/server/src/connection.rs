@@ -44,7 +44,7 @@ use crate::metrics::{Counted, Timeout};
 use clocks::Clocks;
 use directory::{Outcome, shown};
 use greeting::Renewal;
-use hang_up::{HANG_UP, hang_up};
+use hang_up::HANG_UP;
 use stage::{End, Missed, Stage, Turn};
 use violation::reject;
 
@@ -64,10 +64,7 @@ pub(crate) async fn run<C: Conn>(mut connection: Box<Connection<C>>) {
     let served = AssertUnwindSafe(connection.serve()).catch_unwind().await;
     let end = served.unwrap_or_else(|_| connection.on_panic());
     let stays = connection.ended(&end);
-    if end.is_orderly() {
-        connection.give_way();
-        hang_up(&mut connection.conn).await;
-    }
+    connection.hang_up(&end).await;
     connection.context.open = None;
     if let Some(until) = stays {
         // Boxed by itself: few are away, and what is not away need not be as large.

@@ -51,13 +51,12 @@ impl NameKind {
     pub fn spelled(self, name: &str) -> String {
         match self {
             Self::Dns => host(name),
-            Self::Email => at_host(name),
+            Self::Email => name.rsplit_once('@').map_or_else(|| host(name), |(of, at)| format!("{of}@{}", host(at))),
             Self::Uri => scheme(name).map_or_else(
                 || name.to_owned(),
                 |(scheme, rest)| {
-                    let (authority, path) = rest.split_at(end_of_authority(rest));
-                    let authority = authority.strip_prefix('@').unwrap_or(authority);
-                    format!("{}://{}{path}", scheme.to_ascii_lowercase(), at_host(authority))
+                    let (of, path) = rest.split_at(end_of_authority(rest));
+                    format!("{}://{}{path}", scheme.to_ascii_lowercase(), authority(of))
                 },
             ),
             Self::CommonName => name.to_owned(),
@@ -101,17 +100,20 @@ fn end_of_authority(rest: &str) -> usize {
     rest.find(['/', '?', '#']).unwrap_or(rest.len())
 }
 
-/// A host, be it with somebody before it.
-fn at_host(name: &str) -> String {
-    name.rsplit_once('@').map_or_else(|| host(name), |(of, at)| format!("{of}@{}", host(at)))
+/// A host, and what a URI may have around it: somebody, and a port. Nobody and no port are not written.
+fn authority(text: &str) -> String {
+    let (of, at) = text.rsplit_once('@').map_or(("", text), |(of, at)| (of, at));
+    let of = if of.is_empty() { String::new() } else { format!("{of}@") };
+    let is_port = |port: &str| port.chars().all(|char| char.is_ascii_digit());
+    match at.rsplit_once(':').filter(|(_, port)| is_port(port)) {
+        Some((at, "")) => format!("{of}{}", host(at)),
+        Some((at, port)) => format!("{of}{}:{port}", host(at)),
+        None => format!("{of}{}", host(at)),
+    }
 }
 
-/// A host, be it with a port.
 fn host(name: &str) -> String {
-    let is_port = |port: &str| port.chars().all(|char| char.is_ascii_digit());
-    let (host, port) = name.rfind(':').filter(|at| is_port(&name[at + 1..])).map_or((name, ""), |at| name.split_at(at));
-    let port = if port == ":" { "" } else { port };
-    format!("{}{port}", host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase())
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
 impl FromStr for NameKind {
@@ -192,6 +194,7 @@ mod tests {
     fn host_has_one_spelling_and_the_rest_is_as_it_is() {
         for (kind, name, spelled) in [
             (NameKind::Dns, "Eve.LAB.example.", "eve.lab.example"),
+            (NameKind::Dns, "lab:", "lab:"),
             (NameKind::Email, "Eve@LAB.example", "Eve@lab.example"),
             (NameKind::Email, "Lab.example.", "lab.example"),
             (NameKind::Uri, "SPIFFE://Lab.example/Eve", "spiffe://lab.example/Eve"),
