@@ -246,6 +246,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_free_counts_for_nobody_when_less_is_free_and_some_of_it_is_given_back() {
+        let (_, [x, ..]) = budgets(1 << 20);
+        let mut charge = Charge::new(Arc::clone(&x));
+        charge.hold(FREE);
+        let many: Vec<_> = (0..100).map(|_| Charge::new(Arc::clone(&x))).collect();
+        charge.hold(FREE - STEP);
+        assert_eq!(x.used(), 0);
+        assert!(charge.may_hold(FREE) && x.used() == 0);
+        charge.hold(FREE);
+        assert_eq!(x.used(), FREE - STEP, "that was asked for");
+        drop((many, charge));
+        assert_eq!(x.used(), 0);
+    }
+
+    #[test]
     fn two_who_change_at_once_leave_nothing_behind() {
         let (budgets, [x, y, z]) = budgets(1 << 20);
         std::thread::scope(|scope| {
