@@ -20,11 +20,11 @@ pub enum Denied {
     /// It was revoked.
     #[error("the token, or who it was issued to, is revoked")]
     Revoked,
-    /// It is no token in three parts with a JSON header and JSON claims.
+    /// It is no token in three parts with a JSON header.
     #[error("the token is not a JWT")]
     Malformed,
-    /// Its header is too long, has `crit`, or asks for what is not supported: `none` for example.
-    #[error("the header of the JWT asks for what is not supported")]
+    /// Its header can't be read, is too long, has `crit`, or asks for what is not supported: `none` for example.
+    #[error("the header of the JWT can't be read, or asks for what is not supported")]
     Header,
     /// It is of nobody whose keys are known.
     #[error("the JWT is of an unknown issuer")]
@@ -44,8 +44,8 @@ pub enum Denied {
     /// It is for somebody else, or does not say for whom.
     #[error("the JWT is for another audience")]
     Audience,
-    /// A claim that is needed is missing, or has a value that it cannot have.
-    #[error("a claim of the JWT is missing or wrong")]
+    /// A claim that is needed is missing, or has a value that it cannot have; or none can be read.
+    #[error("a claim of the JWT is missing or wrong, or can't be read")]
     Claims,
     /// It gives no role of ours.
     #[error("the JWT gives no role")]

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::pattern::{InvalidPattern, Patterns};
 use crate::principal::Grant;
+use crate::recent::Weighs;
 use crate::role::{Role, Roles, UnknownRole};
 use crate::tenant::InvalidName;
 
@@ -99,6 +100,12 @@ impl HookAnswer {
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         self.name == other.name && self.grant == other.grant
+    }
+}
+
+impl Weighs for HookAnswer {
+    fn bytes(&self) -> usize {
+        self.name.len() + self.grant.bytes()
     }
 }
 

@@ -42,7 +42,8 @@ pub trait Observer: Send + Sync {
     fn resumed(&self, outcome: ResumeOutcome) {
         let _ = outcome;
     }
-    /// There was no room to expect a client that a device has kept from an earlier process: it is gone for good.
+    /// There was no room, in queues or at the device, to expect a client that it has kept from an earlier process: that is gone for
+    /// good.
     fn not_expected(&self, client_id: ClientId) {
         let _ = client_id;
     }

@@ -200,10 +200,17 @@ fn certificate(app: &App, link: Option<&Link>, headers: &HeaderMap) -> Option<Re
 }
 
 async fn holder(app: &App, link: Option<&Link>, token: &Token, is_cookie: bool) -> Result<Caller, Unrecognised> {
-    match app.gate.authenticate(token, is_cookie, &app.metrics) {
-        Ok(caller) => Ok(caller),
-        Err(denied) => elsewhere::ask(app, link, token, denied).await,
+    let denied = match app.gate.authenticate(token, is_cookie, &app.metrics) {
+        Ok(caller) => return Ok(caller),
+        Err(denied) => denied,
+    };
+    let found = elsewhere::ask(app, link, token, denied).await;
+    // It is served all the same, and has learned that the hook does not know this one.
+    let is_guess = is_cookie && app.gate.anonymous && denied != Denied::Hook;
+    if let (true, Err(Unrecognised::Denied(Denied::Hook)), Some(link)) = (is_guess, &found, link) {
+        Box::pin(hold_back(app, link)).await;
     }
+    found
 }
 
 /// Recognises peers by what is in force now.
@@ -330,6 +337,14 @@ impl Gate {
     /// Whether an administrator has shut the caller out.
     fn is_shut_out(&self, caller: &Caller) -> bool {
         caller.principal().is_some_and(|principal| self.revocations.has(principal))
+    }
+
+    /// Forgets what was found out of tokens and certificates: there is little memory.
+    pub(crate) fn forget(&self) {
+        self.access().forget();
+        if let Some(hook) = &self.hook {
+            hook.forget();
+        }
     }
 
     /// What is in force.

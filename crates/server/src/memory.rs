@@ -1,12 +1,12 @@
 //! Sheds load before memory runs out.
 //!
-//! Once a second the memory of this process is compared with what it may have. Above one share of that no new connection is
+//! Once a second the memory of this process, with what the system holds for its sockets, is compared with what it may have. Above one share of that no new connection is
 //! taken; above another, the clients that came last of those that wait for a device are let go as well: they have the least
 //! to lose. Nothing that is attached is touched. A little below the first share, and as long as it stays so, memory is won back:
 //! what is only remembered is forgotten, and what lies scattered is laid together.
 
-use std::fs;
-use std::path::Path;
+mod limit;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ use crate::clock;
 use crate::metrics::process::resident_bytes;
 use crate::settings::MemorySettings;
 
+use limit::Limit;
+
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
 /// From this part of the share on at which new connections are refused, memory is won back, and how often.
@@ -29,9 +31,6 @@ const WIN_BACK_EVERY: Duration = Duration::from_secs(10);
 
 /// The part of what all unfinished messages may come to that has to be free for one more.
 const LEAST_PART: usize = 128;
-
-/// From here on a number is what version 1 of control groups says where there is no limit.
-const NO_LIMIT: u64 = 1 << 62;
 
 /// How full memory is, from little to much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,7 +52,7 @@ impl Pressure {
 
 /// What watches, and what it may do about it.
 pub(crate) struct Watch {
-    limit: u64,
+    limit: Limit,
     settings: MemorySettings,
     admission: Arc<Admission>,
     app: Arc<App>,
@@ -65,30 +64,33 @@ impl Watch {
     /// Nothing if no limit is wanted or known.
     pub(crate) fn new(settings: MemorySettings, admission: &Arc<Admission>, app: &Arc<App>) -> Option<Self> {
         let limit = limit(settings)?;
-        app.metrics.set_memory_limit(limit);
+        app.metrics.set_memory_limit(limit.bytes);
         let (admission, app) = (Arc::clone(admission), Arc::clone(app));
         Some(Self { limit, settings, admission, app, pressure: Pressure::None, won_back: None })
     }
 
     /// Watches until `stop`.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
-        tracing::info!(limit_bytes = self.limit, "watching memory");
+        tracing::info!(limit_bytes = self.limit.bytes, "watching memory");
         let mut tick = interval(SAMPLE_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stop.run_until_cancelled(tick.tick()).await.is_some() {
             if let Some(resident) = resident_bytes() {
-                self.on_sample(resident);
-                if self.is_to_win_back(resident) {
+                let sockets = self.limit.socket_bytes();
+                self.app.metrics.set_socket_bytes(sockets);
+                let held = resident + sockets;
+                self.on_sample(held);
+                if self.is_to_win_back(held) {
                     self.win_back().await;
                 }
             }
         }
     }
 
-    fn is_to_win_back(&mut self, resident: u64) -> bool {
+    fn is_to_win_back(&mut self, held: u64) -> bool {
         let now = clock::now();
         let is_time = self.won_back.is_none_or(|before| now - before >= WIN_BACK_EVERY);
-        let is_high = resident >= self.share(self.settings.refuse_percent) / 10 * WIN_BACK_TENTHS;
+        let is_high = held >= self.share(self.settings.refuse_percent) / 10 * WIN_BACK_TENTHS;
         if is_high && is_time {
             self.won_back = Some(now);
         }
@@ -97,7 +99,7 @@ impl Watch {
 
     async fn win_back(&self) {
         let Self { app, .. } = self;
-        app.gate.access().forget();
+        app.gate.forget();
         app.registrations.forget();
         app.leasing.forget();
         let registry = Arc::clone(&app.registry);
@@ -107,12 +109,12 @@ impl Watch {
         tracing::info!(is_gathered = gathered.is_ok(), "memory was won back: what was only remembered is forgotten");
     }
 
-    fn on_sample(&mut self, resident: u64) {
-        let pressure = self.pressure(resident);
+    fn on_sample(&mut self, held: u64) {
+        let pressure = self.pressure(held);
         if pressure != self.pressure {
             tracing::warn!(
-                resident_bytes = resident,
-                limit_bytes = self.limit,
+                held_bytes = held,
+                limit_bytes = self.limit.bytes,
                 pressure = pressure.word(),
                 "the share of memory changed"
             );
@@ -126,10 +128,10 @@ impl Watch {
         }
     }
 
-    fn pressure(&self, resident: u64) -> Pressure {
-        if resident >= self.share(self.settings.let_go_percent) {
+    fn pressure(&self, held: u64) -> Pressure {
+        if held >= self.share(self.settings.let_go_percent) {
             Pressure::LetGo
-        } else if resident >= self.share(self.settings.refuse_percent) {
+        } else if held >= self.share(self.settings.refuse_percent) {
             Pressure::Refuse
         } else {
             Pressure::None
@@ -137,14 +139,14 @@ impl Watch {
     }
 
     fn share(&self, percent: u8) -> u64 {
-        self.limit / 100 * u64::from(percent)
+        self.limit.bytes / 100 * u64::from(percent)
     }
 }
 
 /// What this process may have, if a limit is wanted or known.
-fn limit(settings: MemorySettings) -> Option<u64> {
-    let read = |path: &Path| fs::read_to_string(Path::new("/").join(path)).ok();
-    settings.limit.or_else(|| system_limit(read, machine_memory())).filter(|limit| *limit > 0)
+fn limit(settings: MemorySettings) -> Option<Limit> {
+    let wanted = settings.limit.map(Limit::wanted);
+    wanted.or_else(Limit::of_system).filter(|limit| limit.bytes > 0)
 }
 
 /// What all queues together may hold, in bytes.
@@ -202,41 +204,7 @@ impl Assembly for Assembling {
 
 fn share(settings: MemorySettings, percent: u8) -> usize {
     let share = |limit: u64| usize::try_from(limit / 100 * u64::from(percent)).unwrap_or(usize::MAX);
-    limit(settings).map_or(usize::MAX, share)
-}
-
-/// What the system lets this process have: the least of its control groups (of either version) and the `machine`'s memory.
-/// `read` is given paths below `/`.
-fn system_limit(read: impl Fn(&Path) -> Option<String>, machine: u64) -> Option<u64> {
-    let groups = read(Path::new("proc/self/cgroup")).unwrap_or_default();
-    let groups = groups.lines().filter_map(group_file);
-    let of_groups = groups.flat_map(|(base, path, file)| {
-        let own = path.trim_start_matches('/');
-        // A limit of any parent holds as well. In a container the path may be that of the host: then only the base is there.
-        Path::new(own).ancestors().map(move |path| Path::new(base).join(path).join(file)).collect::<Vec<_>>()
-    });
-    let limits = of_groups.filter_map(|path| read(&path)?.trim().parse().ok());
-    // A sandbox may not say what the machine has.
-    let machine = (machine > 0).then_some(machine);
-    limits.filter(|limit| *limit < NO_LIMIT).chain(machine).min()
-}
-
-/// Where a line of `/proc/self/cgroup` has its limit: the folder of the hierarchy, the group in it, and the file.
-fn group_file(line: &str) -> Option<(&'static str, &str, &'static str)> {
-    let mut parts = line.splitn(3, ':').skip(1);
-    match (parts.next()?, parts.next()?) {
-        ("", path) => Some(("sys/fs/cgroup", path, "memory.max")),
-        (controllers, path) if controllers.split(',').any(|name| name == "memory") => {
-            Some(("sys/fs/cgroup/memory", path, "memory.limit_in_bytes"))
-        }
-        _ => None,
-    }
-}
-
-/// In bytes. Asked of the system, and not of `/proc/meminfo`, which a unit of systemd hides (`ProcSubset=pid`).
-fn machine_memory() -> u64 {
-    let system = rustix::system::sysinfo();
-    system.totalram.saturating_mul(system.mem_unit.into())
+    limit(settings).map_or(usize::MAX, |limit| share(limit.bytes))
 }
 
 #[cfg(test)]
@@ -251,14 +219,6 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     const MIB: u64 = 1 << 20;
-    const MACHINE: u64 = 1024 * MIB;
-
-    /// The limit that a system with these files and so much memory has.
-    fn limit_of(files: &[(&str, &str)], machine: u64) -> Option<u64> {
-        let read =
-            |path: &Path| files.iter().find(|(known, _)| Path::new(known) == path).map(|(_, text)| (*text).to_owned());
-        system_limit(read, machine)
-    }
 
     #[test]
     fn whoever_sends_many_long_messages_keeps_nobody_else_from_one() {
@@ -278,29 +238,6 @@ mod tests {
         assert!(one.take(256 * 1024) && !one.take(256 * 1024));
         one.give_back(256 * 1024);
         assert!(one.has_room(256 * 1024));
-    }
-
-    #[test]
-    fn without_a_group_the_machine_is_the_limit() {
-        assert_eq!(limit_of(&[], MACHINE), Some(MACHINE));
-        let unlimited = ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
-        let group = ("proc/self/cgroup", "11:cpu:/x\n5:memory:/\n");
-        assert_eq!(limit_of(&[group, unlimited], MACHINE), Some(MACHINE));
-        assert_eq!(limit_of(&[group, unlimited], 0), None, "the machine's is hidden");
-        let unlimited = ("sys/fs/cgroup/a/memory.max", "max\n");
-        assert_eq!(limit_of(&[("proc/self/cgroup", "0::/a\n"), unlimited], MACHINE), Some(MACHINE));
-    }
-
-    #[test]
-    fn limit_of_the_own_group_or_of_one_around_it_holds() {
-        let own = ("sys/fs/cgroup/a/b/memory.max", "268435456\n");
-        assert_eq!(limit_of(&[("proc/self/cgroup", "0::/a/b\n"), own], MACHINE), Some(256 * MIB));
-        let around = ("sys/fs/cgroup/a/memory.max", "134217728\n");
-        assert_eq!(limit_of(&[("proc/self/cgroup", "0::/a/b\n"), own, around], MACHINE), Some(128 * MIB));
-        assert_eq!(limit_of(&[("proc/self/cgroup", "0::/a/b\n"), own], 0), Some(256 * MIB), "the machine's is hidden");
-        let v1 = ("sys/fs/cgroup/memory/memory.limit_in_bytes", "268435456\n");
-        let of_the_host = ("proc/self/cgroup", "7:blkio,memory:/docker/123\n1:name=systemd:/\n");
-        assert_eq!(limit_of(&[of_the_host, v1], MACHINE), Some(256 * MIB));
     }
 
     fn watch(app: &Arc<App>, admission: &Arc<Admission>) -> Watch {

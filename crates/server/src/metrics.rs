@@ -59,6 +59,7 @@ pub(crate) struct Metrics {
     evictions: Counter,
     paused_clients: Gauge,
     memory_limit: Gauge,
+    socket_bytes: Gauge,
     let_go: Counter,
     won_back: Counter,
     not_expected: Counter,
@@ -131,14 +132,14 @@ impl Metrics {
                 .each("rate_pauses", "Times that a peer was not read because it had sent more than its rate"),
             held: declare.one("held_messages", "Messages held for a device whose connection broke"),
             returns: declare.one("device_returns", "Devices that came back within their grace period"),
-            takeovers: declare
-                .one("takeovers", "Registrations that took an id over from a connection that did not answer"),
+            takeovers: declare.one("takeovers", "Registrations that took an id over from one that did not answer"),
             resumes: declare.each("resumes", "Clients that asked to go on with their session, by what came of it"),
             evictions: declare
                 .one("queue_evictions", "Connections closed because they did not read what they were sent"),
             paused_clients: declare
                 .one("paused_clients", "Clients that are not read while the queue of their device is full"),
             memory_limit,
+            socket_bytes: declare.one("socket_bytes", "What the system holds for sockets out of memory_limit_bytes"),
             slowed_failures: declare.one("slowed_failures", "Answers to those not recognised that had to wait"),
             slowed_connects: declare
                 .one("slowed_connects", "Connects that had to wait, for many of the same asker led to no device"),
@@ -225,6 +226,10 @@ impl Metrics {
     }
 
     /// What this process may have, in bytes.
+    pub(crate) fn set_socket_bytes(&self, bytes: u64) {
+        self.socket_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
     pub(crate) fn set_memory_limit(&self, bytes: u64) {
         self.memory_limit.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }

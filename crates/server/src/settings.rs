@@ -112,6 +112,8 @@ pub struct ConnectionSettings {
     pub rate_per_address: Rate,
     /// Bytes that the system may keep for a peer that does not read: `connections.send_buffer_bytes`.
     pub send_buffer: usize,
+    /// Bytes that the system may keep of what a peer has sent and is not read yet: `connections.receive_buffer_bytes`.
+    pub receive_buffer: usize,
 }
 
 impl ConnectionSettings {
@@ -260,7 +262,8 @@ impl Default for ConnectionSettings {
             pending_per_address: None,
             rate: Rate { per_second: 5_000, burst: 10_000 },
             rate_per_address: Rate { per_second: 0, burst: 100 },
-            send_buffer: 256 * 1024,
+            send_buffer: 32 * 1024,
+            receive_buffer: 32 * 1024,
         }
     }
 }

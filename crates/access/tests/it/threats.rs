@@ -297,7 +297,35 @@ fn issuer_cannot_sign_for_another() {
         assert_eq!(who(&access, &ours.token(json!({}), json!({"iss": iss}))), Err(Denied::Issuer));
     }
     for iss in [json!(null), json!([ISSUER]), json!(7)] {
-        assert_eq!(who(&access, &ours.token(json!({}), json!({"iss": iss}))), Err(Denied::Malformed));
+        assert_eq!(who(&access, &ours.token(json!({}), json!({"iss": iss}))), Err(Denied::Issuer));
+    }
+}
+
+/// What may be a token of an issuer of ours is denied for what it is, and not as one that somebody else may know.
+#[test]
+fn token_that_can_not_be_read_whole_is_still_of_its_issuer() {
+    let signer = Signer::p256();
+    let access = access(signer.keys());
+    let signed = |header: &[u8], claims: &[u8]| {
+        let text = format!("{}.{}", base64url(header), base64url(claims));
+        token(&format!("{text}.{}", base64url(&signer.sign(text.as_bytes()))))
+    };
+    let good: &[u8] = br#"{"alg":"ES256"}"#;
+    let nested = format!(r#"{{"iss":"{ISSUER}","x":{}{}}}"#, "[".repeat(130), "]".repeat(130));
+    for (header, claims, expected) in [
+        (good, format!(r#"{{"iss":"{ISSUER}","name":"Ann \ud83d"}}"#).as_bytes(), Denied::Claims),
+        (good, format!(r#"{{"iss":"{ISSUER}","x":1e999}}"#).as_bytes(), Denied::Claims),
+        (good, format!(r#"{{"iss":"{ISSUER}","iss":"{ISSUER}"}}"#).as_bytes(), Denied::Claims),
+        (good, nested.as_bytes(), Denied::Claims),
+        (good, b"{\"iss\":\"\xff\"}", Denied::Claims),
+        (good, b"", Denied::Claims),
+        (br#"{"alg":"ES256","x":"\ud83d"}"#, br"{}", Denied::Header),
+        (br#" {"alg":"ES256","alg":"ES256"}"#, br"{}", Denied::Header),
+        (b"{\"alg\":\"\xff\"}", br"{}", Denied::Header),
+        (br"7", br"{}", Denied::Malformed),
+        (good, br"{}", Denied::Issuer),
+    ] {
+        assert_eq!(who(&access, &signed(header, claims)), Err(expected), "{}", String::from_utf8_lossy(claims));
     }
 }
 
@@ -320,5 +348,5 @@ fn text_that_is_no_token_is_denied_and_never_shown() {
     let signer = Signer::p256();
     let array = format!("{}.{}", base64url(br#"{"alg":"ES256"}"#), base64url(br#"["https://idp.example"]"#));
     let array = format!("{array}.{}", base64url(&signer.sign(array.as_bytes())));
-    assert_eq!(who(&access(signer.keys()), &token(&array)), Err(Denied::Malformed));
+    assert_eq!(who(&access(signer.keys()), &token(&array)), Err(Denied::Claims));
 }

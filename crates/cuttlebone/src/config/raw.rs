@@ -271,6 +271,7 @@ pub(crate) struct RawConnections {
     pub(crate) per_address_per_second: RawAuto,
     pub(crate) per_address_burst: u64,
     pub(crate) send_buffer_bytes: u64,
+    pub(crate) receive_buffer_bytes: u64,
 }
 
 /// A number, or the word `auto`. A variable gives the number as text.

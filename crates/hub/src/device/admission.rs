@@ -189,12 +189,15 @@ impl Device {
         if !reader.is_current() {
             return false;
         }
-        let expected = state.clients.values().filter(|client| client.expected.is_some()).count();
-        if state.is_used(client_id) || expected >= shared.settings.clients_per_device {
+        if state.is_used(client_id) {
             return false;
         }
+        let expected = state.clients.values().filter(|client| client.expected.is_some()).count();
         let reader = self.mailbox.budget();
-        let Some(charge) = Charge::of_all(Arc::clone(&reader), EXPECTED_BYTES) else {
+        let charge = (expected < shared.settings.clients_per_device)
+            .then(|| Charge::of_all(Arc::clone(&reader), EXPECTED_BYTES))
+            .flatten();
+        let Some(charge) = charge else {
             // The device hears that it is gone, and so it is.
             state.remember(client_id);
             shared.observer.not_expected(client_id);

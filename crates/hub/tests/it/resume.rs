@@ -394,6 +394,22 @@ fn a_client_of_before_the_restart_that_does_not_come_is_gone_after_the_grace_per
 }
 
 #[test]
+fn a_client_that_is_one_more_than_are_expected_does_not_come_back_after_its_device_heard_so() {
+    let before = registry_of(Settings::default(), 1, 0);
+    let _device = Peer::registered(&before, "1");
+    let sessions = [begin(&before), begin(&before)];
+    let after = registry_of(Settings { clients_per_device: 1, ..Settings::default() }, 2, 0);
+    let mut device = Peer::registered(&after, "1");
+    device.forward_to(1, "7");
+    device.forward_to(2, "7");
+    assert_eq!(device.received()[1..], [r#"{"message_type":"client_disconnected","client_id":2}"#]);
+    assert_eq!(resume(&after, &sessions[1].token, 0).received(), REFUSED);
+    let mut expected = resume(&after, &sessions[0].token, 0);
+    assert_eq!(expected.received().last(), Some(&message(7)));
+    assert!(device.received().is_empty(), "it was told once");
+}
+
+#[test]
 fn long_after_a_start_nobody_is_expected() {
     let after = registry_of(Settings { resume_after_restart: Duration::ZERO, ..Settings::default() }, 2, 0);
     let mut device = Peer::registered(&after, "1");

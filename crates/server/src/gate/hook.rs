@@ -177,6 +177,11 @@ impl Hook {
         }
     }
 
+    /// Forgets what it said lately: there is little memory.
+    pub(super) fn forget(&self) {
+        self.table.lock().forget();
+    }
+
     /// Shows how many tokens are asked about again.
     pub(crate) fn measure(&self, metrics: &Metrics) {
         metrics.set_hook_tokens(self.table.lock().live());

@@ -100,6 +100,7 @@ fn listen(
     };
     let listener = listener.map_err(fault)?;
     listener.set_send_buffer(settings.connections.send_buffer).map_err(fault)?;
+    listener.set_receive_buffer(settings.connections.receive_buffer).map_err(fault)?;
     let bound = listener.local_addr().map_err(fault)?;
     Ok((listener, bound))
 }

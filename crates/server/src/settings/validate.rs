@@ -224,6 +224,7 @@ impl Settings {
         let per_address = self.connections.rate_per_address;
         faults.rate("connections.per_address_per_second", "connections.per_address_burst", per_address);
         faults.within("connections.send_buffer_bytes", self.connections.send_buffer, 4_096..=16 << 20);
+        faults.within("connections.receive_buffer_bytes", self.connections.receive_buffer, 4_096..=16 << 20);
     }
 
     fn check_timeouts(&self, faults: &mut Faults) {

@@ -295,6 +295,20 @@ async fn cookie_is_asked_about_also_where_anybody_is_served() {
 }
 
 #[tokio::test]
+async fn who_guesses_by_cookie_is_slowed_where_anybody_is_served() {
+    let hook = Elsewhere::start(Reply::Text(401, String::new())).await;
+    let server =
+        server_with(&hook, |_| (), |settings| (settings.access.anonymous, settings.access.failures) = (true, 2));
+    for (guess, slowed) in [(1, 0), (1, 0), (1, 0), (2, 0), (3, 1), (3, 1), (4, 2)] {
+        let answer = ask(&server, &format!("cookie: cuttlebone={guess}\r\n")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(server.metric("cuttlebone_slowed_failures_total").await, slowed, "{guess}");
+    }
+    assert_eq!(ask(&server, "").await.status, 200);
+    assert_eq!(server.metric("cuttlebone_slowed_failures_total").await, 2, "who guesses nothing");
+}
+
+#[tokio::test]
 async fn tokens_that_are_known_here_are_not_asked_about() {
     let hook = Elsewhere::start(Reply::Text(401, String::new())).await;
     let new = NewToken::from_random(&[1; 32]);

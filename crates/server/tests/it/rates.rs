@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use cuttlebone_server::{LimitSettings, Rate};
-use tokio::time::Instant;
+use tokio::net::TcpSocket;
+use tokio::time::{Instant, timeout};
 
 use crate::frames::{CLOSE, PING, PONG, RawWs, Sent, TEXT, TEXT_BEGINS, frame};
 use crate::support::{Peer, Running};
@@ -69,6 +70,29 @@ async fn client_that_never_catches_up_is_closed_after_the_patience() {
     assert!(begun.elapsed() >= patience, "{:?}", begun.elapsed());
     assert_eq!(server.metric(r#"cuttlebone_rejects_total{reason="rate_limited"}"#).await, 1);
     assert_eq!(server.metric(r#"cuttlebone_closes_total{code="4029"}"#).await, 1);
+}
+
+/// Without a bound Linux keeps 128 KiB from the start, and tens of MiB for a peer that was read fast before.
+#[tokio::test]
+async fn system_keeps_little_of_what_a_peer_sends_that_is_not_read() {
+    let server = Running::with(|settings| {
+        settings.limits = LimitSettings::OFF;
+        settings.limits.client.messages = Rate { per_second: 10, burst: 10 };
+        settings.connections.receive_buffer = 4096;
+    });
+    let _device = RawWs::device(&server, "d").await;
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_send_buffer_size(4096).expect("set");
+    let socket = socket.connect(server.addr).await.expect("accepted");
+    let mut client = RawWs::over(Peer::from(socket), "/connect_client").await;
+    client.text(r#"{"message_type":"connect","device_id":"d"}"#).await;
+    let message = format!(r#"{{"message_type":"forward","payload":"{}"}}"#, "x".repeat(1000));
+    let mut sent = 0;
+    while timeout(Duration::from_millis(200), client.text(&message)).await.is_ok() {
+        sent += 1;
+        assert!(sent < 100, "messages of a KiB");
+    }
+    assert!(sent > 10, "{sent}");
 }
 
 #[tokio::test]

@@ -53,6 +53,16 @@ async fn the_send_buffer_is_bounded_on_what_is_accepted() {
 }
 
 #[tokio::test]
+async fn what_is_not_read_is_bounded_on_what_is_accepted() {
+    let listener = listener();
+    listener.set_receive_buffer(50_000).unwrap();
+    let (accepted, _peer) = accepted(&listener).await;
+    let Stream::Plain(tcp) = accepted.handshake().await.unwrap() else { panic!("no TLS here") };
+    let bytes = SockRef::from(&tcp).recv_buffer_size().unwrap();
+    assert!((50_000..=100_000).contains(&bytes), "{bytes}");
+}
+
+#[tokio::test]
 async fn address_in_use_is_an_error() {
     let first = listener();
     assert!(Listener::bind(first.local_addr().unwrap(), None).is_err());

@@ -149,6 +149,7 @@ fn connections(
         rate: rate(raw.accept_per_second, raw.accept_burst),
         rate_per_address: rate(per_second.unwrap_or(auto.rate_per_address.per_second.into()), raw.per_address_burst),
         send_buffer: count(raw.send_buffer_bytes),
+        receive_buffer: count(raw.receive_buffer_bytes),
     }
 }
 

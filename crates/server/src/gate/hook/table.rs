@@ -72,11 +72,14 @@ impl Running {
 struct Answer {
     outcome: Outcome,
     good_until: Instant,
+    /// What its [`Live`] takes.
+    live_bytes: usize,
 }
 
 impl Weighs for Answer {
     fn bytes(&self) -> usize {
-        if let Outcome::Recognised(principal) = &self.outcome { principal.bytes() } else { 0 }
+        let principal = if let Outcome::Recognised(principal) = &self.outcome { principal.bytes() } else { 0 };
+        principal + self.live_bytes
     }
 }
 
@@ -216,11 +219,12 @@ impl Table {
         let outcome = Outcome::Recognised(Arc::new(Principal::of_hook(&answer, Arc::clone(&standing), now.unix)));
         let longest = ends.map_or(Duration::MAX, |ends| Duration::from_secs(ends - now.unix));
         let kept_until = now.instant + self.settings.cache.min(longest);
+        let live_bytes = size_of::<Live>() + ask.token.as_str().len() + answer.bytes();
         match self.answers.find(&ask.hash) {
             // To ask again makes no answer last longer: who has left would be asked about for ever.
-            Some(old) if ask.is_again => self.keep(ask.hash, outcome, old.good_until.min(kept_until)),
+            Some(old) if ask.is_again => self.keep(ask.hash, outcome, old.good_until.min(kept_until), live_bytes),
             None if ask.is_again => self.tell(&ask.hash, outcome),
-            _ => self.keep(ask.hash, outcome, kept_until),
+            _ => self.keep(ask.hash, outcome, kept_until, live_bytes),
         }
         let due = Some(now.instant + self.settings.recheck);
         self.live.insert(
@@ -235,7 +239,7 @@ impl Table {
         self.running.count(ask.is_again, -1);
         let hash = ask.hash;
         self.end(&hash);
-        self.keep(hash, Outcome::Denied, now.instant + self.settings.denied_cache);
+        self.keep(hash, Outcome::Denied, now.instant + self.settings.denied_cache, 0);
         self.circuit.on_answer()
     }
 
@@ -258,7 +262,7 @@ impl Table {
         if let Some(live) = self.live.get_mut(&hash) {
             live.due = Some(now.instant + self.settings.recheck);
         }
-        self.keep(hash, Outcome::Failed, now.instant + self.settings.denied_cache);
+        self.keep(hash, Outcome::Failed, now.instant + self.settings.denied_cache, 0);
         self.circuit.on_answer();
         let is_news = self.unusable_told.is_none_or(|told| now.instant - told >= TELL_EVERY);
         if is_news {
@@ -292,6 +296,11 @@ impl Table {
         (withdrawn, over)
     }
 
+    /// Forgets what was said lately. Who is here is asked about as before.
+    pub(super) fn forget(&mut self) {
+        self.answers.clear();
+    }
+
     /// Tokens of which somebody may be here.
     pub(super) fn live(&self) -> usize {
         self.live.len()
@@ -317,8 +326,8 @@ impl Table {
         }
     }
 
-    fn keep(&mut self, hash: TokenHash, outcome: Outcome, good_until: Instant) {
-        self.answers.keep(hash, Answer { outcome: outcome.clone(), good_until });
+    fn keep(&mut self, hash: TokenHash, outcome: Outcome, good_until: Instant, live_bytes: usize) {
+        self.answers.keep(hash, Answer { outcome: outcome.clone(), good_until, live_bytes });
         self.tell(&hash, outcome);
     }
 
@@ -451,6 +460,23 @@ mod tests {
         drop(outcome);
         table.on_denied(&next, at(61));
         assert_eq!(table.look(at(61)), (1, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tokens_are_in_memory_only_as_far_as_answers_may_take_it_and_go_with_them() {
+        let mut table = table(|settings| settings.kept = 100);
+        let here = recognised(&mut table, "here", at(0));
+        for number in 0..300 {
+            recognised(&mut table, &format!("{}{number}", "x".repeat(8_000)), at(0));
+            table.look(at(0));
+        }
+        // 100 KiB of those that were used last, and of those before.
+        assert!((12..26).contains(&table.live()), "{}", table.live());
+        table.forget();
+        table.look(at(1));
+        assert_eq!(table.live(), 1, "who is here");
+        assert!(matches!(table.begin(&token("here"), None, at(1)), Begun::Waits(_)));
+        assert!(!here.is_over(at(1).unix));
     }
 
     #[tokio::test(start_paused = true)]

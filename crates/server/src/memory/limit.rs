@@ -1,0 +1,144 @@
+//! What this process may have, and what the system holds for its sockets out of that.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// From here on a number is what version 1 of control groups says where there is no limit.
+const NO_LIMIT: u64 = 1 << 62;
+
+/// What this process may have.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Limit {
+    pub(super) bytes: u64,
+    /// Where the group that has this limit says what it is used for. Version 1 of control groups limits sockets apart.
+    statistics: Option<PathBuf>,
+}
+
+impl Limit {
+    /// One that somebody wants: what the system limits is not known.
+    pub(super) const fn wanted(bytes: u64) -> Self {
+        Self { bytes, statistics: None }
+    }
+
+    /// What the system lets this process have: the least of its control groups (of either version) and the machine's memory.
+    pub(super) fn of_system() -> Option<Self> {
+        Self::of(|path| fs::read_to_string(Path::new("/").join(path)).ok(), machine_memory())
+    }
+
+    /// Bytes that the system holds for the sockets of the group that has this limit, to be sent or to be read; 0 if it does not say.
+    pub(super) fn socket_bytes(&self) -> u64 {
+        let text = self.statistics.as_ref().and_then(|path| fs::read_to_string(Path::new("/").join(path)).ok());
+        text.as_deref().and_then(socket_bytes).unwrap_or_default()
+    }
+
+    /// As [`Self::of_system`]; `read` is given paths below `/`.
+    fn of(read: impl Fn(&Path) -> Option<String>, machine: u64) -> Option<Self> {
+        let groups = read(Path::new("proc/self/cgroup")).unwrap_or_default();
+        let groups = groups.lines().filter_map(Group::of_line);
+        let files = groups.flat_map(|Group { base, path, limit, statistics }| {
+            let own = path.trim_start_matches('/');
+            // A limit of any parent holds as well. In a container the path may be that of the host: then only the base is there.
+            let folders = Path::new(own).ancestors().map(|path| Path::new(base).join(path));
+            folders.map(|folder| (folder.join(limit), statistics.map(|file| folder.join(file)))).collect::<Vec<_>>()
+        });
+        let limits = files.filter_map(|(limit, statistics)| {
+            let bytes = read(&limit)?.trim().parse().ok()?;
+            Some(Self { bytes, statistics })
+        });
+        // A sandbox may not say what the machine has.
+        let machine = (machine > 0).then(|| Self::wanted(machine));
+        limits.filter(|limit| limit.bytes < NO_LIMIT).chain(machine).min_by_key(|limit| limit.bytes)
+    }
+}
+
+/// Where a line of `/proc/self/cgroup` has its limit.
+struct Group<'a> {
+    /// The folder of the hierarchy.
+    base: &'static str,
+    /// The group in it.
+    path: &'a str,
+    /// The file in that.
+    limit: &'static str,
+    /// Beside it, what the memory is used for.
+    statistics: Option<&'static str>,
+}
+
+impl<'a> Group<'a> {
+    fn of_line(line: &'a str) -> Option<Self> {
+        let mut parts = line.splitn(3, ':').skip(1);
+        match (parts.next()?, parts.next()?) {
+            ("", path) => {
+                Some(Self { base: "sys/fs/cgroup", path, limit: "memory.max", statistics: Some("memory.stat") })
+            }
+            (controllers, path) if controllers.split(',').any(|name| name == "memory") => {
+                Some(Self { base: "sys/fs/cgroup/memory", path, limit: "memory.limit_in_bytes", statistics: None })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// In bytes. Asked of the system, and not of `/proc/meminfo`, which a unit of systemd hides (`ProcSubset=pid`).
+fn machine_memory() -> u64 {
+    let system = rustix::system::sysinfo();
+    system.totalram.saturating_mul(system.mem_unit.into())
+}
+
+/// What `memory.stat` says of sockets.
+fn socket_bytes(statistics: &str) -> Option<u64> {
+    statistics.lines().find_map(|line| line.strip_prefix("sock "))?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+    const MACHINE: u64 = 1024 * MIB;
+
+    /// The limit that a system with these files and so much memory has, and where it says what of that is used.
+    fn limit_of(files: &[(&str, &str)], machine: u64) -> Option<(u64, Option<String>)> {
+        let read =
+            |path: &Path| files.iter().find(|(known, _)| Path::new(known) == path).map(|(_, text)| (*text).to_owned());
+        let Limit { bytes, statistics } = Limit::of(read, machine)?;
+        Some((bytes, statistics.map(|path| path.display().to_string())))
+    }
+
+    #[test]
+    fn without_a_group_the_machine_is_the_limit() {
+        assert_eq!(limit_of(&[], MACHINE), Some((MACHINE, None)));
+        let unlimited = ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+        let group = ("proc/self/cgroup", "11:cpu:/x\n5:memory:/\n");
+        assert_eq!(limit_of(&[group, unlimited], MACHINE), Some((MACHINE, None)));
+        assert_eq!(limit_of(&[group, unlimited], 0), None, "the machine's is hidden");
+        let unlimited = ("sys/fs/cgroup/a/memory.max", "max\n");
+        assert_eq!(limit_of(&[("proc/self/cgroup", "0::/a\n"), unlimited], MACHINE), Some((MACHINE, None)));
+    }
+
+    #[test]
+    fn limit_of_the_own_group_or_of_one_around_it_holds() {
+        let found = |bytes: u64, statistics: &str| Some((bytes, Some(statistics.to_owned())));
+        let own = ("sys/fs/cgroup/a/b/memory.max", "268435456\n");
+        let of_own = found(256 * MIB, "sys/fs/cgroup/a/b/memory.stat");
+        assert_eq!(limit_of(&[("proc/self/cgroup", "0::/a/b\n"), own], MACHINE), of_own);
+        let around = ("sys/fs/cgroup/a/memory.max", "134217728\n");
+        let of_around = found(128 * MIB, "sys/fs/cgroup/a/memory.stat");
+        assert_eq!(limit_of(&[("proc/self/cgroup", "0::/a/b\n"), own, around], MACHINE), of_around);
+        assert_eq!(limit_of(&[("proc/self/cgroup", "0::/a/b\n"), own], 0), of_own, "the machine's is hidden");
+        let v1 = ("sys/fs/cgroup/memory/memory.limit_in_bytes", "268435456\n");
+        let of_the_host = ("proc/self/cgroup", "7:blkio,memory:/docker/123\n1:name=systemd:/\n");
+        assert_eq!(limit_of(&[of_the_host, v1], MACHINE), Some((256 * MIB, None)));
+    }
+
+    #[test]
+    fn what_sockets_hold_is_read_where_the_limit_is() {
+        assert_eq!(socket_bytes("anon 19922944\nfile 4096\nsock 241172480\nshmem 0\n"), Some(241_172_480));
+        assert_eq!(socket_bytes("anon 1\nsocket 2\n"), None);
+        let path = std::env::temp_dir().join(format!("cuttlebone-memory-stat-{}", std::process::id()));
+        fs::write(&path, "anon 1\nsock 4096\n").expect("written");
+        let limit = Limit { bytes: MIB, statistics: Some(path.clone()) };
+        assert_eq!(limit.socket_bytes(), 4096);
+        fs::remove_file(&path).expect("removed");
+        assert_eq!((limit.socket_bytes(), Limit::wanted(MIB).socket_bytes()), (0, 0));
+    }
+}
