@@ -110,7 +110,7 @@ impl App {
             quotas: Quotas::new(settings.quotas),
             away_quotas: Quotas::new(settings.quotas),
             registrations: Registrations::new(&settings.quotas),
-            lease_holders: Holders::default(),
+            lease_holders: Holders::new(memory::leases(settings.memory)),
             leasing: Registrations::new(&settings.quotas),
             failed_connects: Throttle::new(
                 (settings.quotas.failed_connects, settings.quotas.failed_connects_within),

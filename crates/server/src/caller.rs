@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use cuttlebone_access::{Chain, Prefix, Principal, Role, Tenant};
+use cuttlebone_access::{Chain, Prefix, Principal, Role, Tenant, Weighs as _};
 use cuttlebone_hub::{Address, Owner, Party, Realm};
 use cuttlebone_proto::DeviceId;
 
@@ -166,6 +166,11 @@ impl Caller {
             None => group(address).to_string().into(),
         };
         Owner { realm: self.realm(), name }
+    }
+
+    /// Bytes that what is known of it takes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.principal.as_ref().map_or(0, |principal| principal.bytes()) + self.chain.as_ref().map_or(0, Chain::bytes)
     }
 
     /// Its account, if it could find out by guessing what no list shows it.

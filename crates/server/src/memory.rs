@@ -169,6 +169,11 @@ pub(crate) fn lists(settings: MemorySettings) -> usize {
     share(settings, settings.lists_percent)
 }
 
+/// What all leases may come to, in bytes.
+pub(crate) fn leases(settings: MemorySettings) -> usize {
+    share(settings, settings.leases_percent)
+}
+
 /// What the messages of one owner hold while they come, among those of all.
 #[derive(Debug)]
 pub(crate) struct Assembling {

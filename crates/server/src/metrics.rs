@@ -59,6 +59,7 @@ pub(crate) struct Metrics {
     evictions: Counter,
     paused_clients: Gauge,
     memory_limit: Gauge,
+    lease_bytes: Gauge,
     socket_bytes: Gauge,
     let_go: Counter,
     won_back: Counter,
@@ -103,8 +104,7 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         let mut declare = Declare::with_what_is_of_the_process();
         let bytes: Family<_, _> = declare.with_unit("forwarded", "Payload passed on, by whom it was for", Unit::Bytes);
-        let help = "What this process may have; 0 if it is not watched";
-        let memory_limit = declare.with_unit("memory_limit", help, Unit::Bytes);
+        let memory_limit = declare.with_unit("memory_limit", "What this process may have; 0: not watched", Unit::Bytes);
         let help = "Age of the keys of an issuer that has them at a URL, by its number in access.jwt";
         let key_ages = declare.with_unit("issuer_keys_age", help, Unit::Seconds);
         let help = "When the certificate ends, since 1970; 0 if there is none";
@@ -119,6 +119,7 @@ impl Metrics {
             device_info_bytes: declare.one("device_info_bytes", "Bytes of every device_info, to within 4 KiB for each"),
             assembling_bytes: declare.one("assembling_bytes", "Bytes that unfinished messages over 16 KiB may come to"),
             list_bytes: declare.one("list_bytes", "Bytes of lists of devices that are kept or not read yet"),
+            lease_bytes: declare.one("lease_bytes", "Bytes of leases, with what is known of their holders"),
             messages: declare.each("forwarded_messages", "Messages passed on, by whom they were for"),
             bytes: PerLabel::new(&bytes),
             closes: declare.each("closes", "Close frames sent, by code"),
@@ -225,11 +226,12 @@ impl Metrics {
         self.timeouts.at(which).inc();
     }
 
-    /// What this process may have, in bytes.
+    /// What the system holds for sockets out of what this process may have, in bytes.
     pub(crate) fn set_socket_bytes(&self, bytes: u64) {
         self.socket_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
+    /// What this process may have, in bytes.
     pub(crate) fn set_memory_limit(&self, bytes: u64) {
         self.memory_limit.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
@@ -252,6 +254,11 @@ impl Metrics {
     /// What lists of devices come to, in bytes.
     pub(crate) fn set_lists(&self, bytes: usize) {
         set(&self.list_bytes, bytes);
+    }
+
+    /// What leases come to, in bytes.
+    pub(crate) fn set_leases(&self, bytes: usize) {
+        set(&self.lease_bytes, bytes);
     }
 
     /// What unfinished messages may come to, in bytes.

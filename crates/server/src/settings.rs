@@ -195,6 +195,9 @@ pub struct MemorySettings {
     /// What all lists of devices that are not read yet may come to, those of one reader to an eighth of it: `memory.lists_percent`.
     /// Beyond it whoever asks for one is told 503.
     pub lists_percent: u8,
+    /// What all leases may come to, with what is known of their holders: `memory.leases_percent`. Beyond a share of it there are no
+    /// more.
+    pub leases_percent: u8,
 }
 
 impl Default for MemorySettings {
@@ -207,6 +210,7 @@ impl Default for MemorySettings {
             device_info_percent: 10,
             assembling_percent: 10,
             lists_percent: 10,
+            leases_percent: 5,
         }
     }
 }

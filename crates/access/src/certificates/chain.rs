@@ -46,6 +46,12 @@ impl Chain {
         Some(Self(Arc::new(Inner { certificates, hash, own_hash, shown_at: 0 })))
     }
 
+    /// Bytes that it takes, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of::<Inner>() + self.0.certificates.iter().map(|der| der.len()).sum::<usize>()
+    }
+
     /// When it was shown, in seconds since 1970.
     #[must_use]
     pub fn shown_at(self, now: u64) -> Self {

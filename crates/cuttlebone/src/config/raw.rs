@@ -423,6 +423,7 @@ pub(crate) struct RawMemory {
     pub(crate) device_info_percent: u64,
     pub(crate) assembling_percent: u64,
     pub(crate) lists_percent: u64,
+    pub(crate) leases_percent: u64,
 }
 
 /// `[ice]`

@@ -34,6 +34,7 @@ async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
         [(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8"), (CACHE_CONTROL, "no-store")];
     app.metrics.set_assembling(app.assembling.of(None).used());
     app.metrics.set_lists(app.listings.bytes());
+    app.metrics.set_leases(app.lease_holders.bytes());
     app.gate.measure(&app.metrics);
     app.metrics.set_audit_lost(app.audit.lost());
     (headers, app.metrics.render(app.registry.counts()))

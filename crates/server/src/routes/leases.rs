@@ -89,9 +89,13 @@ pub(crate) async fn take(
     let name = caller.name().unwrap_or_default();
     let wish = LeaseWish { party: &party, name: caller.shown_name().unwrap_or_default(), ttl, force: asked.force };
     let (mut turn, now) = (app.lease_holders.in_turn(), clock::now().into_std());
-    match app.registry.lease(&address, &wish, now, clock::unix_ms()) {
-        Ok(Leased { lease, before }) => {
-            turn.note(&address, &caller);
+    let leased = match turn.room_for(&address, &caller, link.peer.ip()) {
+        Some(room) => app.registry.lease(&address, &wish, now, clock::unix_ms()).map(|leased| (leased, room)),
+        None => Err(LeaseRefusal::TooMany),
+    };
+    match leased {
+        Ok((Leased { lease, before }, room)) => {
+            turn.note(&address, &caller, room);
             let (over, before) = before.map_or((None, None), |before| {
                 if before.until <= now { (Some(before), None) } else { (None, Some(before)) }
             });

@@ -321,6 +321,7 @@ impl Settings {
         faults.within("memory.device_info_percent", usize::from(memory.device_info_percent), 1..=100);
         faults.within("memory.assembling_percent", usize::from(memory.assembling_percent), 1..=100);
         faults.within("memory.lists_percent", usize::from(memory.lists_percent), 1..=100);
+        faults.within("memory.leases_percent", usize::from(memory.leases_percent), 1..=100);
     }
 
     fn check_http(&self, faults: &mut Faults) {

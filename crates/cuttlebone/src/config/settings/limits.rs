@@ -48,5 +48,6 @@ pub(super) fn memory(raw: &RawMemory, check: &mut Check<'_>) -> MemorySettings {
         device_info_percent: percent(raw.device_info_percent),
         assembling_percent: percent(raw.assembling_percent),
         lists_percent: percent(raw.lists_percent),
+        leases_percent: percent(raw.leases_percent),
     }
 }
