@@ -1,7 +1,7 @@
 //! Every kind of credential together.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use serde_json::{Map, Value};
 
@@ -92,6 +92,14 @@ struct Vouched {
     during: Range<u64>,
 }
 
+/// What was found out of the certificate that one came with. It is so as long as nothing changes that counts for it.
+#[derive(Debug, Clone)]
+pub struct Found {
+    during: Range<u64>,
+    recognised: Weak<Recent<Verified>>,
+    vouched: Weak<Recent<Vouched>>,
+}
+
 /// For how many seconds it is remembered that a certificate stands for nobody: whoever has one can show it with each request, where
 /// anybody is served.
 const DENIED: u64 = 10;
@@ -114,8 +122,11 @@ impl Access {
         if now.verified != before.verified {
             return access;
         }
-        let trusts = now.required.as_ref().zip(before.required.as_ref());
-        if trusts.is_some_and(|(now, before)| now.is_same(before)) {
+        let is_same_trust = match (&now.required, &before.required) {
+            (Some(now), Some(before)) => now.is_same(before),
+            (now, before) => now.is_none() && before.is_none(),
+        };
+        if is_same_trust {
             access.vouched = Arc::clone(&old.vouched);
         }
         let certificates = now.certificates.as_ref().zip(before.certificates.as_ref());
@@ -229,6 +240,49 @@ impl Access {
             Origin::Certificate(_) => self.accepts(principal, chain, now),
             _ => self.is_still_good_by(principal, chain, now),
         }
+    }
+
+    /// Whether one is good now, or nobody in particular, on whose connection `chain` was shown, which [`Self::vouches_for`]; as
+    /// [`Self::is_still_good_now`]. What was found out of the certificate is left in `found`, and not looked for again while it is so.
+    pub fn is_good_now(
+        &self,
+        (principal, chain): (Option<&Principal>, Option<&Chain>),
+        now: u64,
+        found: &mut Option<Box<Found>>,
+    ) -> bool {
+        let is_found = chain.is_some_and(|chain| found.as_ref().is_some_and(|found| self.finds(found, chain, now)));
+        let is_by_certificate = principal.is_some_and(|who| matches!(who.origin(), Origin::Certificate(_)));
+        let is_good = (is_found || chain.is_none_or(|chain| self.vouches_for(chain, now)))
+            && principal.is_none_or(|who| match is_found && is_by_certificate {
+                true => !self.settings.revoked.has(who),
+                false => self.is_still_good_now(who, chain, now),
+            });
+        if is_good && !is_found {
+            *found = chain.and_then(|chain| self.found(chain, is_by_certificate)).map(Box::new);
+        }
+        is_good
+    }
+
+    /// What is remembered of a certificate that is good; nothing if there is nothing that counts.
+    fn found(&self, chain: &Chain, is_by_certificate: bool) -> Option<Found> {
+        let mut during = 0..u64::MAX;
+        let mut narrow = |by: Range<u64>| during = during.start.max(by.start)..during.end.min(by.end);
+        if self.settings.required.is_some() {
+            narrow(self.vouched.find(chain.own_hash()).filter(|found| found.is_good)?.during);
+        }
+        if is_by_certificate {
+            narrow(self.recognised.find(chain.own_hash()).filter(|known| known.outcome.is_ok())?.good);
+        }
+        let (recognised, vouched) = (Arc::downgrade(&self.recognised), Arc::downgrade(&self.vouched));
+        (self.settings.required.is_some() || is_by_certificate).then_some(Found { during, recognised, vouched })
+    }
+
+    /// Whether what was found would be found now.
+    fn finds(&self, found: &Found, chain: &Chain, now: u64) -> bool {
+        // Whoever vouches or has rules for names is another where what was remembered by them is.
+        std::ptr::eq(found.recognised.as_ptr(), Arc::as_ptr(&self.recognised))
+            && std::ptr::eq(found.vouched.as_ptr(), Arc::as_ptr(&self.vouched))
+            && found.during.contains(&chain.judged_at(now))
     }
 
     fn unless_revoked(&self, principal: Arc<Principal>) -> Result<Arc<Principal>, Denied> {

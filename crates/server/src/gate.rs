@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cuttlebone_access::{Access, Denied, NewSession, SessionKey, Token};
+use cuttlebone_access::{Access, Denied, Found, NewSession, SessionKey, Token};
 use cuttlebone_transport::PeerUser;
 use http::header::ORIGIN;
 use http::{HeaderMap, Uri};
@@ -135,15 +135,17 @@ impl Unrecognised {
 }
 
 /// When a credential was seen to be good last.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Seen {
     /// In seconds since 1970.
     at: u64,
+    /// What was found out of its certificate then.
+    found: Option<Box<Found>>,
 }
 
 impl Seen {
     pub(crate) fn at(now: u64) -> Self {
-        Self { at: now }
+        Self { at: now, found: None }
     }
 }
 
@@ -322,11 +324,10 @@ impl Gate {
     /// not that: of a certificate, that it was good when it was seen last, and is over since.
     pub(crate) fn is_taken_back(&self, caller: &Caller, seen: &mut Seen) -> bool {
         let (access, now) = (self.access(), clock::unix_ms() / 1000);
-        let is_good_now = caller.chain().is_none_or(|chain| access.vouches_for(chain, now))
-            && caller.principal().is_none_or(|who| access.is_still_good_now(who, caller.chain(), now));
+        let who = (caller.principal().map(|who| &**who), caller.chain());
         // It may be good again, by another who vouches, after it was over.
-        if is_good_now {
-            *seen = Seen::at(now);
+        if access.is_good_now(who, now, &mut seen.found) {
+            seen.at = now;
             return self.is_shut_out(caller);
         }
         let was_good = caller.chain().is_none_or(|chain| access.vouched_for(chain, seen.at))

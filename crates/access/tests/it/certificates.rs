@@ -284,6 +284,34 @@ fn what_was_found_out_is_good_as_long_as_nothing_changes_that_counts_for_it() {
     assert_eq!(remembered(Settings::default()), 0);
 }
 
+/// Who is looked at often is verified once, also where more come than are remembered.
+#[test]
+fn what_was_found_out_of_a_certificate_is_not_looked_for_again_while_it_is_so() {
+    let (ours, theirs) = (authority("ours"), authority("theirs"));
+    let both = |trust: CertificateTrust| Settings { required: Some(trust.clone()), ..settings(trust, usual()) };
+    let chain = sign(&client(&[dns("d.lab.example")]), &ours);
+    let access = Access::new(both(trust(&ours)));
+    let principal = access.authenticate_certificate(&chain, NOW).expect("recognised");
+    let (who, mut found) = ((Some(&*principal), Some(&chain)), None);
+    assert!(access.is_good_now(who, NOW, &mut found) && found.is_some());
+    access.forget();
+    assert!(access.is_good_now(who, NOW + 60, &mut found) && access.remembered().0 == 0, "nobody has looked");
+    // Another token comes: nothing changes for a certificate. A line that takes it back does.
+    let after = |settings: Settings| Access::new(settings).after(&access);
+    let revoked = |line: &str| Settings { revoked: Revoked::parse(line).expect("a line"), ..both(trust(&ours)) };
+    let another = after(revoked("token:x"));
+    assert!(another.is_good_now(who, NOW, &mut found) && another.remembered().0 == 0);
+    assert!(!after(revoked("cert:dns:d.lab.example")).is_good_now(who, NOW, &mut found.clone()));
+    // Another authority, other rules, a list, or its end.
+    assert!(!after(both(trust(&theirs))).is_good_now(who, NOW, &mut found.clone()));
+    let rules = vec![rule(NameKind::Dns, "*.lab.example", Role::Client, &["{name}"])];
+    assert!(!after(settings(trust(&ours), rules)).is_good_now(who, NOW, &mut found.clone()));
+    let listed = trust(&ours).without_revoked(&list(&ours, &[])).expect("a list");
+    let listed = after(both(listed));
+    assert!(listed.is_good_now(who, NOW, &mut found.clone()) && listed.remembered().0 == 2, "looked at anew");
+    assert!(!access.is_good_now(who, 1 << 40, &mut found));
+}
+
 /// Who is nobody may show that with each request, where anybody is served.
 #[test]
 fn who_stands_for_nobody_is_looked_at_now_and_then() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Query, State};
 use axum::response::Response;
-use cuttlebone_hub::{Address, Lease, LeaseRefusal, LeaseWish, Leased};
+use cuttlebone_hub::{Address, Lease, LeaseRefusal, LeaseWish, Leased, Party};
 use cuttlebone_proto::DeviceId;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -91,7 +91,7 @@ pub(crate) async fn take(
     let (mut turn, now) = (app.lease_holders.in_turn(), clock::now().into_std());
     let leased = match turn.room_for(&address, &caller, link.peer.ip()) {
         Some(room) => app.registry.lease(&address, &wish, now, clock::unix_ms()).map(|leased| (leased, room)),
-        None => Err(LeaseRefusal::TooMany),
+        None => Err(no_room(&app, &address, &party, asked.force)),
     };
     match leased {
         Ok((Leased { lease, before }, room)) => {
@@ -136,9 +136,10 @@ pub(crate) async fn give_back(
         return too_often(&app, told(&link, &caller, &address).what("give_back"));
     }
     let holder = Some(&*party.identity).filter(|_| !caller.is_admin());
-    let _turn = app.lease_holders.in_turn();
+    let mut turn = app.lease_holders.in_turn();
     match app.registry.release(&address, holder) {
         Ok(lease) => {
+            turn.forget_one(&address);
             let whom = Some(&*lease.identity).filter(|holder| **holder != *party.identity);
             app.audit.note(&told(&link, &caller, &address).outcome(Outcome::Ok).what("give_back").whom(whom));
             tracing::info!(
@@ -194,6 +195,16 @@ pub(super) fn controlled(app: &App, caller: &Caller, id: &str) -> Result<Address
 
 fn may_lease_again(app: &App, caller: &Caller, address: &Address) -> bool {
     caller.principal().is_none_or(|principal| app.leasing.try_take(&principal.account(), &address.device_id))
+}
+
+/// Why there is no lease where there is no room for one: the device may not be there, or be another's.
+fn no_room(app: &App, address: &Address, party: &Party, force: bool) -> LeaseRefusal {
+    let held = app.registry.lease_of(address).filter(|held| held.identity != party.identity && !force);
+    match held {
+        _ if app.registry.find(address).is_none() => LeaseRefusal::Absent,
+        Some(held) => LeaseRefusal::Held(held),
+        None => LeaseRefusal::TooMany,
+    }
 }
 
 fn needs_token(app: &App, link: &Link, caller: &Caller) -> Response {

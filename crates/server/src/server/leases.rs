@@ -23,6 +23,8 @@ const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// What a lease takes in the tables, beside texts and what is known of its holder.
 const EACH: usize = 1024;
+/// Leases of those of whom little is known count the same, so that one can be taken over where there is no room.
+const STEP: usize = 2048;
 
 /// Who took or renewed each lease last, as it was recognised then: of two who have one identity, the credential of one may be
 /// taken back and that of the other not. As many as there are leases, and were a moment ago, and bounded in bytes: a lease stays
@@ -89,10 +91,10 @@ impl InTurn<'_> {
         let budget = self.budgets.of(Some(&caller.owner(from)));
         let texts = 2 * address.device_id.as_str().len() + caller.shown_name().map_or(0, str::len);
         let identity = caller.principal().map_or(0, |principal| principal.identity().len());
-        let bytes = EACH + texts + identity + caller.bytes();
-        let own = self.of.get(address).map(|holder| &holder.room).filter(|room| Arc::ptr_eq(&room.budget, &budget));
-        let more = bytes.saturating_sub(own.map_or(0, |room| room.bytes));
-        budget.has_room(more).then(|| {
+        let bytes = (EACH + texts + identity + caller.bytes()).next_multiple_of(STEP);
+        // What is there already, whoever's it is, gives its room back.
+        let more = bytes.saturating_sub(self.of.get(address).map_or(0, |holder| holder.room.bytes));
+        (more == 0 || budget.has_room(more)).then(|| {
             budget.add(bytes);
             Room { budget, bytes }
         })
@@ -102,6 +104,11 @@ impl InTurn<'_> {
     pub(crate) fn note(&mut self, address: &Address, caller: &Caller, room: Room) {
         let holder = Holder { caller: caller.clone(), seen: Seen::at(clock::unix_ms() / 1000), room };
         self.of.insert(address.clone(), holder);
+    }
+
+    /// The lease was given back.
+    pub(crate) fn forget_one(&mut self, address: &Address) {
+        self.of.remove(address);
     }
 
     /// Forgets those of whom `is_gone` is true.
@@ -226,8 +233,12 @@ mod tests {
         assert!((MAX / 4 / each..=MAX / 3 / each).contains(&of_ann), "a third: {of_ann}");
         assert!(taken(&holders, &ben, 1000) > 0 && taken(&holders, &cid, 2000) > 0 && taken(&holders, &dan, 3000) > 0);
         assert!(holders.bytes() <= MAX);
-        // Where there is no room, one's own is renewed all the same; and what has ended gives its room back.
+        // Where there is no room a lease is renewed all the same, or taken over; and what has ended gives its room back.
         assert_eq!((taken(&holders, &ann, 5000), taken(&holders, &ann, of_ann - 1)), (0, 1));
+        assert_eq!((taken(&holders, &dan, 5000), taken(&holders, &dan, of_ann - 1)), (0, 1));
+        let before = holders.bytes();
+        holders.in_turn().forget_one(&address(of_ann - 1));
+        assert_eq!(before - holders.bytes(), (dan.bytes() + EACH).next_multiple_of(STEP), "given back at once");
         holders.in_turn().forget(|_, _| true);
         assert_eq!((holders.bytes(), taken(&holders, &ann, 5000)), (0, of_ann));
     }

@@ -76,6 +76,14 @@ struct Answer {
     live_bytes: usize,
 }
 
+impl Answer {
+    /// Whether nobody but this holds the standing: nobody is here by it. Asked of the second one, which was looked up.
+    fn is_all_of(&self, standing: &Weak<Standing>) -> bool {
+        let Outcome::Recognised(principal) = &self.outcome else { return false };
+        Arc::strong_count(principal) <= 2 && standing.strong_count() <= 1
+    }
+}
+
 impl Weighs for Answer {
     fn bytes(&self) -> usize {
         let principal = if let Outcome::Recognised(principal) = &self.outcome { principal.bytes() } else { 0 };
@@ -277,12 +285,17 @@ impl Table {
         let (answers, again) = (&self.answers, &mut self.again);
         let withdrawn = std::mem::take(&mut self.withdrawn);
         let mut over = 0;
+        let recheck = self.settings.recheck;
         self.live.retain(|hash, live| {
             if live.due.is_some_and(|due| due <= now.instant) {
-                live.due = None;
-                again.push_back(*hash);
+                let kept = answers.find(hash);
+                let is_kept_only = kept.as_ref().is_some_and(|answer| answer.is_all_of(&live.standing));
+                live.due = is_kept_only.then(|| now.instant + recheck);
+                if !is_kept_only {
+                    again.push_back(*hash);
+                }
                 // An answer that is kept no longer holds nobody here.
-                if answers.find(hash).is_some_and(|answer| answer.good_until <= now.instant) {
+                if kept.is_some_and(|answer| answer.good_until <= now.instant) {
                     answers.forget(hash);
                 }
             }
@@ -413,6 +426,24 @@ mod tests {
         }
         table.look(at(62));
         assert_eq!(table.live(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whose_answer_is_only_kept_is_not_asked_about_again_until_somebody_is_here() {
+        let mut table = table(|settings| settings.cache = Duration::from_secs(600));
+        drop(recognised(&mut table, "a", at(0)));
+        let here = recognised(&mut table, "b", at(0));
+        let asked = |table: &mut Table, second: u64| {
+            table.look(at(second));
+            std::iter::from_fn(|| table.next(at(second).instant)).collect::<Vec<_>>()
+        };
+        let [again]: [Ask; 1] = asked(&mut table, 60).try_into().expect("one is here");
+        assert!(again.hash == token("b").hash());
+        table.on_recognised(again, ann(), at(60));
+        // One who came before it was asked again is by the answer of then.
+        let Some(Outcome::Recognised(_later)) = table.kept(&token("a").hash(), at(90)) else { panic!("kept") };
+        assert_eq!(asked(&mut table, 120).len(), 2);
+        drop(here);
     }
 
     /// So many come that nobody else asks about, and as many of them as may are asked about.
