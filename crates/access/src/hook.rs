@@ -120,19 +120,26 @@ fn devices(patterns: Option<&[String]>, roles: Roles) -> Result<Patterns, HookFa
 
 /// How long those are good whom the hook recognised by one token. Whoever asks the hook again changes it, for all of them.
 #[derive(Debug)]
-pub struct Standing(AtomicU64);
+pub struct Standing {
+    until: AtomicU64,
+    bytes: usize,
+}
 
 impl Standing {
-    /// Until `until`, in seconds since 1970.
+    /// Until `until`, in seconds since 1970. What is kept as long as somebody has it takes so many `bytes`.
     #[must_use]
-    pub const fn new(until: u64) -> Self {
-        Self(AtomicU64::new(until))
+    pub const fn new(until: u64, bytes: usize) -> Self {
+        Self { until: AtomicU64::new(until), bytes }
+    }
+
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Until when; 0 if it has ended.
     #[must_use]
     pub fn until(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        self.until.load(Ordering::Acquire)
     }
 
     /// Whether the hook said something else since.
@@ -143,12 +150,12 @@ impl Standing {
 
     /// The hook still says the same: until then. False for one that has ended, which stays so.
     pub fn extend(&self, until: u64) -> bool {
-        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| (old != 0).then_some(until)).is_ok()
+        self.until.fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| (old != 0).then_some(until)).is_ok()
     }
 
     /// The hook does not say the same any more.
     pub fn end(&self) {
-        self.0.store(0, Ordering::Release);
+        self.until.store(0, Ordering::Release);
     }
 }
 
@@ -177,7 +184,7 @@ mod tests {
     #[test]
     fn answer_names_one_who_may_something_for_some_time() {
         let answer = HookAnswer::parse(ANN.as_bytes()).expect("an answer");
-        let standing = Arc::new(Standing::new(1_030));
+        let standing = Arc::new(Standing::new(1_030, 0));
         let ann = Principal::of_hook(&answer, Arc::clone(&standing), 1_000);
         assert_eq!((ann.identity(), ann.name()), ("hook:ann", "ann"));
         assert_eq!(ann.tenant().map(crate::Tenant::as_str), Some("lab"));
@@ -231,7 +238,7 @@ mod tests {
     #[test]
     fn one_of_the_hook_is_revoked_by_name() {
         let answer = HookAnswer::parse(ANN.as_bytes()).expect("an answer");
-        let ann = Principal::of_hook(&answer, Arc::new(Standing::new(u64::MAX)), 0);
+        let ann = Principal::of_hook(&answer, Arc::new(Standing::new(u64::MAX, 0)), 0);
         for (line, good) in [("", true), ("hook:ann", false), ("hook:bob", true), ("token:ann", true)] {
             let revoked = Revoked::parse(line).expect("a good file");
             let access = Access::new(Settings { revoked, ..Settings::default() });

@@ -77,7 +77,11 @@ pub(crate) enum Origin {
 
 impl Weighs for Principal {
     fn bytes(&self) -> usize {
-        let origin = if let Origin::Signed(signed) = &self.origin { signed.bytes() } else { 0 };
+        let origin = match &self.origin {
+            Origin::Signed(signed) => signed.bytes(),
+            Origin::Hook(standing) => standing.bytes(),
+            _ => 0,
+        };
         let texts = self.identity.len() + self.shown.as_ref().map_or(0, |shown| shown.len());
         size_of::<Self>() + texts + origin + self.grant.bytes()
     }

@@ -72,8 +72,6 @@ impl Running {
 struct Answer {
     outcome: Outcome,
     good_until: Instant,
-    /// What its [`Live`] takes.
-    live_bytes: usize,
 }
 
 impl Answer {
@@ -86,8 +84,7 @@ impl Answer {
 
 impl Weighs for Answer {
     fn bytes(&self) -> usize {
-        let principal = if let Outcome::Recognised(principal) = &self.outcome { principal.bytes() } else { 0 };
-        principal + self.live_bytes
+        if let Outcome::Recognised(principal) = &self.outcome { principal.bytes() } else { 0 }
     }
 }
 
@@ -223,16 +220,15 @@ impl Table {
         let ends = answer.expires_at(now.unix);
         // A second more, for the one that has begun.
         let stale = now.unix.saturating_add(self.settings.stale.as_secs()).saturating_add(1);
-        let standing = self.standing(&ask.hash, &answer, stale.min(ends.unwrap_or(u64::MAX)));
+        let standing = self.standing(&ask, &answer, stale.min(ends.unwrap_or(u64::MAX)));
         let outcome = Outcome::Recognised(Arc::new(Principal::of_hook(&answer, Arc::clone(&standing), now.unix)));
         let longest = ends.map_or(Duration::MAX, |ends| Duration::from_secs(ends - now.unix));
         let kept_until = now.instant + self.settings.cache.min(longest);
-        let live_bytes = size_of::<Live>() + ask.token.as_str().len() + answer.bytes();
         match self.answers.find(&ask.hash) {
             // To ask again makes no answer last longer: who has left would be asked about for ever.
-            Some(old) if ask.is_again => self.keep(ask.hash, outcome, old.good_until.min(kept_until), live_bytes),
+            Some(old) if ask.is_again => self.keep(ask.hash, outcome, old.good_until.min(kept_until)),
             None if ask.is_again => self.tell(&ask.hash, outcome),
-            _ => self.keep(ask.hash, outcome, kept_until, live_bytes),
+            _ => self.keep(ask.hash, outcome, kept_until),
         }
         let due = Some(now.instant + self.settings.recheck);
         self.live.insert(
@@ -247,7 +243,7 @@ impl Table {
         self.running.count(ask.is_again, -1);
         let hash = ask.hash;
         self.end(&hash);
-        self.keep(hash, Outcome::Denied, now.instant + self.settings.denied_cache, 0);
+        self.keep(hash, Outcome::Denied, now.instant + self.settings.denied_cache);
         self.circuit.on_answer()
     }
 
@@ -270,7 +266,7 @@ impl Table {
         if let Some(live) = self.live.get_mut(&hash) {
             live.due = Some(now.instant + self.settings.recheck);
         }
-        self.keep(hash, Outcome::Failed, now.instant + self.settings.denied_cache, 0);
+        self.keep(hash, Outcome::Failed, now.instant + self.settings.denied_cache);
         self.circuit.on_answer();
         let is_news = self.unusable_told.is_none_or(|told| now.instant - told >= TELL_EVERY);
         if is_news {
@@ -320,15 +316,16 @@ impl Table {
     }
 
     /// How long the given one has stood, or a new one: it ends for those who were told something else.
-    fn standing(&mut self, hash: &TokenHash, answer: &HookAnswer, until: u64) -> Arc<Standing> {
-        let old = self.live.get(hash).filter(|live| live.answer.is_same(answer));
+    fn standing(&mut self, ask: &Ask, answer: &HookAnswer, until: u64) -> Arc<Standing> {
+        let old = self.live.get(&ask.hash).filter(|live| live.answer.is_same(answer));
         let standing = old.and_then(|live| live.standing.upgrade());
         // One that ended stays so.
         if let Some(standing) = standing.filter(|standing| standing.extend(until)) {
             return standing;
         }
-        self.end(hash);
-        Arc::new(Standing::new(until))
+        self.end(&ask.hash);
+        // What its `Live` takes.
+        Arc::new(Standing::new(until, size_of::<Live>() + ask.token.as_str().len() + answer.bytes()))
     }
 
     /// Whoever is here with the token may not be any more.
@@ -339,8 +336,8 @@ impl Table {
         }
     }
 
-    fn keep(&mut self, hash: TokenHash, outcome: Outcome, good_until: Instant, live_bytes: usize) {
-        self.answers.keep(hash, Answer { outcome: outcome.clone(), good_until, live_bytes });
+    fn keep(&mut self, hash: TokenHash, outcome: Outcome, good_until: Instant) {
+        self.answers.keep(hash, Answer { outcome: outcome.clone(), good_until });
         self.tell(&hash, outcome);
     }
 
