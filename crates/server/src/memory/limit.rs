@@ -22,13 +22,17 @@ impl Limit {
 
     /// What the system lets this process have: the least of its control groups (of either version) and the machine's memory.
     pub(super) fn of_system() -> Option<Self> {
-        Self::of(|path| fs::read_to_string(Path::new("/").join(path)).ok(), machine_memory())
+        Self::of(read, machine_memory())
     }
 
     /// Bytes that the system holds for the sockets of the group that has this limit, to be sent or to be read; 0 if it does not say.
     pub(super) fn socket_bytes(&self) -> u64 {
-        let text = self.statistics.as_ref().and_then(|path| fs::read_to_string(Path::new("/").join(path)).ok());
-        text.as_deref().and_then(socket_bytes).unwrap_or_default()
+        self.socket_bytes_by(read)
+    }
+
+    fn socket_bytes_by(&self, read: impl Fn(&Path) -> Option<String>) -> u64 {
+        let statistics = self.statistics.as_deref().and_then(read);
+        statistics.as_deref().and_then(sockets_in).unwrap_or_default()
     }
 
     /// As [`Self::of_system`]; `read` is given paths below `/`.
@@ -84,8 +88,13 @@ fn machine_memory() -> u64 {
     system.totalram.saturating_mul(system.mem_unit.into())
 }
 
+/// A file below `/`.
+fn read(path: &Path) -> Option<String> {
+    fs::read_to_string(Path::new("/").join(path)).ok()
+}
+
 /// What `memory.stat` says of sockets.
-fn socket_bytes(statistics: &str) -> Option<u64> {
+fn sockets_in(statistics: &str) -> Option<u64> {
     statistics.lines().find_map(|line| line.strip_prefix("sock "))?.trim().parse().ok()
 }
 
@@ -132,13 +141,11 @@ mod tests {
 
     #[test]
     fn what_sockets_hold_is_read_where_the_limit_is() {
-        assert_eq!(socket_bytes("anon 19922944\nfile 4096\nsock 241172480\nshmem 0\n"), Some(241_172_480));
-        assert_eq!(socket_bytes("anon 1\nsocket 2\n"), None);
-        let path = std::env::temp_dir().join(format!("cuttlebone-memory-stat-{}", std::process::id()));
-        fs::write(&path, "anon 1\nsock 4096\n").expect("written");
-        let limit = Limit { bytes: MIB, statistics: Some(path.clone()) };
-        assert_eq!(limit.socket_bytes(), 4096);
-        fs::remove_file(&path).expect("removed");
-        assert_eq!((limit.socket_bytes(), Limit::wanted(MIB).socket_bytes()), (0, 0));
+        let limit = Limit { bytes: MIB, statistics: Some("a/memory.stat".into()) };
+        let held =
+            |text: &str| limit.socket_bytes_by(|path| (path == Path::new("a/memory.stat")).then(|| text.to_owned()));
+        assert_eq!(held("anon 19922944\nfile 4096\nsock 241172480\nshmem 0\n"), 241_172_480);
+        assert_eq!((held("anon 1\nsocket 2\n"), limit.socket_bytes_by(|_| None)), (0, 0));
+        assert_eq!(Limit::wanted(MIB).socket_bytes_by(|_| Some("sock 1\n".to_owned())), 0);
     }
 }
