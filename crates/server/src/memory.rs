@@ -1,6 +1,6 @@
 //! Sheds load before memory runs out.
 //!
-//! Once a second the memory of this process, with what the system holds for its sockets, is compared with what it may have. Above one share of that no new connection is
+//! Once a second the memory of this process, with what the system holds for it, is compared with what it may have. Above one share of that no new connection is
 //! taken; above another, the clients that came last of those that wait for a device are let go as well: they have the least
 //! to lose. Nothing that is attached is touched. A little below the first share, and as long as it stays so, memory is won back:
 //! what is only remembered is forgotten, and what lies scattered is laid together.
@@ -76,9 +76,9 @@ impl Watch {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stop.run_until_cancelled(tick.tick()).await.is_some() {
             if let Some(resident) = resident_bytes() {
-                let sockets = self.limit.socket_bytes();
-                self.app.metrics.set_socket_bytes(sockets);
-                let held = resident + sockets;
+                let of_system = self.limit.system_bytes();
+                self.app.metrics.set_system_bytes(of_system);
+                let held = resident + of_system;
                 self.on_sample(held);
                 if self.is_to_win_back(held) {
                     self.win_back().await;

@@ -60,7 +60,7 @@ pub(crate) struct Metrics {
     paused_clients: Gauge,
     memory_limit: Gauge,
     lease_bytes: Gauge,
-    socket_bytes: Gauge,
+    system_bytes: Gauge,
     let_go: Counter,
     won_back: Counter,
     not_expected: Counter,
@@ -140,7 +140,8 @@ impl Metrics {
             paused_clients: declare
                 .one("paused_clients", "Clients that are not read while the queue of their device is full"),
             memory_limit,
-            socket_bytes: declare.one("socket_bytes", "What the system holds for sockets out of memory_limit_bytes"),
+            system_bytes: declare
+                .one("system_bytes", "What the system holds out of memory_limit_bytes, for sockets mostly"),
             slowed_failures: declare.one("slowed_failures", "Answers to those not recognised that had to wait"),
             slowed_connects: declare
                 .one("slowed_connects", "Connects that had to wait, for many of the same asker led to no device"),
@@ -226,9 +227,9 @@ impl Metrics {
         self.timeouts.at(which).inc();
     }
 
-    /// What the system holds for sockets out of what this process may have, in bytes.
-    pub(crate) fn set_socket_bytes(&self, bytes: u64) {
-        self.socket_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    /// What the system itself holds out of what this process may have, in bytes.
+    pub(crate) fn set_system_bytes(&self, bytes: u64) {
+        self.system_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// What this process may have, in bytes.

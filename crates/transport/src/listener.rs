@@ -33,6 +33,8 @@ enum Listening {
         listener: UnixListener,
         /// If we made it.
         _file: Option<SocketFile>,
+        /// Of what is accepted.
+        send_buffer: Option<usize>,
     },
 }
 
@@ -93,7 +95,7 @@ impl Listener {
     /// Those of the system: address in use, not allowed, something else at this path.
     pub fn bind_unix(address: &UnixAddress) -> io::Result<Self> {
         let (listener, file) = unix::bind(address)?;
-        Ok(Self { socket: Listening::Unix { listener, _file: Some(file) }, tls: None })
+        Ok(Self { socket: Listening::Unix { listener, _file: Some(file), send_buffer: None }, tls: None })
     }
 
     /// Takes over a unix socket that listens already; its file is left alone. Must be called within a runtime.
@@ -103,7 +105,7 @@ impl Listener {
     pub fn inherit_unix(socket: std::os::unix::net::UnixListener) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let listener = UnixListener::from_std(socket)?;
-        Ok(Self { socket: Listening::Unix { listener, _file: None }, tls: None })
+        Ok(Self { socket: Listening::Unix { listener, _file: None, send_buffer: None }, tls: None })
     }
 
     fn listen(address: SocketAddr, tls: Option<&Tls>, beside_others: bool) -> io::Result<Self> {
@@ -116,34 +118,26 @@ impl Listener {
         Ok(Self { socket: Listening::Tcp(TcpListener::from_std(socket.into())?), tls: tls.cloned() })
     }
 
-    /// How much the system may keep for a peer that does not read, in bytes, on connections accepted from now on. Linux
-    /// keeps twice as much, its own needs included. Without this it grows to several MiB a connection. Of that, little is what it
-    /// has not sent yet: a ping does not stand behind the rest, and that a slow peer reads is seen.
+    /// How much the system may keep on connections accepted from now on, in bytes: for a peer that does not read, and of what a peer
+    /// has sent and is not read yet. Linux keeps twice as much, its own needs included. Without this it grows to MiB for the one and
+    /// tens of MiB for the other. Of what is to be sent, little is not sent yet: a ping does not stand behind the rest, and that a slow
+    /// peer reads is seen. By a unix socket, what is not read yet is kept for who sends it.
     ///
     /// # Errors
     /// Those of the system.
-    pub fn set_send_buffer(&self, bytes: usize) -> io::Result<()> {
-        match &self.socket {
+    pub fn set_buffers(&mut self, send: usize, receive: usize) -> io::Result<()> {
+        match &mut self.socket {
             Listening::Tcp(tcp) => {
-                let socket = SockRef::from(tcp);
-                socket.set_send_buffer_size(bytes)?;
+                let socket = SockRef::from(&*tcp);
+                socket.set_recv_buffer_size(receive)?;
+                socket.set_send_buffer_size(send)?;
                 socket.set_tcp_notsent_lowat(UNSENT)
             }
-            // What is accepted does not take it over, and does not grow by itself.
-            Listening::Unix { .. } => Ok(()),
-        }
-    }
-
-    /// How much the system may keep of what a peer has sent and is not read yet, in bytes, on connections accepted from now on.
-    /// Linux keeps twice as much, its own needs included. Without this it grows to tens of MiB a connection.
-    ///
-    /// # Errors
-    /// Those of the system.
-    pub fn set_receive_buffer(&self, bytes: usize) -> io::Result<()> {
-        match &self.socket {
-            Listening::Tcp(tcp) => SockRef::from(tcp).set_recv_buffer_size(bytes),
-            // What is not read is kept for who sends it, and does not grow by itself.
-            Listening::Unix { .. } => Ok(()),
+            // What is accepted does not take it over.
+            Listening::Unix { send_buffer, .. } => {
+                *send_buffer = Some(send);
+                Ok(())
+            }
         }
     }
 
@@ -170,8 +164,11 @@ impl Listener {
                 configure(&tcp)?;
                 Ok(Accepted { socket: Socketed::Tcp(tcp), peer, tls: self.tls.clone() })
             }
-            Listening::Unix { listener, .. } => {
+            Listening::Unix { listener, send_buffer, .. } => {
                 let (unix, _) = listener.accept().await?;
+                if let Some(bytes) = send_buffer {
+                    SockRef::from(&unix).set_send_buffer_size(*bytes)?;
+                }
                 let user = unix.peer_cred().ok().map(|peer| PeerUser { user: peer.uid(), group: peer.gid() });
                 Ok(Accepted { socket: Socketed::Unix(unix, user), peer: (Ipv4Addr::LOCALHOST, 0).into(), tls: None })
             }

@@ -1,4 +1,4 @@
-//! What this process may have, and what the system holds for its sockets out of that.
+//! What this process may have, and what the system holds for it out of that.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,14 +25,13 @@ impl Limit {
         Self::of(read, machine_memory())
     }
 
-    /// Bytes that the system holds for the sockets of the group that has this limit, to be sent or to be read; 0 if it does not say.
-    pub(super) fn socket_bytes(&self) -> u64 {
-        self.socket_bytes_by(read)
+    /// Bytes that the system itself holds for the group that has this limit, mostly for its sockets; 0 if it does not say.
+    pub(super) fn system_bytes(&self) -> u64 {
+        self.system_bytes_by(read)
     }
 
-    fn socket_bytes_by(&self, read: impl Fn(&Path) -> Option<String>) -> u64 {
-        let statistics = self.statistics.as_deref().and_then(read);
-        statistics.as_deref().and_then(sockets_in).unwrap_or_default()
+    fn system_bytes_by(&self, read: impl Fn(&Path) -> Option<String>) -> u64 {
+        self.statistics.as_deref().and_then(read).as_deref().map_or(0, system_bytes_in)
     }
 
     /// As [`Self::of_system`]; `read` is given paths below `/`.
@@ -93,9 +92,12 @@ fn read(path: &Path) -> Option<String> {
     fs::read_to_string(Path::new("/").join(path)).ok()
 }
 
-/// What `memory.stat` says of sockets.
-fn sockets_in(statistics: &str) -> Option<u64> {
-    statistics.lines().find_map(|line| line.strip_prefix("sock "))?.trim().parse().ok()
+/// What `memory.stat` says that is neither the process's own nor given back when memory is short: what goes through TCP, and what the
+/// system has by the piece, where unix sockets have theirs.
+fn system_bytes_in(statistics: &str) -> u64 {
+    let lines = statistics.lines().filter_map(|line| line.split_once(' '));
+    let counted = lines.filter(|(name, _)| matches!(*name, "sock" | "slab_unreclaimable"));
+    counted.filter_map(|(_, bytes)| bytes.trim().parse::<u64>().ok()).sum()
 }
 
 #[cfg(test)]
@@ -140,12 +142,15 @@ mod tests {
     }
 
     #[test]
-    fn what_sockets_hold_is_read_where_the_limit_is() {
+    fn what_the_system_holds_is_read_where_the_limit_is() {
         let limit = Limit { bytes: MIB, statistics: Some("a/memory.stat".into()) };
         let held =
-            |text: &str| limit.socket_bytes_by(|path| (path == Path::new("a/memory.stat")).then(|| text.to_owned()));
-        assert_eq!(held("anon 19922944\nfile 4096\nsock 241172480\nshmem 0\n"), 241_172_480);
-        assert_eq!((held("anon 1\nsocket 2\n"), limit.socket_bytes_by(|_| None)), (0, 0));
-        assert_eq!(Limit::wanted(MIB).socket_bytes_by(|_| Some("sock 1\n".to_owned())), 0);
+            |text: &str| limit.system_bytes_by(|path| (path == Path::new("a/memory.stat")).then(|| text.to_owned()));
+        assert_eq!(
+            held("anon 19922944\nsock 241172480\nslab_reclaimable 7\nslab_unreclaimable 20\nslab 27\n"),
+            241_172_500
+        );
+        assert_eq!((held("anon 1\nsocket 2\nsock x\n"), limit.system_bytes_by(|_| None)), (0, 0));
+        assert_eq!(Limit::wanted(MIB).system_bytes_by(|_| Some("sock 1\n".to_owned())), 0);
     }
 }

@@ -98,9 +98,9 @@ fn listen(
         None if settings.reuse_port => Listener::bind_beside_others(address, tls),
         None => Listener::bind(address, tls),
     };
-    let listener = listener.map_err(fault)?;
-    listener.set_send_buffer(settings.connections.send_buffer).map_err(fault)?;
-    listener.set_receive_buffer(settings.connections.receive_buffer).map_err(fault)?;
+    let mut listener = listener.map_err(fault)?;
+    let connections = &settings.connections;
+    listener.set_buffers(connections.send_buffer, connections.receive_buffer).map_err(fault)?;
     let bound = listener.local_addr().map_err(fault)?;
     Ok((listener, bound))
 }
@@ -108,19 +108,17 @@ fn listen(
 /// The unix socket, and whether it was handed over.
 fn listen_unix(settings: &Settings, socket: Option<UnixListener>) -> Result<Option<(Listener, bool)>, BindError> {
     let fault = |path: PathBuf| |source| BindError::ListenUnix { path, source };
-    match (socket, &settings.listen_unix) {
+    let (listener, path, is_inherited) = match (socket, &settings.listen_unix) {
         (Some(socket), _) => {
             let path = socket.local_addr().ok().and_then(|address| address.as_pathname().map(PathBuf::from));
-            let path = path.unwrap_or_default();
-            tracing::info!(path = path.to_str(), "listening on a unix socket that was handed over");
-            let listener = Listener::inherit_unix(socket).map_err(fault(path))?;
-            Ok(Some((listener, true)))
+            (Listener::inherit_unix(socket), path.unwrap_or_default(), true)
         }
-        (None, Some(address)) => {
-            let listener = Listener::bind_unix(address).map_err(fault(address.path.clone()))?;
-            tracing::info!(path = address.path.to_str(), "listening on a unix socket");
-            Ok(Some((listener, false)))
-        }
-        (None, None) => Ok(None),
-    }
+        (None, Some(address)) => (Listener::bind_unix(address), address.path.clone(), false),
+        (None, None) => return Ok(None),
+    };
+    let mut listener = listener.map_err(fault(path.clone()))?;
+    let connections = &settings.connections;
+    listener.set_buffers(connections.send_buffer, connections.receive_buffer).map_err(fault(path.clone()))?;
+    tracing::info!(path = path.to_str(), is_inherited, "listening on a unix socket");
+    Ok(Some((listener, is_inherited)))
 }

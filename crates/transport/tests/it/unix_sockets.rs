@@ -9,6 +9,7 @@ use rustix::fs::{CWD, Mode, mkfifoat};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use cuttlebone_transport::{Accepted, Listener, Stream, UnixAddress};
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
@@ -46,14 +47,16 @@ async fn accepted(listener: &Listener, place: &Place) -> (Accepted, UnixStream) 
 #[tokio::test]
 async fn bytes_go_both_ways_and_the_user_is_told() {
     let place = Place::new("bytes");
-    let listener = Listener::bind_unix(&place.address()).unwrap();
+    let mut listener = Listener::bind_unix(&place.address()).unwrap();
+    listener.set_buffers(50_000, 20_000).unwrap();
     let (accepted, mut peer) = accepted(&listener, &place).await;
     let own = fs::metadata(&place.0).unwrap();
     let user = accepted.user().unwrap();
     assert_eq!((user.user, user.group), (own.uid(), own.gid()), "who made the directory");
     assert!(accepted.peer().ip().is_loopback() && accepted.peer().port() == 0);
     let mut stream = accepted.handshake().await.unwrap();
-    assert!(matches!(stream, Stream::Unix(_)) && !stream.is_tls());
+    let Stream::Unix(unix) = &stream else { panic!("a unix socket") };
+    assert!((50_000..=100_000).contains(&SockRef::from(unix).send_buffer_size().unwrap()) && !stream.is_tls());
     peer.write_all(b"ping").await.unwrap();
     let mut seen = [0; 4];
     stream.read_exact(&mut seen).await.unwrap();
