@@ -141,7 +141,7 @@ impl Metrics {
                 .one("paused_clients", "Clients that are not read while the queue of their device is full"),
             memory_limit,
             system_bytes: declare
-                .one("system_bytes", "What the system holds out of memory_limit_bytes, for sockets mostly"),
+                .one("system_bytes", "What the system holds of memory_limit_bytes, for sockets mostly"),
             slowed_failures: declare.one("slowed_failures", "Answers to those not recognised that had to wait"),
             slowed_connects: declare
                 .one("slowed_connects", "Connects that had to wait, for many of the same asker led to no device"),
