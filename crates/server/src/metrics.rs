@@ -140,8 +140,7 @@ impl Metrics {
             paused_clients: declare
                 .one("paused_clients", "Clients that are not read while the queue of their device is full"),
             memory_limit,
-            system_bytes: declare
-                .one("system_bytes", "What the system holds of memory_limit_bytes, for sockets mostly"),
+            system_bytes: declare.one("system_bytes", "What the system holds of memory_limit_bytes: sockets, ..."),
             slowed_failures: declare.one("slowed_failures", "Answers to those not recognised that had to wait"),
             slowed_connects: declare
                 .one("slowed_connects", "Connects that had to wait, for many of the same asker led to no device"),
