@@ -95,10 +95,26 @@ struct Vouched {
 /// What was found out of the certificate that one came with. It is so as long as nothing changes that counts for it.
 #[derive(Debug, Clone)]
 pub struct Found {
+    /// Or it is over, and was good when it was seen last.
+    is_good: bool,
     during: Range<u64>,
     recognised: Weak<Recent<Verified>>,
     vouched: Weak<Recent<Vouched>>,
 }
+
+/// What becomes of one who was recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Who it was is good now. That a token has expired does not count.
+    Good,
+    /// Nobody vouches for its certificate now, but did when it was seen last: it is merely over.
+    Over,
+    /// It was taken back, by whoever vouches, a file, or an issuer.
+    TakenBack,
+}
+
+/// For how many seconds nobody looks again for another way in which a certificate is good, that was good before.
+const OVER: u64 = 300;
 
 /// For how many seconds it is remembered that a certificate stands for nobody: whoever has one can show it with each request, where
 /// anybody is served.
@@ -242,39 +258,66 @@ impl Access {
         }
     }
 
-    /// Whether one is good now, or nobody in particular, on whose connection `chain` was shown, which [`Self::vouches_for`]; as
-    /// [`Self::is_still_good_now`]. What was found out of the certificate is left in `found`, and not looked for again while it is so.
-    pub fn is_good_now(
+    /// Looks at one who was recognised, or nobody in particular, on whose connection `chain` was shown, and who was `seen` to be good
+    /// last; both times are in seconds since 1970. What was found out of the certificate is left in `found`, and not looked for again
+    /// while it is so.
+    pub fn look_at(
         &self,
         (principal, chain): (Option<&Principal>, Option<&Chain>),
-        now: u64,
+        (now, seen): (u64, u64),
         found: &mut Option<Box<Found>>,
-    ) -> bool {
-        let is_found = chain.is_some_and(|chain| found.as_ref().is_some_and(|found| self.finds(found, chain, now)));
+    ) -> Look {
         let is_by_certificate = principal.is_some_and(|who| matches!(who.origin(), Origin::Certificate(_)));
-        let is_good = (is_found || chain.is_none_or(|chain| self.vouches_for(chain, now)))
-            && principal.is_none_or(|who| match is_found && is_by_certificate {
-                true => !self.settings.revoked.has(who),
-                false => self.is_still_good_now(who, chain, now),
-            });
-        if is_good && !is_found {
-            *found = chain.and_then(|chain| self.found(chain, is_by_certificate)).map(Box::new);
+        let is_known_otherwise = principal.is_none_or(|who| match is_by_certificate {
+            true => !self.settings.revoked.has(who),
+            false => self.is_still_good_now(who, chain, now),
+        });
+        if !is_known_otherwise {
+            return Look::TakenBack;
         }
-        is_good
+        let by_certificate = principal.filter(|_| is_by_certificate);
+        let known = chain.zip(found.as_ref()).filter(|(chain, found)| self.finds(found, chain, now));
+        let known = known.map(|(_, found)| found.is_good);
+        let is_good = known.unwrap_or_else(|| {
+            chain.is_none_or(|chain| self.vouches_for(chain, now))
+                && by_certificate.is_none_or(|who| self.accepts(who, chain, now))
+        });
+        // That a certificate is merely over takes nothing back, and that it was good when it was seen last stays so.
+        let was_good = is_good
+            || known.is_some()
+            || chain.is_none_or(|chain| self.vouched_for(chain, seen))
+                && by_certificate.is_none_or(|who| self.is_still_good_by(who, chain, seen));
+        if known.is_none() {
+            let chain = chain.filter(|_| was_good);
+            *found = chain.and_then(|chain| self.found(chain, is_by_certificate, is_good, now)).map(Box::new);
+        }
+        match (is_good, was_good) {
+            (true, _) => Look::Good,
+            (false, true) => Look::Over,
+            (false, false) => Look::TakenBack,
+        }
     }
 
-    /// What is remembered of a certificate that is good; nothing if there is nothing that counts.
-    fn found(&self, chain: &Chain, is_by_certificate: bool) -> Option<Found> {
-        let mut during = 0..u64::MAX;
+    /// What was just found out of a certificate; nothing if it does not count, or is not remembered.
+    fn found(&self, chain: &Chain, is_by_certificate: bool, is_good: bool, now: u64) -> Option<Found> {
+        let is_needed = self.settings.required.is_some();
+        if !is_needed && !is_by_certificate {
+            return None;
+        }
+        let mut during = match is_good {
+            true => 0..u64::MAX,
+            // Another way may be good later, but not after its own time.
+            false => chain.judged_at(now)..if chain.is_over(now) { u64::MAX } else { now + OVER },
+        };
         let mut narrow = |by: Range<u64>| during = during.start.max(by.start)..during.end.min(by.end);
-        if self.settings.required.is_some() {
+        if is_good && is_needed {
             narrow(self.vouched.find(chain.own_hash()).filter(|found| found.is_good)?.during);
         }
-        if is_by_certificate {
+        if is_good && is_by_certificate {
             narrow(self.recognised.find(chain.own_hash()).filter(|known| known.outcome.is_ok())?.good);
         }
         let (recognised, vouched) = (Arc::downgrade(&self.recognised), Arc::downgrade(&self.vouched));
-        (self.settings.required.is_some() || is_by_certificate).then_some(Found { during, recognised, vouched })
+        Some(Found { is_good, during, recognised, vouched })
     }
 
     /// Whether what was found would be found now.

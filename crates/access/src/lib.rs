@@ -35,7 +35,7 @@ mod tenant;
 mod token;
 mod users;
 
-pub use access::{Access, Found, Settings};
+pub use access::{Access, Found, Look, Settings};
 pub use certificates::{CertificateRule, CertificateTrust, Certificates, Chain, NameKind, RuleFault, TrustFault};
 pub use denied::Denied;
 pub use hook::{HookAnswer, HookFault, Standing};

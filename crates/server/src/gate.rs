@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cuttlebone_access::{Access, Denied, Found, NewSession, SessionKey, Token};
+use cuttlebone_access::{Access, Denied, Found, Look, NewSession, SessionKey, Token};
 use cuttlebone_transport::PeerUser;
 use http::header::ORIGIN;
 use http::{HeaderMap, Uri};
@@ -325,14 +325,13 @@ impl Gate {
     pub(crate) fn is_taken_back(&self, caller: &Caller, seen: &mut Seen) -> bool {
         let (access, now) = (self.access(), clock::unix_ms() / 1000);
         let who = (caller.principal().map(|who| &**who), caller.chain());
-        // It may be good again, by another who vouches, after it was over.
-        if access.is_good_now(who, now, &mut seen.found) {
-            seen.at = now;
-            return self.is_shut_out(caller);
+        match access.look_at(who, (now, seen.at), &mut seen.found) {
+            // It may be good again, by another who vouches, after it was over.
+            Look::Good => seen.at = now,
+            Look::Over => {}
+            Look::TakenBack => return true,
         }
-        let was_good = caller.chain().is_none_or(|chain| access.vouched_for(chain, seen.at))
-            && caller.principal().is_none_or(|who| access.is_still_good_by(who, caller.chain(), seen.at));
-        !was_good || self.is_shut_out(caller)
+        self.is_shut_out(caller)
     }
 
     /// Whether an administrator has shut the caller out.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use cuttlebone_access::{
-    Access, CertificateRule, CertificateTrust, Certificates, Chain, Denied, NameKind, Principal, Revoked, Role, Roles,
-    RuleFault, Settings, TrustFault,
+    Access, CertificateRule, CertificateTrust, Certificates, Chain, Denied, Look, NameKind, Principal, Revoked, Role,
+    Roles, RuleFault, Settings, TrustFault,
 };
 use cuttlebone_proto::DeviceId;
 use rcgen::{
@@ -293,23 +293,35 @@ fn what_was_found_out_of_a_certificate_is_not_looked_for_again_while_it_is_so() 
     let access = Access::new(both(trust(&ours)));
     let principal = access.authenticate_certificate(&chain, NOW).expect("recognised");
     let (who, mut found) = ((Some(&*principal), Some(&chain)), None);
-    assert!(access.is_good_now(who, NOW, &mut found) && found.is_some());
+    let good = |access: &Access, found: &mut Option<_>| access.look_at(who, (NOW, NOW), found) == Look::Good;
+    assert!(good(&access, &mut found) && found.is_some());
     access.forget();
-    assert!(access.is_good_now(who, NOW + 60, &mut found) && access.remembered().0 == 0, "nobody has looked");
+    assert!(good(&access, &mut found) && access.remembered().0 == 0, "nobody has looked");
     // Another token comes: nothing changes for a certificate. A line that takes it back does.
     let after = |settings: Settings| Access::new(settings).after(&access);
     let revoked = |line: &str| Settings { revoked: Revoked::parse(line).expect("a line"), ..both(trust(&ours)) };
     let another = after(revoked("token:x"));
-    assert!(another.is_good_now(who, NOW, &mut found) && another.remembered().0 == 0);
-    assert!(!after(revoked("cert:dns:d.lab.example")).is_good_now(who, NOW, &mut found.clone()));
-    // Another authority, other rules, a list, or its end.
-    assert!(!after(both(trust(&theirs))).is_good_now(who, NOW, &mut found.clone()));
+    assert!(good(&another, &mut found) && another.remembered().0 == 0);
+    assert!(!good(&after(revoked("cert:dns:d.lab.example")), &mut found.clone()));
+    // Another authority, other rules, a list.
+    assert!(!good(&after(both(trust(&theirs))), &mut found.clone()));
     let rules = vec![rule(NameKind::Dns, "*.lab.example", Role::Client, &["{name}"])];
-    assert!(!after(settings(trust(&ours), rules)).is_good_now(who, NOW, &mut found.clone()));
+    assert!(!good(&after(settings(trust(&ours), rules)), &mut found.clone()));
     let listed = trust(&ours).without_revoked(&list(&ours, &[])).expect("a list");
     let listed = after(both(listed));
-    assert!(listed.is_good_now(who, NOW, &mut found.clone()) && listed.remembered().0 == 2, "looked at anew");
-    assert!(!access.is_good_now(who, 1 << 40, &mut found));
+    assert!(good(&listed, &mut found.clone()) && listed.remembered().0 == 2, "looked at anew");
+    // Its end takes nothing back, and is looked at once as well; but for that it was good when it was seen last.
+    let late = 1 << 40;
+    for _ in 0..2 {
+        access.forget();
+        assert_eq!(access.look_at(who, (late, NOW), &mut found), Look::Over);
+    }
+    assert_eq!(access.remembered().0, 0, "nobody has looked");
+    assert_eq!(after(both(trust(&theirs))).look_at(who, (late, NOW), &mut found.clone()), Look::TakenBack);
+    let mut none = None;
+    assert_eq!(access.look_at(who, (late, late - 1), &mut none), Look::TakenBack, "it was not");
+    assert!(none.is_none(), "and is not taken for one that was");
+    assert!(good(&access, &mut found), "a clock that was set back");
 }
 
 /// Who is nobody may show that with each request, where anybody is served.
