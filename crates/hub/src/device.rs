@@ -20,7 +20,7 @@ use cuttlebone_proto::{ClientId, CloseCode, Reject, encode};
 
 use crate::event::{DeviceSummary, Event};
 use crate::item::Notice;
-use crate::mailbox::{Budget, Charge, Copied, Mailbox, PushError, Sender};
+use crate::mailbox::{Budget, Charge, Mailbox, PushError, Sender};
 use crate::observer::Direction;
 use crate::party::{Address, Party};
 use crate::registry::Shared;
@@ -134,13 +134,6 @@ impl Device {
             let last = client.resumable.then(|| encode::draining(self.mailbox.taken_from(&client.sender)));
             client.mailbox.seal(last, code);
         }
-    }
-
-    /// Lays together what has lain for long in the queues of the device and its clients.
-    pub(crate) fn gather(&self, copied: &mut Copied) {
-        self.mailbox.gather(copied);
-        let mailboxes: Vec<_> = self.state.lock().clients.values().map(|client| Arc::clone(&client.mailbox)).collect();
-        mailboxes.iter().for_each(|mailbox| mailbox.gather(copied));
     }
 
     /// Whether a client of anybody else than `identity` is here. One of an earlier process, which is expected, may be anybody's.

@@ -16,7 +16,6 @@
 mod budget;
 mod charge;
 mod entry;
-mod gather;
 mod held;
 mod history;
 mod inbox;
@@ -35,7 +34,6 @@ use crate::sync::{Mutex, MutexGuard};
 pub use budget::{Budget, Budgets, Weights};
 pub(crate) use charge::{Charge, Unwritten};
 use entry::Entry;
-pub(crate) use gather::Copied;
 use history::History;
 pub use inbox::{Inbox, Mark, Received, Urgent};
 use room::Waiter;

@@ -21,7 +21,7 @@ use crate::device::{Device, State};
 use crate::event::{DeviceSummary, Event};
 use crate::item::Notice;
 use crate::lease::Leases;
-use crate::mailbox::{Budgets, Charge, Copied, Inbox, Weights};
+use crate::mailbox::{Budgets, Charge, Inbox, Weights};
 use crate::observer::Observer;
 use crate::party::{Address, Claim};
 use crate::request::{Answer, AttachRequest, RegisterRequest, Request};
@@ -265,13 +265,6 @@ impl Registry {
     #[must_use]
     pub fn table_len(&self) -> usize {
         self.shared.shards.iter().map(|shard| shard.lock().len()).sum()
-    }
-
-    /// There is little memory: lays together what has lain for long in queues, or small texts hold much that is free. Takes a while
-    /// where much is queued, and holds up one queue at a time.
-    pub fn gather(&self) {
-        let mut copied = Copied::default();
-        self.devices().iter().for_each(|device| device.gather(&mut copied));
     }
 
     fn devices(&self) -> Vec<Arc<Device>> {

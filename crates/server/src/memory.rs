@@ -2,8 +2,8 @@
 //!
 //! Once a second the memory of this process, with what the system holds for it, is compared with what it may have. Above one share of that no new connection is
 //! taken; above another, the clients that came last of those that wait for a device are let go as well: they have the least
-//! to lose. Nothing that is attached is touched. A little below the first share, and as long as it stays so, memory is won back:
-//! what is only remembered is forgotten, and what lies scattered is laid together.
+//! to lose. Nothing that is attached is touched. A little below the first share, and as long as it stays so, what is only
+//! remembered is forgotten: nobody gets in above it, and so nothing would be looked through.
 
 mod limit;
 
@@ -81,7 +81,7 @@ impl Watch {
                 let held = resident + of_system;
                 self.on_sample(held);
                 if self.is_to_win_back(held) {
-                    self.win_back().await;
+                    self.win_back();
                 }
             }
         }
@@ -97,16 +97,13 @@ impl Watch {
         is_high && is_time
     }
 
-    async fn win_back(&self) {
+    fn win_back(&self) {
         let Self { app, .. } = self;
         app.gate.forget();
         app.registrations.forget();
         app.leasing.forget();
-        let registry = Arc::clone(&app.registry);
-        // Copies all that is queued: not beside the connections of this thread.
-        let gathered = tokio::task::spawn_blocking(move || registry.gather()).await;
         app.metrics.won_back();
-        tracing::info!(is_gathered = gathered.is_ok(), "memory was won back: what was only remembered is forgotten");
+        tracing::info!("memory is short: what was only remembered is forgotten");
     }
 
     fn on_sample(&mut self, held: u64) {
@@ -276,7 +273,7 @@ mod tests {
             assert_eq!(watch.is_to_win_back(resident * MIB), wanted, "{resident} %");
         }
         assert_eq!(app.registrations.known(), 1);
-        watch.win_back().await;
+        watch.win_back();
         assert_eq!(app.registrations.known(), 0, "its time was over");
     }
 

@@ -314,37 +314,6 @@ fn a_client_that_resumes_gets_what_it_has_not_had_once_and_in_order() {
 }
 
 #[test]
-fn what_is_laid_together_is_what_it_was() {
-    let inbox = Inbox::new(WIDE, nobody());
-    inbox.mailbox().keep_history(WIDE);
-    for text in ["a", "b", "c"] {
-        push(&inbox, text).expect("room");
-    }
-    inbox.mailbox().report("r".into());
-    assert_eq!(take(&inbox, 2), ["a", "b"]);
-    let large = "x".repeat(20_000);
-    push(&inbox, &large).expect("room");
-    let places = || {
-        let state = inbox.mailbox().state.lock();
-        let kept = state.history.as_ref().expect("kept").kept.iter().map(|text| text.as_ptr());
-        let queued = state.queue.iter().map(|entry| match entry {
-            Entry::Forward { text, .. } | Entry::Report(text) => text.as_ptr(),
-            other => panic!("{other:?}"),
-        });
-        kept.chain(queued).collect::<Vec<_>>()
-    };
-    let (before, held) = (places(), inbox.mailbox().queued());
-    inbox.mailbox().gather(&mut Copied::default());
-    let moved: Vec<_> = before.iter().zip(places()).map(|(before, after)| *before != after).collect();
-    assert_eq!(moved, [true, true, true, true, false]);
-    assert_eq!(inbox.mailbox().queued(), held);
-    let connection = empty();
-    let (next, _) = inbox.mailbox().resume(connection.mailbox(), Had::Unknown, |_, _| "g".into()).expect("open");
-    next.mailbox().gather(&mut Copied::default());
-    assert_eq!(take(&next, 9), ["g", "a", "b", "c", "r", &large]);
-}
-
-#[test]
 fn what_came_back_with_a_pong_is_not_kept() {
     let inbox = Inbox::new(Bound { frames: 9, bytes: 99 }, nobody());
     assert_eq!(inbox.mark(), None);
