@@ -92,12 +92,16 @@ fn read(path: &Path) -> Option<String> {
     fs::read_to_string(Path::new("/").join(path)).ok()
 }
 
-/// What `memory.stat` says that is neither the process's own nor given back when memory is short: what goes through TCP, and what the
-/// system has by the piece, where unix sockets have theirs.
+/// What `memory.stat` says that is neither the process's own nor given back when memory is short: what goes through TCP, and what else
+/// the system has, such as what goes through unix sockets. Before Linux 5.18 it does not say all of that.
 fn system_bytes_in(statistics: &str) -> u64 {
-    let lines = statistics.lines().filter_map(|line| line.split_once(' '));
-    let counted = lines.filter(|(name, _)| matches!(*name, "sock" | "slab_unreclaimable"));
-    counted.filter_map(|(_, bytes)| bytes.trim().parse::<u64>().ok()).sum()
+    let bytes = |name: &str| {
+        let mut lines = statistics.lines().filter_map(|line| line.split_once(' '));
+        lines.find(|(present, _)| *present == name).and_then(|(_, bytes)| bytes.trim().parse::<u64>().ok())
+    };
+    let unreclaimable = bytes("slab_unreclaimable").unwrap_or_default();
+    let kernel = bytes("kernel").map(|all| all.saturating_sub(bytes("slab_reclaimable").unwrap_or_default()));
+    bytes("sock").unwrap_or_default() + kernel.unwrap_or_default().max(unreclaimable)
 }
 
 #[cfg(test)]
@@ -146,10 +150,9 @@ mod tests {
         let limit = Limit { bytes: MIB, statistics: Some("a/memory.stat".into()) };
         let held =
             |text: &str| limit.system_bytes_by(|path| (path == Path::new("a/memory.stat")).then(|| text.to_owned()));
-        assert_eq!(
-            held("anon 19922944\nsock 241172480\nslab_reclaimable 7\nslab_unreclaimable 20\nslab 27\n"),
-            241_172_500
-        );
+        let older = "anon 19922944\nsock 241172480\nslab_reclaimable 7\nslab_unreclaimable 20\nslab 27\n";
+        assert_eq!(held(older), 241_172_500);
+        assert_eq!(held(&format!("{older}kernel_stack 3\nkernel 107\n")), 241_172_580);
         assert_eq!((held("anon 1\nsocket 2\nsock x\n"), limit.system_bytes_by(|_| None)), (0, 0));
         assert_eq!(Limit::wanted(MIB).system_bytes_by(|_| Some("sock 1\n".to_owned())), 0);
     }
