@@ -3,7 +3,7 @@
 //! Invariant: what a peer sent can neither begin a new line nor steer a terminal. Control characters,
 //! line separators and direction overrides are written as escapes in both formats. Nobody waits for a log to be read.
 
-mod escape;
+pub(crate) mod escape;
 mod fields;
 mod lines;
 

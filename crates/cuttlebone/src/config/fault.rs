@@ -1,7 +1,9 @@
 //! What is wrong with a configuration, and where it was written. All faults are shown at once.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::path::PathBuf;
+
+use crate::logging::escape::Escaped;
 
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub(crate) struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A file of somebody else's may be looked at.
+        let mut f = Escaped(f);
         match (&self.origin, self.key.is_empty()) {
             (Origin::Default, true) => write!(f, "{}", self.text),
             (Origin::Default, false) => write!(f, "{}: {}", self.key, self.text),

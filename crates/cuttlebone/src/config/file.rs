@@ -37,7 +37,7 @@ impl ConfigFile {
             faults.push(Fault {
                 key: String::new(),
                 origin: Origin::File { path: path.to_owned(), line },
-                text: format!("not TOML: {}", error.message()),
+                text: not_toml(error.message()),
             });
         }
         let mut lines = BTreeMap::new();
@@ -51,10 +51,14 @@ impl ConfigFile {
                 path: path.to_owned(),
                 line: error.span().map_or(1, |span| line_of(text, span.start)),
             },
-            text: format!("not TOML: {}", error.message()),
+            text: not_toml(error.message()),
         })?;
         Ok(Self { table, lines })
     }
+}
+
+fn not_toml(message: &str) -> String {
+    format!("not TOML: {}", message.replace('\n', ", "))
 }
 
 fn line_of(text: &str, offset: usize) -> usize {

@@ -253,6 +253,20 @@ fn ice_servers_are_checked_and_know_their_line() {
     assert!(text.contains("ice.servers[1].urls: needs") && text.contains("line 5"), "{text}");
 }
 
+/// Somebody may look at a file that is of somebody else.
+#[test]
+fn a_configuration_forges_no_line_and_steers_no_terminal() {
+    for file in [
+        "[access]\nrevoked_file = \"/nowhere/\\u001b[31m\\nthe configuration has no fault\"",
+        "[access]\n\"\\u001b[31m\\nthe configuration has no fault\" = 1",
+        "[access]\ntokens_file = \"\\u202e\\u009b\"",
+    ] {
+        let faults = faults(file);
+        let is_unsafe = |character: char| (character.is_control() && character != '\n') || character == '\u{202e}';
+        assert!(!faults.contains(is_unsafe) && faults.lines().count() == 2, "{faults:?}");
+    }
+}
+
 #[test]
 fn a_secret_is_in_no_message() {
     for file in [

@@ -14,7 +14,7 @@ fn is_unsafe(character: char) -> bool {
 }
 
 /// A text writer that writes unsafe characters as `\u{1b}`.
-pub(super) struct Escaped<W>(pub(super) W);
+pub(crate) struct Escaped<W>(pub(crate) W);
 
 impl<W: Write> Write for Escaped<W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {

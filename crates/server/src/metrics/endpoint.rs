@@ -8,13 +8,18 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use http::HeaderMap;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
 use crate::app::App;
 use crate::routes::health;
-use crate::{host, problem};
+use crate::{
+    host,
+    origin::{self, Scheme},
+    problem,
+};
 
 /// The routes of the metrics listener, which listens on `address`.
 pub(crate) fn router(app: Arc<App>, address: SocketAddr) -> Router {
@@ -29,7 +34,12 @@ pub(crate) fn router(app: Arc<App>, address: SocketAddr) -> Router {
     host::guarded(routes, address, &[], &counting)
 }
 
-async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
+async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    // To answer costs some milliseconds where there are many devices: not for what any page has a browser load.
+    if origin::is_of_another_site(&headers, &[], Scheme::Any) {
+        app.metrics.refused_with("origin_not_allowed");
+        return problem::origin_not_allowed();
+    }
     let headers =
         [(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8"), (CACHE_CONTROL, "no-store")];
     app.metrics.set_assembling(app.assembling.of(None).used());
@@ -37,5 +47,5 @@ async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
     app.metrics.set_leases(app.lease_holders.bytes());
     app.gate.measure(&app.metrics);
     app.metrics.set_audit_lost(app.audit.lost());
-    (headers, app.metrics.render(app.registry.counts()))
+    (headers, app.metrics.render(app.registry.counts())).into_response()
 }

@@ -79,3 +79,17 @@ async fn a_page_that_gave_its_name_our_address_reads_nothing() {
         assert_eq!(ask(host, "/metrics").await.status, 200, "{host}");
     }
 }
+
+/// A page can't read them, but have a browser ask for them all the time.
+#[tokio::test]
+async fn what_a_page_loads_gets_no_metrics() {
+    let server = Running::start();
+    let host = server.metrics;
+    let ask =
+        async |more: &str| request(host, &format!("GET /metrics HTTP/1.1\r\nhost: {host}\r\n{more}\r\n")).await.status;
+    for more in ["sec-fetch-site: cross-site\r\n", "sec-fetch-site: same-site\r\n", "origin: http://evil.example\r\n"] {
+        assert_eq!(ask(more).await, 403, "{more}");
+    }
+    let typed = "sec-fetch-site: none\r\nsec-fetch-dest: document\r\nsec-fetch-mode: navigate\r\n";
+    assert_eq!((ask("").await, ask(typed).await), (200, 200));
+}
