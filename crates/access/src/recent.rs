@@ -55,6 +55,13 @@ impl<V: Clone + Weighs> Recent<V> {
         generations.young.get(hash).cloned()
     }
 
+    /// What is kept for `hash`, which is not used by that.
+    #[must_use]
+    pub fn peek(&self, hash: &TokenHash) -> Option<V> {
+        let generations = self.generations.lock();
+        generations.young.get(hash).or_else(|| generations.old.get(hash)).cloned()
+    }
+
     /// Keeps `value` for `hash`, in place of what was.
     pub fn keep(&self, hash: TokenHash, value: V) {
         self.put(&mut self.generations.lock(), hash, value);

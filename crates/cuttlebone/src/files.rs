@@ -1,17 +1,28 @@
-//! Files that others must not touch: who may is looked at before anything in them is believed.
+//! Files that others must not touch: who may is looked at before anything in them is believed. And none is read while it is being
+//! written: half a list of who is revoked lets the others in.
 //!
 //! systemd hands secrets over in a folder that only the service reaches (`CREDENTIALS_DIRECTORY`). Where it lets the service read
 //! them by an access list, the mode of such a file shows the mask of that list as what its group may do.
 
-use std::fs::{File, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use cuttlebone_transport::file;
 
+use crate::clock;
+
 /// The longest file that is read.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
+
+/// So long a file has to have stood still.
+const STILL: Duration = Duration::from_millis(250);
+/// So often it is looked at, and so many times, until it is given up.
+const EVERY: Duration = Duration::from_millis(50);
+const LOOKS: u32 = 80;
 
 /// What the group of a file and all others may do with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,10 +55,44 @@ fn is_handed_over(path: &Path) -> bool {
     std::env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|folder| path.parent() == Some(Path::new(&folder)))
 }
 
-/// Reads a file. Errors: what is wrong, in words that name it and have nothing of what is in it.
+/// Reads a file, when it stands still. Errors: what is wrong, in words that name it and have nothing of what is in it.
 pub(crate) fn read(path: &Path, others: Others) -> Result<String, String> {
     let cannot = |error| format!("cannot read {}: {error}", path.display());
-    read_open(&file::open(path).map_err(cannot)?, path, others)
+    when_still(path, || read_open(&file::open(path).map_err(cannot)?, path, others))
+}
+
+/// What `read` makes of a file, when that was not changed while it was read, nor a moment before; of what is no file (a pipe), at once.
+/// Errors: those of `read`, and that it is written to all the time.
+pub(crate) fn when_still<T>(path: &Path, read: impl Fn() -> Result<T, String>) -> Result<T, String> {
+    for _ in 0..LOOKS {
+        let before = match fs::metadata(path) {
+            Ok(metadata) if metadata.is_file() => metadata,
+            _ => return read(),
+        };
+        if !is_young(&before) {
+            let result = read()?;
+            if fs::metadata(path).is_ok_and(|after| stamp(&after) == stamp(&before)) {
+                return Ok(result);
+            }
+        }
+        thread::sleep(EVERY);
+    }
+    Err(format!("{} is written to all the time: write another beside it, and rename that", path.display()))
+}
+
+/// Whether it was changed, or came here, a moment ago: it may be being written.
+fn is_young(metadata: &Metadata) -> bool {
+    let seconds = u64::try_from(metadata.ctime()).unwrap_or_default();
+    let nanos = u32::try_from(metadata.ctime_nsec()).unwrap_or_default();
+    // One that is of the future tells nothing.
+    let age = clock::unix_time().checked_sub(Duration::new(seconds, nanos));
+    age.is_some_and(|age| age < STILL)
+}
+
+/// What tells one state of a file from another.
+fn stamp(metadata: &Metadata) -> impl PartialEq + use<> {
+    let [modified, changed] = [(metadata.mtime(), metadata.mtime_nsec()), (metadata.ctime(), metadata.ctime_nsec())];
+    (metadata.dev(), metadata.ino(), metadata.len(), modified, changed)
 }
 
 /// Reads a file that is open; `path` is only shown. Errors as [`read`].
@@ -65,7 +110,7 @@ pub(crate) fn read_open(file: &File, path: &Path, others: Others) -> Result<Stri
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, Permissions};
+    use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
 
@@ -94,6 +139,42 @@ mod tests {
             assert_eq!(read(&path, Others::MayNothing).is_ok(), may_nothing, "{mode:o}");
             fs::remove_file(path).expect("removes");
         }
+    }
+
+    /// One that writes it in pieces, and one that never stops.
+    #[test]
+    fn file_is_read_when_it_stands_still() {
+        let path = file(0o644);
+        let writing = {
+            let path = path.clone();
+            thread::spawn(move || {
+                for _ in 0..3 {
+                    let mut file = File::create(&path).expect("ours");
+                    for piece in ["a\n", "b\n", "c\n"] {
+                        thread::sleep(Duration::from_millis(60));
+                        std::io::Write::write_all(&mut file, piece.as_bytes()).expect("writes");
+                    }
+                }
+            })
+        };
+        thread::sleep(Duration::from_millis(90));
+        assert_eq!(read(&path, Others::MayRead).as_deref(), Ok("a\nb\nc\n"));
+        writing.join().expect("wrote");
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let restless = {
+            let (path, stop) = (path.clone(), std::sync::Arc::clone(&stop));
+            thread::spawn(move || {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    fs::write(&path, "a").expect("writes");
+                    thread::sleep(Duration::from_millis(20));
+                }
+            })
+        };
+        let refused = read(&path, Others::MayRead).expect_err("never still");
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        restless.join().expect("stopped");
+        fs::remove_file(&path).expect("removes");
+        assert!(refused.ends_with("is written to all the time: write another beside it, and rename that"), "{refused}");
     }
 
     #[test]

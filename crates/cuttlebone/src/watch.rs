@@ -2,7 +2,8 @@
 //!
 //! Invariants: 1. a change that comes after [`Watch::new`] is noticed, also one in place that keeps the length; 2. it is told of
 //! when two looks in succession saw the same of all files, so that none is read while it is being written; but a file that
-//! never stands still holds up no other for more than [`PATIENCE`] looks; 3. one change is told of once.
+//! never stands still holds up no other for more than [`PATIENCE`] looks, and itself for no more than [`RESTLESS`]; 3. one change
+//! is told of once.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,9 @@ struct Stamp {
 }
 
 /// So many looks a change waits for other files to stand still.
-const PATIENCE: u32 = 3;
+const PATIENCE: u32 = 4;
+/// So many looks it waits for its own file: that it is not being written then is seen to by who reads it ([`crate::files`]).
+const RESTLESS: u32 = 5;
 
 /// `None` is a file that is not there.
 type Stamps = Vec<Option<Stamp>>;
@@ -29,7 +32,7 @@ pub(crate) struct Watch {
     paths: Vec<PathBuf>,
     told: Stamps,
     seen: Stamps,
-    /// Looks for which a change has waited.
+    /// Looks for which a change has waited, this one included.
     waited: u32,
 }
 
@@ -45,18 +48,19 @@ impl Watch {
         let now = stamps(&self.paths);
         let is_still: Vec<bool> = now.iter().zip(&self.seen).map(|(now, seen)| now == seen).collect();
         self.seen = now;
-        let mut changed: Vec<_> = self.seen.iter().zip(&mut self.told).zip(&is_still).collect();
-        changed.retain(|((seen, told), is_still)| **is_still && seen != told);
-        if changed.is_empty() {
+        if self.seen == self.told {
             self.waited = 0;
             return false;
         }
-        if is_still.contains(&false) && self.waited < PATIENCE {
-            self.waited += 1;
+        self.waited += 1;
+        let (is_all_still, is_late) = (!is_still.contains(&false), self.waited > RESTLESS);
+        let mut ready: Vec<_> = self.seen.iter().zip(&mut self.told).zip(&is_still).collect();
+        ready.retain(|((seen, told), is_still)| (**is_still || is_late) && seen != told);
+        if ready.is_empty() || !(is_all_still || self.waited > PATIENCE) {
             return false;
         }
         self.waited = 0;
-        changed.into_iter().for_each(|((seen, told), _)| told.clone_from(seen));
+        ready.into_iter().for_each(|((seen, told), _)| told.clone_from(seen));
         true
     }
 }
@@ -148,6 +152,12 @@ mod tests {
         assert_eq!(told.iter().position(|told| *told), Some(4), "the quiet one, in the end");
         assert_eq!(told.iter().filter(|told| **told).count(), 1);
         assert!(watch.look() && !watch.look(), "it stands still now");
+        // Whoever is taken back by a file that others write to all the time is taken back.
+        let told = (10..50_usize).filter(|length| {
+            fs::write(&restless, "x".repeat(*length)).expect("writes");
+            watch.look()
+        });
+        assert_eq!(told.collect::<Vec<_>>(), [15, 21, 27, 33, 39, 45]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use toml::Table;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, Faults, Origin};
+use crate::files;
 
 /// A parsed file.
 #[derive(Debug, Default)]
@@ -20,11 +21,9 @@ pub(crate) struct ConfigFile {
 impl ConfigFile {
     /// Reads a file that was named by the user; that it is missing is a fault.
     pub(crate) fn read(path: &Path) -> Result<Self, Faults> {
-        let text = std::fs::read_to_string(path).map_err(|error| Fault {
-            key: String::new(),
-            origin: Origin::Default,
-            text: format!("cannot read {}: {error}", path.display()),
-        })?;
+        let cannot = |error| format!("cannot read {}: {error}", path.display());
+        let text = files::when_still(path, || std::fs::read_to_string(path).map_err(cannot));
+        let text = text.map_err(|text| Fault { key: String::new(), origin: Origin::Default, text })?;
         Self::parse(path, &text)
     }
 

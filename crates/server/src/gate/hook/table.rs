@@ -281,13 +281,12 @@ impl Table {
         let (answers, again) = (&self.answers, &mut self.again);
         let withdrawn = std::mem::take(&mut self.withdrawn);
         let mut over = 0;
-        let recheck = self.settings.recheck;
         self.live.retain(|hash, live| {
             if live.due.is_some_and(|due| due <= now.instant) {
-                let kept = answers.find(hash);
-                let is_kept_only = kept.as_ref().is_some_and(|answer| answer.is_all_of(&live.standing));
-                live.due = is_kept_only.then(|| now.instant + recheck);
-                if !is_kept_only {
+                let kept = answers.peek(hash);
+                // It is asked about as soon as somebody is here.
+                if !kept.as_ref().is_some_and(|answer| answer.is_all_of(&live.standing)) {
+                    live.due = None;
                     again.push_back(*hash);
                 }
                 // An answer that is kept no longer holds nobody here.
@@ -438,8 +437,12 @@ mod tests {
         assert!(again.hash == token("b").hash());
         table.on_recognised(again, ann(), at(60));
         // One who came before it was asked again is by the answer of then.
+        assert!(asked(&mut table, 89).is_empty());
         let Some(Outcome::Recognised(_later)) = table.kept(&token("a").hash(), at(90)) else { panic!("kept") };
-        assert_eq!(asked(&mut table, 120).len(), 2);
+        let [again]: [Ask; 1] = asked(&mut table, 91).try_into().expect("at once, for it may end soon");
+        assert!(again.hash == token("a").hash());
+        table.on_recognised(again, ann(), at(91));
+        assert_eq!(asked(&mut table, 151).len(), 2);
         drop(here);
     }
 
