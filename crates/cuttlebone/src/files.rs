@@ -58,6 +58,11 @@ fn is_handed_over(path: &Path) -> bool {
 /// Reads a file, when it stands still. Errors: what is wrong, in words that name it and have nothing of what is in it.
 pub(crate) fn read(path: &Path, others: Others) -> Result<String, String> {
     let cannot = |error| format!("cannot read {}: {error}", path.display());
+    // What is wrong with its mode can be told at once.
+    let metadata = fs::metadata(path).map_err(cannot)?;
+    if metadata.is_file() {
+        others.judge(path, &metadata)?;
+    }
     when_still(path, || read_open(&file::open(path).map_err(cannot)?, path, others))
 }
 
@@ -144,7 +149,7 @@ mod tests {
     /// One that writes it in pieces, and one that never stops.
     #[test]
     fn file_is_read_when_it_stands_still() {
-        let path = file(0o644);
+        let path = file(0o604);
         let writing = {
             let path = path.clone();
             thread::spawn(move || {
@@ -170,6 +175,7 @@ mod tests {
                 }
             })
         };
+        thread::sleep(Duration::from_millis(100));
         let refused = read(&path, Others::MayRead).expect_err("never still");
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         restless.join().expect("stopped");
