@@ -249,15 +249,6 @@ impl Access {
         known && !self.settings.revoked.has(principal)
     }
 
-    /// The same, now: it is remembered for a moment that nobody vouches for a certificate. That a token has expired does not count.
-    #[must_use]
-    pub fn is_still_good_now(&self, principal: &Principal, chain: Option<&Chain>, now: u64) -> bool {
-        match principal.origin() {
-            Origin::Certificate(_) => self.accepts(principal, chain, now),
-            _ => self.is_still_good_by(principal, chain, now),
-        }
-    }
-
     /// Looks at one who was recognised, or nobody in particular, on whose connection `chain` was shown, and who was `seen` to be good
     /// last; both times are in seconds since 1970. What was found out of the certificate is left in `found`, and not looked for again
     /// while it is so.
@@ -270,7 +261,8 @@ impl Access {
         let is_by_certificate = principal.is_some_and(|who| matches!(who.origin(), Origin::Certificate(_)));
         let is_known_otherwise = principal.is_none_or(|who| match is_by_certificate {
             true => !self.settings.revoked.has(who),
-            false => self.is_still_good_now(who, chain, now),
+            // That a token has expired does not count.
+            false => self.is_still_good(who),
         });
         if !is_known_otherwise {
             return Look::TakenBack;
@@ -283,10 +275,11 @@ impl Access {
                 && by_certificate.is_none_or(|who| self.accepts(who, chain, now))
         });
         // That a certificate is merely over takes nothing back, and that it was good when it was seen last stays so.
+        let is_known_to_be_over = known.is_some();
         let was_good = is_good
-            || known.is_some()
-            || chain.is_none_or(|chain| self.vouched_for(chain, seen))
-                && by_certificate.is_none_or(|who| self.is_still_good_by(who, chain, seen));
+            || is_known_to_be_over
+            || (chain.is_none_or(|chain| self.vouched_for(chain, seen))
+                && by_certificate.is_none_or(|who| self.is_still_good_by(who, chain, seen)));
         if known.is_none() {
             let chain = chain.filter(|_| was_good);
             *found = chain.and_then(|chain| self.found(chain, is_by_certificate, is_good, now)).map(Box::new);

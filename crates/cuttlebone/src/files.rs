@@ -76,7 +76,7 @@ pub(crate) fn when_still<T>(path: &Path, read: impl Fn() -> Result<T, String>) -
         };
         if !is_young(&before) {
             let result = read()?;
-            if fs::metadata(path).is_ok_and(|after| stamp(&after) == stamp(&before)) {
+            if fs::metadata(path).is_ok_and(|after| Stamp::of(&after) == Stamp::of(&before)) {
                 return Ok(result);
             }
         }
@@ -95,9 +95,25 @@ fn is_young(metadata: &Metadata) -> bool {
 }
 
 /// What tells one state of a file from another.
-fn stamp(metadata: &Metadata) -> impl PartialEq + use<> {
-    let [modified, changed] = [(metadata.mtime(), metadata.mtime_nsec()), (metadata.ctime(), metadata.ctime_nsec())];
-    (metadata.dev(), metadata.ino(), metadata.len(), modified, changed)
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            length: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
 }
 
 /// Reads a file that is open; `path` is only shown. Errors as [`read`].

@@ -5,18 +5,10 @@
 //! never stands still holds up no other for more than [`PATIENCE`] looks, and itself for no more than [`RESTLESS`]; 3. one change
 //! is told of once.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 
-/// What tells one state of a file from another.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    length: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
+use crate::files::Stamp;
 
 /// So many looks a change waits for other files to stand still.
 const PATIENCE: u32 = 4;
@@ -66,24 +58,11 @@ impl Watch {
 }
 
 fn stamps(paths: &[PathBuf]) -> Stamps {
-    paths.iter().map(|path| stamp(path)).collect()
-}
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some(Stamp {
-        device: metadata.dev(),
-        inode: metadata.ino(),
-        length: metadata.len(),
-        modified: (metadata.mtime(), metadata.mtime_nsec()),
-        changed: (metadata.ctime(), metadata.ctime_nsec()),
-    })
+    paths.iter().map(|path| fs::metadata(path).ok().as_ref().map(Stamp::of)).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     struct Dir(PathBuf);

@@ -137,10 +137,9 @@ impl Metrics {
             resumes: declare.each("resumes", "Clients that asked to go on with their session, by what came of it"),
             evictions: declare
                 .one("queue_evictions", "Connections closed because they did not read what they were sent"),
-            paused_clients: declare
-                .one("paused_clients", "Clients that are not read while the queue of their device is full"),
+            paused_clients: declare.one("paused_clients", "Clients not read while the queue of their device is full"),
             memory_limit,
-            system_bytes: declare.one("system_bytes", "What the system holds of memory_limit_bytes: sockets, ..."),
+            system_bytes: declare.one("system_bytes", "What the system itself holds of memory_limit_bytes"),
             slowed_failures: declare.one("slowed_failures", "Answers to those not recognised that had to wait"),
             slowed_connects: declare
                 .one("slowed_connects", "Connects that had to wait, for many of the same asker led to no device"),

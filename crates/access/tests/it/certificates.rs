@@ -262,11 +262,15 @@ fn certificate_is_looked_at_once_whatever_is_sent_along() {
     assert_eq!(half.authenticate_certificate(&chains[3], NOW).err(), Some(Denied::Certificate));
 }
 
+/// Certificates are recognised, and needed for every connection.
+fn both(trust: CertificateTrust) -> Settings {
+    Settings { required: Some(trust.clone()), ..settings(trust, usual()) }
+}
+
 /// All who are connected are looked at again where it counts, and only there.
 #[test]
 fn what_was_found_out_is_good_as_long_as_nothing_changes_that_counts_for_it() {
     let (ours, theirs) = (authority("ours"), authority("theirs"));
-    let both = |trust: CertificateTrust| Settings { required: Some(trust.clone()), ..settings(trust, usual()) };
     let chain = sign(&client(&[dns("d.lab.example")]), &ours);
     let old = Access::new(both(trust(&ours)));
     assert!(old.authenticate_certificate(&chain, NOW).is_ok() && old.vouches_for(&chain, NOW));
@@ -288,7 +292,6 @@ fn what_was_found_out_is_good_as_long_as_nothing_changes_that_counts_for_it() {
 #[test]
 fn what_was_found_out_of_a_certificate_is_not_looked_for_again_while_it_is_so() {
     let (ours, theirs) = (authority("ours"), authority("theirs"));
-    let both = |trust: CertificateTrust| Settings { required: Some(trust.clone()), ..settings(trust, usual()) };
     let chain = sign(&client(&[dns("d.lab.example")]), &ours);
     let access = Access::new(both(trust(&ours)));
     let principal = access.authenticate_certificate(&chain, NOW).expect("recognised");

@@ -1,4 +1,5 @@
-//! The end of leases: because their time is over, or because their holder may not come any more.
+//! Who holds leases: how much memory that may take, and when a lease ends because its time is over, or its holder may not come any
+//! more.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
